@@ -1,0 +1,1 @@
+"""BUSINESS DOMAIN LAYER: what we owe people. It never imports the market wing."""

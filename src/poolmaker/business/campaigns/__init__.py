@@ -1,0 +1,1 @@
+"""CAMPAIGN ORCHESTRATOR: windows, participation, pause/withdraw drain."""

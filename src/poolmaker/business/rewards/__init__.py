@@ -1,0 +1,1 @@
+"""REWARD ALLOCATION & DISTRIBUTION: time-weighted shares -> allocations -> CREDIT_REWARD."""

@@ -1,0 +1,7 @@
+"""MIXIN USER ORDER TRACKER: CREATED / LOCKED / FUNDING / IN_MM / PAUSE / WITHDRAW / CLOSED / EXPIRED / REFUNDED.
+
+Invariants
+1. An order's state changes only through its transition table.
+2. Every wait is a saga row; a crash at any point continues from it.
+3. Money moves only through ledger commands whose keys are functions of (saga, step, attempt).
+"""

@@ -1,0 +1,1 @@
+"""EVM chain client: logs with finality, signer with a safety gate."""

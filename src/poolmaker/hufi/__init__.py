@@ -1,0 +1,1 @@
+"""HuFi as an external module: campaign sync, joiner, score estimator, reward receiver, vault transfer."""

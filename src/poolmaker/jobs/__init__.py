@@ -1,0 +1,1 @@
+"""The scheduled work, one row each."""

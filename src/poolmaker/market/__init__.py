@@ -1,0 +1,1 @@
+"""What we do on exchanges. It never imports the business wing."""

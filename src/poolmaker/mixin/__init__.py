@@ -1,0 +1,1 @@
+"""Mixin client: deposits in, transfers and withdrawals out, login, bot messages."""

@@ -1,0 +1,1 @@
+"""Pure comparisons: open orders against the shadow ledger, ledger against custody; incidents."""

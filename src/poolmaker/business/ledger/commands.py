@@ -1,0 +1,234 @@
+"""What the ledger can be asked and told; the tag of each is the drawing's word.
+
+A request may be refused and moves nothing then. A fact is never refused: it happened.
+``key`` is the identity: of a request a pure function of (saga, step, attempt), of a fact its own
+identity in the outside world. Only the services named in the import contracts make these.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId, VenueAccountId, WithdrawalId
+from poolmaker.kernel.market import Side
+from poolmaker.messages.base import Message, Money, Rate
+
+
+class _Command(Message, tag_field="kind"):
+    key: CommandKey
+
+
+class OperatorIn(_Command, tag="OPERATOR_IN"):
+    """Fact: operator's own money arrived at ``location``."""
+
+    location: str
+    money: Money
+    reference: str
+
+
+class OperatorOut(_Command, tag="OPERATOR_OUT"):
+    """Request: operator's own money leaves ``location``; refused below zero equity."""
+
+    location: str
+    money: Money
+    reference: str
+
+
+class FundFeeFloat(_Command, tag="FLOAT_TRADE"):
+    """Request: operator's equity becomes float for fees in a third asset."""
+
+    money: Money
+
+
+class CreditDeposit(_Command, tag="CREDIT_DEPOSIT"):
+    """Fact: a user's money arrived at ``location``."""
+
+    user: UserId
+    location: str
+    money: Money
+    reference: str
+
+
+class CreditSuspense(_Command, tag="CREDIT_SUSPENSE"):
+    """Fact: money arrived at ``location`` that nobody can be credited for yet."""
+
+    source: str
+    location: str
+    money: Money
+    reference: str
+
+
+class Lock(_Command, tag="LOCK"):
+    """Request: available to the order's locked, all amounts or none."""
+
+    user: UserId
+    order: OrderId
+    money: tuple[Money, ...]
+
+
+class Unlock(_Command, tag="UNLOCK"):
+    """Request: the order's locked back to available, all amounts or none."""
+
+    user: UserId
+    order: OrderId
+    money: tuple[Money, ...]
+
+
+class JoinPool(_Command, tag="JOIN_POOL"):
+    """Request: the order's locked funds join the pool's capital and mint shares.
+
+    The writer computes the shares. ``price_age_max_us`` bounds ledger time minus
+    ``price_time_us``. ``facts_seq`` is the last fact of ``stream`` before barrier ``barrier_seq``.
+    """
+
+    order: OrderId
+    pool: PoolId
+    account: VenueAccountId
+    base: Money
+    quote: Money
+    mid: Rate
+    twap_60s: Rate
+    book_version: int
+    price_time_us: int
+    price_age_max_us: int
+    join_cost_cbps: int
+    first_join_min: Money
+    nav_floor: Money
+    stream: str
+    barrier_seq: int
+    facts_seq: int
+
+
+class LeavePool(_Command, tag="LEAVE_POOL"):
+    """Request: burn shares and move the same fraction of base and quote into ``exit:<exit_id>``."""
+
+    order: OrderId
+    pool: PoolId
+    exit_id: str
+    shares: int
+    stay_min_us: int
+    stream: str
+    barrier_seq: int
+    facts_seq: int
+    barrier_venue_time_us: int
+
+
+class SettleExit(_Command, tag="SETTLE_EXIT"):
+    """Request: what evidence has freed of an exit goes to the order's locked.
+
+    ``final`` pays all that is left and closes the exit: later facts are the pool's alone.
+    """
+
+    order: OrderId
+    exit_id: str
+    base_at_risk_units: int
+    quote_at_risk_units: int
+    final: bool
+
+
+class Fill(_Command, tag="FILL"):
+    """Fact: one trade; ``pool`` is empty when the order belongs to none, then suspense bears it."""
+
+    pool: PoolId
+    account: VenueAccountId
+    side: Side
+    base: Money
+    quote: Money
+    venue_time_us: int
+    stream: str
+    stream_seq: int
+
+
+class TradeFee(_Command, tag="TRADE_FEE"):
+    """Fact: a commission in base or quote; negative units are a rebate."""
+
+    pool: PoolId
+    account: VenueAccountId
+    money: Money
+    venue_time_us: int
+    stream: str
+    stream_seq: int
+
+
+class RechargeFee(_Command, tag="RECHARGE_FEE"):
+    """Fact: a commission in a third asset, paid from the float and recharged to the pool in quote."""
+
+    pool: PoolId
+    account: VenueAccountId
+    fee: Money
+    quote_asset: str
+    rate: Rate
+    venue_time_us: int
+    stream: str
+    stream_seq: int
+
+
+class HoldWithdraw(_Command, tag="HOLD_WITHDRAW"):
+    """Request: available to the withdrawal's held."""
+
+    user: UserId
+    withdrawal: WithdrawalId
+    money: Money
+
+
+class ReleaseWithdraw(_Command, tag="RELEASE_WITHDRAW"):
+    """Request: held back to available, after the provider's own refusal."""
+
+    user: UserId
+    withdrawal: WithdrawalId
+    money: Money
+
+
+class DebitWithdraw(_Command, tag="DEBIT_WITHDRAW"):
+    """Fact: the withdrawal left ``location``; the receiver got ``money``."""
+
+    withdrawal: WithdrawalId
+    location: str
+    money: Money
+    reference: str
+
+
+class NetworkFee(_Command, tag="NETWORK_FEE"):
+    """Fact: the provider took a fee of the withdrawal at ``location``."""
+
+    withdrawal: WithdrawalId
+    location: str
+    money: Money
+    reference: str
+
+
+class Reversal(_Command, tag="REVERSAL"):
+    """Fact: a named transaction is undone by its mirror image."""
+
+    reverses: CommandKey
+    reason: str
+
+
+Request = (
+    OperatorOut
+    | FundFeeFloat
+    | Lock
+    | Unlock
+    | JoinPool
+    | LeavePool
+    | SettleExit
+    | HoldWithdraw
+    | ReleaseWithdraw
+)
+Fact = (
+    OperatorIn
+    | CreditDeposit
+    | CreditSuspense
+    | Fill
+    | TradeFee
+    | RechargeFee
+    | DebitWithdraw
+    | NetworkFee
+    | Reversal
+)
+Command = Request | Fact
+
+
+def is_request(command: Command) -> bool:
+    """Whether the ledger may refuse it."""
+    return isinstance(command, get_args(Request))

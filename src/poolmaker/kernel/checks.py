@@ -1,0 +1,23 @@
+"""Checks that stay on: ``require`` blames the caller, ``ensure`` blames us."""
+
+from __future__ import annotations
+
+from poolmaker.kernel.errors import CallerFault, InvariantBroken
+
+
+def require(condition: object, message: str) -> None:
+    """Raise CallerFault with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise CallerFault(message)
+
+
+def ensure(condition: object, message: str) -> None:
+    """Raise InvariantBroken with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise InvariantBroken(message)
+
+
+def require_int(value: object, name: str) -> None:
+    """Raise CallerFault unless ``value`` is an int and not a bool."""
+    if type(value) is not int:
+        raise CallerFault(f"{name}: expected an int, was {type(value).__name__}")

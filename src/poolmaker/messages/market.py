@@ -1,0 +1,279 @@
+"""The only words between the two wings.
+
+Down, on the stream ``control:<venue account>``: what the business wants of the market.
+Up, on the stream ``account:<venue account>``: what happened to money there, gap-free and in the
+order the engine proved it. Up, on ``engine:<venue account>``: how the engine is doing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from poolmaker.kernel.ids import IntentId, PoolId, VenueAccountId
+from poolmaker.kernel.market import Market, Side
+from poolmaker.kernel.money import Asset
+from poolmaker.messages.base import Message, Rate
+
+QUOTING_LEVELS_MAX: Final = 50
+
+
+def account_stream(account: VenueAccountId) -> str:
+    """Name of the stream of facts and barriers of one venue account."""
+    return f"account:{account}"
+
+
+def control_stream(account: VenueAccountId) -> str:
+    """Name of the stream of wishes to the engine of one venue account."""
+    return f"control:{account}"
+
+
+def engine_stream(account: VenueAccountId) -> str:
+    """Name of the stream of reports of the engine of one venue account."""
+    return f"engine:{account}"
+
+
+class MarketSpec(Message):
+    """A market as both wings see it: symbol and assets. The venue's own tick and lot are the engine's."""
+
+    symbol: str
+    base: str
+    base_scale: int
+    quote: str
+    quote_scale: int
+
+    @classmethod
+    def of(cls, market: Market) -> MarketSpec:
+        """The message form of a market."""
+        return cls(
+            symbol=market.symbol,
+            base=market.base.code,
+            base_scale=market.base.scale,
+            quote=market.quote.code,
+            quote_scale=market.quote.scale,
+        )
+
+    @property
+    def base_asset(self) -> Asset:
+        """The base asset."""
+        return Asset(self.base, self.base_scale)
+
+    @property
+    def quote_asset(self) -> Asset:
+        """The quote asset."""
+        return Asset(self.quote, self.quote_scale)
+
+
+class StrategySnapshot(Message):
+    """Parameters of pure market making, frozen for one version of a pool.
+
+    Spreads are in hundredths of a basis point (``cbps``: 100 cbps = 1 basis point) of the
+    reference price, from mid to the first level, and between levels. Sizes are parts per million
+    of the pool's capital on that side for each level. ``inventory_skew_cbps`` moves both quotes
+    by that much when the base share by value is 100 % off its target (scaled linearly), sizes
+    shrink on the side that would worsen it and end at ``inventory_band_ppm`` off target.
+    ``refresh_tolerance_cbps``: a live order this close to its ideal price is kept.
+    ``order_age_max_ms``: older orders are replaced even when close.
+    """
+
+    version: int
+    levels: int = 3
+    spread_cbps: int = 200
+    level_spacing_cbps: int = 150
+    level_size_ppm: int = 100_000
+    inventory_target_ppm: int = 500_000
+    inventory_skew_cbps: int = 400
+    inventory_band_ppm: int = 400_000
+    refresh_tolerance_cbps: int = 50
+    order_age_max_ms: int = 60_000
+    spread_floor_cbps: int = 0
+    book_age_max_ms: int = 2_000
+
+
+class StartQuoting(Message, tag="StartQuoting.v1"):
+    """Quote this pool with this snapshot. A higher ``version`` replaces a lower one."""
+
+    pool: PoolId
+    account: VenueAccountId
+    market: MarketSpec
+    strategy: StrategySnapshot
+    version: int
+
+
+class StopQuoting(Message, tag="StopQuoting.v1"):
+    """Cancel everything of the pool and quote no more until the next StartQuoting."""
+
+    pool: PoolId
+    reason: str
+
+
+class CapitalSet(Message, tag="CapitalSet.v1"):
+    """What the pool may use at the venue, as booked up to ``includes_stream_seq`` of the account stream."""
+
+    pool: PoolId
+    version: int
+    base_units: int
+    quote_units: int
+    includes_stream_seq: int
+
+
+class DrainTo(Message, tag="DrainTo.v1"):
+    """Reduce live orders so that they consume at most this much, then report ExposureReduced.
+
+    Holds until DrainLifted names its version or a later DrainTo replaces it.
+    """
+
+    pool: PoolId
+    version: int
+    base_units: int
+    quote_units: int
+
+
+class DrainLifted(Message, tag="DrainLifted.v1"):
+    """The bound of DrainTo ``version`` no longer holds."""
+
+    pool: PoolId
+    version: int
+
+
+class BarrierWanted(Message, tag="BarrierWanted.v1"):
+    """Emit a barrier on the account stream once the venue shows nothing unpublished."""
+
+    account: VenueAccountId
+    barrier_id: str
+
+
+Control = StartQuoting | StopQuoting | CapitalSet | DrainTo | DrainLifted | BarrierWanted
+
+
+class FillFact(Message, tag="FillFact.v1"):
+    """One trade of one own order, once per (account, market, order, trade).
+
+    ``base_units`` and ``quote_units`` are what the venue reports, both positive. ``pool`` is
+    empty when the order is not known to be ours for any pool.
+    """
+
+    account: VenueAccountId
+    pool: PoolId
+    market: MarketSpec
+    intent: IntentId
+    exchange_order_id: str
+    trade_id: str
+    side: Side
+    base_units: int
+    quote_units: int
+    is_maker: bool
+    venue_time_us: int
+
+
+class FeeFact(Message, tag="FeeFact.v1"):
+    """The commission of one trade, positive when paid, negative when it is a rebate.
+
+    For a third asset ``recharge_rate`` is quote units for fee units, at the price of that time.
+    """
+
+    account: VenueAccountId
+    pool: PoolId
+    market: MarketSpec
+    exchange_order_id: str
+    trade_id: str
+    asset: str
+    units: int
+    recharge_rate: Rate | None
+    venue_time_us: int
+
+
+class BarrierPrice(Message):
+    """What a pool's book said at a barrier. ``mid`` and ``twap_60s`` are None when it was not usable."""
+
+    pool: PoolId
+    mid: Rate | None
+    twap_60s: Rate | None
+    book_version: int
+    price_time_us: int
+
+
+class AtRisk(Message):
+    """The most that a pool's UNKNOWN orders may still take, at a barrier."""
+
+    pool: PoolId
+    base_units: int
+    quote_units: int
+
+
+class Barrier(Message, tag="Barrier.v1"):
+    """Every fact the venue showed up to ``venue_time_us`` stands before this in the stream.
+
+    ``facts_seq`` is the sequence of the last fact before it (0 when there is none).
+    """
+
+    account: VenueAccountId
+    barrier_id: str
+    facts_seq: int
+    venue_time_us: int
+    prices: tuple[BarrierPrice, ...]
+    at_risk: tuple[AtRisk, ...]
+
+
+AccountEvent = FillFact | FeeFact | Barrier
+
+
+class QuoteGate(StrEnum):
+    """The one gate that prevents a quote on a side, first match wins."""
+
+    NONE = "none"
+    """Quoting."""
+    HALTED = "halted"
+    """The kill switch or a halt of the account holds."""
+    STOPPED = "stopped"
+    """The pool is not asked to quote."""
+    NOT_READY = "not_ready"
+    """The account has not been reconciled with the venue yet."""
+    BOOK_STALE = "book_stale"
+    """The order book is missing, has a gap or is too old."""
+    UNBOOKED_FACTS = "unbooked_facts"
+    """Facts older than ten seconds are not in the ledger yet."""
+    NO_CAPITAL = "no_capital"
+    """The pool has nothing to quote with on this side."""
+    INVENTORY_BAND = "inventory_band"
+    """A fill on this side would leave the inventory band."""
+    BELOW_MINIMUM = "below_minimum"
+    """What is left is below the venue's smallest order."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """An order on this side has an unknown outcome."""
+    DRAINING = "draining"
+    """Orders are being reduced for a leaver."""
+
+
+class ExposureReduced(Message, tag="ExposureReduced.v1"):
+    """Live, pending-cancel and unknown orders of the pool consume at most what DrainTo ``version`` allows."""
+
+    pool: PoolId
+    version: int
+
+
+class QuotingChanged(Message, tag="QuotingChanged.v1"):
+    """A side of a pool began or ceased to quote; ``gate`` says why."""
+
+    pool: PoolId
+    side: Side
+    gate: QuoteGate
+
+
+class VenueBalanceSeen(Message, tag="VenueBalanceSeen.v1"):
+    """What the venue reports for one asset of an account, atomic units."""
+
+    account: VenueAccountId
+    asset: str
+    free_units: int
+    locked_units: int
+
+
+class Halted(Message, tag="Halted.v1"):
+    """The engine of an account stopped creating orders until a person looks."""
+
+    account: VenueAccountId
+    reason: str
+
+
+EngineEvent = ExposureReduced | QuotingChanged | VenueBalanceSeen | Halted

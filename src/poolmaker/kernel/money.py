@@ -46,6 +46,12 @@ def divide(numerator: int, denominator: int, rounding: Rounding) -> int:
     return -((-numerator) // denominator)
 
 
+def power_of_ten(exponent: int) -> int:
+    """Ten to a power of zero or more, as an int."""
+    require(exponent >= 0, f"exponent: expected 0 or more, was {exponent}")
+    return int(10**exponent)
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
     """What is owed, such as USDT. ``scale`` is the number of decimals of one unit (0 to 18)."""
@@ -61,7 +67,7 @@ class Asset:
     @property
     def one(self) -> int:
         """Atomic units of one whole unit."""
-        return int(10**self.scale)
+        return power_of_ten(self.scale)
 
 
 @dataclass(frozen=True, slots=True, order=False)
@@ -157,12 +163,12 @@ class Form:
 
     def read(self, form_units: int) -> Amount:
         """The amount that ``form_units`` of this form are; exact."""
-        return Amount(self.asset, form_units * 10 ** (self.asset.scale - self.decimals))
+        return Amount(self.asset, form_units * power_of_ten(self.asset.scale - self.decimals))
 
     def write(self, amount: Amount) -> tuple[int, Amount]:
         """Units of this form that ``amount`` fills, and the dust that does not fit."""
         require(amount.asset == self.asset, f"asset: expected {self.asset.code}")
-        step: int = 10 ** (self.asset.scale - self.decimals)
+        step = power_of_ten(self.asset.scale - self.decimals)
         form_units = amount.units // step
         return form_units, Amount(self.asset, amount.units - form_units * step)
 
@@ -191,7 +197,7 @@ def parse_units(text: str, scale: int) -> int:
     sign, whole, fraction = match.groups() if match else ("", "0", "")
     digits = (fraction or "").rstrip("0")
     require(len(digits) <= scale, f"amount: {text} has more than {scale} decimals")
-    units = int(whole) * 10**scale + int(digits.ljust(scale, "0") or "0")
+    units = int(whole) * power_of_ten(scale) + int(digits.ljust(scale, "0") or "0")
     return -units if sign else units
 
 

@@ -16,7 +16,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Immutable, strict message. A subclass names its tag, which ends in its version."""
 
 
-class Money(Message):
+class Money(Message, frozen=True, kw_only=True):
     """Atomic units of an asset by its code; the scale is the asset register's."""
 
     asset: str
@@ -33,7 +33,7 @@ class Money(Message):
         return Amount(asset, self.units)
 
 
-class Rate(Message):
+class Rate(Message, frozen=True, kw_only=True):
     """Quote units for base units as two positive ints; see ``kernel.money.Ratio``."""
 
     numerator: int
@@ -67,7 +67,7 @@ def decode(body: bytes, kind: type[M]) -> M:
         raise
 
 
-class Envelope(Message):
+class Envelope(Message, frozen=True, kw_only=True):
     """A message at its place in a stream.
 
     ``seq`` counts from 1 without gaps per stream. ``key`` is the message's own identity; the

@@ -33,7 +33,7 @@ def engine_stream(account: VenueAccountId) -> str:
     return f"engine:{account}"
 
 
-class MarketSpec(Message):
+class MarketSpec(Message, frozen=True, kw_only=True):
     """A market as both wings see it: symbol and assets. The venue's own tick and lot are the engine's."""
 
     symbol: str
@@ -64,7 +64,7 @@ class MarketSpec(Message):
         return Asset(self.quote, self.quote_scale)
 
 
-class StrategySnapshot(Message):
+class StrategySnapshot(Message, frozen=True, kw_only=True):
     """Parameters of pure market making, frozen for one version of a pool.
 
     Spreads are in hundredths of a basis point (``cbps``: 100 cbps = 1 basis point) of the
@@ -90,7 +90,7 @@ class StrategySnapshot(Message):
     book_age_max_ms: int = 2_000
 
 
-class StartQuoting(Message, tag="StartQuoting.v1"):
+class StartQuoting(Message, frozen=True, kw_only=True, tag="StartQuoting.v1"):
     """Quote this pool with this snapshot. A higher ``version`` replaces a lower one."""
 
     pool: PoolId
@@ -100,14 +100,14 @@ class StartQuoting(Message, tag="StartQuoting.v1"):
     version: int
 
 
-class StopQuoting(Message, tag="StopQuoting.v1"):
+class StopQuoting(Message, frozen=True, kw_only=True, tag="StopQuoting.v1"):
     """Cancel everything of the pool and quote no more until the next StartQuoting."""
 
     pool: PoolId
     reason: str
 
 
-class CapitalSet(Message, tag="CapitalSet.v1"):
+class CapitalSet(Message, frozen=True, kw_only=True, tag="CapitalSet.v1"):
     """What the pool may use at the venue, as booked up to ``includes_stream_seq`` of the account stream."""
 
     pool: PoolId
@@ -117,7 +117,7 @@ class CapitalSet(Message, tag="CapitalSet.v1"):
     includes_stream_seq: int
 
 
-class DrainTo(Message, tag="DrainTo.v1"):
+class DrainTo(Message, frozen=True, kw_only=True, tag="DrainTo.v1"):
     """Reduce live orders so that they consume at most this much, then report ExposureReduced.
 
     Holds until DrainLifted names its version or a later DrainTo replaces it.
@@ -129,14 +129,14 @@ class DrainTo(Message, tag="DrainTo.v1"):
     quote_units: int
 
 
-class DrainLifted(Message, tag="DrainLifted.v1"):
+class DrainLifted(Message, frozen=True, kw_only=True, tag="DrainLifted.v1"):
     """The bound of DrainTo ``version`` no longer holds."""
 
     pool: PoolId
     version: int
 
 
-class BarrierWanted(Message, tag="BarrierWanted.v1"):
+class BarrierWanted(Message, frozen=True, kw_only=True, tag="BarrierWanted.v1"):
     """Emit a barrier on the account stream once the venue shows nothing unpublished."""
 
     account: VenueAccountId
@@ -146,7 +146,7 @@ class BarrierWanted(Message, tag="BarrierWanted.v1"):
 Control = StartQuoting | StopQuoting | CapitalSet | DrainTo | DrainLifted | BarrierWanted
 
 
-class FillFact(Message, tag="FillFact.v1"):
+class FillFact(Message, frozen=True, kw_only=True, tag="FillFact.v1"):
     """One trade of one own order, once per (account, market, order, trade).
 
     ``base_units`` and ``quote_units`` are what the venue reports, both positive. ``pool`` is
@@ -166,7 +166,7 @@ class FillFact(Message, tag="FillFact.v1"):
     venue_time_us: int
 
 
-class FeeFact(Message, tag="FeeFact.v1"):
+class FeeFact(Message, frozen=True, kw_only=True, tag="FeeFact.v1"):
     """The commission of one trade, positive when paid, negative when it is a rebate.
 
     For a third asset ``recharge_rate`` is quote units for fee units, at the price of that time.
@@ -183,7 +183,7 @@ class FeeFact(Message, tag="FeeFact.v1"):
     venue_time_us: int
 
 
-class BarrierPrice(Message):
+class BarrierPrice(Message, frozen=True, kw_only=True):
     """What a pool's book said at a barrier. ``mid`` and ``twap_60s`` are None when it was not usable."""
 
     pool: PoolId
@@ -193,7 +193,7 @@ class BarrierPrice(Message):
     price_time_us: int
 
 
-class AtRisk(Message):
+class AtRisk(Message, frozen=True, kw_only=True):
     """The most that a pool's UNKNOWN orders may still take, at a barrier."""
 
     pool: PoolId
@@ -201,7 +201,7 @@ class AtRisk(Message):
     quote_units: int
 
 
-class Barrier(Message, tag="Barrier.v1"):
+class Barrier(Message, frozen=True, kw_only=True, tag="Barrier.v1"):
     """Every fact the venue showed up to ``venue_time_us`` stands before this in the stream.
 
     ``facts_seq`` is the sequence of the last fact before it (0 when there is none).
@@ -245,14 +245,14 @@ class QuoteGate(StrEnum):
     """Orders are being reduced for a leaver."""
 
 
-class ExposureReduced(Message, tag="ExposureReduced.v1"):
+class ExposureReduced(Message, frozen=True, kw_only=True, tag="ExposureReduced.v1"):
     """Live, pending-cancel and unknown orders of the pool consume at most what DrainTo ``version`` allows."""
 
     pool: PoolId
     version: int
 
 
-class QuotingChanged(Message, tag="QuotingChanged.v1"):
+class QuotingChanged(Message, frozen=True, kw_only=True, tag="QuotingChanged.v1"):
     """A side of a pool began or ceased to quote; ``gate`` says why."""
 
     pool: PoolId
@@ -260,7 +260,7 @@ class QuotingChanged(Message, tag="QuotingChanged.v1"):
     gate: QuoteGate
 
 
-class VenueBalanceSeen(Message, tag="VenueBalanceSeen.v1"):
+class VenueBalanceSeen(Message, frozen=True, kw_only=True, tag="VenueBalanceSeen.v1"):
     """What the venue reports for one asset of an account, atomic units."""
 
     account: VenueAccountId
@@ -269,7 +269,7 @@ class VenueBalanceSeen(Message, tag="VenueBalanceSeen.v1"):
     locked_units: int
 
 
-class Halted(Message, tag="Halted.v1"):
+class Halted(Message, frozen=True, kw_only=True, tag="Halted.v1"):
     """The engine of an account stopped creating orders until a person looks."""
 
     account: VenueAccountId

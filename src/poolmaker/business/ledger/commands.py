@@ -7,18 +7,18 @@ identity in the outside world. Only the services named in the import contracts m
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TypeAlias, get_args
 
 from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId, VenueAccountId, WithdrawalId
 from poolmaker.kernel.market import Side
 from poolmaker.messages.base import Message, Money, Rate
 
 
-class _Command(Message, tag_field="kind"):
+class _Command(Message, frozen=True, kw_only=True, tag_field="kind"):
     key: CommandKey
 
 
-class OperatorIn(_Command, tag="OPERATOR_IN"):
+class OperatorIn(_Command, frozen=True, kw_only=True, tag="OPERATOR_IN"):
     """Fact: operator's own money arrived at ``location``."""
 
     location: str
@@ -26,7 +26,7 @@ class OperatorIn(_Command, tag="OPERATOR_IN"):
     reference: str
 
 
-class OperatorOut(_Command, tag="OPERATOR_OUT"):
+class OperatorOut(_Command, frozen=True, kw_only=True, tag="OPERATOR_OUT"):
     """Request: operator's own money leaves ``location``; refused below zero equity."""
 
     location: str
@@ -34,13 +34,13 @@ class OperatorOut(_Command, tag="OPERATOR_OUT"):
     reference: str
 
 
-class FundFeeFloat(_Command, tag="FLOAT_TRADE"):
+class FundFeeFloat(_Command, frozen=True, kw_only=True, tag="FLOAT_TRADE"):
     """Request: operator's equity becomes float for fees in a third asset."""
 
     money: Money
 
 
-class CreditDeposit(_Command, tag="CREDIT_DEPOSIT"):
+class CreditDeposit(_Command, frozen=True, kw_only=True, tag="CREDIT_DEPOSIT"):
     """Fact: a user's money arrived at ``location``."""
 
     user: UserId
@@ -49,7 +49,7 @@ class CreditDeposit(_Command, tag="CREDIT_DEPOSIT"):
     reference: str
 
 
-class CreditSuspense(_Command, tag="CREDIT_SUSPENSE"):
+class CreditSuspense(_Command, frozen=True, kw_only=True, tag="CREDIT_SUSPENSE"):
     """Fact: money arrived at ``location`` that nobody can be credited for yet."""
 
     source: str
@@ -58,7 +58,7 @@ class CreditSuspense(_Command, tag="CREDIT_SUSPENSE"):
     reference: str
 
 
-class Lock(_Command, tag="LOCK"):
+class Lock(_Command, frozen=True, kw_only=True, tag="LOCK"):
     """Request: available to the order's locked, all amounts or none."""
 
     user: UserId
@@ -66,7 +66,7 @@ class Lock(_Command, tag="LOCK"):
     money: tuple[Money, ...]
 
 
-class Unlock(_Command, tag="UNLOCK"):
+class Unlock(_Command, frozen=True, kw_only=True, tag="UNLOCK"):
     """Request: the order's locked back to available, all amounts or none."""
 
     user: UserId
@@ -74,7 +74,7 @@ class Unlock(_Command, tag="UNLOCK"):
     money: tuple[Money, ...]
 
 
-class JoinPool(_Command, tag="JOIN_POOL"):
+class JoinPool(_Command, frozen=True, kw_only=True, tag="JOIN_POOL"):
     """Request: the order's locked funds join the pool's capital and mint shares.
 
     The writer computes the shares. ``price_age_max_us`` bounds ledger time minus
@@ -99,7 +99,7 @@ class JoinPool(_Command, tag="JOIN_POOL"):
     facts_seq: int
 
 
-class LeavePool(_Command, tag="LEAVE_POOL"):
+class LeavePool(_Command, frozen=True, kw_only=True, tag="LEAVE_POOL"):
     """Request: burn shares and move the same fraction of base and quote into ``exit:<exit_id>``."""
 
     order: OrderId
@@ -113,7 +113,7 @@ class LeavePool(_Command, tag="LEAVE_POOL"):
     barrier_venue_time_us: int
 
 
-class SettleExit(_Command, tag="SETTLE_EXIT"):
+class SettleExit(_Command, frozen=True, kw_only=True, tag="SETTLE_EXIT"):
     """Request: what evidence has freed of an exit goes to the order's locked.
 
     ``final`` pays all that is left and closes the exit: later facts are the pool's alone.
@@ -126,7 +126,7 @@ class SettleExit(_Command, tag="SETTLE_EXIT"):
     final: bool
 
 
-class Fill(_Command, tag="FILL"):
+class Fill(_Command, frozen=True, kw_only=True, tag="FILL"):
     """Fact: one trade; ``pool`` is empty when the order belongs to none, then suspense bears it."""
 
     pool: PoolId
@@ -139,7 +139,7 @@ class Fill(_Command, tag="FILL"):
     stream_seq: int
 
 
-class TradeFee(_Command, tag="TRADE_FEE"):
+class TradeFee(_Command, frozen=True, kw_only=True, tag="TRADE_FEE"):
     """Fact: a commission in base or quote; negative units are a rebate."""
 
     pool: PoolId
@@ -150,7 +150,7 @@ class TradeFee(_Command, tag="TRADE_FEE"):
     stream_seq: int
 
 
-class RechargeFee(_Command, tag="RECHARGE_FEE"):
+class RechargeFee(_Command, frozen=True, kw_only=True, tag="RECHARGE_FEE"):
     """Fact: a commission in a third asset, paid from the float and recharged to the pool in quote."""
 
     pool: PoolId
@@ -163,7 +163,7 @@ class RechargeFee(_Command, tag="RECHARGE_FEE"):
     stream_seq: int
 
 
-class HoldWithdraw(_Command, tag="HOLD_WITHDRAW"):
+class HoldWithdraw(_Command, frozen=True, kw_only=True, tag="HOLD_WITHDRAW"):
     """Request: available to the withdrawal's held."""
 
     user: UserId
@@ -171,7 +171,7 @@ class HoldWithdraw(_Command, tag="HOLD_WITHDRAW"):
     money: Money
 
 
-class ReleaseWithdraw(_Command, tag="RELEASE_WITHDRAW"):
+class ReleaseWithdraw(_Command, frozen=True, kw_only=True, tag="RELEASE_WITHDRAW"):
     """Request: held back to available, after the provider's own refusal."""
 
     user: UserId
@@ -179,7 +179,7 @@ class ReleaseWithdraw(_Command, tag="RELEASE_WITHDRAW"):
     money: Money
 
 
-class DebitWithdraw(_Command, tag="DEBIT_WITHDRAW"):
+class DebitWithdraw(_Command, frozen=True, kw_only=True, tag="DEBIT_WITHDRAW"):
     """Fact: the withdrawal left ``location``; the receiver got ``money``."""
 
     withdrawal: WithdrawalId
@@ -188,7 +188,7 @@ class DebitWithdraw(_Command, tag="DEBIT_WITHDRAW"):
     reference: str
 
 
-class NetworkFee(_Command, tag="NETWORK_FEE"):
+class NetworkFee(_Command, frozen=True, kw_only=True, tag="NETWORK_FEE"):
     """Fact: the provider took a fee of the withdrawal at ``location``."""
 
     withdrawal: WithdrawalId
@@ -197,14 +197,14 @@ class NetworkFee(_Command, tag="NETWORK_FEE"):
     reference: str
 
 
-class Reversal(_Command, tag="REVERSAL"):
+class Reversal(_Command, frozen=True, kw_only=True, tag="REVERSAL"):
     """Fact: a named transaction is undone by its mirror image."""
 
     reverses: CommandKey
     reason: str
 
 
-Request = (
+Request: TypeAlias = (
     OperatorOut
     | FundFeeFloat
     | Lock
@@ -215,7 +215,7 @@ Request = (
     | HoldWithdraw
     | ReleaseWithdraw
 )
-Fact = (
+Fact: TypeAlias = (
     OperatorIn
     | CreditDeposit
     | CreditSuspense
@@ -226,7 +226,7 @@ Fact = (
     | NetworkFee
     | Reversal
 )
-Command = Request | Fact
+Command: TypeAlias = Request | Fact
 
 
 def is_request(command: Command) -> bool:

@@ -1,0 +1,53 @@
+"""The bus as services see it: streams of envelopes and consumers' cursors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from poolmaker.infra.transactions import Tx
+from poolmaker.messages.base import Envelope, Message
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to append; ``key`` is its own identity within the stream."""
+
+    key: str
+    message: Message
+    occurred_at_us: int
+    causation: str = ""
+    correlation: str = ""
+
+
+class Bus(Protocol):
+    """Gap-free streams. Every method runs in the caller's transaction."""
+
+    async def append(
+        self, tx: Tx, stream: str, events: Sequence[NewEvent], now_us: int
+    ) -> list[int]:
+        """Append in order and answer each event's sequence.
+
+        A key that is there already answers its old sequence; with another body it raises
+        KeyConflict and the transaction must end.
+        """
+        ...
+
+    async def read(self, tx: Tx, stream: str, after_seq: int, limit: int) -> list[Envelope]:
+        """Envelopes after ``after_seq`` in order."""
+        ...
+
+    async def head(self, tx: Tx, stream: str) -> int:
+        """Sequence of the newest event, 0 when there is none."""
+        ...
+
+    async def cursor(self, tx: Tx, consumer: str, stream: str) -> int:
+        """Up to where ``consumer`` has applied ``stream``; locks the cursor for this transaction."""
+        ...
+
+    async def move_cursor(
+        self, tx: Tx, consumer: str, stream: str, from_seq: int, to_seq: int
+    ) -> None:
+        """Compare-and-set the cursor; raises CursorMoved when another instance was faster."""
+        ...

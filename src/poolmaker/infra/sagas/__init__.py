@@ -1,0 +1,1 @@
+"""Sagas: every wait is a row, so a crash at any point continues from it."""

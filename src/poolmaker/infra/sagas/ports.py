@@ -1,0 +1,51 @@
+"""What saga code needs of its store, and what the runner needs of a saga's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from poolmaker.infra.sagas.model import Saga, SagaChange
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.ids import SagaId
+
+
+class SagaStore(Protocol):
+    """Leased rows of sagas. Every method runs in the caller's transaction."""
+
+    async def start(self, tx: Tx, saga: Saga) -> bool:
+        """Insert a saga; False when its id exists already (then nothing changed)."""
+        ...
+
+    async def claim(
+        self, tx: Tx, kinds: Sequence[str], holder: str, now_us: int, lease_us: int, limit: int
+    ) -> list[Saga]:
+        """Lease due rows, oldest due first, that nobody else holds."""
+        ...
+
+    async def advance(self, tx: Tx, saga: Saga, change: SagaChange, now_us: int) -> Saga:
+        """Compare-and-set on (id, state, version); writes a step row and frees the lease.
+
+        Raises SagaMoved when the row is no longer as ``saga`` says: the transaction must end.
+        """
+        ...
+
+    async def retry(self, tx: Tx, saga: Saga, due_us: int, note: str) -> None:
+        """Keep the state, count a try, free the lease and come back at ``due_us``."""
+        ...
+
+    async def wake(self, tx: Tx, saga: SagaId, now_us: int) -> None:
+        """Make a waiting saga due now; no effect on an ended one."""
+        ...
+
+    async def find(self, tx: Tx, saga: SagaId) -> Saga | None:
+        """The row, or None."""
+        ...
+
+
+class SagaHandler(Protocol):
+    """One kind of saga. ``step`` opens its own transactions and advances the row, or raises."""
+
+    async def step(self, saga: Saga) -> None:
+        """Do the step of the saga's state; everything it writes commits with the advance."""
+        ...

@@ -1,0 +1,140 @@
+"""Tidy rules over the product's own code. Each takes a tree and answers with its findings."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import sys
+from collections.abc import Iterator
+
+from tests.tidy.tree import Function, Module, Tree
+
+FUNCTION_LINES_MAX = 70
+FUNCTION_LINES_MEDIAN_MAX = 10
+MODULE_LINES_MAX = 600
+CONSTRUCTOR_ARGUMENTS_MAX = 7
+
+INTEGERS_ONLY = ("kernel/", "messages/", "business/", "market/quoting/")
+SUPERVISOR_MARK = "# supervisor"
+BROAD = frozenset({"Exception", "BaseException"})
+
+
+def integers_only(tree: Tree) -> Iterator[str]:
+    """Money, intents and what they are made of know neither float nor true division."""
+    for module in tree.modules:
+        if not module.within(*INTEGERS_ONLY):
+            continue
+        for node in module.nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, float):
+                yield module.at(node.lineno, f"the float {node.value}; use integer units")
+            if isinstance(node, ast.Name) and node.id == "float":
+                yield module.at(node.lineno, "float; use Amount, Price, Quantity or an int")
+            if isinstance(node, ast.BinOp | ast.AugAssign) and isinstance(node.op, ast.Div):
+                yield module.at(node.lineno, "true division; use split, or // with its rounding")
+
+
+def _length(function: Function) -> int:
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def short_functions(tree: Tree) -> Iterator[str]:
+    """A function is at most 70 lines long, and half of all at most 10."""
+    lengths: list[int] = []
+    for module in tree.modules:
+        for function in module.functions():
+            lengths.append(_length(function))
+            if lengths[-1] > FUNCTION_LINES_MAX:
+                found = f"{function.name} has {lengths[-1]} lines, {FUNCTION_LINES_MAX} are allowed"
+                yield module.at(function.lineno, found)
+    median = statistics.median(lengths or [0])
+    if median > FUNCTION_LINES_MEDIAN_MAX:
+        yield f"src: functions have {median} lines in the median, not {FUNCTION_LINES_MEDIAN_MAX}"
+
+
+def short_modules(tree: Tree) -> Iterator[str]:
+    """A module is at most 600 lines long."""
+    for module in tree.modules:
+        if len(module.lines) > MODULE_LINES_MAX:
+            yield module.at(1, f"{len(module.lines)} lines, {MODULE_LINES_MAX} are allowed")
+
+
+def few_dependencies(tree: Tree) -> Iterator[str]:
+    """A constructor takes at most seven arguments."""
+    for module in tree.modules:
+        for function in module.functions():
+            arguments = function.args
+            count = len(arguments.posonlyargs) + len(arguments.args) + len(arguments.kwonlyargs) - 1
+            if function.name == "__init__" and count > CONSTRUCTOR_ARGUMENTS_MAX:
+                yield module.at(function.lineno, f"a constructor with {count} arguments")
+
+
+def imports_at_the_top(tree: Tree) -> Iterator[str]:
+    """No import hides in a function; ``app.py`` alone may load a room when it is asked for."""
+    for module in tree.modules:
+        if module.name == "app.py":
+            continue
+        for function in module.functions():
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    yield module.at(node.lineno, f"an import inside {function.name}")
+
+
+def _names_broad(expression: ast.expr | None) -> bool:
+    if expression is None:
+        return True
+    if isinstance(expression, ast.Tuple):
+        return any(_names_broad(part) for part in expression.elts)
+    return isinstance(expression, ast.Name) and expression.id in BROAD
+
+
+def supervisors_only_catch_all(tree: Tree) -> Iterator[str]:
+    """Only a marked supervisor may catch everything."""
+    for module in tree.modules:
+        for node in module.nodes:
+            broad = isinstance(node, ast.ExceptHandler) and _names_broad(node.type)
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "suppress":
+                broad = any(_names_broad(argument) for argument in node.args)
+            line = getattr(node, "lineno", 0)
+            if broad and SUPERVISOR_MARK not in module.lines[line - 1]:
+                yield module.at(line, f"catches everything without the mark {SUPERVISOR_MARK!r}")
+
+
+def no_bare_assert(tree: Tree) -> Iterator[str]:
+    """``python -O`` removes asserts; ``kernel.checks`` stays."""
+    for module in tree.modules:
+        for node in module.nodes:
+            if isinstance(node, ast.Assert):
+                yield module.at(node.lineno, "assert; use kernel.checks.require or ensure")
+
+
+def _foreign(module: Module, allowed: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    for line, name in module.imports():
+        top = name.split(".", maxsplit=1)[0]
+        if top == "poolmaker":
+            if name != "poolmaker" and not name.startswith(allowed):
+                yield line, name
+        elif top not in sys.stdlib_module_names and top not in allowed:
+            yield line, name
+
+
+def ground_is_plain(tree: Tree) -> Iterator[str]:
+    """``kernel`` knows the standard library, ``messages`` adds msgspec, and nothing else."""
+    grounds = {
+        "kernel/": ("poolmaker.kernel",),
+        "messages/": ("poolmaker.kernel", "poolmaker.messages", "msgspec"),
+    }
+    for module in tree.modules:
+        for place, allowed in grounds.items():
+            if module.within(place):
+                for line, name in _foreign(module, allowed):
+                    yield module.at(line, f"{place[:-1]} imports {name}")
+
+
+def stores_are_private(tree: Tree) -> Iterator[str]:
+    """A room's ``_store`` is imported by that room alone."""
+    for module in tree.modules:
+        for line, name in module.imports():
+            room, separator, _ = name.partition("._store")
+            home = room.removeprefix("poolmaker.").replace(".", "/") + "/"
+            if separator and room.startswith("poolmaker.") and not module.within(home):
+                yield module.at(line, f"imports the store of {home[:-1]}")

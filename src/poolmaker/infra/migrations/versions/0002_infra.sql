@@ -1,0 +1,2 @@
+-- Tables of infra: settings, leases, sagas, schedule. Filled by the room infra.
+-- Schema-qualify every name. Tables made here belong to poolmaker_owner; see 0001 for who may do what by default.

@@ -1,0 +1,2 @@
+-- Tables, triggers and functions of the balance ledger. Filled by the room business.ledger.
+-- Schema-qualify every name. Tables made here belong to poolmaker_owner; see 0001 for who may do what by default.

@@ -1,0 +1,2 @@
+-- Tables of the event bus: streams, events, cursors, dead letters. Filled by the room bus.
+-- Schema-qualify every name. Tables made here belong to poolmaker_owner; see 0001 for who may do what by default.

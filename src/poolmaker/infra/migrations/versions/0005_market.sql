@@ -1,0 +1,2 @@
+-- Tables of the market wing: intents, exchange orders, fills. Filled by the rooms of market.
+-- Schema-qualify every name. Tables made here belong to poolmaker_owner; see 0001 for who may do what by default.

@@ -1,0 +1,2 @@
+-- Tables of the business rooms outside the ledger. Filled by the rooms of business.
+-- Schema-qualify every name. Tables made here belong to poolmaker_owner; see 0001 for who may do what by default.

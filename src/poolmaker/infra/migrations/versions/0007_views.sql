@@ -1,0 +1,2 @@
+-- Read models, rebuilt from events. Filled by the room views.
+-- Schema-qualify every name. Tables made here belong to poolmaker_owner; see 0001 for who may do what by default.

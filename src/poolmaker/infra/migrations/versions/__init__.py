@@ -1,0 +1,1 @@
+"""The chain of revisions, oldest first. A released revision is never edited."""

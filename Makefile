@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LOCKS := requirements/bootstrap.txt requirements/base.txt pyproject.toml tools/setup.sh
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
@@ -33,11 +33,10 @@ setup: .venv/.dev ## Make .venv with everything that the other targets use
 
 .PHONY: check
 check: .venv/.dev ## Format, lint, types, import contracts, tidy tests
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
-	$(PYTEST) -q -n 2 tests/tidy
+	@failed=0; \
+	for step in "ruff format --check" "ruff check" mypy "lint-imports --no-logo" "pytest -q -n 2 tests/tidy"; do \
+		echo "== $$step"; $(BIN)/$$step || failed=1; \
+	done; exit $$failed
 
 .PHONY: test
 test: .venv/.dev ## All tests except the long ones

@@ -1,0 +1,304 @@
+"""What the surfaces need of the platform. ``app.py`` plugs every one of these.
+
+Conventions
+- Amounts cross as exact decimal texts; the API has checked their form and their scale.
+- A method that changes something takes the id of what it makes or of the request itself. The API
+  has stored that id under the caller's Idempotency-Key before it calls, so the same call may come
+  again, also after a crash, and must then answer as the first did and move nothing twice.
+- An expected refusal is a ``Refused`` value with a stable code, never an exception. Codes of the
+  ledger (``insufficient``, ``not_funded``, …) and of order states pass through unchanged.
+- ``OutcomeUnknown`` and ``Unavailable`` are raised and become 503: the caller asks again with the
+  same Idempotency-Key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import Ids, OrderId, PoolId, UserId
+from poolmaker.kernel.rng import Rng
+from poolmaker.views.model import (
+    Act,
+    AssetSeen,
+    Balance,
+    CustodyLine,
+    FillSeen,
+    Happening,
+    Health,
+    MarketLive,
+    MarketPoint,
+    Mode,
+    Money,
+    OrderSeen,
+    Page,
+    PoolSeen,
+    TrialBalance,
+    UserSeen,
+)
+
+
+class Role(StrEnum):
+    """Who may do what; a caller has exactly one role."""
+
+    USER = "user"
+    """Owns orders; sees and moves only his own."""
+    VIEWER = "viewer"
+    """Sees everything, changes nothing."""
+    OPERATOR = "operator"
+    """Runs the platform: users, deposits, operator's money."""
+    TREASURER = "treasurer"
+    """Second person for money that leaves; has no route of its own yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is calling."""
+
+    role: Role
+    name: str
+    user_id: UserId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An expected refusal: nothing moved. ``code`` is stable, ``facts`` fill its sentence."""
+
+    code: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Done and durable. ``seq`` is the ledger transaction that moved money."""
+
+    id: str
+    seq: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one asset of a payout goes; fixed when the order is opened."""
+
+    asset: str
+    network: str
+    address: str
+    memo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrder:
+    """A user order to open: funds are locked, funded, and join the pool at its next barrier."""
+
+    order_id: OrderId
+    user_id: UserId
+    pool_id: PoolId
+    base: str
+    quote: str
+    payout: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Money that a person says has arrived. One ``reference`` at one ``location`` is one credit."""
+
+    request_id: str
+    location: str
+    money: Money
+    reference: str
+
+
+# ----------------------------------------------------------------------- the API's own two stores
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an Idempotency-Key stands for.
+
+    ``made_id`` was chosen by the first call and is the same ever after. ``answer`` is the stored
+    answer, None while the first call has not ended. ``same`` is False when the key was used for
+    another body.
+    """
+
+    made_id: str
+    same: bool
+    answer: tuple[int, bytes] | None
+
+
+class Requests(Protocol):
+    """Idempotency keys, per caller. The row is durable before anything is done."""
+
+    async def claim(self, caller: str, key: str, fingerprint: bytes, fresh_id: str) -> Claim:
+        """Store the key with ``fresh_id``, or say what it already stands for."""
+        ...
+
+    async def answered(self, caller: str, key: str, status: int, body: bytes) -> None:
+        """Store the answer; the first one stays."""
+        ...
+
+
+class Access(Protocol):
+    """Users and the hashes of their tokens. A token itself is never stored."""
+
+    async def add_user(self, user_id: UserId, name: str) -> UserSeen | Refused:
+        """Make a user; the same id and name again is the same user. Refuses ``name_taken``."""
+        ...
+
+    async def users(self) -> Sequence[UserSeen]:
+        """All users by time of creation, at most 10,000."""
+        ...
+
+    async def user(self, user_id: UserId) -> UserSeen | None:
+        """One user, or None."""
+        ...
+
+    async def grant(self, token_hash: bytes, role: Role, name: str, user_id: UserId | None) -> None:
+        """Let the token with this SHA-256 in, until revoked."""
+        ...
+
+    async def principal(self, token_hash: bytes) -> Principal | None:
+        """Whose token this is, or None."""
+        ...
+
+
+# -------------------------------------------------------------------------- what app.py must plug
+
+
+class Treasury(Protocol):
+    """Money that a person says has arrived: facts for the ledger."""
+
+    async def operator_in(self, incoming: Incoming) -> Receipt | Refused:
+        """OPERATOR_IN. Refuses ``reference_used`` for another amount under the same reference."""
+        ...
+
+    async def credit_deposit(self, user_id: UserId, incoming: Incoming) -> Receipt | Refused:
+        """CREDIT_DEPOSIT. Refuses ``unknown_user``, ``reference_used``."""
+        ...
+
+
+class Orders(Protocol):
+    """User orders: wishes become sagas; the answer is the order as it stands after the wish."""
+
+    async def open(self, order: NewOrder) -> OrderSeen | Refused:
+        """Open an order. Refuses ``unknown_pool``, ``insufficient``, ``below_minimum``."""
+        ...
+
+    async def pause(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+        """Take the order's shares out into locked. Refuses ``wrong_state``, ``unknown_order``."""
+        ...
+
+    async def resume(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+        """Fund and join again. Refuses ``wrong_state``, ``unknown_order``."""
+        ...
+
+    async def withdraw(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+        """Leave, return, pay out to the order's destinations, close. Refuses ``wrong_state``."""
+        ...
+
+    async def order(self, order_id: OrderId) -> OrderSeen | None:
+        """One order, or None."""
+        ...
+
+    async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
+        """Orders of one user or of all, newest first, at most 200."""
+        ...
+
+
+class Reading(Protocol):
+    """Everything that can be looked at. Nothing here changes anything."""
+
+    async def assets(self) -> Sequence[AssetSeen]:
+        """The asset register."""
+        ...
+
+    async def pools(self) -> Sequence[PoolSeen]:
+        """All pools."""
+        ...
+
+    async def balances(self, user_id: UserId | None) -> Sequence[Balance]:
+        """Balances of one user or of all."""
+        ...
+
+    async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
+        """A user's entries after ledger sequence ``after``, over all accounts that are his."""
+        ...
+
+    async def account(self, account: str, after: int, limit: int) -> Page:
+        """Entries of one account of the chart after ledger sequence ``after``."""
+        ...
+
+    async def transaction(self, seq: int) -> Happening | None:
+        """One transaction with all its entries."""
+        ...
+
+    async def trial_balance(self) -> TrialBalance:
+        """Where it is and whose it is, as of now."""
+        ...
+
+    async def custody(self) -> Sequence[CustodyLine]:
+        """Ledger against what each place reports, per asset."""
+        ...
+
+    async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
+        """The newest ``limit`` transactions after ledger sequence ``after``, newest first."""
+        ...
+
+    async def health(self) -> Health:
+        """Whether the platform can do its work."""
+        ...
+
+
+class Live(Protocol):
+    """The engine's present, from memory: cheap enough to ask several times a second."""
+
+    def markets(self) -> Sequence[MarketLive]:
+        """Every pool's market now."""
+        ...
+
+    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillSeen]:
+        """The newest ``limit`` fills after stream sequence ``after``, newest first."""
+        ...
+
+    def history(self, pool_id: PoolId) -> Sequence[MarketPoint]:
+        """The points of the charts, oldest first, at most 900."""
+        ...
+
+
+class Stage(Protocol):
+    """Where a told story stands; only in sandbox mode, otherwise ``act`` is always None."""
+
+    def act(self) -> Act | None:
+        """The act, or None when no story is told."""
+        ...
+
+    def tell(self, act: Act) -> None:
+        """Remember the act."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """All ports of the surfaces in one place.
+
+    ``rng`` makes tokens: give it ``kernel.rng.system_rng()``. ``stopping`` is set when the process
+    is about to end, so that open streams end first.
+    """
+
+    mode: Mode
+    clock: Clock
+    ids: Ids
+    rng: Rng
+    operator_token_hash: bytes
+    access: Access
+    requests: Requests
+    treasury: Treasury
+    orders: Orders
+    reading: Reading
+    live: Live
+    stage: Stage
+    stopping: asyncio.Event

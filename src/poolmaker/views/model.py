@@ -1,0 +1,368 @@
+"""What can be seen: plain frozen values for the API, the pages and the command line.
+
+Amounts, prices and quantities are exact plain decimal texts in whole units of their asset; times
+are microseconds since the Unix epoch; shares of a whole are parts per million. ``None`` always
+means "not known", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """What kind of world the platform is connected to."""
+
+    SANDBOX = "sandbox"
+    PAPER = "paper"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount of one asset."""
+
+    asset: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssetSeen:
+    """An asset of the register: ``display`` is how many decimals a person wants to read."""
+
+    code: str
+    scale: int
+    display: int
+
+
+# --------------------------------------------------------------------------------------- market
+
+
+@dataclass(frozen=True, slots=True)
+class DepthLevel:
+    """One price level of the book; ``own`` is how much of ``quantity`` is ours."""
+
+    price: str
+    quantity: str
+    own: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOrder:
+    """One live exchange order of the pool: ``side`` BUY or SELL, ``state`` the shadow ledger's."""
+
+    intent: str
+    side: str
+    price: str
+    quantity: str
+    remaining: str
+    state: str
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SideGate:
+    """The one gate that prevents a quote on a side (``none`` while quoting), and since when."""
+
+    side: str
+    gate: str
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketLive:
+    """One pool's market as the engine sees it now.
+
+    ``bids`` fall and ``asks`` rise; at most 25 levels each. ``book_age_ms`` is None before the
+    first book. ``orders_placed`` and ``orders_unknown`` count since the engine's first start and
+    now.
+    """
+
+    pool_id: str
+    symbol: str
+    base: str
+    quote: str
+    venue_account: str
+    price_decimals: int
+    quantity_decimals: int
+    at_us: int
+    book_age_ms: int | None
+    mid: str | None
+    bids: tuple[DepthLevel, ...]
+    asks: tuple[DepthLevel, ...]
+    own: tuple[OwnOrder, ...]
+    gates: tuple[SideGate, ...]
+    orders_placed: int
+    orders_unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillSeen:
+    """One fill of the pool as the account stream told it; ``seq`` is its place there."""
+
+    seq: int
+    pool_id: str
+    at_us: int
+    side: str
+    price: str
+    base: Money
+    quote: Money
+    is_maker: bool
+    trade_id: str
+    fee: Money | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MarketPoint:
+    """One moment of the charts: mid, best own quotes, and base share of the pool's value."""
+
+    at_us: int
+    mid: str | None
+    own_bid: str | None
+    own_ask: str | None
+    inventory_ppm: int | None
+
+
+# ----------------------------------------------------------------------------------------- pool
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSeen:
+    """A pool: what it owns, what it is worth at mid, and the band its inventory should stay in.
+
+    ``nav`` is in quote. ``share_price`` is quote per share, 1 at the first join of an epoch, so
+    its distance from 1 is the profit or loss of the epoch.
+    """
+
+    pool_id: str
+    name: str
+    symbol: str
+    venue_account: str
+    state: str
+    epoch: int
+    base: Money
+    quote: Money
+    exits: tuple[Money, ...]
+    shares: str
+    holders: int
+    nav: Money | None
+    share_price: str | None
+    inventory_ppm: int | None
+    target_ppm: int
+    band_ppm: int
+    fills: int
+
+
+# --------------------------------------------------------------------------------------- people
+
+
+class Part(StrEnum):
+    """The five parts of an order's money bar."""
+
+    AVAILABLE = "available"
+    LOCKED = "locked"
+    ON_THE_WAY = "on_the_way"
+    IN_POOL = "in_pool"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True, slots=True)
+class BarPart:
+    """One part of the money bar: its amounts, its value in quote, and the account behind it."""
+
+    part: Part
+    amounts: tuple[Money, ...]
+    value: str | None
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A state that an order reached. ``entry_seq`` is the entry that moved money, 0 for none."""
+
+    state: str
+    at_us: int
+    by: str
+    entry_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """A user order.
+
+    ``deposited`` is what it was opened with, ``paid_out`` what has reached the user's address;
+    ``result`` is what it is worth or was paid, less what it was opened with, in quote at mid.
+    """
+
+    order_id: str
+    user_id: str
+    user_name: str
+    pool_id: str
+    state: str
+    waiting_for: str
+    opened_at_us: int
+    deposited: tuple[Money, ...]
+    paid_out: tuple[Money, ...]
+    shares: str
+    value: Money | None
+    result: Money | None
+    bar: tuple[BarPart, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UserSeen:
+    """A user as the operator lists them."""
+
+    user_id: str
+    name: str
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A user's money in one asset, over all his orders."""
+
+    user_id: str
+    asset: str
+    available: str
+    locked: str
+    in_withdrawal: str
+
+
+# ---------------------------------------------------------------------------------------- books
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One leg of one transaction as an owner reads it: ``amount`` is positive when it grew."""
+
+    seq: int
+    at_us: int
+    kind: str
+    key: str
+    account: str
+    asset: str
+    amount: str
+    balance: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of entries in order; ask again with ``next_after`` until it is None."""
+
+    entries: tuple[Entry, ...]
+    next_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the books: an account or a group of accounts and what it holds or is owed."""
+
+    name: str
+    group: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialLine:
+    """One asset: where it is, whose it is, and the difference, which must be zero."""
+
+    asset: str
+    held: tuple[Place, ...]
+    owed: tuple[Place, ...]
+    held_total: str
+    owed_total: str
+    difference: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialBalance:
+    """All assets at ledger sequence ``seq``; ``ok`` when every difference is zero."""
+
+    seq: int
+    at_us: int
+    lines: tuple[TrialLine, ...]
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What an independent replay of the whole log found."""
+
+    ok: bool
+    transactions: int
+    entries: int
+    head_hash: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyLine:
+    """One asset at one place: what the ledger says, what the place says, what explains the rest.
+
+    ``reported`` is None while the place has not been asked since the last change of the ledger.
+    ``in_flight`` is the sum of named movements that one side has seen and the other has not.
+    """
+
+    location: str
+    asset: str
+    ledger: str
+    reported: str | None
+    in_flight: str
+    seen_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of EVENTS. ``kind`` and ``facts`` are worded by the catalogue; ``seq`` opens it."""
+
+    seq: int
+    at_us: int
+    kind: str
+    key: str
+    facts: Mapping[str, str]
+    entries: tuple[Entry, ...] = ()
+
+
+# --------------------------------------------------------------------------------------- health
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of the platform by name; ``facts`` fill the catalogue's sentence."""
+
+    name: str
+    ok: bool
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the platform can do its work; ``ok`` when every check is."""
+
+    mode: Mode
+    version: str
+    started_at_us: int
+    restarts: int
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Every check holds."""
+        return all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Where a told story stands; ``name`` is a key of the catalogue, times are microseconds."""
+
+    number: int
+    of: int
+    name: str
+    facts: Mapping[str, str]
+    started_at_us: int
+    act_at_us: int
+    done: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -79,6 +80,10 @@ class Module:
         )
 
 
+# Trees that differ in one file share the syntax trees of all the others.
+_module = functools.lru_cache(maxsize=4096)(Module)
+
+
 class Tree:
     """A checkout or a copy of one."""
 
@@ -90,7 +95,7 @@ class Tree:
     def modules(self) -> list[Module]:
         """Every module of the product, in the order of their names."""
         return [
-            Module(path.relative_to(self.package).as_posix(), path.read_text("utf-8"))
+            _module(path.relative_to(self.package).as_posix(), path.read_text("utf-8"))
             for path in sorted(self.package.rglob("*.py"))
         ]
 

@@ -34,7 +34,7 @@ def engine_stream(account: VenueAccountId) -> str:
 
 
 class MarketSpec(Message, frozen=True, kw_only=True):
-    """A market as both wings see it: symbol and assets. The venue's own tick and lot are the engine's."""
+    """A market as both wings see it; the venue's own tick and lot are the engine's."""
 
     symbol: str
     base: str
@@ -108,7 +108,7 @@ class StopQuoting(Message, frozen=True, kw_only=True, tag="StopQuoting.v1"):
 
 
 class CapitalSet(Message, frozen=True, kw_only=True, tag="CapitalSet.v1"):
-    """What the pool may use at the venue, as booked up to ``includes_stream_seq`` of the account stream."""
+    """What the pool may use, as booked up to ``includes_stream_seq`` of the account stream."""
 
     pool: PoolId
     version: int
@@ -184,7 +184,7 @@ class FeeFact(Message, frozen=True, kw_only=True, tag="FeeFact.v1"):
 
 
 class BarrierPrice(Message, frozen=True, kw_only=True):
-    """What a pool's book said at a barrier. ``mid`` and ``twap_60s`` are None when it was not usable."""
+    """What a pool's book said at a barrier; prices are None when it was not usable."""
 
     pool: PoolId
     mid: Rate | None
@@ -246,7 +246,7 @@ class QuoteGate(StrEnum):
 
 
 class ExposureReduced(Message, frozen=True, kw_only=True, tag="ExposureReduced.v1"):
-    """Live, pending-cancel and unknown orders of the pool consume at most what DrainTo ``version`` allows."""
+    """Orders of the pool that may still fill consume at most what DrainTo ``version`` allows."""
 
     pool: PoolId
     version: int

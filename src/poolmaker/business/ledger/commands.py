@@ -151,7 +151,7 @@ class TradeFee(_Command, frozen=True, kw_only=True, tag="TRADE_FEE"):
 
 
 class RechargeFee(_Command, frozen=True, kw_only=True, tag="RECHARGE_FEE"):
-    """Fact: a commission in a third asset, paid from the float and recharged to the pool in quote."""
+    """Fact: a commission in a third asset, paid from the float, recharged to the pool in quote."""
 
     pool: PoolId
     account: VenueAccountId

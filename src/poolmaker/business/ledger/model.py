@@ -77,7 +77,7 @@ Outcome = Posted | Refused
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction of the log as its consumers read it. ``body`` is the command's canonical bytes."""
+    """One transaction of the log as consumers read it; ``body`` is the command's bytes."""
 
     ledger: LedgerId
     seq: int

@@ -22,24 +22,8 @@ from typing import Protocol
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.rng import Rng
-from poolmaker.views.model import (
-    Act,
-    AssetSeen,
-    Balance,
-    CustodyLine,
-    FillSeen,
-    Happening,
-    Health,
-    MarketLive,
-    MarketPoint,
-    Mode,
-    Money,
-    OrderSeen,
-    Page,
-    PoolSeen,
-    TrialBalance,
-    UserSeen,
-)
+from poolmaker.views.model import Mode, Money, OrderSeen, UserSeen
+from poolmaker.views.ports import Live, Reading, Stage
 
 
 class Role(StrEnum):
@@ -198,86 +182,6 @@ class Orders(Protocol):
 
     async def withdraw(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
         """Leave, return, pay out to the order's destinations, close. Refuses ``wrong_state``."""
-        ...
-
-    async def order(self, order_id: OrderId) -> OrderSeen | None:
-        """One order, or None."""
-        ...
-
-    async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
-        """Orders of one user or of all, newest first, at most 200."""
-        ...
-
-
-class Reading(Protocol):
-    """Everything that can be looked at. Nothing here changes anything."""
-
-    async def assets(self) -> Sequence[AssetSeen]:
-        """The asset register."""
-        ...
-
-    async def pools(self) -> Sequence[PoolSeen]:
-        """All pools."""
-        ...
-
-    async def balances(self, user_id: UserId | None) -> Sequence[Balance]:
-        """Balances of one user or of all."""
-        ...
-
-    async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
-        """A user's entries after ledger sequence ``after``, over all accounts that are his."""
-        ...
-
-    async def account(self, account: str, after: int, limit: int) -> Page:
-        """Entries of one account of the chart after ledger sequence ``after``."""
-        ...
-
-    async def transaction(self, seq: int) -> Happening | None:
-        """One transaction with all its entries."""
-        ...
-
-    async def trial_balance(self) -> TrialBalance:
-        """Where it is and whose it is, as of now."""
-        ...
-
-    async def custody(self) -> Sequence[CustodyLine]:
-        """Ledger against what each place reports, per asset."""
-        ...
-
-    async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
-        """The newest ``limit`` transactions after ledger sequence ``after``, newest first."""
-        ...
-
-    async def health(self) -> Health:
-        """Whether the platform can do its work."""
-        ...
-
-
-class Live(Protocol):
-    """The engine's present, from memory: cheap enough to ask several times a second."""
-
-    def markets(self) -> Sequence[MarketLive]:
-        """Every pool's market now."""
-        ...
-
-    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillSeen]:
-        """The newest ``limit`` fills after stream sequence ``after``, newest first."""
-        ...
-
-    def history(self, pool_id: PoolId) -> Sequence[MarketPoint]:
-        """The points of the charts, oldest first, at most 900."""
-        ...
-
-
-class Stage(Protocol):
-    """Where a told story stands; only in sandbox mode, otherwise ``act`` is always None."""
-
-    def act(self) -> Act | None:
-        """The act, or None when no story is told."""
-        ...
-
-    def tell(self, act: Act) -> None:
-        """Remember the act."""
         ...
 
 

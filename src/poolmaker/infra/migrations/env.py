@@ -6,12 +6,13 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from poolmaker.infra.migrations.names import MIGRATION_LOCK, VERSION_SCHEMA, VERSION_TABLE
-from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.errors import CallerFault
 
 
 def _run() -> None:
     connection = context.config.attributes.get("connection")
-    ensure(isinstance(connection, Connection), "revisions are run by poolmaker, not by alembic")
+    if not isinstance(connection, Connection):
+        raise CallerFault("revisions are run by poolmaker, not by the command alembic")
     context.configure(
         connection=connection,
         version_table=VERSION_TABLE,

@@ -1,0 +1,42 @@
+"""What the kernel says about processes. Hints and messages only; liveness is a lock's business."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from pathlib import Path
+
+_PROC = Path("/proc")
+_CREDENTIALS = struct.Struct("3i")
+_KNOCK_TIMEOUT_S = 5
+
+
+def works_in(pid: int, directory: Path) -> bool:
+    """A living process ``pid`` has ``directory`` as its working directory. A zombie has none."""
+    try:
+        return (_PROC / str(pid) / "cwd").readlink() == directory.resolve()
+    except OSError:
+        return False
+
+
+def working_in(directory: Path) -> list[int]:
+    """The living processes that work in ``directory``, as a PostgreSQL server does in its data."""
+    pids = (int(entry.name) for entry in _PROC.glob("[0-9]*"))
+    return sorted(pid for pid in pids if works_in(pid, directory))
+
+
+def listener_of(socket_path: Path) -> int | None:
+    """The process that listens at a unix socket, by the kernel's word; None when nobody does."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        knock.settimeout(_KNOCK_TIMEOUT_S)
+        try:
+            knock.connect(os.fspath(socket_path))
+        except OSError:
+            return None
+        answer = knock.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    pid, _, _ = _CREDENTIALS.unpack(answer)
+    return int(pid) or None

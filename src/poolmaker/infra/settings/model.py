@@ -1,0 +1,197 @@
+"""Every setting with its type, bounds and default. Money is a decimal text, never a float."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
+
+from poolmaker.kernel.ids import PoolId, VenueAccountId
+from poolmaker.kernel.money import SCALE_MAX
+from poolmaker.messages.market import QUOTING_LEVELS_MAX, StrategySnapshot
+
+PPM: Final = 1_000_000
+CBPS_MAX: Final = 1_000_000
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$")]
+AssetCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,31}$")]
+Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9._\-]{1,32}/[A-Za-z0-9._\-]{1,32}$")]
+DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,38}(\.[0-9]{1,18})?$")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+WsUrl = Annotated[str, Field(pattern=r"^wss?://[^\s]+$")]
+Cbps = Annotated[int, Field(ge=0, le=CBPS_MAX)]
+Ppm = Annotated[int, Field(ge=0, le=PPM)]
+
+
+class _Section(BaseModel):
+    """Strict and immutable: an unknown key is refused, a text is not a number."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Mode(StrEnum):
+    """Which world the platform works in."""
+
+    SANDBOX = "sandbox"
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class WebSettings(_Section):
+    """Where the page and the API listen."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8420, ge=1, le=65535)
+
+
+class LogSettings(_Section):
+    """What is logged and how a line looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class AssetSettings(_Section):
+    """An asset of the register; its scale never changes once it was used."""
+
+    code: AssetCode
+    scale: int = Field(ge=0, le=SCALE_MAX)
+
+
+class AmountSettings(_Section):
+    """A decimal amount of an asset."""
+
+    asset: AssetCode
+    amount: DecimalText
+
+
+class VenueAccountSettings(_Section):
+    """An account at a venue: where it is reached and with which keys."""
+
+    id: Slug
+    venue: Literal["binance"] = "binance"
+    api_key: SecretStr
+    secret: SecretStr
+    read_only_api_key: SecretStr | None = None
+    read_only_secret: SecretStr | None = None
+    rest_url: HttpUrl
+    ws_url: WsUrl
+    ws_api_url: WsUrl
+    symbols: tuple[Symbol, ...] = ()
+    tick_ms: int = Field(default=1_000, ge=50, le=60_000)
+    fee_float: tuple[AmountSettings, ...] = ()
+    """What the operator keeps at the account for fees in a third asset."""
+
+    @property
+    def account(self) -> VenueAccountId:
+        """The id as the rooms know it."""
+        return VenueAccountId(self.id)
+
+
+class StrategySettings(_Section):
+    """The operator's parameters of pure market making; see ``messages.market.StrategySnapshot``."""
+
+    levels: int = Field(default=3, ge=1, le=QUOTING_LEVELS_MAX)
+    spread_cbps: int = Field(default=200, ge=1, le=CBPS_MAX)
+    level_spacing_cbps: Cbps = 150
+    level_size_ppm: int = Field(default=100_000, ge=1, le=PPM)
+    inventory_target_ppm: Ppm = 500_000
+    inventory_skew_cbps: Cbps = 400
+    inventory_band_ppm: Ppm = 400_000
+    refresh_tolerance_cbps: Cbps = 50
+    order_age_max_ms: int = Field(default=60_000, ge=1_000)
+    spread_floor_cbps: Cbps = 0
+    book_age_max_ms: int = Field(default=2_000, ge=100, le=60_000)
+
+    def snapshot(self, version: int) -> StrategySnapshot:
+        """The parameters frozen as ``version``."""
+        return StrategySnapshot(version=version, **self.model_dump())
+
+
+class PoolSettings(_Section):
+    """A pool: one venue account, one market, one strategy. Money is in the quote asset."""
+
+    id: Slug
+    account: Slug
+    symbol: Symbol
+    strategy: StrategySettings = StrategySettings()
+    join_cost_cbps: Cbps = 1_000
+    first_join_min: DecimalText = "0"
+    nav_floor: DecimalText = "0"
+    stay_min_s: int = Field(default=0, ge=0)
+    price_age_max_ms: int = Field(default=2_000, ge=1, le=60_000)
+
+    @property
+    def pool(self) -> PoolId:
+        """The id as the rooms know it."""
+        return PoolId(self.id)
+
+    @property
+    def base(self) -> str:
+        """Code of the base asset."""
+        return self.symbol.partition("/")[0]
+
+    @property
+    def quote(self) -> str:
+        """Code of the quote asset."""
+        return self.symbol.partition("/")[2]
+
+
+class PayoutSettings(_Section):
+    """How withdrawals are paid: what the provider takes for one payment of an asset."""
+
+    fees: tuple[AmountSettings, ...] = ()
+    poll_s: int = Field(default=5, ge=1, le=3_600)
+
+
+class TokenSettings(_Section):
+    """Files with the API tokens, one token per file; none means a fresh one under ``home``."""
+
+    operator_token_file: Path | None = None
+    treasurer_token_file: Path | None = None
+    viewer_token_file: Path | None = None
+
+
+class Origin(BaseModel):
+    """One setting: its dotted key, its value as text (secrets masked), where it came from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    value: str
+    source: str
+
+
+class Settings(_Section):
+    """Everything that is configured. ``load`` is the way to get one."""
+
+    mode: Mode = Mode.SANDBOX
+    home: Path = Path(".poolmaker")
+    database_url: SecretStr | None = None
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    assets: tuple[AssetSettings, ...] = ()
+    venue_accounts: tuple[VenueAccountSettings, ...] = ()
+    pools: tuple[PoolSettings, ...] = ()
+    barrier_interval_s: int = Field(default=60, ge=1, le=3_600)
+    payout: PayoutSettings = PayoutSettings()
+    tokens: TokenSettings = TokenSettings()
+
+    _origins: tuple[Origin, ...] = PrivateAttr(default=())
+
+    def origins(self) -> tuple[Origin, ...]:
+        """Every leaf with its value and where it came from, in the order of the model."""
+        return self._origins
+
+    def with_origins(self, origins: tuple[Origin, ...]) -> Settings:
+        """The same settings, knowing where each came from."""
+        self._origins = origins
+        return self

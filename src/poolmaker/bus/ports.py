@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.errors import PoolmakerError
 from poolmaker.messages.base import Envelope, Message
+
+
+class KeyConflict(PoolmakerError):
+    """The key was used before for another body: the transaction must end, a person must look."""
+
+    code = "key_conflict"
+
+
+class CursorMoved(PoolmakerError):
+    """Another instance of the consumer was faster: the transaction must end, then read again."""
+
+    code = "cursor_moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +56,7 @@ class Bus(Protocol):
         ...
 
     async def cursor(self, tx: Tx, consumer: str, stream: str) -> int:
-        """Up to where ``consumer`` has applied ``stream``; locks the cursor for this transaction."""
+        """Up to where ``consumer`` applied ``stream``; locks the cursor for this transaction."""
         ...
 
     async def move_cursor(

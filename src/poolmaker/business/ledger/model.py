@@ -4,8 +4,48 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
+from poolmaker.kernel.errors import InvariantBroken, PoolmakerError
 from poolmaker.kernel.ids import CommandKey, LedgerId
+from poolmaker.kernel.money import Asset
+
+GENESIS_HASH: Final = bytes(32)
+
+
+class Fenced(PoolmakerError):
+    """Another writer took the ledger: nothing was written, this writer must stop."""
+
+    code = "ledger_fenced"
+
+
+class BooksDiverged(InvariantBroken):
+    """What the writer decided is not what the database computes; nothing was written."""
+
+    code = "ledger_diverged"
+
+
+class Unbookable(PoolmakerError):
+    """A fact cannot be booked yet. Nothing was written and nothing is lost: its stream waits.
+
+    ``obstacle`` says why, ``subject`` what has to be mended; an incident is open.
+    """
+
+    code = "ledger_unbookable"
+
+    def __init__(self, obstacle: Obstacle, subject: str) -> None:
+        super().__init__(f"{obstacle.value}: {subject}")
+        self.obstacle = obstacle
+        self.subject = subject
+
+
+class Obstacle(StrEnum):
+    """Why a fact has to wait; a fact is never refused."""
+
+    UNKNOWN_ASSET = "unknown_asset"
+    """Its asset is not registered."""
+    MALFORMED = "malformed"
+    """Its amounts, its rate or its location make no sense."""
 
 
 class Refusal(StrEnum):
@@ -86,3 +126,158 @@ class Transaction:
     at_us: int
     body: bytes
     legs: tuple[Leg, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest point of a ledger's log. ``epoch`` is the fence: only its owner appends."""
+
+    epoch: int
+    seq: int
+    hash: bytes
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A leg as it is stored: ``after_units`` is the raw balance of its account behind it."""
+
+    leg: Leg
+    after_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A transaction about to be stored. ``chain_hash`` covers it and all before it."""
+
+    seq: int
+    key: CommandKey
+    kind: str
+    at_us: int
+    body: bytes
+    body_hash: bytes
+    chain_hash: bytes
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRefusal:
+    """A refusal about to be stored under its key."""
+
+    key: CommandKey
+    body_hash: bytes
+    at_us: int
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A key that came again with another body; recorded, never applied."""
+
+    key: CommandKey
+    body: bytes
+    body_hash: bytes
+    at_us: int
+
+
+class IncidentKind(StrEnum):
+    """What a person has to look at."""
+
+    DEFICIT = "deficit"
+    """A fact took more than was there; the owner's way out is closed."""
+    CUSTODY_BELOW_ZERO = "custody_below_zero"
+    """A fact took more from a place than we knew to be there."""
+    UNBOOKABLE = "unbookable"
+    """A fact waits until its obstacle is mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Opened once per (kind, subject, key). ``key`` is the command that caused it."""
+
+    kind: IncidentKind
+    subject: str
+    key: CommandKey
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One small fact beside the balances: ``kind`` and ``name`` are its identity."""
+
+    kind: str
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RowAnswer:
+    """What became of a command row: exactly one of ``seq`` and ``reason`` is set."""
+
+    row: int
+    seq: int | None
+    reason: Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything one append writes, whole or not at all.
+
+    It holds only if the head still is (``epoch``, ``from_seq``). ``balances`` are the raw
+    balances that the writer computed: the store computes its own and raises BooksDiverged when
+    they differ.
+    """
+
+    epoch: int
+    from_seq: int
+    postings: tuple[Posting, ...]
+    refusals: tuple[StoredRefusal, ...]
+    conflicts: tuple[Conflict, ...]
+    incidents: tuple[Incident, ...]
+    assets: tuple[Asset, ...]
+    states: tuple[State, ...]
+    balances: tuple[Leg, ...]
+    rows: tuple[RowAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """What a key was answered, with the hash of the body that got it."""
+
+    body_hash: bytes
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCommand:
+    """A command row that is not answered yet."""
+
+    row: int
+    key: CommandKey
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Everything the writer keeps in memory, as stored at ``head``: enough to rebuild the books.
+
+    ``balances`` are raw, without the ones at zero, in any order.
+    """
+
+    head: Head
+    assets: tuple[Asset, ...]
+    balances: tuple[Leg, ...]
+    states: tuple[State, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """A stored transaction with everything that proves it."""
+
+    transaction: Transaction
+    epoch: int
+    body_hash: bytes
+    chain_hash: bytes
+    lines: tuple[Line, ...]
+    idem_seq: int | None
+    idem_body_hash: bytes | None

@@ -1,13 +1,25 @@
-"""The ledger as the other rooms of business see it."""
+"""The ledger as the other rooms of business see it, and what the ledger needs of its store."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from poolmaker.business.ledger.commands import Command
-from poolmaker.business.ledger.model import Outcome, Transaction
+from poolmaker.business.ledger.model import (
+    Audited,
+    Batch,
+    Head,
+    Image,
+    Incident,
+    Outcome,
+    PendingCommand,
+    StoredAnswer,
+    Transaction,
+)
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import CommandKey
+from poolmaker.kernel.money import Asset
 
 
 class LedgerClient(Protocol):
@@ -27,7 +39,8 @@ class LedgerClient(Protocol):
     async def submit(self, command: Command) -> Outcome:
         """Hand a command to the writer in this process and wait for its durable outcome.
 
-        Raises OutcomeUnknown when the writer is lost before it answered.
+        Raises OutcomeUnknown when the writer is lost before it answered, and Unbookable when a
+        fact has to wait; both may be sent again under the same key.
         """
         ...
 
@@ -41,4 +54,110 @@ class LedgerClient(Protocol):
 
     async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
         """Transactions after ``after_seq`` in order: the log is its own outbox."""
+        ...
+
+
+class LedgerStore(Protocol):
+    """What the single writer needs. Every call is a transaction of its own, durable on return.
+
+    Any call may raise OutcomeUnknown when its answer is lost, or Unavailable when it surely did
+    nothing; after either the writer forgets its books and loads them again.
+    """
+
+    async def take_lease(self, holder: str, now_us: int, until_us: int) -> Head | None:
+        """Become the only epoch that may append; None while another holder's lease lasts.
+
+        The lease is only for liveness, the new epoch is the fence.
+        """
+        ...
+
+    async def renew_lease(self, epoch: int, until_us: int) -> None:
+        """Keep the lease; raises Fenced when ``epoch`` is no longer the newest."""
+        ...
+
+    async def load(self) -> Image:
+        """Everything the writer keeps in memory, as of one moment."""
+        ...
+
+    async def answers(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, StoredAnswer]:
+        """What these keys were answered before; keys that were not are left out."""
+        ...
+
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
+        """The transactions that these keys posted; keys that posted none are left out."""
+        ...
+
+    async def append(self, batch: Batch) -> None:
+        """Write a batch whole or not at all.
+
+        Raises Fenced when the head has moved on and BooksDiverged when the balances differ.
+        """
+        ...
+
+    async def open_incidents(self, incidents: Sequence[Incident]) -> None:
+        """Record incidents that belong to no transaction; the same one again has no effect."""
+        ...
+
+    async def pending(self, after_row: int, limit: int) -> Sequence[PendingCommand]:
+        """Command rows without an answer and with a higher number, in the order of their numbers.
+
+        Numbers are not given in the order of commits: the writer never keeps a cursor on them,
+        it begins at 0 again.
+        """
+        ...
+
+    async def register_asset(self, asset: Asset) -> None:
+        """Make an asset known for ever; raises KeyConflict when its scale differs."""
+        ...
+
+    async def listen(self, woken: Callable[[], None]) -> None:
+        """Call ``woken`` whenever a command row may have come. A hint: it may be missed."""
+        ...
+
+
+class LedgerRows(Protocol):
+    """What clients of the ledger read and write in their own transaction."""
+
+    async def ask(self, tx: Tx, key: CommandKey, body: bytes, body_hash: bytes) -> None:
+        """Insert a command row and wake the writer when the transaction commits.
+
+        The same body again is no new row; another body under a key that was asked or answered
+        before raises KeyConflict.
+        """
+        ...
+
+    async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
+        """What became of a key, whichever way it came in; None while it is not decided."""
+        ...
+
+    async def raw_balance(self, tx: Tx, account: str, asset: str) -> int:
+        """Raw units (debit positive), 0 when there is no such balance."""
+        ...
+
+    async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
+        """The transaction that a key posted, or None."""
+        ...
+
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+        """Transactions after ``after_seq`` in order."""
+        ...
+
+
+class LedgerEvidence(Protocol):
+    """What proves the books, read page by page."""
+
+    async def load(self) -> Image:
+        """What the writer would start from."""
+        ...
+
+    async def audit(self, after_seq: int, limit: int) -> Sequence[Audited]:
+        """Stored transactions after ``after_seq`` in order, with their hashes and lines."""
+        ...
+
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
+        """The transactions that these keys posted."""
+        ...
+
+    async def strays(self) -> Sequence[str]:
+        """Sentences about rows that belong to nothing; empty when all is well."""
         ...

@@ -130,11 +130,62 @@ def invariants(root: Path) -> str:
     return "\n\n".join(parts)
 
 
+def _classes(root: Path, module: str) -> Iterator[ast.ClassDef]:
+    path = root / "src" / "poolmaker" / module
+    syntax = ast.parse(path.read_text("utf-8"))
+    return (node for node in syntax.body if isinstance(node, ast.ClassDef))
+
+
+def _cell(text: str | None) -> str:
+    """A docstring's first paragraph as one cell of a table."""
+    paragraph = (text or "").partition("\n\n")[0]
+    return " ".join(paragraph.replace("``", "`").replace("|", chr(92) + "|").split())
+
+
+def ledger_kinds(root: Path) -> str:
+    """Every kind of ledger transaction: request or fact, and what it does."""
+    rows = []
+    for node in _classes(root, "business/ledger/commands.py"):
+        tags = [word.value for word in node.keywords if word.arg == "tag"]
+        sort, _, meaning = _cell(ast.get_docstring(node)).partition(": ")
+        rows += [f"| `{ast.literal_eval(tag)}` | {sort.lower()} | {meaning} |" for tag in tags]
+    return "\n".join(["| kind | | what it does |", "|---|---|---|", *rows])
+
+
+def ledger_refusals(root: Path) -> str:
+    """Why the ledger refuses a request, in the order of precedence."""
+    rows = []
+    refusals = (n for n in _classes(root, "business/ledger/model.py") if n.name == "Refusal")
+    for member, after in itertools.pairwise(next(refusals).body):
+        if isinstance(member, ast.Assign) and isinstance(after, ast.Expr):
+            name, meaning = ast.unparse(member.targets[0]), ast.literal_eval(after.value)
+            rows.append(f"| `{name}` | {_cell(meaning)} |")
+    return "\n".join(["| refusal | why |", "|---|---|", *rows])
+
+
+def ledger_accounts(root: Path) -> str:
+    """The chart: how accounts are named and what their names mean."""
+    syntax = ast.parse((root / "src/poolmaker/business/ledger/accounts.py").read_text("utf-8"))
+    rows = []
+    for node in syntax.body:
+        if isinstance(node, ast.FunctionDef) and isinstance(node.body[-1], ast.Return):
+            if node.name.endswith("_asset"):
+                continue
+            pattern = node.body[-1].value
+            if isinstance(pattern, ast.JoinedStr):
+                name = ast.unparse(pattern)[2:-1].replace("{", "<").replace("}", ">")
+                rows.append(f"| `{name}` | {_cell(ast.get_docstring(node))} |")
+    return "\n".join(["| account | what it means |", "|---|---|", *rows])
+
+
 PARTS: dict[str, Callable[[Path], str]] = {
     "rooms": rooms_diagram,
     "roomtable": rooms_table,
     "states": states_diagrams,
     "invariants": invariants,
+    "kinds": ledger_kinds,
+    "refusals": ledger_refusals,
+    "accounts": ledger_accounts,
 }
 
 

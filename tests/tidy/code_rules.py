@@ -87,13 +87,21 @@ def _names_broad(expression: ast.expr | None) -> bool:
     return isinstance(expression, ast.Name) and expression.id in BROAD
 
 
+def _catches_all(node: ast.AST) -> bool:
+    if isinstance(node, ast.ExceptHandler):
+        last = node.body[-1]
+        # Cleaning up and raising the same again hides nothing.
+        return _names_broad(node.type) and not (isinstance(last, ast.Raise) and last.exc is None)
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("suppress"):
+        return any(_names_broad(argument) for argument in node.args)
+    return False
+
+
 def supervisors_only_catch_all(tree: Tree) -> Iterator[str]:
-    """Only a marked supervisor may catch everything."""
+    """Only a marked supervisor may catch everything and go on."""
     for module in tree.modules:
         for node in module.nodes:
-            broad = isinstance(node, ast.ExceptHandler) and _names_broad(node.type)
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "suppress":
-                broad = any(_names_broad(argument) for argument in node.args)
+            broad = _catches_all(node)
             line = getattr(node, "lineno", 0)
             if broad and SUPERVISOR_MARK not in module.lines[line - 1]:
                 yield module.at(line, f"catches everything without the mark {SUPERVISOR_MARK!r}")

@@ -385,7 +385,7 @@ TIDY: list[tuple[str, str, str]] = [
     ("links_lead_somewhere", "README.md", "[page](docs/not-there.md)\n"),
     (
         "docs_say_what_the_code_says",
-        "docs/architecture.md",
+        "docs/planted.md",
         "<!-- generated: rooms -->\nold\n<!-- end -->\n",
     ),
 ]
@@ -435,6 +435,7 @@ def test_every_tidy_rule_has_a_plant() -> None:
     ("path", "text"),
     [
         (P + "views/planted.py", CATCH_ALL.replace("{}:", "Exception:  # supervisor")),
+        (P + "views/planted.py", CATCH_ALL.format("Exception") + "    raise\n"),
         (P + "app.py", IN_A_FUNCTION.format("json")),
         (P + "infra/_store.py", "# db-clock: a lease\nq = 'UPDATE infra.lease SET at = now()'\n"),
         (P + "views/planted.py", '"""SELECT x FROM ledger.entry, says this docstring."""\n'),

@@ -21,4 +21,5 @@ def run_sql_beside(revision_file: str) -> None:
     op.execute("SELECT 1")
     adapted: Any = op.get_bind().connection.dbapi_connection
     ensure(adapted.driver_connection.is_in_transaction(), "a revision must run in a transaction")
-    adapted.run_async(lambda connection: connection.execute(sql))
+    # asyncpg stumbles over a text without any statement, which a file of comments is.
+    adapted.run_async(lambda connection: connection.execute(f"SELECT 1;\n{sql}"))

@@ -1,0 +1,330 @@
+"""Units of work over PostgreSQL.
+
+Every failure that is not the server's own refusal counts as a dead connection:
+
+DatabaseGone                the connection is of no use any more
+├── DatabaseUnavailable     nothing was written; the same call may be made again
+└── CommitUnknown           what was sent may have been written; read before acting
+
+The server's refusals (asyncpg's ``PostgresError``) pass unchanged: the transaction is rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
+from typing import Any, Final, Protocol, Self, cast
+
+import asyncpg
+
+from poolmaker.infra.postgres.dsn import connect_arguments
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.checks import require
+from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, PoolmakerError, Unavailable
+
+_CONNECT_TIMEOUT_S: Final = 10
+_COMMAND_TIMEOUT_S: Final = 90
+_LISTEN_PING_S: Final = 15
+_LISTEN_BACK_OFF_US: Final = SECOND_US // 4
+_LISTEN_BACK_OFF_MAX_US: Final = 5 * SECOND_US
+
+
+class DatabaseGone(PoolmakerError):
+    """The connection died or cannot be had."""
+
+    code = "database_gone"
+
+
+class DatabaseUnavailable(DatabaseGone, Unavailable):
+    """The database cannot be reached or died before the commit was sent: nothing was written."""
+
+    code = "database_unavailable"
+
+
+class CommitUnknown(DatabaseGone, OutcomeUnknown):
+    """The answer to a commit, or to a statement that commits by itself, was lost."""
+
+    code = "commit_unknown"
+
+
+class Record(Protocol):
+    """One row; columns by name or position."""
+
+    def __getitem__(self, key: str | int) -> Any:
+        """The value of a column."""
+        ...
+
+    def __len__(self) -> int:
+        """The number of columns."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """The values in order."""
+        ...
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a column, or ``default`` when there is no such column."""
+        ...
+
+    def keys(self) -> Iterable[str]:
+        """The names of the columns."""
+        ...
+
+    def values(self) -> Iterable[Any]:
+        """The values in order."""
+        ...
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Names with values."""
+        ...
+
+
+class Connection(Protocol):
+    """What a store may do with a connection. Timeouts are in seconds."""
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Run a statement; the server's word for what it did, like ``UPDATE 1``."""
+        ...
+
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[Any]], *, timeout: float | None = None
+    ) -> None:
+        """Run one statement for each row of arguments."""
+        ...
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Record]:
+        """All rows."""
+        ...
+
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Record | None:
+        """The first row, or None."""
+        ...
+
+    async def fetchval(
+        self, query: str, *args: Any, column: int = 0, timeout: float | None = None
+    ) -> Any:
+        """One column of the first row, or None."""
+        ...
+
+    def is_in_transaction(self) -> bool:
+        """A transaction is open."""
+        ...
+
+
+class PgTx(Tx):
+    """A transaction on PostgreSQL; stores take its connection by ``connection_of``."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+
+def connection_of(tx: Tx) -> Connection:
+    """The connection that ``tx`` runs on. Raises CallerFault for another store's transaction."""
+    if not isinstance(tx, PgTx):
+        raise CallerFault(f"expected a PostgreSQL transaction, was {type(tx).__name__}")
+    return tx.connection
+
+
+class Database:
+    """A pool of connections of one role to one database.
+
+    ``numeric`` values are exact: integers are ``int``, others ``Decimal``; a float is refused.
+    Also the PostgreSQL side of ``infra.transactions.Transactions``.
+    """
+
+    def __init__(self, pool: Any, dsn: str) -> None:
+        self._pool = pool
+        self._dsn = dsn
+
+    @classmethod
+    async def open(cls, dsn: str, *, min_size: int = 1, max_size: int = 10) -> Self:
+        """Connect ``min_size`` times now. Raises DatabaseUnavailable when that fails."""
+        with _losses_as(DatabaseUnavailable):
+            pool = await asyncpg.create_pool(
+                **connect_arguments(dsn),
+                min_size=min_size,
+                max_size=max_size,
+                timeout=_CONNECT_TIMEOUT_S,
+                command_timeout=_COMMAND_TIMEOUT_S,
+                init=_prepare,
+            )
+        return cls(pool, dsn)
+
+    async def close(self) -> None:
+        """Close every connection; those in use are cut after some seconds."""
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await self._pool.close()
+        except _LOST:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """A connection whose statements each commit by themselves.
+
+        Once it is given out, a loss is CommitUnknown. Await nothing but the database in the block.
+        """
+        async with self._lent() as connection:
+            with _losses_as(CommitUnknown):
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A unit of work (read committed): commits at the end, rolls back when the block raises.
+
+        A loss before the commit is DatabaseUnavailable, a loss of its answer CommitUnknown.
+        Await nothing but the database in the block.
+        """
+        async with self._lent() as connection:
+            unit: Any = cast("Any", connection).transaction(isolation="read_committed")
+            with _losses_as(DatabaseUnavailable):
+                await unit.start()
+                try:
+                    yield connection
+                except BaseException:
+                    await _roll_back(connection, unit)
+                    raise
+            with _losses_as(CommitUnknown):
+                await unit.commit()
+
+    @asynccontextmanager
+    async def begin(self, label: str) -> AsyncIterator[Tx]:
+        """A unit of work as the port of transactions knows it."""
+        require(label, "a transaction needs a label")
+        async with self.transaction() as connection:
+            yield PgTx(connection)
+
+    async def listen(self, channel: str, callback: Callable[[str], None], clock: Clock) -> Listener:
+        """Call ``callback`` with the payload of each notification, on a connection of its own.
+
+        Notifications are hints: some are lost whenever the connection is. So ``callback("")`` is
+        called after each connect and means: look for yourself. Close the listener when done.
+        """
+        return Listener(self._dsn, channel, callback, clock)
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        with _losses_as(DatabaseUnavailable):
+            connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT_S)
+        try:
+            yield connection
+        finally:
+            await self._take_back(connection)
+
+    async def _take_back(self, connection: Any) -> None:
+        # Whether the work was done is decided by now; a connection that dies here changes nothing.
+        try:
+            await self._pool.release(connection, timeout=_CONNECT_TIMEOUT_S)
+        except (*_LOST, asyncpg.PostgresError):
+            connection.terminate()
+
+
+class Listener:
+    """One channel that is listened to until closed, through any number of reconnects."""
+
+    def __init__(
+        self, dsn: str, channel: str, callback: Callable[[str], None], clock: Clock
+    ) -> None:
+        self._dsn = dsn
+        self._channel = channel
+        self._callback = callback
+        self._clock = clock
+        self._task = asyncio.create_task(self._run(), name=f"listen {channel}")
+
+    async def close(self) -> None:
+        """Stop listening. Raises what the callback raised, if it did."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            raise error
+
+    async def _run(self) -> None:
+        back_off_us = _LISTEN_BACK_OFF_US
+        while True:
+            try:
+                await self._listen()
+                back_off_us = _LISTEN_BACK_OFF_US
+            except (*_LOST, asyncpg.PostgresError):
+                back_off_us = min(back_off_us * 2, _LISTEN_BACK_OFF_MAX_US)
+            await self._clock.sleep_us(back_off_us)
+
+    async def _listen(self) -> None:
+        """Listen until the connection is lost."""
+        lost = asyncio.Event()
+        connection = await asyncpg.connect(
+            **connect_arguments(self._dsn), timeout=_CONNECT_TIMEOUT_S
+        )
+        try:
+            connection.add_termination_listener(lambda *_: lost.set())
+            await connection.add_listener(self._channel, self._heard)
+            self._callback("")
+            while not lost.is_set():
+                try:
+                    async with asyncio.timeout(_LISTEN_PING_S):
+                        await lost.wait()
+                except TimeoutError:
+                    # A half-open connection is noticed only by speaking on it.
+                    await connection.fetchval("SELECT 1", timeout=_CONNECT_TIMEOUT_S)
+        finally:
+            connection.terminate()
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        self._callback(payload)
+
+
+# The server's words that end the connection, and everything that is not the server's word. A
+# value that asyncpg cannot encode is neither: it never left this process.
+_LOST: Final[tuple[type[BaseException], ...]] = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+_STILL_THERE: Final = (asyncpg.QueryCanceledError, asyncpg.DataError)
+
+
+@contextmanager
+def _losses_as(kind: type[DatabaseGone]) -> Iterator[None]:
+    try:
+        yield
+    except _STILL_THERE:
+        raise
+    except _LOST as error:
+        raise kind(f"the connection to the database was lost: {error}") from error
+
+
+async def _roll_back(connection: Any, unit: Any) -> None:
+    # Without an answer the server rolls back by itself when the connection is cut.
+    try:
+        await unit.rollback()
+    except (*_LOST, asyncpg.PostgresError):
+        connection.terminate()
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_type_codec(
+        "numeric", schema="pg_catalog", encoder=encode_numeric, decoder=decode_numeric
+    )
+
+
+def encode_numeric(value: object) -> str:
+    """The exact decimal text of an int or a Decimal. Raises CallerFault for anything else."""
+    if type(value) is int:
+        return str(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return format(value, "f")
+    raise CallerFault(f"numeric: expected an int or a finite Decimal, was {type(value).__name__}")
+
+
+def decode_numeric(text: str) -> int | Decimal:
+    """The exact value: an int when the column has no fraction, a Decimal when it has one."""
+    # Built from text, a Decimal keeps every digit whatever the context's precision is.
+    return Decimal(text) if not text.removeprefix("-").isdigit() else int(text)

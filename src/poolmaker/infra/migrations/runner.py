@@ -1,0 +1,128 @@
+"""Brings a database to the revision of this code, whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from poolmaker.infra.migrations.names import VERSION_SCHEMA, VERSION_TABLE
+from poolmaker.infra.postgres.dsn import connect_arguments
+from poolmaker.infra.postgres.model import DatabaseRole, PostgresServer
+from poolmaker.kernel.errors import EnvironmentProblem
+
+_CONNECT_TIMEOUT_S: Final = 10
+# A revision may rewrite a large table; a second starter waits for the first to finish.
+_SETTINGS: Final = {"statement_timeout": "6h", "lock_timeout": "10min", "search_path": ""}
+
+# Alembic keeps what it works on in globals: one at a time in a process, in a loop of its own.
+_ALEMBIC: Final = threading.Lock()
+
+
+async def migrate(server: PostgresServer, database: str | None = None) -> str:
+    """Apply what is missing, as the owner role, in one transaction; the revision it is at then.
+
+    Safe to call from several processes at once. Raises EnvironmentProblem, with nothing changed,
+    when the database is newer than this code or a revision fails.
+    """
+    dsn = server.dsn(DatabaseRole.OWNER, database)
+    refuse_newer(await revision_at(dsn))
+    await asyncio.to_thread(_upgrade_alone, dsn)
+    return newest_revision()
+
+
+async def current_revision(server: PostgresServer, database: str | None = None) -> str | None:
+    """The revision that the database is at; None when it has no schema yet."""
+    return await revision_at(server.dsn(DatabaseRole.OWNER, database))
+
+
+def newest_revision() -> str:
+    """The revision that this code needs."""
+    (head,) = _scripts().get_heads()
+    return head
+
+
+def known_revisions() -> frozenset[str]:
+    """Every revision that this code knows."""
+    return frozenset(script.revision for script in _scripts().walk_revisions())
+
+
+def refuse_newer(revision: str | None) -> None:
+    """Raise EnvironmentProblem when a newer poolmaker has been at this database."""
+    if revision is not None and revision not in known_revisions():
+        raise EnvironmentProblem(
+            f"The database is at revision {revision}, which this poolmaker (at "
+            f"{newest_revision()}) does not know; install the newer poolmaker again, "
+            "or restore a backup made before it."
+        )
+
+
+async def revision_at(dsn: str) -> str | None:
+    """The revision of the database at ``dsn``; None when it has no schema yet."""
+    connection = await _connect(dsn)
+    try:
+        table = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
+        if await connection.fetchval("SELECT pg_catalog.to_regclass($1)", table) is None:
+            return None
+        found: str | None = await connection.fetchval(f"SELECT version_num FROM {table}")  # noqa: S608
+        return found
+    finally:
+        await connection.close(timeout=_CONNECT_TIMEOUT_S)
+
+
+async def _connect(dsn: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(
+            **connect_arguments(dsn), timeout=_CONNECT_TIMEOUT_S, server_settings=_SETTINGS
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise EnvironmentProblem(
+            f"The database does not let its owner role in ({error}); "
+            "see what poolmaker doctor says."
+        ) from error
+
+
+def _upgrade_alone(dsn: str) -> None:
+    with _ALEMBIC:
+        asyncio.run(_upgrade(dsn))
+
+
+async def _upgrade(dsn: str) -> None:
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: _connect(dsn), poolclass=NullPool
+    )
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_run_alembic)
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+        raise EnvironmentProblem(
+            f"The database was lost while its schema was brought up to date ({error}); "
+            "nothing was changed, start again."
+        ) from error
+    finally:
+        await engine.dispose()
+
+
+def _run_alembic(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    return config

@@ -40,6 +40,7 @@ check: .venv/.dev ## Format, lint, types, import contracts, tidy tests
 
 .PHONY: test
 test: .venv/.dev ## All tests except the long ones
+	@if ls tests/e2e/test_*.py >/dev/null 2>&1; then tools/chromium.sh; fi
 	$(PYTEST) -n 2 -m "not long"
 
 .PHONY: test-long

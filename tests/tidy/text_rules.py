@@ -119,8 +119,10 @@ def time_is_an_argument_of_sql(tree: Tree) -> Iterator[str]:
 
 
 def no_html_in_python(tree: Tree) -> Iterator[str]:
-    """Pages are templates."""
+    """Pages are templates. A sandbox repeats what the world's servers answer, pages included."""
     for module in tree.modules:
+        if module.within("sandbox/"):
+            continue
         for line, text in module.strings():
             if HTML.search(text):
                 yield module.at(line, "HTML in Python; use a template")

@@ -73,7 +73,9 @@ class StrategySnapshot(Message, frozen=True, kw_only=True):
     by that much when the base share by value is 100 % off its target (scaled linearly), sizes
     shrink on the side that would worsen it and end at ``inventory_band_ppm`` off target.
     ``refresh_tolerance_cbps``: a live order this close to its ideal price is kept.
-    ``order_age_max_ms``: older orders are replaced even when close.
+    ``order_age_max_ms``: older orders are replaced even when close; 0 is off. A band of 0 is off.
+    ``spread_floor_cbps``: the first bid and the first ask are at least this far apart; 0 means
+    twice the maker fee, so that only who writes a number quotes below what trading costs.
     """
 
     version: int
@@ -229,6 +231,10 @@ class QuoteGate(StrEnum):
     """The pool is not asked to quote."""
     NOT_READY = "not_ready"
     """The account has not been reconciled with the venue yet."""
+    MARKET_CLOSED = "market_closed"
+    """The venue does not take orders in this market now."""
+    CANCELS_FAILING = "cancels_failing"
+    """The venue does not answer to cancels, so nothing is created that could not be taken back."""
     BOOK_STALE = "book_stale"
     """The order book is missing, has a gap or is too old."""
     UNBOOKED_FACTS = "unbooked_facts"

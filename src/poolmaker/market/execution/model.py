@@ -1,0 +1,129 @@
+"""Values of the execution core: intents, live orders as the planner sees them, venue replies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from poolmaker.kernel.ids import IntentId, PoolId
+from poolmaker.kernel.market import Market, Side
+
+
+class Stage(StrEnum):
+    """What a live order is to the planner."""
+
+    PENDING = "PENDING"
+    """Decided, perhaps sent, not answered."""
+    RESTING = "RESTING"
+    """At the venue."""
+    CANCELLING = "CANCELLING"
+    """A cancel is decided, sent or in doubt."""
+    UNKNOWN = "UNKNOWN"
+    """It may or may not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveOrder:
+    """An order that may still fill. A slot is (pool, side, level); it is occupied from decision."""
+
+    intent: IntentId
+    pool: PoolId
+    side: Side
+    level: int
+    ticks: int
+    lots: int
+    open_lots: int
+    stage: Stage
+    age_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ideal:
+    """What should rest in one slot."""
+
+    side: Side
+    level: int
+    ticks: int
+    lots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateIntent:
+    """A decided order. It is sent after it is stored, at most once."""
+
+    intent: IntentId
+    pool: PoolId
+    market: Market
+    side: Side
+    level: int
+    ticks: int
+    lots: int
+    client_id: str
+    decided_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelIntent:
+    """A decided cancel. It is sent at once, again and again until evidence, and stored after."""
+
+    target: IntentId
+    pool: PoolId
+    symbol: str
+    exchange_order_id: str
+    client_id: str
+    decided_us: int
+
+
+class Refusal(StrEnum):
+    """A venue's definite no to an order: it does not exist there."""
+
+    WOULD_TAKE = "WOULD_TAKE"
+    """Post-only, and the price would have traded at once."""
+    INSUFFICIENT = "INSUFFICIENT"
+    """The account's free balance does not cover it."""
+    FILTER = "FILTER"
+    """Price, size or value outside the venue's rules."""
+    MARKET_CLOSED = "MARKET_CLOSED"
+    """The market does not take orders now."""
+    DUPLICATE = "DUPLICATE"
+    """The client id is in use: the order of this intent is there already."""
+    RATE_LIMITED = "RATE_LIMITED"
+    """Too many requests or a ban; nothing was done."""
+    CLOCK = "CLOCK"
+    """The request's time was outside the venue's window."""
+    KEY = "KEY"
+    """The key, its rights, or the signature."""
+    OTHER = "OTHER"
+    """Anything else that is definite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The venue took the order."""
+
+    exchange_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The venue definitely did not take the request. ``wait_us`` before the next one."""
+
+    refusal: Refusal
+    text: str
+    wait_us: int = 0
+
+
+CreateReply = Created | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAccepted:
+    """The venue cancelled it; the final report comes by the account's channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotThere:
+    """The venue does not know such an open order: it may have filled, ended or never arrived."""
+
+
+CancelReply = CancelAccepted | NotThere | Refused

@@ -1,0 +1,148 @@
+"""Pure market making: levels around a reference, leaning against inventory. Integers only.
+
+One million cbps are the whole price: a factor of ``WHOLE + n`` is a price ``n`` cbps higher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Rounding, divide
+from poolmaker.market.quoting.model import Decision, Inventory, MarketView, Quote, SideQuotes
+from poolmaker.messages.market import QUOTING_LEVELS_MAX, QuoteGate, StrategySnapshot
+
+WHOLE: Final = 1_000_000
+
+
+def strategy_problems(strategy: StrategySnapshot) -> list[str]:
+    """Every reason why a snapshot cannot be quoted, as sentences; empty when it can."""
+    bounds = {
+        "levels": (1, QUOTING_LEVELS_MAX),
+        "spread_cbps": (1, WHOLE // 2),
+        "level_spacing_cbps": (0, WHOLE // 2),
+        "level_size_ppm": (1, WHOLE),
+        "inventory_target_ppm": (0, WHOLE),
+        "inventory_skew_cbps": (0, WHOLE // 2),
+        "inventory_band_ppm": (0, WHOLE),
+        "refresh_tolerance_cbps": (0, WHOLE),
+        "order_age_max_ms": (0, 86_400_000),
+        "spread_floor_cbps": (0, WHOLE // 2),
+        "book_age_max_ms": (1, 600_000),
+    }
+    found = []
+    for name, (low, high) in bounds.items():
+        value = getattr(strategy, name)
+        if not low <= value <= high:
+            found.append(f"{name}: expected {low} to {high}, was {value}")
+    return found
+
+
+def base_deviation_ppm(view: MarketView, inventory: Inventory, target_ppm: int) -> int:
+    """Base share by value at the reference, minus its target, in parts per million."""
+    unit = view.market.base.one * view.reference_weight
+    base_value = inventory.base_units * view.reference_ticks * view.market.tick_units
+    total = base_value + inventory.quote_units * unit
+    return divide(base_value * WHOLE, total, Rounding.DOWN) - target_ppm if total > 0 else 0
+
+
+def lean_cbps(deviation_ppm: int, skew_cbps: int) -> int:
+    """How far both quotes move, towards zero: too much base moves them down."""
+    moved = abs(deviation_ppm) * skew_cbps // WHOLE
+    return -moved if deviation_ppm > 0 else moved
+
+
+def half_spread_cbps(strategy: StrategySnapshot, maker_fee_cbps: int) -> int:
+    """From the reference to the first level, not below half of the spread floor."""
+    floor = strategy.spread_floor_cbps or max(0, 2 * maker_fee_cbps)
+    return max(strategy.spread_cbps, divide(floor, 2, Rounding.UP))
+
+
+def size_weight_ppm(side: Side, deviation_ppm: int, band_ppm: int) -> int:
+    """Share of the normal size: less on the side whose fills would worsen the inventory."""
+    worsening = deviation_ppm if side is Side.BUY else -deviation_ppm
+    if band_ppm == 0 or worsening <= 0:
+        return WHOLE
+    return max(0, WHOLE - worsening * WHOLE // band_ppm)
+
+
+def ideal_ticks(view: MarketView, side: Side, distance_cbps: int, lean: int) -> int:
+    """The price of one level before it meets the book, rounded away from the other side."""
+    signed = -distance_cbps if side is Side.BUY else distance_cbps
+    return divide(
+        view.reference_ticks * (WHOLE + signed + lean),
+        view.reference_weight * WHOLE,
+        side.passive_rounding,
+    )
+
+
+def level_prices(view: MarketView, strategy: StrategySnapshot, side: Side, lean: int) -> list[int]:
+    """Prices of the levels, best first: passive, at most one tick better than others' best."""
+    half = half_spread_cbps(strategy, view.maker_fee_cbps)
+    step = -1 if side is Side.BUY else 1
+    if side is Side.BUY:
+        bound = min(view.ask_ticks - 1, view.bid_ticks + 1)
+    else:
+        bound = max(view.bid_ticks + 1, view.ask_ticks - 1)
+    prices = []
+    for level in range(strategy.levels):
+        ideal = ideal_ticks(view, side, half + level * strategy.level_spacing_cbps, lean)
+        bound = min(ideal, bound) if side is Side.BUY else max(ideal, bound)
+        prices.append(bound)
+        bound += step
+    return prices
+
+
+def _affordable_lots(view: MarketView, side: Side, ticks: int, units: int) -> int:
+    market = view.market
+    if side is Side.SELL:
+        return units // market.lot_units
+    return units * market.base.one // (ticks * market.tick_units * market.lot_units)
+
+
+def _cost_units(view: MarketView, side: Side, ticks: int, lots: int) -> int:
+    if side is Side.SELL:
+        return lots * view.market.lot_units
+    return view.market.notional_units(ticks, lots, Rounding.UP)
+
+
+def _sized(
+    view: MarketView, side: Side, prices: list[int], share_units: int, left_units: int
+) -> Iterator[Quote]:
+    for level, ticks in enumerate(prices):
+        if ticks <= 0:
+            continue
+        lots = _affordable_lots(view, side, ticks, min(share_units, left_units))
+        if view.market.accepts(ticks, lots):
+            left_units -= _cost_units(view, side, ticks, lots)
+            yield Quote(level, ticks, lots)
+
+
+def _side(
+    view: MarketView, inventory: Inventory, strategy: StrategySnapshot, side: Side, deviation: int
+) -> SideQuotes:
+    usable = inventory.usable(side)
+    if inventory.owned(side) <= 0:
+        return SideQuotes((), QuoteGate.NO_CAPITAL)
+    weight = size_weight_ppm(side, deviation, strategy.inventory_band_ppm)
+    if weight == 0:
+        return SideQuotes((), QuoteGate.INVENTORY_BAND)
+    share = inventory.owned(side) * strategy.level_size_ppm * weight // WHOLE**2
+    prices = level_prices(view, strategy, side, lean_cbps(deviation, strategy.inventory_skew_cbps))
+    quotes = tuple(_sized(view, side, prices, share, usable))
+    if quotes:
+        return SideQuotes(quotes, QuoteGate.NONE)
+    drained = usable < inventory.owned(side)
+    return SideQuotes((), QuoteGate.DRAINING if drained else QuoteGate.BELOW_MINIMUM)
+
+
+def decide(view: MarketView, inventory: Inventory, strategy: StrategySnapshot) -> Decision:
+    """The quotes of both sides, or for each side without one the gate that prevents it."""
+    deviation = base_deviation_ppm(view, inventory, strategy.inventory_target_ppm)
+    return Decision(
+        bids=_side(view, inventory, strategy, Side.BUY, deviation),
+        asks=_side(view, inventory, strategy, Side.SELL, deviation),
+        deviation_ppm=deviation,
+        widened=half_spread_cbps(strategy, view.maker_fee_cbps) > strategy.spread_cbps,
+    )

@@ -1,0 +1,258 @@
+"""Values of the trackers: book messages, venue reports, the state of an exchange order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from poolmaker.kernel.ids import IntentId, PoolId
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.states import StateTable
+
+
+class OrderState(StrEnum):
+    """Where an exchange order is in its life, as far as evidence goes."""
+
+    PENDING_NEW = "PENDING_NEW"
+    """Registered; the venue has not answered yet."""
+    OPEN = "OPEN"
+    """The venue says it rests, nothing of it filled."""
+    PARTLY_FILLED = "PARTLY_FILLED"
+    """The venue says it rests, a part of it filled."""
+    PENDING_CANCEL = "PENDING_CANCEL"
+    """We asked to cancel; it may still fill."""
+    UNKNOWN = "UNKNOWN"
+    """It may or may not exist."""
+    FILLED = "FILLED"
+    """All of it filled."""
+    CANCELLED = "CANCELLED"
+    """The venue says it is cancelled, or it is proven absent after it had been seen."""
+    EXPIRED = "EXPIRED"
+    """The venue ended it, for instance by self-trade prevention."""
+    REJECTED = "REJECTED"
+    """The venue refused it, it was never sent, or it is proven never to have arrived."""
+
+
+class OrderEvent(StrEnum):
+    """What moves an exchange order."""
+
+    SEEN_LIVE = "SEEN_LIVE"
+    """The venue shows it resting, nothing filled."""
+    SEEN_PART = "SEEN_PART"
+    """The venue shows it resting, partly filled."""
+    SEEN_FILLED = "SEEN_FILLED"
+    """The venue shows all of it filled."""
+    CANCEL_SENT = "CANCEL_SENT"
+    """We are asking the venue to cancel."""
+    CANCEL_PROVED = "CANCEL_PROVED"
+    """The venue shows it cancelled."""
+    EXPIRE_PROVED = "EXPIRE_PROVED"
+    """The venue shows it expired."""
+    REJECT_PROVED = "REJECT_PROVED"
+    """A definite refusal, or it never left this process."""
+    ABSENT_PROVED = "ABSENT_PROVED"
+    """Repeated look-ups, the open orders and the trades show that it is not there."""
+    OUTCOME_LOST = "OUTCOME_LOST"
+    """A request was sent and its answer is lost."""
+    CANCEL_FAILED = "CANCEL_FAILED"
+    """The cancel definitely did not happen and the order was seen resting since."""
+
+
+_S = OrderState
+_E = OrderEvent
+_ENDS: Final = {
+    _E.SEEN_FILLED: _S.FILLED,
+    _E.CANCEL_PROVED: _S.CANCELLED,
+    _E.EXPIRE_PROVED: _S.EXPIRED,
+}
+
+
+def _row(state: OrderState, **moves: OrderState) -> dict[tuple[OrderState, OrderEvent], OrderState]:
+    ends = {(state, event): end for event, end in _ENDS.items()}
+    return ends | {(state, OrderEvent[name]): after for name, after in moves.items()}
+
+
+ORDER_STATES: Final = StateTable(
+    name="exchange order",
+    initial=_S.PENDING_NEW,
+    terminal=frozenset({_S.FILLED, _S.CANCELLED, _S.EXPIRED, _S.REJECTED}),
+    transitions={
+        **_row(
+            _S.PENDING_NEW,
+            SEEN_LIVE=_S.OPEN,
+            SEEN_PART=_S.PARTLY_FILLED,
+            CANCEL_SENT=_S.PENDING_CANCEL,
+            REJECT_PROVED=_S.REJECTED,
+            OUTCOME_LOST=_S.UNKNOWN,
+        ),
+        **_row(
+            _S.OPEN,
+            SEEN_LIVE=_S.OPEN,
+            SEEN_PART=_S.PARTLY_FILLED,
+            CANCEL_SENT=_S.PENDING_CANCEL,
+            OUTCOME_LOST=_S.UNKNOWN,
+        ),
+        **_row(
+            _S.PARTLY_FILLED,
+            SEEN_LIVE=_S.PARTLY_FILLED,
+            SEEN_PART=_S.PARTLY_FILLED,
+            CANCEL_SENT=_S.PENDING_CANCEL,
+            OUTCOME_LOST=_S.UNKNOWN,
+        ),
+        **_row(
+            _S.PENDING_CANCEL,
+            SEEN_LIVE=_S.PENDING_CANCEL,
+            SEEN_PART=_S.PENDING_CANCEL,
+            CANCEL_SENT=_S.PENDING_CANCEL,
+            CANCEL_FAILED=_S.OPEN,
+            REJECT_PROVED=_S.REJECTED,
+            OUTCOME_LOST=_S.UNKNOWN,
+        ),
+        **_row(
+            _S.UNKNOWN,
+            SEEN_LIVE=_S.OPEN,
+            SEEN_PART=_S.PARTLY_FILLED,
+            CANCEL_SENT=_S.UNKNOWN,
+            REJECT_PROVED=_S.REJECTED,
+            ABSENT_PROVED=_S.REJECTED,
+            OUTCOME_LOST=_S.UNKNOWN,
+        ),
+    },
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class ExchangeOrder:
+    """One order of ours at the venue. One object holds every client and exchange id it ever had.
+
+    ``reported_lots`` is the largest cumulative fill that the venue has named; ``booked_lots`` is
+    the sum of the fills that stand on the account stream. Times are wall microseconds.
+    """
+
+    intent: IntentId
+    pool: PoolId
+    symbol: str
+    side: Side
+    level: int
+    ticks: int
+    lots: int
+    state: OrderState = OrderState.PENDING_NEW
+    client_ids: list[str] = field(default_factory=list)
+    exchange_ids: list[str] = field(default_factory=list)
+    reported_lots: int = 0
+    booked_lots: int = 0
+    seen: bool = False
+    registered_us: int = 0
+    changed_us: int = 0
+    reason: str = ""
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it has ended, by evidence."""
+        return self.state in ORDER_STATES.terminal
+
+    @property
+    def filled_lots(self) -> int:
+        """The most that is known to have filled."""
+        return max(self.reported_lots, self.booked_lots)
+
+    @property
+    def open_lots(self) -> int:
+        """The most that may still fill; 0 after the end."""
+        return 0 if self.terminal else max(0, self.lots - self.filled_lots)
+
+    @property
+    def unexplained_lots(self) -> int:
+        """What the venue says has filled and no booked trade explains."""
+        return max(0, self.reported_lots - self.booked_lots)
+
+
+class ReportedState(StrEnum):
+    """What a venue says about an order."""
+
+    LIVE = "LIVE"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """The venue's word on one order. ``intent`` is what its client id decodes to, if it is ours."""
+
+    symbol: str
+    exchange_order_id: str
+    client_id: str
+    intent: IntentId | None
+    state: ReportedState
+    filled_lots: int
+    venue_time_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeReport:
+    """The venue's word on one trade of the account, units exactly as it reports them.
+
+    ``fee_units`` are 10**-fee_scale of ``fee_asset``. ``intent`` is set where the channel names
+    our client id; trades read over REST do not.
+    """
+
+    symbol: str
+    exchange_order_id: str
+    trade_id: str
+    intent: IntentId | None
+    side: Side
+    base_units: int
+    quote_units: int
+    fee_asset: str
+    fee_units: int
+    is_maker: bool
+    venue_time_us: int
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it one trade within an account."""
+        return self.symbol, self.exchange_order_id, self.trade_id
+
+
+@dataclass(frozen=True, slots=True)
+class TradePage:
+    """Trades after a cursor in the venue's order; ``complete`` when there are no more now."""
+
+    trades: tuple[TradeReport, ...]
+    cursor: str
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceReport:
+    """What the venue says it holds of one asset, atomic units."""
+
+    asset: str
+    free_units: int
+    locked_units: int
+
+
+Levels = list[tuple[int, int]]
+"""(ticks, lots) pairs; zero lots removes the level."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookDiff:
+    """Absolute lots of the levels that changed in updates ``first_id`` to ``last_id``."""
+
+    first_id: int
+    last_id: int
+    bids: Levels
+    asks: Levels
+
+
+@dataclass(frozen=True, slots=True)
+class BookSnapshot:
+    """A whole book as of update ``last_id``."""
+
+    last_id: int
+    bids: Levels
+    asks: Levels

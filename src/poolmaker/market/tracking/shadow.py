@@ -1,0 +1,199 @@
+"""The shadow ledger: every order of ours at the venue, from before it is sent until it has ended.
+
+Nothing here does I/O. Every change marks the order; the caller stores marked orders in the
+transaction of whatever else it writes (``take_changed``) and gives them back when that fails.
+Times are wall microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.kernel.checks import ensure, require
+from poolmaker.kernel.ids import IntentId, PoolId
+from poolmaker.kernel.market import Side
+from poolmaker.market.tracking.model import (
+    ORDER_STATES,
+    ExchangeOrder,
+    OrderEvent,
+    OrderReport,
+    OrderState,
+)
+from poolmaker.market.tracking.rules import event_of
+
+ENDED_KEPT_US: Final = 600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a report did: the order it belongs to, and whether its state moved."""
+
+    order: ExchangeOrder
+    moved: bool
+
+
+class ShadowLedger:
+    """Orders by intent and by exchange id. States only move along the table."""
+
+    def __init__(self) -> None:
+        self._orders: dict[IntentId, ExchangeOrder] = {}
+        self._by_exchange_id: dict[tuple[str, str], IntentId] = {}
+        self._changed: dict[IntentId, ExchangeOrder] = {}
+
+    def restore(self, orders: Iterable[ExchangeOrder]) -> None:
+        """Take over stored orders. What was never answered has an unknown outcome now."""
+        for order in orders:
+            self._index(order)
+            if order.state is OrderState.PENDING_NEW:
+                self._move(order, OrderEvent.OUTCOME_LOST, order.changed_us)
+
+    def register(self, order: ExchangeOrder) -> None:
+        """Know an order before it is sent; raises CallerFault when the intent is known."""
+        require(order.intent not in self._orders, f"intent {order.intent} is registered already")
+        self._index(order)
+        self._changed[order.intent] = order
+
+    def find(self, intent: IntentId) -> ExchangeOrder | None:
+        """The order of an intent."""
+        return self._orders.get(intent)
+
+    def find_exchange_id(self, symbol: str, exchange_order_id: str) -> ExchangeOrder | None:
+        """The order that has, or once had, this id at the venue."""
+        intent = self._by_exchange_id.get((symbol, exchange_order_id))
+        return self._orders.get(intent) if intent is not None else None
+
+    def acked(self, intent: IntentId, exchange_order_id: str, now_us: int) -> None:
+        """The venue took it under this id."""
+        order = self._known(intent)
+        self._learn_exchange_id(order, exchange_order_id)
+        seen = OrderEvent.SEEN_PART if order.filled_lots else OrderEvent.SEEN_LIVE
+        self._move(order, seen, now_us)
+
+    def on_event(self, intent: IntentId, event: OrderEvent, now_us: int, reason: str = "") -> bool:
+        """Apply an event; False where the table does not allow it, then nothing changed."""
+        return self._move(self._known(intent), event, now_us, reason)
+
+    def on_report(self, report: OrderReport, now_us: int) -> Applied | None:
+        """Merge the venue's word. None for an order that is not ours.
+
+        Reports come late, twice and in the wrong order: the fill only grows and an ended order
+        stays ended.
+        """
+        order = self.owner_of(report.symbol, report.exchange_order_id, report.intent)
+        if order is None:
+            return None
+        self._learn_exchange_id(order, report.exchange_order_id)
+        if report.client_id and report.client_id not in order.client_ids:
+            order.client_ids.append(report.client_id)
+            self._changed[order.intent] = order
+        if report.filled_lots > order.reported_lots:
+            order.reported_lots = report.filled_lots
+            self._changed[order.intent] = order
+        order.seen = True
+        return Applied(order, self._move(order, event_of(order, report), now_us))
+
+    def owner_of(
+        self, symbol: str, exchange_order_id: str, intent: IntentId | None
+    ) -> ExchangeOrder | None:
+        """The order that a report or trade belongs to, by our id where it names it."""
+        named = self._orders.get(intent) if intent is not None else None
+        return named or self.find_exchange_id(symbol, exchange_order_id)
+
+    def book(self, order: ExchangeOrder, exchange_order_id: str, lots: int) -> None:
+        """A fill of ``lots`` stands on the account stream; late fills of ended orders too."""
+        self._learn_exchange_id(order, exchange_order_id)
+        order.seen = True
+        order.booked_lots += lots
+        self._changed[order.intent] = order
+
+    def absent(self, intent: IntentId, now_us: int) -> bool:
+        """It is proven not to be there: never arrived, or gone after it had been seen."""
+        order = self._known(intent)
+        event = OrderEvent.CANCEL_PROVED if order.seen else OrderEvent.ABSENT_PROVED
+        return self._move(order, event, now_us, "proven absent")
+
+    def cancel_failed(self, intent: IntentId, now_us: int) -> None:
+        """The venue did not cancel and shows it resting: it is as live as before."""
+        order = self._known(intent)
+        if self._move(order, OrderEvent.CANCEL_FAILED, now_us) and order.filled_lots:
+            self._move(order, OrderEvent.SEEN_PART, now_us)
+
+    def living(self) -> list[ExchangeOrder]:
+        """Every order that has not ended: resting, pending or unknown."""
+        return [order for order in self._orders.values() if not order.terminal]
+
+    def in_state(self, state: OrderState) -> list[ExchangeOrder]:
+        """Every order in one state."""
+        return [order for order in self._orders.values() if order.state is state]
+
+    def unexplained(self) -> list[ExchangeOrder]:
+        """Orders of which the venue says more has filled than trades explain."""
+        return [order for order in self._orders.values() if order.unexplained_lots]
+
+    def resting_lots(self, symbol: str, side: Side) -> dict[int, int]:
+        """Own lots that the public book shows, by ticks."""
+        shown: dict[int, int] = {}
+        for order in self._orders.values():
+            if order.symbol == symbol and order.side is side and order.seen and not order.terminal:
+                shown[order.ticks] = shown.get(order.ticks, 0) + order.open_lots
+        return shown
+
+    def of_pool(self, pool: PoolId) -> Iterator[ExchangeOrder]:
+        """Orders of a pool that have not ended."""
+        return (order for order in self.living() if order.pool == pool)
+
+    def take_changed(self) -> list[ExchangeOrder]:
+        """Orders that changed since the last call; the caller stores them."""
+        changed = list(self._changed.values())
+        self._changed.clear()
+        return changed
+
+    def give_back(self, orders: Iterable[ExchangeOrder]) -> None:
+        """Mark orders again whose storing did not happen."""
+        self._changed.update({order.intent: order for order in orders})
+
+    def forget_ended(self, now_us: int) -> int:
+        """Drop stored orders that ended long ago; answers how many."""
+        old = [
+            order
+            for order in self._orders.values()
+            if order.terminal
+            and not order.unexplained_lots
+            and now_us - order.changed_us > ENDED_KEPT_US
+            and order.intent not in self._changed
+        ]
+        for order in old:
+            del self._orders[order.intent]
+            for exchange_id in order.exchange_ids:
+                self._by_exchange_id.pop((order.symbol, exchange_id), None)
+        return len(old)
+
+    def _known(self, intent: IntentId) -> ExchangeOrder:
+        ensure(intent in self._orders, f"intent {intent} was never registered")
+        return self._orders[intent]
+
+    def _index(self, order: ExchangeOrder) -> None:
+        self._orders[order.intent] = order
+        for exchange_id in order.exchange_ids:
+            self._by_exchange_id[order.symbol, exchange_id] = order.intent
+
+    def _learn_exchange_id(self, order: ExchangeOrder, exchange_order_id: str) -> None:
+        if exchange_order_id and exchange_order_id not in order.exchange_ids:
+            order.exchange_ids.append(exchange_order_id)
+            self._by_exchange_id[order.symbol, exchange_order_id] = order.intent
+            self._changed[order.intent] = order
+
+    def _move(self, order: ExchangeOrder, event: OrderEvent, now_us: int, reason: str = "") -> bool:
+        after = ORDER_STATES.next(order.state, event)
+        if after is None:
+            return False
+        if after is order.state:
+            return True
+        order.state = after
+        order.changed_us = now_us
+        order.reason = reason or order.reason
+        order.seen = order.seen or event in (OrderEvent.SEEN_LIVE, OrderEvent.SEEN_PART)
+        self._changed[order.intent] = order
+        return True

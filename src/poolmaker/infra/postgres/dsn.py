@@ -16,6 +16,11 @@ def local_dsn(folder: Path, passfile: Path, user: str, database: str) -> str:
     return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?{urlencode(query)}"
 
 
+def query_of(dsn: str) -> dict[str, str]:
+    """The parameters after the question mark."""
+    return {key: values[-1] for key, values in parse_qs(urlsplit(dsn).query).items()}
+
+
 def connect_arguments(dsn: str) -> dict[str, Any]:
     """What to hand to asyncpg for ``dsn``.
 
@@ -23,9 +28,10 @@ def connect_arguments(dsn: str) -> dict[str, Any]:
     own password is handed over instead, so a stray variable cannot lock us out.
     """
     parts = urlsplit(dsn)
-    query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    query = query_of(dsn)
     passfile = query.get("passfile")
     if passfile is None or parts.password is not None:
         return {"dsn": dsn}
     user = unquote(parts.username or query.get("user", ""))
-    return {"dsn": dsn, "password": passwords.read(Path(passfile)).get(user)}
+    password = passwords.read(Path(passfile)).get(user)
+    return {"dsn": dsn} if password is None else {"dsn": dsn, "password": password}

@@ -36,7 +36,10 @@ def line(user: str, password: str) -> str:
 
 
 def read(path: Path) -> dict[str, str]:
-    """The passwords by user. Raises EnvironmentProblem when they are missing or readable to all."""
+    """The passwords by user, of lines that hold for every host.
+
+    Raises EnvironmentProblem when the file is missing or readable to others.
+    """
     try:
         found = path.stat()
         text = path.read_text(encoding="utf-8")
@@ -47,7 +50,7 @@ def read(path: Path) -> dict[str, str]:
         ) from error
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise EnvironmentProblem(f"{path} is readable to others; run: chmod 600 {path}")
-    return dict(_parsed(entry) for entry in text.splitlines() if entry)
+    return dict(_parsed(entry) for entry in text.splitlines() if entry.startswith("*:*:*:"))
 
 
 def verifier(password: str) -> str:

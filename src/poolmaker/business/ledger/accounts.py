@@ -84,10 +84,38 @@ def deficit(cause: str) -> str:
     return f"deficit:{cause}"
 
 
+def suspense_of_pool(pool: PoolId) -> str:
+    """What belongs to holders of a pool who are no longer there."""
+    return suspense(f"pool:{pool}")
+
+
+def suspense_of_venue(account: VenueAccountId) -> str:
+    """What happened at a venue account to an order that belongs to no pool."""
+    return suspense(f"venue:{account}")
+
+
 _HELD_HEADS: Final = frozenset({"custody", "transit", "deficit"})
 _OWED_HEADS: Final = frozenset(
     {"user", "order", "exit", "withdrawal", "rewards", "platform", "suspense"}
 )
+
+
+_MAY_GO_BELOW: Final = ("custody:", "transit:", "platform:", "suspense:")
+
+
+def may_go_below(account: str) -> bool:
+    """Whether facts may push it below zero; the database judges by the same four prefixes."""
+    return account.startswith(_MAY_GO_BELOW)
+
+
+def is_custody(account: str) -> bool:
+    """Whether it says where we hold value."""
+    return account.startswith("custody:") and len(account) > len("custody:")
+
+
+def without_deficit(account: str) -> str:
+    """The account that a deficit stands for; any other account itself."""
+    return account.removeprefix("deficit:")
 
 
 def normal_of(account: str) -> Normal:

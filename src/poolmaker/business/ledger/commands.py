@@ -7,7 +7,7 @@ identity in the outside world. Only the services named in the import contracts m
 
 from __future__ import annotations
 
-from typing import TypeAlias, get_args
+from typing import Final, TypeAlias, get_args
 
 from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId, VenueAccountId, WithdrawalId
 from poolmaker.kernel.market import Side
@@ -229,6 +229,13 @@ Fact: TypeAlias = (
 Command: TypeAlias = Request | Fact
 
 
+REQUESTS: Final = frozenset(get_args(Request))
+FACTS: Final = frozenset(get_args(Fact))
+
+StreamFact: TypeAlias = Fill | TradeFee | RechargeFee
+"""Facts that carry their place in a stream."""
+
+
 def is_request(command: Command) -> bool:
     """Whether the ledger may refuse it."""
-    return isinstance(command, get_args(Request))
+    return type(command) in REQUESTS

@@ -1,0 +1,150 @@
+"""The table of kinds: what each is, who bears it, and its legs in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from poolmaker.business.ledger import commands
+from poolmaker.business.ledger.rules import facts, pools, requests
+from poolmaker.business.ledger.rules.books import Books, Verdict
+
+# Each decider takes its own command, and the table's key says which; so here it is Any.
+Decider = Callable[[Books, Any, int], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of command. ``legs`` reads "from → to"; ``bearer`` says whose balance changes."""
+
+    command: type[commands.Command]
+    decide: Decider
+    bearer: str
+    legs: str
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it may be refused."""
+        return self.command in commands.REQUESTS
+
+
+_ROWS: Final = (
+    Kind(
+        commands.OperatorIn,
+        facts.operator_in,
+        "the operator",
+        "location grows; platform:equity grows",
+    ),
+    Kind(
+        commands.OperatorOut,
+        requests.operator_out,
+        "the operator",
+        "location falls; platform:equity falls",
+    ),
+    Kind(
+        commands.FundFeeFloat,
+        requests.fund_fee_float,
+        "the operator",
+        "platform:equity → platform:fee_float",
+    ),
+    Kind(
+        commands.CreditDeposit,
+        facts.credit_deposit,
+        "the user",
+        "location grows; his deficit is repaid, then user:available grows",
+    ),
+    Kind(
+        commands.CreditSuspense,
+        facts.credit_suspense,
+        "nobody yet",
+        "location grows; suspense grows",
+    ),
+    Kind(commands.Lock, requests.lock, "the user", "user:available → order:locked"),
+    Kind(commands.Unlock, requests.unlock, "the user", "order:locked → user:available"),
+    Kind(
+        commands.JoinPool,
+        pools.join_pool,
+        "the order",
+        "order:locked → pool:capital in base and quote; pool:issued and order:shares grow by what"
+        " the writer computes",
+    ),
+    Kind(
+        commands.LeavePool,
+        pools.leave_pool,
+        "the order",
+        "order:shares and pool:issued fall; the same fraction of base and quote goes"
+        " pool:capital → exit",
+    ),
+    Kind(
+        commands.SettleExit,
+        pools.settle_exit,
+        "the order",
+        "exit → order:locked, all but what is at risk; all when final",
+    ),
+    Kind(
+        commands.Fill,
+        facts.fill,
+        "the pool and its open exits by shares at the barrier; suspense where nobody is left",
+        "custody and the bearers: what is bought grows, what is sold falls",
+    ),
+    Kind(
+        commands.TradeFee,
+        facts.trade_fee,
+        "as FILL",
+        "custody and the bearers fall; a rebate lets them grow",
+    ),
+    Kind(
+        commands.RechargeFee,
+        facts.recharge_fee,
+        "as FILL, in quote",
+        "custody and platform:fee_float fall in the third asset; bearers → platform:fee_float in"
+        " quote, rounded up",
+    ),
+    Kind(
+        commands.HoldWithdraw,
+        requests.hold_withdraw,
+        "the user",
+        "user:available → withdrawal:held",
+    ),
+    Kind(
+        commands.ReleaseWithdraw,
+        requests.release_withdraw,
+        "the user",
+        "withdrawal:held → user:available",
+    ),
+    Kind(
+        commands.DebitWithdraw,
+        facts.debit_withdraw,
+        "the user",
+        "location falls; withdrawal:held falls",
+    ),
+    Kind(
+        commands.NetworkFee,
+        facts.network_fee,
+        "the withdrawal as held, the operator beyond that",
+        "location falls; withdrawal:held falls, then platform:equity",
+    ),
+    Kind(
+        commands.Reversal,
+        facts.reversal,
+        "who bore what it reverses",
+        "the mirror image of the legs of the named transaction",
+    ),
+)
+
+KINDS: Final[dict[str, Kind]] = {str(row.command.__struct_config__.tag): row for row in _ROWS}
+
+
+def kind_of(command: commands.Command) -> str:
+    """The drawing's word for a command."""
+    return str(command.__struct_config__.tag)
+
+
+def decide(books: Books, command: commands.Command, at_us: int) -> Verdict:
+    """What ``command`` does to ``books`` at ledger time ``at_us``; changes nothing.
+
+    A request answers a Decision or a Refusal, a fact a Decision or Stuck. Only a reversal that
+    names nothing is refused like a request.
+    """
+    return KINDS[kind_of(command)].decide(books, command, at_us)

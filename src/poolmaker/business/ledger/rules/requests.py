@@ -1,0 +1,174 @@
+"""Requests about users' and the operator's own money. Each refuses in the order of ``Refusal``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from poolmaker.business.ledger.accounts import (
+    EQUITY,
+    FEE_FLOAT,
+    is_custody,
+    order_locked,
+    user_available,
+    withdrawal_held,
+)
+from poolmaker.business.ledger.commands import (
+    FundFeeFloat,
+    HoldWithdraw,
+    Lock,
+    OperatorOut,
+    ReleaseWithdraw,
+    Unlock,
+)
+from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.rules.books import (
+    Books,
+    Decision,
+    OrderState,
+    WithdrawalState,
+)
+from poolmaker.business.ledger.rules.draft import Draft
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.kernel.money import UNITS_MAX
+from poolmaker.messages.base import Money
+
+
+def unknown_asset(books: Books, moneys: Iterable[Money]) -> bool:
+    """Whether any of the amounts is of an asset that is not registered."""
+    return any(money.asset not in books.assets for money in moneys)
+
+
+def bad_units(*units: int) -> bool:
+    """Whether any is not a positive number of at most 38 digits."""
+    return any(not 0 < value <= UNITS_MAX for value in units)
+
+
+def _bad_list(moneys: tuple[Money, ...]) -> bool:
+    distinct = {money.asset for money in moneys}
+    return len(distinct) != len(moneys) or not moneys or bad_units(*(m.units for m in moneys))
+
+
+def _short(books: Books, account: str, moneys: Iterable[Money]) -> bool:
+    return any(books.balance(account, money.asset) < money.units for money in moneys)
+
+
+def _moved(books: Books, source: str, target: str, moneys: Iterable[Money]) -> Draft | Refusal:
+    draft = Draft(books)
+    for money in moneys:
+        draft.lose(source, money.asset, money.units)
+        draft.gain(target, money.asset, money.units)
+    return Refusal.BAD_AMOUNT if draft.too_large() else draft
+
+
+def lock(books: Books, command: Lock, _at_us: int) -> Decision | Refusal:
+    """Available to the order's locked."""
+    order = books.find(OrderState, command.order)
+    source = user_available(command.user)
+    if unknown_asset(books, command.money):
+        return Refusal.UNKNOWN_ASSET
+    if _bad_list(command.money):
+        return Refusal.BAD_AMOUNT
+    if order is not None and order.user != command.user:
+        return Refusal.UNKNOWN_ORDER
+    if _short(books, source, command.money):
+        return Refusal.INSUFFICIENT
+    draft = _moved(books, source, order_locked(command.order), command.money)
+    if isinstance(draft, Refusal):
+        return draft
+    if order is not None:
+        return draft.decision()
+    return draft.decision(OrderState(order=command.order, user=command.user))
+
+
+def unlock(books: Books, command: Unlock, _at_us: int) -> Decision | Refusal:
+    """The order's locked back to available."""
+    order = books.find(OrderState, command.order)
+    source = order_locked(command.order)
+    if unknown_asset(books, command.money):
+        return Refusal.UNKNOWN_ASSET
+    if _bad_list(command.money):
+        return Refusal.BAD_AMOUNT
+    if order is None or order.user != command.user:
+        return Refusal.UNKNOWN_ORDER
+    if books.user_has_deficit(command.user):
+        return Refusal.BLOCKED_BY_DEFICIT
+    if _short(books, source, command.money):
+        return Refusal.INSUFFICIENT
+    draft = _moved(books, source, user_available(command.user), command.money)
+    return draft if isinstance(draft, Refusal) else draft.decision()
+
+
+def hold_withdraw(books: Books, command: HoldWithdraw, _at_us: int) -> Decision | Refusal:
+    """Available to the withdrawal's held."""
+    withdrawal = books.find(WithdrawalState, command.withdrawal)
+    source = user_available(command.user)
+    if unknown_asset(books, (command.money,)):
+        return Refusal.UNKNOWN_ASSET
+    if bad_units(command.money.units):
+        return Refusal.BAD_AMOUNT
+    if withdrawal is not None and withdrawal.user != command.user:
+        return Refusal.UNKNOWN_ORDER
+    if books.user_has_deficit(command.user):
+        return Refusal.BLOCKED_BY_DEFICIT
+    if _short(books, source, (command.money,)):
+        return Refusal.INSUFFICIENT
+    draft = _moved(books, source, withdrawal_held(command.withdrawal), (command.money,))
+    if isinstance(draft, Refusal):
+        return draft
+    if withdrawal is not None:
+        return draft.decision()
+    return draft.decision(WithdrawalState(withdrawal=command.withdrawal, user=command.user))
+
+
+def release_withdraw(books: Books, command: ReleaseWithdraw, _at_us: int) -> Decision | Refusal:
+    """Held back to available."""
+    withdrawal = books.find(WithdrawalState, command.withdrawal)
+    source = withdrawal_held(command.withdrawal)
+    if unknown_asset(books, (command.money,)):
+        return Refusal.UNKNOWN_ASSET
+    if bad_units(command.money.units):
+        return Refusal.BAD_AMOUNT
+    if withdrawal is None or withdrawal.user != command.user:
+        return Refusal.UNKNOWN_ORDER
+    if _short(books, source, (command.money,)):
+        return Refusal.INSUFFICIENT
+    draft = _moved(books, source, user_available(command.user), (command.money,))
+    return draft if isinstance(draft, Refusal) else draft.decision()
+
+
+def _uncovers_pools(books: Books, location: str, money: Money) -> bool:
+    """Whether taking money from a venue account would leave pools there without cover."""
+    venue = VenueAccountId(location.removeprefix("custody:venue:"))
+    left = books.balance(location, money.asset) - money.units
+    return location != venue and left < books.claims_at(venue, money.asset)
+
+
+def operator_out(books: Books, command: OperatorOut, _at_us: int) -> Decision | Refusal:
+    """Equity leaves a place."""
+    money = command.money
+    if unknown_asset(books, (money,)):
+        return Refusal.UNKNOWN_ASSET
+    if bad_units(money.units):
+        return Refusal.BAD_AMOUNT
+    if not is_custody(command.location) or _short(books, command.location, (money,)):
+        return Refusal.INSUFFICIENT
+    if _uncovers_pools(books, command.location, money):
+        return Refusal.NOT_FUNDED
+    if _short(books, EQUITY, (money,)):
+        return Refusal.EQUITY_BELOW_ZERO
+    draft = Draft(books)
+    draft.lose(EQUITY, money.asset, money.units)
+    draft.lose(command.location, money.asset, money.units)
+    return draft.decision()
+
+
+def fund_fee_float(books: Books, command: FundFeeFloat, _at_us: int) -> Decision | Refusal:
+    """Equity becomes float for fees."""
+    if unknown_asset(books, (command.money,)):
+        return Refusal.UNKNOWN_ASSET
+    if bad_units(command.money.units):
+        return Refusal.BAD_AMOUNT
+    if _short(books, EQUITY, (command.money,)):
+        return Refusal.EQUITY_BELOW_ZERO
+    draft = _moved(books, EQUITY, FEE_FLOAT, (command.money,))
+    return draft if isinstance(draft, Refusal) else draft.decision()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.infra.sagas.model import Saga, SagaChange
+from poolmaker.infra.sagas.model import ParkedSaga, Saga, SagaChange, SagaStep
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import SagaId
 
@@ -26,12 +26,16 @@ class SagaStore(Protocol):
     async def advance(self, tx: Tx, saga: Saga, change: SagaChange, now_us: int) -> Saga:
         """Compare-and-set on (id, state, version); writes a step row and frees the lease.
 
+        A saga that was woken since it was claimed is due at once, whatever ``change`` says.
         Raises SagaMoved when the row is no longer as ``saga`` says: the transaction must end.
         """
         ...
 
     async def retry(self, tx: Tx, saga: Saga, due_us: int, note: str) -> None:
-        """Keep the state, count a try, free the lease and come back at ``due_us``."""
+        """Keep the state, count a try, free the lease and come back at ``due_us``.
+
+        No effect when the row moved meanwhile.
+        """
         ...
 
     async def wake(self, tx: Tx, saga: SagaId, now_us: int) -> None:
@@ -40,6 +44,32 @@ class SagaStore(Protocol):
 
     async def find(self, tx: Tx, saga: SagaId) -> Saga | None:
         """The row, or None."""
+        ...
+
+
+class RunnerStore(SagaStore, Protocol):
+    """What the runner and the people who mend need beyond it."""
+
+    async def renew(
+        self, tx: Tx, sagas: Sequence[SagaId], holder: str, lease_until_us: int
+    ) -> None:
+        """Prolong the leases that ``holder`` still has on ``sagas``."""
+        ...
+
+    async def park(self, tx: Tx, saga: Saga, incident: str) -> None:
+        """Stop the saga until a person looks; no effect when the row moved meanwhile."""
+        ...
+
+    async def unpark(self, tx: Tx, saga: SagaId, now_us: int) -> bool:
+        """A person looked: due now, tries forgotten. False when it is not parked."""
+        ...
+
+    async def parked(self, tx: Tx, limit: int) -> list[ParkedSaga]:
+        """Sagas that wait for a person, by id."""
+        ...
+
+    async def steps(self, tx: Tx, saga: SagaId) -> list[SagaStep]:
+        """Every advance in order."""
         ...
 
 

@@ -65,7 +65,7 @@ def rooms_diagram(root: Path) -> str:
     return "\n".join(lines)
 
 
-def _tables(root: Path) -> list[StateTable[Any, Any]]:
+def state_tables(root: Path) -> list[StateTable[Any, Any]]:
     """Every state table of the product, found by its text and then read from its module."""
     source = root / "src"
     tables = {}
@@ -99,7 +99,7 @@ def _state_diagram(table: StateTable[Any, Any]) -> str:
 
 def states_diagrams(root: Path) -> str:
     """One diagram for each state table."""
-    return "\n\n".join(_state_diagram(table) for table in _tables(root))
+    return "\n\n".join(_state_diagram(table) for table in state_tables(root))
 
 
 def _docstrings(root: Path) -> Iterator[tuple[str, str]]:

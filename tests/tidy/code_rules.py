@@ -15,6 +15,8 @@ MODULE_LINES_MAX = 600
 CONSTRUCTOR_ARGUMENTS_MAX = 7
 
 INTEGERS_ONLY = ("kernel/", "messages/", "business/", "market/quoting/")
+TEST_WORDS_MIN = 4
+SKIPS = frozenset({"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.importorskip"})
 SUPERVISOR_MARK = "# supervisor"
 BROAD = frozenset({"Exception", "BaseException"})
 
@@ -146,3 +148,34 @@ def stores_are_private(tree: Tree) -> Iterator[str]:
             home = room.removeprefix("poolmaker.").replace(".", "/") + "/"
             if separator and room.startswith("poolmaker.") and not module.within(home):
                 yield module.at(line, f"imports the store of {home[:-1]}")
+
+
+def queues_are_bounded(tree: Tree) -> Iterator[str]:
+    """A queue that nobody bounds grows until the process dies."""
+    kinds = {"Queue", "LifoQueue", "PriorityQueue", "SimpleQueue"}
+    for module in tree.modules:
+        for node in module.nodes:
+            if not isinstance(node, ast.Call) or node.args or node.keywords:
+                continue
+            target = node.func.value if isinstance(node.func, ast.Subscript) else node.func
+            if ast.unparse(target).rpartition(".")[2] in kinds:
+                yield module.at(node.lineno, "a queue without a bound; give maxsize")
+
+
+def _skip_without_help(node: ast.AST) -> int | None:
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) not in SKIPS:
+        return None
+    return None if "install" in ast.unparse(node) else node.lineno
+
+
+def tests_are_sentences(tree: Tree) -> Iterator[str]:
+    """The name of a test says what holds, and no test is skipped without saying what to install."""
+    for path, text in tree.python():
+        if path.parts[0] != "tests" or not path.name.startswith("test_"):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, Function) and node.name.startswith("test_"):
+                if node.name.count("_") < TEST_WORDS_MIN:
+                    yield f"{path}:{node.lineno}: {node.name} is no sentence"
+            elif line := _skip_without_help(node):
+                yield f"{path}:{line}: skipped without saying what to install"

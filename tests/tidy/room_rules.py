@@ -89,6 +89,7 @@ def the_ledger_is_explained(tree: Tree) -> Iterator[str]:
             bases = [ast.unparse(base) for base in node.bases]
             if any(base.endswith("Enum") for base in bases):
                 yield from _undocumented_members(module, node)
-            kind = any(keyword.arg == "tag" for keyword in node.keywords)
+            tagged = any(keyword.arg == "tag" for keyword in node.keywords)
+            kind = tagged and module.name.endswith("/commands.py")
             if kind and not LEDGER_COMMAND.match(ast.get_docstring(node) or ""):
                 yield module.at(node.lineno, f"{node.name} is neither a Request: nor a Fact:")

@@ -100,7 +100,7 @@ IMPORTS: dict[str, tuple[Plants, set[str]]] = {
         {"L1"},
     ),
     "the bus knows a wing, for types only": (
-        {"bus/planted.py": HIDDEN.format("poolmaker.business.pools")},
+        {"bus/planted.py": HIDDEN.format("poolmaker.business.campaigns")},
         {"L1"},
     ),
     "a room that nobody declared": ({"planted/__init__.py": '"""New."""\n'}, {"L1"}),
@@ -200,7 +200,9 @@ def test_a_forbidden_import_breaks_its_contract(
     plants, expected = IMPORTS[name]
     for path, text in plants.items():
         copy.plant(f"src/poolmaker/{path}", text)
-    assert _broken_contracts(copy) - broken_before == expected - broken_before
+    found = _broken_contracts(copy) - broken_before
+    # An import upwards closes a circle where the lower room is used, so S9 may break with it.
+    assert found - ({"S9"} - expected) == expected - broken_before
 
 
 def test_every_contract_has_a_plant() -> None:
@@ -350,6 +352,14 @@ TIDY: list[tuple[str, str, str]] = [
     ("ground_is_plain", P + "kernel/planted.py", "import msgspec\n"),
     ("ground_is_plain", P + "messages/planted.py", "import pydantic\n"),
     ("stores_are_private", P + "recon/planted.py", "from poolmaker.bus._store import x\n"),
+    (
+        "the_ledger_is_explained",
+        P + "business/ledger/commands.py",
+        '\n\nclass Adjust(_Command, tag=\'ADJUST\'):\n    """Anything."""\n',
+    ),
+    ("queues_are_bounded", P + "views/planted.py", "q = asyncio.Queue[int]()\n"),
+    ("tests_are_sentences", "tests/unit/test_planted.py", "def test_it(): ...\n"),
+    ("tests_are_sentences", "tests/unit/test_planted.py", "pytest.skip('flaky')\n"),
     ("the_ledger_is_explained", P + "business/ledger/planted.py", "class A(Enum):\n    B = 'b'\n"),
     ("sql_in_stores", P + "recon/planted.py", "q = 'SELECT units FROM market.fill'\n"),
     ("drivers_behind_stores", P + "recon/planted.py", "import asyncpg\n"),
@@ -391,9 +401,19 @@ TIDY: list[tuple[str, str, str]] = [
 ]
 
 
+STALE = "docs_say_what_the_code_says"
+
+
 def _findings(root: Path) -> dict[str, set[str]]:
     tree = Tree(root)
     return {name: set(rule(tree)) for name, rule in RULES.items()}
+
+
+def _new(copy: Copy, before: dict[str, set[str]]) -> set[str]:
+    """The rules that find more than before; a changed room also makes its page stale."""
+    after = _findings(copy.root)
+    found = {name for name in RULES if after[name] - before[name]}
+    return found if found == {STALE} else found - {STALE}
 
 
 @pytest.fixture(scope="module")
@@ -406,8 +426,7 @@ def test_a_tidy_rule_finds_what_is_planted(
     rule: str, path: str, text: str, copy: Copy, findings_before: dict[str, set[str]]
 ) -> None:
     copy.plant(path, text)
-    after = _findings(copy.root)
-    assert {name for name in RULES if after[name] - findings_before[name]} == {rule}
+    assert _new(copy, findings_before) == {rule}
 
 
 @pytest.mark.parametrize(
@@ -422,9 +441,7 @@ def test_a_room_that_says_something_else_is_found(
     room: str, old: str, new: str, copy: Copy, findings_before: dict[str, set[str]]
 ) -> None:
     copy.replace(f"src/poolmaker/{room}/__init__.py", old, new)
-    after = _findings(copy.root)
-    found = {name for name in RULES if after[name] - findings_before[name]}
-    assert found - {"docs_say_what_the_code_says"} == {"rooms_say_what_they_are"}
+    assert _new(copy, findings_before) == {"rooms_say_what_they_are"}
 
 
 def test_every_tidy_rule_has_a_plant() -> None:
@@ -446,5 +463,4 @@ def test_what_is_allowed_is_not_found(
     path: str, text: str, copy: Copy, findings_before: dict[str, set[str]]
 ) -> None:
     copy.plant(path, text)
-    after = _findings(copy.root)
-    assert {name for name in RULES if after[name] - findings_before[name]} == set()
+    assert _new(copy, findings_before) == set()

@@ -1,0 +1,348 @@
+"""The admin port: what the outside world does to the venue, what goes wrong, what it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from poolmaker.kernel.errors import CallerFault
+from poolmaker.sandbox.venue.exchange import Exchange
+from poolmaker.sandbox.venue.faults import Effect, Fault, When
+from poolmaker.sandbox.venue.invariants import audit
+from poolmaker.sandbox.venue.model import Account, AccountId, SymbolStatus
+from poolmaker.sandbox.venue.peers import Peer
+from poolmaker.sandbox.venue.refusals import WireRefusal
+from poolmaker.sandbox.venue.rest import answer
+from poolmaker.sandbox.venue.units import BadDecimal, TooPrecise, to_text, to_units
+from poolmaker.sandbox.venue.wallet import Withdrawal, known_network
+
+T = TypeVar("T", bound=msgspec.Struct)
+Body = dict[str, object]
+
+
+class DepositOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Pay in, to an account or to one of the addresses that the venue gave out."""
+
+    asset: str
+    amount: str
+    tx_id: str
+    account: int | None = None
+    address: str | None = None
+    network: str | None = None
+
+
+class StatusOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Open, halt or close a symbol."""
+
+    status: SymbolStatus
+
+
+class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Plan a fault."""
+
+    endpoint: str
+    effect: Effect
+    when: When = When.BEFORE
+    account: int | None = None
+    count: int = 1
+    delay_ms: int = 1_000
+    status: int | None = None
+    code: int = -1001
+    msg: str = "Internal error; unable to process your request. Please try again."
+    body: str = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+    headers: dict[str, str] = {}
+
+
+class StreamOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Cut, close, silence, wake or end streams."""
+
+    action: str
+    kind: str = "all"
+    account: int | None = None
+    code: int = 1001
+
+
+class ClockOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Set the venue's clock off by so much."""
+
+    skew_ms: int
+
+
+class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Change an account's terms."""
+
+    pays_in_bnb: bool | None = None
+    maker_rate: str | None = None
+    taker_rate: str | None = None
+
+
+class LimitOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Ban the caller's address for a while; 0 lifts the ban and forgets all counts."""
+
+    ban_ms: int
+
+
+class SettleOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The outside world has received a withdrawal."""
+
+    tx_id: str | None = None
+
+
+class AdminWire:
+    """Serves the admin port."""
+
+    def __init__(self, exchange: Exchange, control: Callable[[bool], bool]) -> None:
+        self._exchange = exchange
+        self._control = control
+        self.violations: list[str] = []
+        self.audits = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """The admin port's routes."""
+        return [
+            web.post("/deposit", self._guard(self._deposit)),
+            web.get("/accounts", self._guard(self._accounts)),
+            web.post("/accounts/{account}", self._guard(self._terms)),
+            web.get("/invariants", self._guard(self._invariants)),
+            web.get("/log", self._guard(self._log)),
+            web.delete("/log", self._guard(self._forget_log)),
+            web.post("/symbols/{symbol}/status", self._guard(self._status)),
+            web.post("/faults", self._guard(self._fault)),
+            web.delete("/faults", self._guard(self._no_faults)),
+            web.post("/streams", self._guard(self._streams)),
+            web.post("/clock", self._guard(self._clock)),
+            web.post("/limits", self._guard(self._limits)),
+            web.post("/flow/{action}", self._guard(self._flow)),
+            web.get("/withdrawals", self._guard(self._withdrawals)),
+            web.post("/withdrawals/{id}/complete", self._guard(self._complete)),
+            web.delete("/keys/{key}", self._guard(self._revoke)),
+        ]
+
+    @staticmethod
+    def _guard(
+        act: Callable[[web.Request], Awaitable[Body]],
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                return answer(await act(request), 200, {})
+            except (CallerFault, WireRefusal, BadDecimal, TooPrecise, ValueError) as problem:
+                return answer({"error": str(problem)}, 400, {})
+
+        return handle
+
+    @staticmethod
+    async def _read(request: web.Request, kind: type[T]) -> T:
+        return msgspec.json.decode(await request.read() or b"{}", type=kind)
+
+    def _account(self, number: int) -> Account:
+        account = self._exchange.engine.accounts.get(AccountId(number))
+        if account is None or not account.is_client:
+            raise CallerFault(f"account: expected one of the clients, was {number}")
+        return account
+
+    async def _deposit(self, request: web.Request) -> Body:
+        order = await self._read(request, DepositOrder)
+        exchange, network = self._exchange, known_network(order.asset, order.network)
+        if network is None:
+            raise CallerFault(f"asset: {order.asset} is not listed on network {order.network}")
+        units = to_units(order.amount)
+        if units <= 0:
+            raise CallerFault(f"amount: expected more than zero, was {order.amount}")
+        account = self._payee(order)
+        known = exchange.wallet.same_deposit(order.tx_id)
+        if known is not None:
+            same = (known.account, known.asset, known.units) == (account, order.asset, units)
+            if not same:
+                raise CallerFault(f"tx_id: {order.tx_id} was a different deposit")
+            return {"id": known.deposit_id, "repeated": True}
+        made = exchange.wallet.deposit(
+            account, order.asset, network, units, order.tx_id, exchange.time_us()
+        )
+        exchange.publish()
+        return {"id": made.deposit_id, "repeated": False}
+
+    def _payee(self, order: DepositOrder) -> Account:
+        if order.account is not None:
+            return self._account(order.account)
+        found = self._exchange.wallet.owner_of(order.asset, order.address or "")
+        if found is None:
+            raise CallerFault("address: the venue never gave it out for this asset")
+        return found[0]
+
+    async def _accounts(self, _request: web.Request) -> Body:
+        accounts = [one for one in self._exchange.engine.accounts.values() if one.is_client]
+        return {"accounts": [self._shown(account) for account in accounts]}
+
+    @staticmethod
+    def _shown(account: Account) -> Body:
+        return {
+            "account": int(account.account_id),
+            "pays_in_bnb": account.pays_in_bnb,
+            "maker_rate": to_text(account.maker_rate),
+            "taker_rate": to_text(account.taker_rate),
+            "open_orders": sum(len(some) for some in account.open_orders.values()),
+            "balances": {
+                asset: {
+                    "free": to_text(held.free),
+                    "locked": to_text(held.locked),
+                    "total": to_text(held.free + held.locked),
+                }
+                for asset, held in sorted(account.balances.items())
+            },
+        }
+
+    async def _terms(self, request: web.Request) -> Body:
+        order = await self._read(request, AccountOrder)
+        account = self._account(int(request.match_info["account"]))
+        if order.pays_in_bnb is not None:
+            account.pays_in_bnb = order.pays_in_bnb
+        if order.maker_rate is not None:
+            account.maker_rate = to_units(order.maker_rate)
+        if order.taker_rate is not None:
+            account.taker_rate = to_units(order.taker_rate)
+        return self._shown(account)
+
+    def sample(self) -> None:
+        """Check the invariants now and remember what is violated."""
+        self.audits += 1
+        for violation in audit(self._exchange.engine).violations:
+            if len(self.violations) < 1_000:
+                self.violations.append(violation)
+
+    async def _invariants(self, _request: web.Request) -> Body:
+        self.audits += 1
+        result = audit(self._exchange.engine)
+        return {
+            "ok": result.ok and not self.violations,
+            "violations": result.violations,
+            "violations_before": self.violations,
+            "audits": self.audits,
+            "accounts": result.accounts,
+            "assets": result.assets,
+            "orders": result.orders,
+            "levels": result.levels,
+            "commands": self._exchange.engine.commands,
+            "fees": {
+                asset: to_text(units) for asset, units in sorted(self._exchange.engine.fees.items())
+            },
+        }
+
+    async def _log(self, _request: web.Request) -> Body:
+        return {"calls": list(self._exchange.log)}
+
+    async def _forget_log(self, _request: web.Request) -> Body:
+        count = len(self._exchange.log)
+        self._exchange.log.clear()
+        return {"forgotten": count}
+
+    async def _status(self, request: web.Request) -> Body:
+        order = await self._read(request, StatusOrder)
+        market = self._exchange.market(request.match_info["symbol"].upper())
+        market.status = order.status
+        return {"symbol": market.spec.name, "status": market.status}
+
+    async def _fault(self, request: web.Request) -> Body:
+        order = await self._read(request, FaultOrder)
+        self._exchange.faults.add(
+            Fault(
+                endpoint=order.endpoint, effect=order.effect, when=order.when,
+                account=order.account, count=order.count, delay_ms=order.delay_ms,
+                status=order.status, code=order.code, message=order.msg, body=order.body,
+                headers=order.headers,
+            )
+        )  # fmt: skip
+        return {"planned": True}
+
+    async def _no_faults(self, _request: web.Request) -> Body:
+        for peer in self._exchange.peers:
+            peer.is_stalled = False
+        self._exchange.skew_us = 0
+        return {"cleared": self._exchange.faults.clear()}
+
+    async def _streams(self, request: web.Request) -> Body:
+        order = await self._read(request, StreamOrder)
+        if order.action == "terminate":
+            return self._terminate(order)
+        chosen = self._peers(order)
+        for peer in chosen:
+            match order.action:
+                case "kill":
+                    peer.cut()
+                case "close":
+                    await peer.close(order.code)
+                case "stall":
+                    peer.is_stalled = True
+                case "resume":
+                    peer.is_stalled = False
+                case _:
+                    raise CallerFault(f"action: {order.action} is not known")
+        return {"peers": len(chosen)}
+
+    def _peers(self, order: StreamOrder) -> list[Peer]:
+        found = [one for one in self._exchange.peers if order.kind in {"all", one.kind}]
+        if order.account is None:
+            return found
+        subscriptions = self._exchange.users.all(AccountId(order.account))
+        return [one for one in found if any(sub.peer is one for sub in subscriptions)]
+
+    def _terminate(self, order: StreamOrder) -> Body:
+        users = self._exchange.users
+        account = None if order.account is None else AccountId(order.account)
+        subscriptions = users.all(account)
+        for subscription in subscriptions:
+            users.terminate(subscription, self._exchange.time_us())
+        return {"subscriptions": len(subscriptions)}
+
+    async def _clock(self, request: web.Request) -> Body:
+        order = await self._read(request, ClockOrder)
+        self._exchange.skew_us = order.skew_ms * 1_000
+        return {"skew_ms": order.skew_ms}
+
+    async def _limits(self, request: web.Request) -> Body:
+        order = await self._read(request, LimitOrder)
+        if order.ban_ms:
+            self._exchange.limiter.ban(self._exchange.time_us(), order.ban_ms * 1_000)
+        else:
+            self._exchange.limiter.clear()
+        return {"ban_ms": order.ban_ms}
+
+    async def _flow(self, request: web.Request) -> Body:
+        action = request.match_info["action"]
+        if action not in {"pause", "resume"}:
+            raise CallerFault(f"action: expected pause or resume, was {action}")
+        return {"is_running": self._control(action == "resume")}
+
+    async def _withdrawals(self, _request: web.Request) -> Body:
+        wallet = self._exchange.wallet
+        clients = [one for one in self._exchange.engine.accounts.values() if one.is_client]
+        return {
+            "withdrawals": [
+                self._outgoing(one) for client in clients for one in wallet.withdrawals(client)
+            ]
+        }
+
+    @staticmethod
+    def _outgoing(one: Withdrawal) -> Body:
+        return {
+            "id": one.withdrawal_id, "account": int(one.account.account_id), "asset": one.asset,
+            "network": one.network, "address": one.address, "tag": one.tag,
+            "amount": to_text(one.units), "fee": to_text(one.fee_units),
+            "sent": to_text(one.sent_units), "tx_id": one.tx_id, "status": one.status,
+            "withdraw_order_id": one.order_id,
+        }  # fmt: skip
+
+    async def _complete(self, request: web.Request) -> Body:
+        order = await self._read(request, SettleOrder)
+        wallet = self._exchange.wallet
+        found = wallet.find(request.match_info["id"])
+        if found is None:
+            raise CallerFault("id: no such withdrawal")
+        wallet.complete(found, self._exchange.time_us(), order.tx_id)
+        return self._outgoing(found)
+
+    async def _revoke(self, request: web.Request) -> Body:
+        self._exchange.keys.revoke(request.match_info["key"])
+        return {"revoked": True}

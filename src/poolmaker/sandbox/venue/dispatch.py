@@ -1,0 +1,91 @@
+"""One door for every call, whichever wire it came by: limits, key, signature, names, handler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from poolmaker.kernel.checks import ensure
+from poolmaker.sandbox.venue import refusals
+from poolmaker.sandbox.venue.calls import Access, Call, Caller
+from poolmaker.sandbox.venue.calls_account import ACCOUNT_CALLS
+from poolmaker.sandbox.venue.calls_orders import ORDER_CALLS
+from poolmaker.sandbox.venue.calls_public import PUBLIC_CALLS
+from poolmaker.sandbox.venue.exchange import Exchange
+from poolmaker.sandbox.venue.keys import ApiKey, check_signature, check_time
+from poolmaker.sandbox.venue.params import SIGNED, Params
+from poolmaker.sandbox.venue.refusals import WireRefusal
+
+CALLS: Final[Mapping[str, Call]] = {**PUBLIC_CALLS, **ORDER_CALLS, **ACCOUNT_CALLS}
+NOTHING: Final[frozenset[str]] = frozenset()
+
+
+def authenticate(
+    exchange: Exchange, key_text: str | None, values: Mapping[str, str], signed_text: str
+) -> ApiKey:
+    """The key of a signed request, or the refusal: key, time, signature in this order."""
+    if not key_text:
+        raise WireRefusal(-2014, "API-key format invalid.", 401)
+    if not values.get("signature"):
+        raise refusals.missing("signature")
+    key = exchange.keys.find(key_text)
+    check_time(values, exchange.time_us())
+    check_signature(key, signed_text, values["signature"])
+    return key
+
+
+def identify(
+    exchange: Exchange,
+    call: Call,
+    key_text: str | None,
+    values: Mapping[str, str],
+    signed_text: str,
+) -> ApiKey | None:
+    """The key behind a call, as far as the call needs one, with the permission it needs."""
+    if call.access is Access.PUBLIC:
+        return None
+    if call.access is Access.KEY_ONLY:
+        return exchange.keys.find(key_text)
+    key = authenticate(exchange, key_text, values, signed_text)
+    if call.access is Access.TRADE and not key.may_trade:
+        raise refusals.bad_key()
+    return key
+
+
+def run(
+    exchange: Exchange,
+    call: Call,
+    key: ApiKey | None,
+    values: Mapping[str, str],
+    extra_names: frozenset[str] = NOTHING,
+) -> object:
+    """Check the parameters' names and carry the call out."""
+    ignored = extra_names if call.access is Access.PUBLIC else SIGNED | extra_names
+    params = Params(values)
+    params.check_names(call.required, call.optional, ignored)
+    caller = Caller(exchange, key, exchange.time_us())
+    try:
+        return call.handler(caller, params)
+    except WireRefusal:
+        if call.is_free_on_success:
+            exchange.limiter.charge(1, caller.time_us)
+        raise
+
+
+def admit(exchange: Exchange, call: Call, values: Mapping[str, str]) -> None:
+    """Count the request's weight; orders and cancels that succeed weigh nothing."""
+    try:
+        weight = 0 if call.is_free_on_success else call.cost(Params(values))
+    except WireRefusal:
+        weight = 1
+    exchange.limiter.admit(weight, exchange.time_us())
+
+
+def order_count_headers(exchange: Exchange, call: Call, key: ApiKey | None) -> dict[str, str]:
+    """The headers that tell how many unfilled orders count."""
+    if not call.counts_orders:
+        return {}
+    ensure(key is not None, "an order call without a key")
+    account_id = key.account.account_id  # type: ignore[union-attr]
+    short, day = exchange.limiter.order_counts(account_id, exchange.time_us())
+    return {"x-mbx-order-count-10s": str(short), "x-mbx-order-count-1d": str(day)}

@@ -1,0 +1,84 @@
+"""Faults on demand: what goes wrong with a call, before or after it had its effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+FAULTS_MAX: Final = 1_000
+
+
+class When(StrEnum):
+    """Before the call is carried out, or after it was and before its answer leaves."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class Effect(StrEnum):
+    """What the caller sees."""
+
+    DELAY = "delay"
+    DROP = "drop"
+    ERROR = "error"
+    RESET = "reset"
+    HTML = "html"
+    HANG = "hang"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Fault:
+    """One planned fault. ``endpoint`` is ``POST /api/v3/order``, ``order.place`` or ``*``."""
+
+    endpoint: str
+    effect: Effect
+    when: When = When.BEFORE
+    account: int | None = None
+    count: int = 1
+    delay_ms: int = 1_000
+    status: int | None = None
+    code: int = -1001
+    message: str = "Internal error; unable to process your request. Please try again."
+    body: str = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def fits(self, endpoint: str, account: int | None, when: When) -> bool:
+        """Whether this fault is for that call."""
+        return (
+            self.count > 0
+            and self.when is when
+            and self.endpoint in {endpoint, "*"}
+            and self.account in {None, account}
+        )
+
+
+class FaultPlan:
+    """The faults that are still to happen, in the order in which they were asked for."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Plan one more, bounded."""
+        if len(self._faults) < FAULTS_MAX:
+            self._faults.append(fault)
+
+    def clear(self) -> int:
+        """Forget all; how many there were."""
+        count = len(self._faults)
+        self._faults.clear()
+        return count
+
+    def take(self, endpoint: str, account: int | None, when: When) -> Fault | None:
+        """The next fault for this call, counted down."""
+        if not self._faults:
+            return None
+        for fault in self._faults:
+            if fault.fits(endpoint, account, when):
+                fault.count -= 1
+                if fault.count == 0:
+                    self._faults.remove(fault)
+                return fault
+        return None

@@ -1,0 +1,203 @@
+"""Market streams: who listens to what, and the diffs, tickers and candles they are sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from poolmaker.kernel.clock import MINUTE_US
+from poolmaker.sandbox.venue import render_market
+from poolmaker.sandbox.venue.book import Market
+from poolmaker.sandbox.venue.model import TradePrint
+from poolmaker.sandbox.venue.peers import Peer, encode
+from poolmaker.sandbox.venue.render import Json, millis, price_text
+from poolmaker.sandbox.venue.tape import INTERVAL_MINUTES, Tape
+
+STREAMS_MAX: Final = 1_024
+_PARTIAL_DEPTHS: Final = (5, 10, 20)
+_SUFFIX = re.compile(
+    r"trade|aggTrade|bookTicker|miniTicker|ticker|avgPrice"
+    r"|depth(5|10|20)?(@100ms|@1000ms)?|kline_(1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)"
+)
+ALL_MINI_TICKERS: Final = "!miniTicker@arr"
+
+
+class Hub:
+    """Who listens to which stream; a message is encoded once for all its listeners."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[str, set[Peer]] = {}
+        self.sent = 0
+
+    def subscribe(self, peer: Peer, names: Iterable[str]) -> None:
+        """Add streams to a connection."""
+        for name in names:
+            peer.streams.add(name)
+            self.listeners.setdefault(name, set()).add(peer)
+
+    def unsubscribe(self, peer: Peer, names: Iterable[str]) -> None:
+        """Remove streams from a connection."""
+        for name in list(names):
+            peer.streams.discard(name)
+            found = self.listeners.get(name)
+            if found is not None:
+                found.discard(peer)
+                if not found:
+                    del self.listeners[name]
+
+    def leave(self, peer: Peer) -> None:
+        """Forget a connection."""
+        self.unsubscribe(peer, list(peer.streams))
+
+    def wanted(self, name: str) -> bool:
+        """Whether anybody listens."""
+        return name in self.listeners
+
+    def publish(self, name: str, body: object) -> None:
+        """Send to everybody who listens, raw or wrapped with the stream's name."""
+        listeners = self.listeners.get(name)
+        if not listeners:
+            return
+        raw = encode(body)
+        wrapped: bytes | None = None
+        for peer in listeners:
+            if peer.is_combined:
+                if wrapped is None:
+                    wrapped = b'{"stream":"' + name.encode() + b'","data":' + raw + b"}"
+                peer.send(wrapped)
+            else:
+                peer.send(raw)
+            self.sent += 1
+
+
+def is_stream(name: str, symbols: Mapping[str, Market]) -> bool:
+    """Whether the venue has a stream of that name."""
+    if name == ALL_MINI_TICKERS:
+        return True
+    symbol, _, suffix = name.partition("@")
+    return symbol.upper() in symbols and symbol.islower() and _SUFFIX.fullmatch(suffix) is not None
+
+
+class DiffCursor:
+    """One cadence of one symbol's diffs: the last id sent and the levels changed since."""
+
+    __slots__ = ("asks", "bids", "last_id")
+
+    def __init__(self, market: Market) -> None:
+        self.last_id = market.update_id
+        self.bids: set[int] = set()
+        self.asks: set[int] = set()
+
+    def take(self, market: Market, time_us: int) -> Json | None:
+        """The diff since the last one, or None when nothing changed."""
+        if market.update_id == self.last_id:
+            return None
+        body = render_market.depth_update(market, self.last_id + 1, self.bids, self.asks, time_us)
+        self.last_id = market.update_id
+        self.bids, self.asks = set(), set()
+        return body
+
+
+class MarketFeed:
+    """Publishes one symbol: trades at once, the best prices at once, diffs by the clock."""
+
+    def __init__(self, market: Market, tape: Tape, hub: Hub) -> None:
+        self.market = market
+        self.tape = tape
+        self._hub = hub
+        self._stem = market.spec.name.lower()
+        self._fast = DiffCursor(market)
+        self._slow = DiffCursor(market)
+        self._best: tuple[int, int, int, int] | None = None
+        self._last_close = 0
+
+    def on_trades(self, trades: Sequence[TradePrint]) -> None:
+        """Record and publish the trades of one command."""
+        aggregates = self.tape.add(trades)
+        name = f"{self._stem}@trade"
+        if self._hub.wanted(name):
+            for trade in trades:
+                self._hub.publish(name, render_market.trade_event(self.market, trade))
+        name = f"{self._stem}@aggTrade"
+        if self._hub.wanted(name):
+            for aggregate in aggregates:
+                self._hub.publish(name, render_market.aggregate_event(self.market, aggregate))
+
+    def on_change(self) -> None:
+        """Publish the best prices when they or their quantities changed."""
+        name = f"{self._stem}@bookTicker"
+        if not self._hub.wanted(name):
+            return
+        bid, ask = self.market.bids.best(), self.market.asks.best()
+        now = (
+            bid.price if bid else 0, bid.total if bid else 0,
+            ask.price if ask else 0, ask.total if ask else 0,
+        )  # fmt: skip
+        if now != self._best:
+            self._best = now
+            self._hub.publish(name, render_market.book_ticker_event(self.market))
+
+    def flush_fast(self, time_us: int) -> None:
+        """The 100 ms diffs and partial books."""
+        market = self.market
+        for fast, slow, changed in (
+            (self._fast.bids, self._slow.bids, market.changed_bids),
+            (self._fast.asks, self._slow.asks, market.changed_asks),
+        ):
+            fast |= changed
+            slow |= changed
+            changed.clear()
+        body = self._fast.take(market, time_us)
+        if body is not None:
+            self._hub.publish(f"{self._stem}@depth@100ms", body)
+            self._partial_books("@100ms")
+
+    def flush_slow(self, time_us: int) -> None:
+        """The one-second diffs, partial books, tickers and candles."""
+        body = self._slow.take(self.market, time_us)
+        if body is not None:
+            self._hub.publish(f"{self._stem}@depth", body)
+            self._hub.publish(f"{self._stem}@depth@1000ms", body)
+            self._partial_books("")
+        self._tickers(time_us)
+        self._candles(time_us)
+        name = f"{self._stem}@avgPrice"
+        if self._hub.wanted(name):
+            self._hub.publish(name, self._average(time_us))
+
+    def _average(self, time_us: int) -> Json:
+        price = price_text(self.market, self.market.last_price)
+        return {
+            "e": "avgPrice", "E": millis(time_us), "s": self.market.spec.name, "i": "5m",
+            "w": price, "T": millis(time_us),
+        }  # fmt: skip
+
+    def _partial_books(self, cadence: str) -> None:
+        for depth in _PARTIAL_DEPTHS:
+            name = f"{self._stem}@depth{depth}{cadence}"
+            if self._hub.wanted(name):
+                self._hub.publish(name, render_market.depth_snapshot(self.market, depth))
+
+    def ticker(self, time_us: int) -> Json:
+        """The 24 hour statistics."""
+        last = self.tape.trades[-1] if self.tape.trades else None
+        return render_market.ticker_24h(self.market, self.tape.day(time_us), last, time_us)
+
+    def _tickers(self, time_us: int) -> None:
+        full, mini = f"{self._stem}@ticker", f"{self._stem}@miniTicker"
+        if not (self._hub.wanted(full) or self._hub.wanted(mini)):
+            return
+        ticker = self.ticker(time_us)
+        self._hub.publish(full, render_market.ticker_event(ticker, time_us))
+        self._hub.publish(mini, render_market.mini_ticker_event(ticker, time_us))
+
+    def _candles(self, time_us: int) -> None:
+        for interval, minutes in INTERVAL_MINUTES.items():
+            name = f"{self._stem}@kline_{interval}"
+            if not self._hub.wanted(name):
+                continue
+            span_us = minutes * MINUTE_US
+            for candle in list(self.tape.candles(interval, time_us))[-1:]:
+                body = render_market.kline_event(self.market, candle, interval, span_us, time_us)
+                self._hub.publish(name, body)

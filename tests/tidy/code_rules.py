@@ -14,7 +14,14 @@ FUNCTION_LINES_MEDIAN_MAX = 10
 MODULE_LINES_MAX = 600
 CONSTRUCTOR_ARGUMENTS_MAX = 7
 
-INTEGERS_ONLY = ("kernel/", "messages/", "business/", "market/quoting/")
+INTEGERS_ONLY = (
+    "kernel/",
+    "messages/",
+    "business/",
+    "market/quoting/",
+    "market/execution/",
+    "market/tracking/",
+)
 TEST_WORDS_MIN = 4
 SKIPS = frozenset({"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.importorskip"})
 SUPERVISOR_MARK = "# supervisor"

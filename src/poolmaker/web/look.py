@@ -1,0 +1,85 @@
+"""Taking one look at the platform for the story page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.ids import PoolId
+from poolmaker.views.model import (
+    AssetSeen,
+    CustodyLine,
+    Happening,
+    Health,
+    OrderSeen,
+    PoolSeen,
+    TrialBalance,
+)
+from poolmaker.web.model import Look
+from poolmaker.web.ports import Showing
+
+FILLS_SHOWN: Final = 60
+HAPPENINGS_SHOWN: Final = 24
+BOOKS_AGE_US: Final = SECOND_US
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """What is read from the database, and when."""
+
+    at_us: int
+    assets: dict[str, AssetSeen]
+    health: Health
+    pool: PoolSeen | None
+    orders: tuple[OrderSeen, ...]
+    trial: TrialBalance
+    custody: tuple[CustodyLine, ...]
+    happenings: tuple[Happening, ...]
+
+
+class Looker:
+    """Takes looks: the market as often as asked, the books at most once a second."""
+
+    def __init__(self, showing: Showing) -> None:
+        self._showing = showing
+        self._books: _Books | None = None
+
+    async def take(self) -> Look:
+        """One look, everything in it from the same moment or at most a second older."""
+        now_us = self._showing.clock.monotonic_us()
+        if self._books is None or now_us - self._books.at_us >= BOOKS_AGE_US:
+            self._books = await self._read(now_us)
+        return await self._look(self._books)
+
+    async def _read(self, now_us: int) -> _Books:
+        reading = self._showing.reading
+        return _Books(
+            at_us=now_us,
+            assets={asset.code: asset for asset in await reading.assets()},
+            health=await reading.health(),
+            pool=next(iter(await reading.pools()), None),
+            orders=tuple(await reading.orders(None)),
+            trial=await reading.trial_balance(),
+            custody=tuple(await reading.custody()),
+            happenings=tuple(await reading.happenings(0, HAPPENINGS_SHOWN)),
+        )
+
+    async def _look(self, books: _Books) -> Look:
+        live, pool = self._showing.live, books.pool
+        markets = {market.pool_id: market for market in live.markets()}
+        return Look(
+            mode=self._showing.mode,
+            now_us=self._showing.clock.now_us(),
+            act=self._showing.stage.act(),
+            health=books.health,
+            assets=books.assets,
+            market=markets.get(pool.pool_id) if pool else None,
+            pool=pool,
+            fills=await live.fills(PoolId(pool.pool_id), 0, FILLS_SHOWN) if pool else (),
+            points=live.history(PoolId(pool.pool_id)) if pool else (),
+            orders=books.orders,
+            trial=books.trial,
+            custody=books.custody,
+            happenings=books.happenings,
+        )

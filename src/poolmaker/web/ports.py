@@ -1,0 +1,22 @@
+"""What the pages need. ``app.py`` plugs it with the same ports as the API's."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from poolmaker.kernel.clock import Clock
+from poolmaker.views.model import Mode
+from poolmaker.views.ports import Live, Reading, Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """Where the pages look. They are open only where the mode is sandbox."""
+
+    mode: Mode
+    clock: Clock
+    reading: Reading
+    live: Live
+    stage: Stage
+    stopping: asyncio.Event

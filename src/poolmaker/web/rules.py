@@ -1,0 +1,104 @@
+"""Pure decisions of the pages: do the books agree, how wide is a bar, what do the charts draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from poolmaker.kernel.money import parse_units
+from poolmaker.views.figures import is_zero
+from poolmaker.views.model import BarPart, CustodyLine, FillSeen, MarketLive, MarketPoint, OrderSeen
+from poolmaker.web.model import Agreement, Look
+
+BAR_WIDTH: Final = 1000
+_SCALE: Final = 18
+
+
+def explained(line: CustodyLine) -> bool:
+    """Whether what a place reports is what the ledger says, movements on the way counted in."""
+    if line.reported is None:
+        return False
+    booked = parse_units(line.ledger, _SCALE) + parse_units(line.in_flight, _SCALE)
+    return booked == parse_units(line.reported, _SCALE)
+
+
+def agreement(look: Look) -> Agreement:
+    """The one word of the top line."""
+    if not look.trial.ok or not look.health.ok:
+        return Agreement.DIFFER
+    asked = [line for line in look.custody if line.reported is not None]
+    if not all(explained(line) for line in asked):
+        return Agreement.DIFFER
+    return Agreement.AGREE if len(asked) == len(look.custody) else Agreement.CHECKING
+
+
+def segments(bar: Sequence[BarPart]) -> list[tuple[BarPart, int, int]]:
+    """(part, x, width) of every part with a value, over a bar of ``BAR_WIDTH`` without a gap."""
+    valued = [part for part in bar if part.value is not None and not is_zero(part.value)]
+    total = sum(parse_units(part.value or "0", _SCALE) for part in valued)
+    ends: list[int] = []
+    reached = 0
+    for part in valued:
+        reached += parse_units(part.value or "0", _SCALE)
+        ends.append(reached * BAR_WIDTH // total if total > 0 else 0)
+    starts = [0, *ends[:-1]]
+    return [(p, x, end - x) for p, x, end in zip(valued, starts, ends, strict=True)]
+
+
+def spread_cbps(market: MarketLive) -> int | None:
+    """Best own ask less best own bid in hundredths of a basis point of mid; None if one-sided."""
+    bids = [parse_units(order.price, _SCALE) for order in market.own if order.side == "BUY"]
+    asks = [parse_units(order.price, _SCALE) for order in market.own if order.side == "SELL"]
+    if not bids or not asks or market.mid is None:
+        return None
+    return (min(asks) - max(bids)) * 1_000_000 // parse_units(market.mid, _SCALE)
+
+
+def inventory_words(ppm: int | None, target_ppm: int, band_ppm: int) -> str:
+    """Where the inventory stands against its band: a key of the catalogue."""
+    if ppm is None:
+        return "pool.inventory.unknown"
+    off = ppm - target_ppm
+    if abs(off) > band_ppm:
+        return "pool.inventory.outside"
+    return "pool.inventory.inside"
+
+
+def settled(order: OrderSeen) -> bool:
+    """Whether nothing more will happen to an order by itself or by its owner."""
+    return order.state in ("CLOSED", "REFUNDED", "EXPIRED")
+
+
+# ---------------------------------------------------------------------- what the charts draw
+
+
+def point_row(point: MarketPoint) -> list[str | int | None]:
+    """A point as the browser reads it: time in milliseconds, then texts of numbers."""
+    return [point.at_us // 1000, point.mid, point.own_bid, point.own_ask, point.inventory_ppm]
+
+
+def fill_row(fill: FillSeen) -> list[str | int]:
+    """A fill as the browser reads it."""
+    return [fill.seq, fill.at_us // 1000, fill.price, fill.side]
+
+
+def depth(market: MarketLive | None) -> Mapping[str, Any]:
+    """Both sides of the book with own quantities, best first."""
+    if market is None:
+        return {"bids": [], "asks": []}
+    return {
+        "bids": [[level.price, level.quantity, level.own] for level in market.bids],
+        "asks": [[level.price, level.quantity, level.own] for level in market.asks],
+    }
+
+
+def chart_frame(look: Look, after_ms: int, after_fill: int) -> dict[str, Any]:
+    """What a browser that has points to ``after_ms`` and fills to ``after_fill`` still lacks."""
+    pool = look.pool
+    return {
+        "points": [point_row(p) for p in look.points if p.at_us // 1000 > after_ms],
+        "fills": [fill_row(fill) for fill in reversed(look.fills) if fill.seq > after_fill],
+        "depth": depth(look.market),
+        "band": [pool.target_ppm, pool.band_ppm] if pool else None,
+        "mid": look.market.mid if look.market else None,
+    }

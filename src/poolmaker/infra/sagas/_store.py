@@ -59,7 +59,8 @@ VALUES ($1, $2, $3, $4, $5, $6)
 """
 _RETRY: Final = """
 UPDATE infra.saga
-SET tries = tries + 1, note = $5, due_us = CASE WHEN woken THEN least(due_us, $4::bigint) ELSE $4::bigint END,
+SET tries = tries + 1, note = $5,
+    due_us = CASE WHEN woken THEN least(due_us, $4::bigint) ELSE $4::bigint END,
     woken = false, lease_holder = '', lease_until_us = 0
 WHERE id = $1 AND state = $2 AND version = $3 AND due_us IS NOT NULL
 """

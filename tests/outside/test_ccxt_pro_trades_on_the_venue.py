@@ -207,7 +207,10 @@ async def test_orders_over_the_websocket_api_use_its_own_names_and_are_signed(
                 placed["id"], "BTC/USDT", "limit", "buy", 0.001, 58000
             )
             await one.cancel_order_ws(moved["id"], "BTC/USDT")
-            assert (await one.fetch_balance_ws())["USDT"]["used"] == 0
+            # ccxt 4.5.90 parses no spot balance out of this answer; it hands the answer on.
+            status = (await one.fetch_balance_ws())["info"]
+            held = {row["asset"]: row["locked"] for row in status["balances"]}
+            assert held["USDT"] == "0.00000000"
             assert await one.fetch_my_trades_ws("BTC/USDT") == []
             with pytest.raises(ccxt.BadRequest):
                 await one.create_order_ws(

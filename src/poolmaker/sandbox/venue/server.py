@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,8 +20,9 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.venue.admin import AdminWire
 from poolmaker.sandbox.venue.catalog import RATE_DEFAULT, SYMBOLS
 from poolmaker.sandbox.venue.exchange import Exchange, ExchangeSettings
+from poolmaker.sandbox.venue.flows import flows_of, listed_symbols, read_recording
 from poolmaker.sandbox.venue.keys import ApiKey
-from poolmaker.sandbox.venue.model import AccountId
+from poolmaker.sandbox.venue.model import AccountId, SymbolSpec
 from poolmaker.sandbox.venue.options import ACCOUNTS, VenueOptions
 from poolmaker.sandbox.venue.rest import RestWire
 from poolmaker.sandbox.venue.wallet import WithdrawalDelay
@@ -46,10 +47,12 @@ class Addresses:
     symbols: list[str]
 
 
-def build_exchange(options: VenueOptions, clock: Clock) -> Exchange:
+def build_exchange(
+    options: VenueOptions, clock: Clock, symbols: tuple[SymbolSpec, ...] = SYMBOLS
+) -> Exchange:
     """A venue with its eight client accounts, each with a trading and a read-only key."""
     settings = ExchangeSettings(
-        symbols=SYMBOLS,
+        symbols=symbols,
         limits=options.limits,
         withdrawal_delay=WithdrawalDelay(by_hand=options.withdrawals_by_hand),
     )
@@ -184,8 +187,8 @@ async def serve(options: VenueOptions) -> None:
 
     Raises EnvironmentProblem when a port is taken or the recording cannot be read.
     """
-    clock = SystemClock()
-    exchange = build_exchange(options, clock)
+    recording = read_recording(options)
+    exchange = build_exchange(options, SystemClock(), listed_symbols(recording))
     server = VenueServer(exchange)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -193,15 +196,17 @@ async def serve(options: VenueOptions) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         addresses = await server.start(options.port, options.admin_port)
+        flows = flows_of(options, exchange, recording)
+        tasks = [asyncio.create_task(flow(lambda: server.is_flowing)) for flow in flows]
+        tasks.append(asyncio.create_task(server.beat()))
         _say(addresses)
-        await _until(stop, [server.beat])
+        await _until(stop, tasks)
     finally:
         await server.stop()
 
 
-async def _until(stop: asyncio.Event, loops: list[Callable[[], Awaitable[None]]]) -> None:
-    """Run the loops until ``stop``; a loop that fails takes the venue down with its error."""
-    tasks = [asyncio.ensure_future(one()) for one in loops]
+async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for ``stop``; a task that fails takes the venue down with its error."""
     waiter = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait([*tasks, waiter], return_when=asyncio.FIRST_COMPLETED)
@@ -211,5 +216,3 @@ async def _until(stop: asyncio.Event, loops: list[Callable[[], Awaitable[None]]]
         for task in [*tasks, waiter]:
             task.cancel()
         await asyncio.gather(*tasks, waiter, return_exceptions=True)
-
-

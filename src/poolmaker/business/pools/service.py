@@ -66,7 +66,7 @@ LEDGER_LOG: Final = "ledger"
 """Name under which this room's cursor on the ledger's log is kept."""
 
 UNPRICED: Final = PoolId("")
-"""Whose fee it is when nobody can say what it cost: no pool's, so the ledger's suspense bears it."""
+"""Whose fee it is when nobody can say what it cost: no pool's, so suspense bears it."""
 
 _FACT_KINDS: Final[dict[str, type[Fill | TradeFee | RechargeFee]]] = {
     "FILL": Fill,
@@ -149,7 +149,7 @@ class PoolService:
         return await self._store.barrier(tx, ticket.account, ticket.barrier_id)
 
     async def close_ticket(self, tx: Tx, ticket_id: str, ledger_seq: int) -> None:
-        """The saga is through: ``ledger_seq`` used the barrier, 0 when it gave up; again is fine."""
+        """The saga is through: ``ledger_seq`` used the barrier, 0: it gave up. Again is fine."""
         found = await self._store.ticket(tx, ticket_id)
         require(found is not None, f"ticket: {ticket_id} is unknown")
         if found is not None:

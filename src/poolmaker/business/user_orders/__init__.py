@@ -4,4 +4,6 @@ Invariants
 1. An order's state changes only through its transition table.
 2. Every wait is a saga row; a crash at any point continues from it.
 3. Money moves only through ledger commands whose keys are functions of (saga, step, attempt).
+4. An order has at most one child at work; what its user wishes meanwhile is kept and obeyed next.
+5. The time line of an order is only ever added to; it names the ledger key that moved money.
 """

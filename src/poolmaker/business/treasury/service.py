@@ -1,0 +1,132 @@
+"""Choreography of the treasury: the operator's commands into the ledger, and where custody is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.ledger.commands import (
+    Command,
+    CreditDeposit,
+    FundFeeFloat,
+    OperatorIn,
+    OperatorOut,
+)
+from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.treasury.model import Booking, CustodyRow, NotBooked, Trouble
+from poolmaker.business.treasury.ports import OnTheWayOut, Users
+from poolmaker.business.treasury.rules import (
+    arrival_key,
+    booking,
+    custody_rows,
+    departure_key,
+    float_key,
+)
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.errors import OutcomeUnknown
+from poolmaker.kernel.ids import UserId, VenueAccountId
+from poolmaker.kernel.money import Amount
+from poolmaker.messages.base import Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreasuryPorts:
+    """What the treasury reaches the outside through."""
+
+    transactions: Transactions
+    ledger: LedgerClient
+    users: Users
+    on_the_way_out: OnTheWayOut
+
+
+class Treasury:
+    """The operator's commands. Every one may be given again after a doubt: one reference, one effect.
+
+    ``account`` is the venue account where the money is.
+    """
+
+    def __init__(self, ports: TreasuryPorts) -> None:
+        self._transactions = ports.transactions
+        self._ledger = ports.ledger
+        self._users = ports.users
+        self._on_the_way_out = ports.on_the_way_out
+
+    async def operator_in(self, account: VenueAccountId, amount: Amount, reference: str) -> Booking:
+        """The operator's own money has arrived."""
+        location = custody_venue(account)
+        return await self._book(
+            OperatorIn(
+                key=arrival_key(location, reference),
+                location=location,
+                money=Money.of(amount),
+                reference=reference,
+            )
+        )
+
+    async def credit_deposit(
+        self, user: UserId, account: VenueAccountId, amount: Amount, reference: str
+    ) -> Booking:
+        """A user's money has arrived. A reference that was booked for anybody is never booked again."""
+        location = custody_venue(account)
+        async with self._transactions.begin("treasury.user") as tx:
+            if not await self._users.knows(tx, user):
+                return NotBooked(Trouble.UNKNOWN_USER)
+        return await self._book(
+            CreditDeposit(
+                key=arrival_key(location, reference),
+                user=user,
+                location=location,
+                money=Money.of(amount),
+                reference=reference,
+            )
+        )
+
+    async def fund_fee_float(self, amount: Amount, reference: str) -> Booking:
+        """The operator's equity becomes float for fees in a third asset."""
+        key = float_key(amount.asset.code, reference)
+        return await self._book(FundFeeFloat(key=key, money=Money.of(amount)))
+
+    async def operator_out(
+        self, account: VenueAccountId, amount: Amount, reference: str
+    ) -> Booking:
+        """The operator takes his own money: booked first, sent after; never below zero equity."""
+        location = custody_venue(account)
+        return await self._book(
+            OperatorOut(
+                key=departure_key(location, reference),
+                location=location,
+                money=Money.of(amount),
+                reference=reference,
+            )
+        )
+
+    async def _book(
+        self, command: OperatorIn | CreditDeposit | FundFeeFloat | OperatorOut
+    ) -> Booking:
+        if command.money.units <= 0:
+            return NotBooked(Trouble.BAD_AMOUNT)
+        try:
+            return booking(await self._ledger.submit(command))
+        except OutcomeUnknown:
+            return await self._look_up(command)
+
+    async def _look_up(self, command: Command) -> Booking:
+        """The answer was lost: only what the ledger stored says what happened."""
+        async with self._transactions.begin("treasury.look_up") as tx:
+            outcome = await self._ledger.outcome(tx, command.key)
+        if outcome is None:
+            raise OutcomeUnknown(
+                f"{command.key}: the ledger has not answered; give the same command again"
+            )
+        return booking(outcome)
+
+    async def custody(
+        self, accounts: Sequence[VenueAccountId], assets: Sequence[str]
+    ) -> tuple[CustodyRow, ...]:
+        """What the ledger says is where, with the rows by which a place may already differ."""
+        async with self._transactions.begin("treasury.custody") as tx:
+            places = [(custody_venue(account), asset) for account in accounts for asset in assets]
+            balances = {place: await self._ledger.balance(tx, *place) for place in places}
+            in_flight = await self._on_the_way_out.in_flight(tx)
+        return custody_rows(balances, in_flight)

@@ -1,0 +1,444 @@
+"""Values of user orders: users, orders with their time line, and the states of funding and exit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from poolmaker.kernel.checks import require
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.ids import (
+    CommandKey,
+    CorrelationId,
+    OrderId,
+    PoolId,
+    SagaId,
+    UserId,
+    VenueAccountId,
+    WithdrawalId,
+)
+from poolmaker.kernel.states import StateTable
+from poolmaker.messages.base import Message, Money
+
+NO_CHILD: Final = SagaId("")
+
+FUND: Final = "order.fund"
+EXIT: Final = "order.exit"
+
+NAME_MAX: Final = 80
+ADDRESS_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody whose money we may owe."""
+
+    id: UserId
+    name: str
+    created_us: int
+
+
+class OrderState(StrEnum):
+    """Where an order stands."""
+
+    CREATED = "created"
+    """Its funds are not reserved yet."""
+    LOCKED = "locked"
+    """Its funds are reserved."""
+    FUNDING = "funding"
+    """It waits for its place in the pool."""
+    IN_MM = "in_mm"
+    """Its shares make the market."""
+    PAUSE = "pause"
+    """It is out of the pool; its funds are still reserved."""
+    WITHDRAW = "withdraw"
+    """Its funds are on their way out."""
+    CLOSED = "closed"
+    """It is over."""
+    EXPIRED = "expired"
+    """Its funds did not come in time."""
+    REFUNDED = "refunded"
+    """The pool did not take it; its funds are the user's again."""
+
+
+class OrderEvent(StrEnum):
+    """What happens to an order."""
+
+    LOCK_POSTED = "lock_posted"
+    LOCK_REFUSED = "lock_refused"
+    DEADLINE_PASSED = "deadline_passed"
+    FUNDING_STARTED = "funding_started"
+    JOINED = "joined"
+    GIVEN_BACK = "given_back"
+    HELD_BACK = "held_back"
+    LEFT = "left"
+    RESUMED = "resumed"
+    PAYOUT_STARTED = "payout_started"
+    PAYOUT_ENDED = "payout_ended"
+    NOTHING_LEFT = "nothing_left"
+
+
+ORDER_TABLE: Final[StateTable[OrderState, OrderEvent]] = StateTable(
+    name="User order",
+    initial=OrderState.CREATED,
+    terminal=frozenset({OrderState.CLOSED, OrderState.EXPIRED, OrderState.REFUNDED}),
+    transitions={
+        (OrderState.CREATED, OrderEvent.LOCK_POSTED): OrderState.LOCKED,
+        (OrderState.CREATED, OrderEvent.LOCK_REFUSED): OrderState.CLOSED,
+        (OrderState.CREATED, OrderEvent.DEADLINE_PASSED): OrderState.EXPIRED,
+        (OrderState.LOCKED, OrderEvent.FUNDING_STARTED): OrderState.FUNDING,
+        # The user changed his mind before the pool took the order.
+        (OrderState.LOCKED, OrderEvent.HELD_BACK): OrderState.PAUSE,
+        (OrderState.FUNDING, OrderEvent.HELD_BACK): OrderState.PAUSE,
+        (OrderState.FUNDING, OrderEvent.JOINED): OrderState.IN_MM,
+        (OrderState.FUNDING, OrderEvent.GIVEN_BACK): OrderState.REFUNDED,
+        (OrderState.IN_MM, OrderEvent.LEFT): OrderState.PAUSE,
+        (OrderState.PAUSE, OrderEvent.RESUMED): OrderState.FUNDING,
+        (OrderState.PAUSE, OrderEvent.PAYOUT_STARTED): OrderState.WITHDRAW,
+        (OrderState.PAUSE, OrderEvent.NOTHING_LEFT): OrderState.CLOSED,
+        (OrderState.WITHDRAW, OrderEvent.PAYOUT_ENDED): OrderState.CLOSED,
+    },
+)
+
+
+class Wish(StrEnum):
+    """What the user wants of an order; his child saga obeys at its next safe point."""
+
+    NONE = "none"
+    """Make the market."""
+    PAUSE = "pause"
+    """Leave the pool, keep the funds reserved."""
+    WITHDRAW = "withdraw"
+    """Leave the pool and pay out."""
+
+
+class Destination(Message, frozen=True, kw_only=True):
+    """Where an asset is paid out to. ``tag`` is what some networks want beside an address."""
+
+    asset: str
+    network: str
+    address: str
+    tag: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what no network could mean."""
+        for name in ("asset", "network", "address"):
+            require(getattr(self, name).strip(), f"{name}: expected a text")
+        require(len(self.address) <= ADDRESS_MAX, f"address: at most {ADDRESS_MAX} characters")
+        require(len(self.tag) <= ADDRESS_MAX, f"tag: at most {ADDRESS_MAX} characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A user's order for a pool. ``base`` and ``quote`` are what he put in; one may be zero.
+
+    ``child`` is the saga at work, empty when there is none; ``children`` counts all there were.
+    ``shares`` of ``share_asset`` are held since ``joined_at_us`` while the order is IN_MM.
+    """
+
+    id: OrderId
+    user: UserId
+    pool: PoolId
+    account: VenueAccountId
+    base: Money
+    quote: Money
+    created_us: int
+    state: OrderState = OrderState.CREATED
+    wish: Wish = Wish.NONE
+    child: SagaId = NO_CHILD
+    children: int = 0
+    share_asset: str = ""
+    shares: int = 0
+    joined_at_us: int = 0
+    destinations: tuple[Destination, ...] = ()
+    reason: str = ""
+
+    @property
+    def correlation(self) -> CorrelationId:
+        """All that happens to an order is one story."""
+        return CorrelationId(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineLine:
+    """One line of an order's story; ``key`` is the ledger command that moved money, if any."""
+
+    at_us: int
+    state: OrderState
+    event: str
+    key: str = ""
+    note: str = ""
+
+
+class OrderRefusal(StrEnum):
+    """Why a user's request is refused; when several hold, the earliest member is given."""
+
+    SAME_KEY_DIFFERENT_CONTENT = "same_key_different_content"
+    """The caller's key was used for another request."""
+    UNKNOWN_USER = "unknown_user"
+    """There is no such user."""
+    UNKNOWN_POOL = "unknown_pool"
+    """There is no such pool."""
+    POOL_PAUSED = "pool_paused"
+    """The operator has paused the pool."""
+    BAD_AMOUNT = "bad_amount"
+    """Below zero, or nothing at all."""
+    UNKNOWN_ORDER = "unknown_order"
+    """The user has no such order."""
+    WRONG_STATE = "wrong_state"
+    """The order is not where this is possible."""
+    DESTINATION_MISSING = "destination_missing"
+    """An asset of the pool has no destination, or has two."""
+    DESTINATION_REFUSED = "destination_refused"
+    """Payouts do not go to that network or address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Recorded; ``order`` is on its way. The same request again answers the same."""
+
+    order: OrderId
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """Refused; nothing was changed."""
+
+    reason: OrderRefusal
+
+
+Answer = Accepted | Declined
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request that was accepted once under the caller's ``key``."""
+
+    key: str
+    body_hash: bytes
+    subject: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as its user sees it. ``step`` says where its child stands, empty without one."""
+
+    order: Order
+    step: str
+    note: str
+    timeline: tuple[TimelineLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balances:
+    """What a user is owed of one asset, atomic units, without his part of pools."""
+
+    asset: str
+    available: int
+    locked: int
+
+
+# ------------------------------------------------------------------------------------ funding
+
+
+class FundState(StrEnum):
+    """Where the funding of an order stands."""
+
+    LOCKING = "locking"
+    """LOCK is asked."""
+    LOCKED = "locked"
+    """The funds are reserved."""
+    QUEUED = "queued"
+    """It waits for a barrier."""
+    JOINING = "joining"
+    """JOIN_POOL is asked."""
+    UNFUNDED = "unfunded"
+    """The venue account does not hold enough yet, or a deficit must be mended first."""
+    UNLOCKING = "unlocking"
+    """The pool does not take it: UNLOCK is asked."""
+    DONE = "done"
+    """Over."""
+
+
+class FundEvent(StrEnum):
+    """What happens to a funding."""
+
+    LOCK_POSTED = "lock_posted"
+    LOCK_REFUSED = "lock_refused"
+    QUEUED = "queued"
+    REQUEUED = "requeued"
+    BARRIER_MET = "barrier_met"
+    JOINED = "joined"
+    NOT_NOW = "not_now"
+    GIVE_BACK = "give_back"
+    UNLOCKED = "unlocked"
+    UNLOCK_REFUSED = "unlock_refused"
+    HELD_BACK = "held_back"
+
+
+FUND_TABLE: Final[StateTable[FundState, FundEvent]] = StateTable(
+    name="Funding of an order",
+    initial=FundState.LOCKING,
+    terminal=frozenset({FundState.DONE}),
+    transitions={
+        (FundState.LOCKING, FundEvent.LOCK_POSTED): FundState.LOCKED,
+        (FundState.LOCKING, FundEvent.LOCK_REFUSED): FundState.DONE,
+        (FundState.LOCKED, FundEvent.QUEUED): FundState.QUEUED,
+        (FundState.LOCKED, FundEvent.HELD_BACK): FundState.DONE,
+        (FundState.QUEUED, FundEvent.REQUEUED): FundState.QUEUED,
+        (FundState.QUEUED, FundEvent.BARRIER_MET): FundState.JOINING,
+        (FundState.QUEUED, FundEvent.HELD_BACK): FundState.DONE,
+        (FundState.JOINING, FundEvent.JOINED): FundState.DONE,
+        (FundState.JOINING, FundEvent.REQUEUED): FundState.QUEUED,
+        (FundState.JOINING, FundEvent.NOT_NOW): FundState.UNFUNDED,
+        (FundState.JOINING, FundEvent.GIVE_BACK): FundState.UNLOCKING,
+        (FundState.JOINING, FundEvent.HELD_BACK): FundState.DONE,
+        (FundState.UNFUNDED, FundEvent.REQUEUED): FundState.QUEUED,
+        (FundState.UNFUNDED, FundEvent.HELD_BACK): FundState.DONE,
+        (FundState.UNLOCKING, FundEvent.UNLOCK_REFUSED): FundState.UNLOCKING,
+        (FundState.UNLOCKING, FundEvent.UNLOCKED): FundState.DONE,
+    },
+)
+
+
+class FundData(Message, frozen=True, kw_only=True):
+    """What a funding remembers. ``attempt`` of JOIN, ``unlock`` of UNLOCK, ``round`` of tickets.
+
+    ``base_units`` and ``quote_units`` are what the last command moves.
+    """
+
+    order: OrderId
+    resumed: bool = False
+    attempt: int = 0
+    round: int = 0
+    unlock: int = 0
+    base_units: int = 0
+    quote_units: int = 0
+
+
+# --------------------------------------------------------------------------------------- exit
+
+
+class ExitState(StrEnum):
+    """Where the exit of an order stands."""
+
+    STAYING = "staying"
+    """Its minimum stay is not over, or a deficit must be mended first."""
+    DRAINING = "draining"
+    """The pool's orders are reduced and a barrier is on its way."""
+    LEAVING = "leaving"
+    """LEAVE_POOL is asked."""
+    SETTLING = "settling"
+    """SETTLE_EXIT is asked."""
+    EVIDENCE = "evidence"
+    """A part is out; the rest waits until UNKNOWN orders are known."""
+    SETTLED = "settled"
+    """Everything is in the order's locked funds."""
+    UNLOCKING = "unlocking"
+    """UNLOCK is asked, the payout follows."""
+    PAYING = "paying"
+    """Withdrawals are at work."""
+    DONE = "done"
+    """Over."""
+
+
+class ExitEvent(StrEnum):
+    """What happens to an exit."""
+
+    STAYED = "stayed"
+    BARRIER_MET = "barrier_met"
+    REQUEUED = "requeued"
+    NOT_NOW = "not_now"
+    LEFT = "left"
+    SETTLE_REFUSED = "settle_refused"
+    PART_SETTLED = "part_settled"
+    EVIDENCE_MET = "evidence_met"
+    ALL_SETTLED = "all_settled"
+    PAUSED = "paused"
+    NOTHING_LEFT = "nothing_left"
+    UNLOCK_ASKED = "unlock_asked"
+    UNLOCK_REFUSED = "unlock_refused"
+    PAYOUT_STARTED = "payout_started"
+    PAYOUT_ENDED = "payout_ended"
+
+
+EXIT_TABLE: Final[StateTable[ExitState, ExitEvent]] = StateTable(
+    name="Exit of an order",
+    initial=ExitState.STAYING,
+    terminal=frozenset({ExitState.DONE}),
+    transitions={
+        (ExitState.STAYING, ExitEvent.STAYED): ExitState.DRAINING,
+        (ExitState.DRAINING, ExitEvent.BARRIER_MET): ExitState.LEAVING,
+        (ExitState.LEAVING, ExitEvent.REQUEUED): ExitState.DRAINING,
+        (ExitState.LEAVING, ExitEvent.NOT_NOW): ExitState.STAYING,
+        (ExitState.LEAVING, ExitEvent.LEFT): ExitState.SETTLING,
+        (ExitState.SETTLING, ExitEvent.SETTLE_REFUSED): ExitState.SETTLING,
+        (ExitState.SETTLING, ExitEvent.PART_SETTLED): ExitState.EVIDENCE,
+        (ExitState.SETTLING, ExitEvent.ALL_SETTLED): ExitState.SETTLED,
+        (ExitState.EVIDENCE, ExitEvent.EVIDENCE_MET): ExitState.SETTLING,
+        (ExitState.SETTLED, ExitEvent.PAUSED): ExitState.DONE,
+        (ExitState.SETTLED, ExitEvent.NOTHING_LEFT): ExitState.DONE,
+        (ExitState.SETTLED, ExitEvent.UNLOCK_ASKED): ExitState.UNLOCKING,
+        (ExitState.UNLOCKING, ExitEvent.UNLOCK_REFUSED): ExitState.UNLOCKING,
+        (ExitState.UNLOCKING, ExitEvent.PAYOUT_STARTED): ExitState.PAYING,
+        (ExitState.PAYING, ExitEvent.PAYOUT_ENDED): ExitState.DONE,
+    },
+)
+
+
+class ExitData(Message, frozen=True, kw_only=True):
+    """What an exit remembers. ``settles`` counts SETTLE_EXIT that posted, ``round`` the tickets.
+
+    ``*_at_risk`` is the least that UNKNOWN orders of the leaver's time could still take, at the
+    newest barrier. ``base_units`` and ``quote_units`` are what is paid out.
+    """
+
+    order: OrderId
+    exit_id: str = ""
+    attempt: int = 0
+    round: int = 0
+    settles: int = 0
+    settle: int = 0
+    unlock: int = 0
+    base_at_risk: int = 0
+    quote_at_risk: int = 0
+    base_units: int = 0
+    quote_units: int = 0
+    payouts: tuple[WithdrawalId, ...] = ()
+
+
+class PayoutEnd(StrEnum):
+    """How a withdrawal ended."""
+
+    PAID = "paid"
+    """The receiver has it."""
+    NOT_PAID = "not_paid"
+    """It could not be paid; the money is the user's available again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutWish:
+    """What an exit asks of withdrawals. The same ``key`` is the same withdrawal for ever.
+
+    ``saga`` is woken when the withdrawal has ended.
+    """
+
+    key: CommandKey
+    user: UserId
+    account: VenueAccountId
+    money: Money
+    destination: Destination
+    saga: SagaId
+    correlation: CorrelationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSettings:
+    """Waiting times. A wait for the ledger looks again soon, others are woken and look seldom."""
+
+    ledger_first_us: int = SECOND_US // 50
+    ledger_max_us: int = SECOND_US
+    event_wait_us: int = 5 * SECOND_US
+    retry_us: int = 10 * SECOND_US

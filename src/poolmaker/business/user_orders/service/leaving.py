@@ -1,0 +1,286 @@
+"""The saga ``order.exit``: leave the pool, settle on evidence, pause or pay out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+import msgspec
+
+from poolmaker.business.ledger.commands import LeavePool, SettleExit
+from poolmaker.business.ledger.model import Posted, Refusal, Refused
+from poolmaker.business.pools.model import TicketKind
+from poolmaker.business.pools.rules import exit_id_of
+from poolmaker.business.user_orders.model import (
+    EXIT_TABLE,
+    NO_CHILD,
+    ExitData,
+    ExitEvent,
+    ExitState,
+    OrderEvent,
+    PayoutEnd,
+    PayoutWish,
+    Wish,
+)
+from poolmaker.business.user_orders.rules import Next, after_exit_refused
+from poolmaker.business.user_orders.service.steps import Steps, Work, broken, monies
+from poolmaker.infra.sagas.model import Saga
+from poolmaker.kernel.errors import InvariantBroken
+from poolmaker.kernel.ids import CommandKey, WithdrawalId, request_key
+from poolmaker.messages.base import decode
+from poolmaker.messages.market import account_stream
+
+ExitWork = Work[ExitData]
+
+
+class Leaving:
+    """Handler of ``order.exit``. A withdrawal of a paused order begins at SETTLED."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    async def step(self, saga: Saga) -> None:
+        """Do the step of the saga's state in one transaction."""
+        data, state = decode(saga.data, ExitData), ExitState(saga.state)
+        async with self._steps.ports.transactions.begin(f"order.exit.{state}") as tx:
+            work = Work(tx, saga, data, await self._steps.order(tx, data.order))
+            match state:
+                case ExitState.STAYING:
+                    await self._staying(work)
+                case ExitState.DRAINING:
+                    await self._draining(work)
+                case ExitState.LEAVING:
+                    await self._leaving(work)
+                case ExitState.SETTLING:
+                    await self._settling(work)
+                case ExitState.EVIDENCE:
+                    await self._evidence(work)
+                case ExitState.SETTLED:
+                    await self._settled(work)
+                case ExitState.UNLOCKING:
+                    await self._unlocking(work)
+                case ExitState.PAYING:
+                    await self._paying(work)
+                case ExitState.DONE:
+                    raise InvariantBroken(f"saga {saga.id} has ended")
+                case _:
+                    assert_never(state)
+
+    async def _go(
+        self, work: ExitWork, event: ExitEvent, data: ExitData | None = None, after_us: int = 0
+    ) -> None:
+        state = EXIT_TABLE.next(ExitState(work.saga.state), event)
+        await self._steps.advance(work, state, event, data or work.data, after_us)
+
+    async def _staying(self, work: ExitWork) -> None:
+        pool = await self._steps.pool(work.tx, work.order)
+        until_us = work.order.joined_at_us + pool.parameters.stay_min_us
+        left_us = until_us - self._steps.clock.now_us()
+        if left_us > 0:
+            await self._steps.wait(work, left_us, "the minimum stay is not over")
+            return
+        await self._queue(work, work.data, ExitEvent.STAYED)
+
+    async def _queue(self, work: ExitWork, data: ExitData, event: ExitEvent) -> None:
+        await self._steps.queue(work, TicketKind.LEAVE, data.round)
+        await self._go(work, event, data, self._steps.settings.event_wait_us)
+
+    async def _draining(self, work: ExitWork) -> None:
+        met = await self._steps.barrier(work, work.data.round)
+        if met is None:
+            return
+        order, pool = work.order, await self._steps.pool(work.tx, work.order)
+        exit_id = exit_id_of(order.pool, work.saga.id)
+        leave = LeavePool(
+            key=_leave_key(work),
+            order=order.id,
+            pool=order.pool,
+            exit_id=exit_id,
+            shares=order.shares,
+            stay_min_us=pool.parameters.stay_min_us,
+            stream=account_stream(order.account),
+            barrier_seq=met.seq,
+            facts_seq=met.barrier.facts_seq,
+            barrier_venue_time_us=met.barrier.venue_time_us,
+        )
+        await self._steps.ports.ledger.ask(work.tx, leave)
+        base, quote = met.at_risk_of(order.pool)
+        data = msgspec.structs.replace(
+            work.data, exit_id=exit_id, base_at_risk=base, quote_at_risk=quote
+        )
+        await self._go(work, ExitEvent.BARRIER_MET, data)
+
+    async def _leaving(self, work: ExitWork) -> None:
+        key = _leave_key(work)
+        outcome = await self._steps.outcome(work, key)
+        match outcome:
+            case None:
+                return
+            case Posted(seq):
+                await self._steps.close(work, work.data.round, seq)
+                order = replace(work.order, shares=0)
+                await self._steps.tell(work.tx, order, "shares_burnt", key=key)
+                await self._ask_settle(work, work.data, ExitEvent.LEFT)
+            case Refused(reason):
+                await self._leave_refused(work, reason)
+            case _:
+                assert_never(outcome)
+
+    async def _leave_refused(self, work: ExitWork, reason: Refusal) -> None:
+        await self._steps.close(work, work.data.round)
+        data = msgspec.structs.replace(
+            work.data, attempt=work.data.attempt + 1, round=work.data.round + 1
+        )
+        follows = after_exit_refused(reason)
+        match follows:
+            case Next.NEW_BARRIER:
+                await self._queue(work, data, ExitEvent.REQUEUED)
+            case Next.LATER:
+                await self._go(work, ExitEvent.NOT_NOW, data, self._steps.settings.retry_us)
+            case Next.GIVE_BACK | Next.BROKEN:
+                raise broken(work.saga, _leave_key(work), reason)
+            case _:
+                assert_never(follows)
+
+    async def _ask_settle(
+        self, work: ExitWork, data: ExitData, event: ExitEvent, after_us: int = 0
+    ) -> None:
+        settle = SettleExit(
+            key=_settle_key(work, data),
+            order=data.order,
+            exit_id=data.exit_id,
+            base_at_risk_units=data.base_at_risk,
+            quote_at_risk_units=data.quote_at_risk,
+            final=_is_final(data),
+        )
+        await self._steps.ports.ledger.ask(work.tx, settle)
+        await self._go(work, event, data, after_us)
+
+    async def _settling(self, work: ExitWork) -> None:
+        key = _settle_key(work, work.data)
+        outcome = await self._steps.outcome(work, key)
+        match outcome:
+            case None:
+                return
+            case Posted():
+                await self._settle_posted(work, key)
+            case Refused(reason):
+                if after_exit_refused(reason) is not Next.LATER:
+                    raise broken(work.saga, key, reason)
+                data = msgspec.structs.replace(work.data, settle=work.data.settle + 1)
+                after_us = self._steps.settings.retry_us
+                await self._ask_settle(work, data, ExitEvent.SETTLE_REFUSED, after_us)
+            case _:
+                assert_never(outcome)
+
+    async def _settle_posted(self, work: ExitWork, key: CommandKey) -> None:
+        data = msgspec.structs.replace(work.data, settles=work.data.settles + 1, settle=0)
+        if _is_final(data):
+            await self._steps.happen(work.tx, work.order, OrderEvent.LEFT, key=key)
+            await self._go(work, ExitEvent.ALL_SETTLED, data)
+            return
+        await self._steps.tell(work.tx, work.order, ExitEvent.PART_SETTLED, key=key)
+        data = msgspec.structs.replace(data, round=data.round + 1)
+        await self._steps.queue(work, TicketKind.EVIDENCE, data.round)
+        await self._go(work, ExitEvent.PART_SETTLED, data, self._steps.settings.event_wait_us)
+
+    async def _evidence(self, work: ExitWork) -> None:
+        met = await self._steps.barrier(work, work.data.round)
+        if met is None:
+            return
+        await self._steps.close(work, work.data.round)
+        base, quote = met.at_risk_of(work.order.pool)
+        # Orders that became UNKNOWN after the barrier of the leave are none of the leaver's.
+        data = msgspec.structs.replace(
+            work.data,
+            base_at_risk=min(work.data.base_at_risk, base),
+            quote_at_risk=min(work.data.quote_at_risk, quote),
+        )
+        await self._ask_settle(work, data, ExitEvent.EVIDENCE_MET)
+
+    async def _settled(self, work: ExitWork) -> None:
+        if work.order.wish is not Wish.WITHDRAW:
+            order = replace(work.order, child=NO_CHILD, wish=Wish.NONE)
+            await self._steps.tell(work.tx, order, ExitEvent.PAUSED)
+            await self._go(work, ExitEvent.PAUSED)
+            return
+        base, quote = await self._steps.locked(work.tx, work.order)
+        if base == 0 and quote == 0:
+            order = replace(work.order, child=NO_CHILD)
+            await self._steps.happen(work.tx, order, OrderEvent.NOTHING_LEFT)
+            await self._go(work, ExitEvent.NOTHING_LEFT)
+            return
+        data = msgspec.structs.replace(work.data, base_units=base, quote_units=quote)
+        await self._ask_unlock(work, data, ExitEvent.UNLOCK_ASKED)
+
+    async def _ask_unlock(
+        self, work: ExitWork, data: ExitData, event: ExitEvent, after_us: int = 0
+    ) -> None:
+        units, key = (data.base_units, data.quote_units), _unlock_key(work, data)
+        await self._steps.ask_unlock(work.tx, work.order, key, units)
+        await self._go(work, event, data, after_us)
+
+    async def _unlocking(self, work: ExitWork) -> None:
+        key = _unlock_key(work, work.data)
+        outcome = await self._steps.outcome(work, key)
+        match outcome:
+            case None:
+                return
+            case Posted():
+                await self._start_payouts(work, key)
+            case Refused(reason):
+                if after_exit_refused(reason) is not Next.LATER:
+                    raise broken(work.saga, key, reason)
+                data = msgspec.structs.replace(work.data, unlock=work.data.unlock + 1)
+                after_us = self._steps.settings.retry_us
+                await self._ask_unlock(work, data, ExitEvent.UNLOCK_REFUSED, after_us)
+            case _:
+                assert_never(outcome)
+
+    async def _start_payouts(self, work: ExitWork, key: CommandKey) -> None:
+        order, payouts = work.order, list[WithdrawalId]()
+        await self._steps.happen(work.tx, order, OrderEvent.PAYOUT_STARTED, key=key)
+        where = {destination.asset: destination for destination in order.destinations}
+        for money in monies(order, work.data.base_units, work.data.quote_units):
+            wish = PayoutWish(
+                key=request_key(work.saga.id, f"payout-{money.asset}", 0),
+                user=order.user,
+                account=order.account,
+                money=money,
+                destination=where[money.asset],
+                saga=work.saga.id,
+                correlation=order.correlation,
+            )
+            payouts.append(await self._steps.ports.payouts.request_payout(work.tx, wish))
+        data = msgspec.structs.replace(work.data, payouts=tuple(payouts))
+        await self._go(work, ExitEvent.PAYOUT_STARTED, data, self._steps.settings.event_wait_us)
+
+    async def _paying(self, work: ExitWork) -> None:
+        desk = self._steps.ports.payouts
+        ends = [await desk.payout_end(work.tx, payout) for payout in work.data.payouts]
+        if any(end is None for end in ends):
+            await self._steps.wait(
+                work, self._steps.settings.event_wait_us, "the payout is under way"
+            )
+            return
+        unpaid = PayoutEnd.NOT_PAID in ends
+        note = "a payout was not possible: its money is available to the user" if unpaid else ""
+        order = replace(work.order, child=NO_CHILD, reason=note)
+        await self._steps.happen(work.tx, order, OrderEvent.PAYOUT_ENDED, note=note)
+        await self._go(work, ExitEvent.PAYOUT_ENDED)
+
+
+def _is_final(data: ExitData) -> bool:
+    return data.base_at_risk == 0 and data.quote_at_risk == 0
+
+
+def _leave_key(work: ExitWork) -> CommandKey:
+    return request_key(work.saga.id, "leave", work.data.attempt)
+
+
+def _settle_key(work: ExitWork, data: ExitData) -> CommandKey:
+    return request_key(work.saga.id, f"settle-{data.settles}", data.settle)
+
+
+def _unlock_key(work: ExitWork, data: ExitData) -> CommandKey:
+    return request_key(work.saga.id, "unlock", data.unlock)

@@ -193,7 +193,8 @@ class FakeWorld:
         self._happened(
             at_us,
             f"FILL.{side}",
-            {"base": f"{base.amount} BTC", "quote": f"{quote.amount} USDT"},
+            {},
+            {"base": (base,), "quote": (quote,)},
             (
                 ("custody:venue:main", "BTC", sign + base.amount),
                 ("pool:btcusdt:capital", "BTC", sign + base.amount),
@@ -203,14 +204,19 @@ class FakeWorld:
         )
 
     def _happened(
-        self, at_us: int, kind: str, facts: dict[str, str], legs: Sequence[tuple[str, str, str]]
+        self,
+        at_us: int,
+        kind: str,
+        facts: dict[str, str],
+        sums: dict[str, tuple[Money, ...]],
+        legs: Sequence[tuple[str, str, str]],
     ) -> int:
         seq = len(self.rows) + 1
         entries = tuple(
             Entry(seq, at_us, kind, f"key:{seq}", account, asset, amount, None)
             for account, asset, amount in legs
         )
-        self.rows.append(Happening(seq, at_us, kind, f"key:{seq}", facts, entries))
+        self.rows.append(Happening(seq, at_us, kind, f"key:{seq}", facts, sums, entries))
         return seq
 
     def _people(self, now: int) -> None:
@@ -242,7 +248,7 @@ class FakeWorld:
     def _order(self, user: str, name: str, order: str, state: str, at_us: int) -> OrderSeen:
         states = ["CREATED", "LOCKED", "FUNDING", "IN_MM"]
         steps = tuple(
-            Step(s, at_us + i * 2 * SECOND_US, name, i + 1)
+            Step(s, at_us + i * 2 * SECOND_US, "user" if i in (0, 4) else "system", i + 1)
             for i, s in enumerate(states + ([state] if state != "IN_MM" else []))
         )
         return OrderSeen(
@@ -279,8 +285,8 @@ class FakeWorld:
             (incoming.location, money.asset, money.amount),
             (account, money.asset, money.amount),
         )
-        facts = {"what": f"{money.amount} {money.asset}", "who": account}
-        return Receipt(incoming.request_id, self._happened(now, kind, facts, legs), now)
+        seq = self._happened(now, kind, {"who": account}, {"what": (money,)}, legs)
+        return Receipt(incoming.request_id, seq, now)
 
     # -------------------------------------------------------------------------------- orders
 

@@ -317,13 +317,17 @@ class CustodyLine:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One line of EVENTS. ``kind`` and ``facts`` are worded by the catalogue; ``seq`` opens it."""
+    """One line of EVENTS, worded by the catalogue; ``seq`` opens it.
+
+    ``facts`` and ``sums`` fill the sentence of ``kind``: names as they are, sums as amounts.
+    """
 
     seq: int
     at_us: int
     kind: str
     key: str
     facts: Mapping[str, str]
+    sums: Mapping[str, tuple[Money, ...]]
     entries: tuple[Entry, ...] = ()
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from poolmaker.views import figures
 from poolmaker.views.catalogue import Catalogues, Words
-from poolmaker.views.model import BarPart, Entry, Happening
+from poolmaker.views.model import BarPart, Entry, Happening, Money
 from poolmaker.web import rules
 from poolmaker.web.assets import Assets
 from poolmaker.web.model import Look
@@ -29,6 +29,7 @@ PARTS: Final = (
     "ladder",
     "fills",
     "pool",
+    "quotes",
     "gates",
     "people",
     "books",
@@ -78,6 +79,8 @@ class Pages:
             language,
             parts=parts,
             first=_json(first),
+            base=look.market.base if look.market else "",
+            quote=look.market.quote if look.market else "",
             other=other,
             other_name=self.catalogues.words(other).say("language.name"),
         )
@@ -141,6 +144,7 @@ def _environment(assets: Assets, words: Words) -> Environment:
         segments=rules.segments,
         explained=rules.explained,
         done=rules.settled,
+        ladder=rules.ladder,
     )
     return environment
 
@@ -166,8 +170,9 @@ def _values(look: Look, words: Words) -> dict[str, Any]:
         "account": lambda account: account_words(words, account, names),
         "place": lambda name: _place(words, name, names),
         "place_url": _place_url,
+        "by": lambda name: words.say(f"by.{name}") if words.has(f"by.{name}") else name,
         "bar_words": partial(_bar_words, words, displays),
-        "happening": partial(_happening, words),
+        "happening": partial(_happening, words, displays),
     }
 
 
@@ -193,6 +198,14 @@ def _bar_words(words: Words, displays: Mapping[str, int], bar: Sequence[BarPart]
     return ", ".join(said)
 
 
-def _happening(words: Words, happening: Happening) -> str:
+def _sum(displays: Mapping[str, int], sums: Sequence[Money]) -> str:
+    return " + ".join(
+        f"{figures.shown(money.amount, _decimals(money.asset, displays))} {money.asset}"
+        for money in sums
+    )
+
+
+def _happening(words: Words, displays: Mapping[str, int], happening: Happening) -> str:
     key = f"event.{happening.kind}"
-    return words.say(key if words.has(key) else "event.other", **happening.facts)
+    sums = {name: _sum(displays, sums) for name, sums in happening.sums.items()}
+    return words.say(key if words.has(key) else "event.other", **happening.facts, **sums)

@@ -7,7 +7,15 @@ from typing import Any, Final
 
 from poolmaker.kernel.money import parse_units
 from poolmaker.views.figures import is_zero
-from poolmaker.views.model import BarPart, CustodyLine, FillSeen, MarketLive, MarketPoint, OrderSeen
+from poolmaker.views.model import (
+    BarPart,
+    CustodyLine,
+    FillSeen,
+    MarketLive,
+    MarketPoint,
+    OrderSeen,
+    OwnOrder,
+)
 from poolmaker.web.model import Agreement, Look
 
 BAR_WIDTH: Final = 1000
@@ -52,6 +60,11 @@ def spread_cbps(market: MarketLive) -> int | None:
     if not bids or not asks or market.mid is None:
         return None
     return (min(asks) - max(bids)) * 1_000_000 // parse_units(market.mid, _SCALE)
+
+
+def ladder(orders: Sequence[OwnOrder]) -> list[OwnOrder]:
+    """Own orders from the highest price to the lowest, as a book is read."""
+    return sorted(orders, key=lambda order: -parse_units(order.price, _SCALE))
 
 
 def inventory_words(ppm: int | None, target_ppm: int, band_ppm: int) -> str:

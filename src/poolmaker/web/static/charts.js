@@ -31,10 +31,16 @@
     }, extra);
   }
 
+  // A label centred on a tick at the edge would be cut off.
+  function atEdge(u, value) {
+    const x = u.valToPos(value, "x");
+    return x < 26 || x > u.bbox.width / devicePixelRatio - 8;
+  }
+
   function timeAxis() {
     return axis({
       size: 22, space: 70,
-      values: (u, ticks) => ticks.map((s) => new Date(s * 1000).toISOString().slice(11, 19)),
+      values: (u, ticks) => ticks.map((s) => atEdge(u, s) ? "" : new Date(s * 1000).toISOString().slice(11, 19)),
     });
   }
 
@@ -162,7 +168,7 @@
         y: { range: () => seenRange([store.mid, store.bid, store.ask], []) },
       },
       axes: [timeAxis(), axis({
-        side: 1, size: 70, space: 36,
+        side: 1, size: 58, space: 36,
         values: (u, ticks) => ticks.map((v) => grouped(v, decimalsFor((ticks[1] || v) - ticks[0]) > 2 ? 2 : decimalsFor((ticks[1] || v) - ticks[0]))),
       })],
       series: [{}, line("mid", { width: 1.5 }), line("bid", { paths: stepped(), width: 1.5 }), line("ask", { paths: stepped(), width: 1.5 })],
@@ -176,7 +182,7 @@
       first: [[], []],
       cursor: { y: false, sync: { key: "time" }, drag: { setScale: false, x: false, y: false } },
       scales: { x: { time: false, range: timeRange }, y: { range: [0, 100] } },
-      axes: [timeAxis(), axis({ side: 1, size: 70, space: 30, values: (u, ticks) => ticks.map((v) => v + " %") })],
+      axes: [timeAxis(), axis({ side: 1, size: 58, space: 30, values: (u, ticks) => ticks.map((v) => v + " %") })],
       series: [{}, line("accent", { width: 2, paths: stepped() })],
       hooks: { drawClear: [drawBand] },
     });
@@ -187,8 +193,8 @@
       first: [[], [], []],
       scales: { x: { time: false }, y: { range: (u, low, high) => [0, (high || 1) * 1.1] } },
       axes: [
-        axis({ size: 22, space: 70, values: (u, ticks) => ticks.map((v) => grouped(v, Math.min(2, decimalsFor((ticks[1] || v) - ticks[0])))) }),
-        axis({ side: 1, size: 70, space: 26, values: (u, ticks) => ticks.map((v) => String(Number(v.toPrecision(4)))) }),
+        axis({ size: 22, space: 70, values: (u, ticks) => ticks.map((v) => atEdge(u, v) ? "" : grouped(v, Math.min(2, decimalsFor((ticks[1] || v) - ticks[0])))) }),
+        axis({ side: 1, size: 58, space: 26, values: (u, ticks) => ticks.map((v) => String(Number(v.toPrecision(4)))) }),
       ],
       series: [
         {},

@@ -31,7 +31,7 @@ _SECRET_IN_TEXT: Final = re.compile(
     r"\b(signature|secret|password|token|api_?key|listenkey)(['\"]?\s*[=:]\s*['\"]?)[^\s&'\",;]+",
     re.IGNORECASE,
 )
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "silent": 60}
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "silent": 50}
 
 Event = MutableMapping[str, Any]
 Level = Literal["debug", "info", "warning", "error", "silent"]

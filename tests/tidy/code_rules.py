@@ -22,7 +22,7 @@ INTEGERS_ONLY = (
     "market/execution/",
     "market/tracking/",
 )
-TEST_WORDS_MIN = 4
+TEST_WORDS_MIN = 2
 SKIPS = frozenset({"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.importorskip"})
 SUPERVISOR_MARK = "# supervisor"
 BROAD = frozenset({"Exception", "BaseException"})

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -404,29 +404,22 @@ TIDY: list[tuple[str, str, str]] = [
 STALE = "docs_say_what_the_code_says"
 
 
-def _findings(root: Path) -> dict[str, set[str]]:
-    tree = Tree(root)
-    return {name: set(rule(tree)) for name, rule in RULES.items()}
+def _findings(copy: Copy, focus: str | None) -> set[tuple[str, str]]:
+    tree = Tree(copy.root, focus)
+    return {(name, finding) for name, rule in RULES.items() for finding in rule(tree)}
 
 
-def _new(copy: Copy, before: dict[str, set[str]]) -> set[str]:
+def _found_after(copy: Copy, plant: Callable[[], None], focus: str | None) -> set[str]:
     """The rules that find more than before; a changed room also makes its page stale."""
-    after = _findings(copy.root)
-    found = {name for name in RULES if after[name] - before[name]}
+    before = _findings(copy, focus)
+    plant()
+    found = {name for name, _ in _findings(copy, focus) - before}
     return found if found == {STALE} else found - {STALE}
 
 
-@pytest.fixture(scope="module")
-def findings_before(whole_copy: Copy) -> dict[str, set[str]]:
-    return _findings(whole_copy.root)
-
-
 @pytest.mark.parametrize(("rule", "path", "text"), TIDY, ids=[f"{r}-{p}" for r, p, _ in TIDY])
-def test_a_tidy_rule_finds_what_is_planted(
-    rule: str, path: str, text: str, copy: Copy, findings_before: dict[str, set[str]]
-) -> None:
-    copy.plant(path, text)
-    assert _new(copy, findings_before) == {rule}
+def test_a_tidy_rule_finds_what_is_planted(rule: str, path: str, text: str, copy: Copy) -> None:
+    assert _found_after(copy, lambda: copy.plant(path, text), focus=path) == {rule}
 
 
 @pytest.mark.parametrize(
@@ -438,10 +431,11 @@ def test_a_tidy_rule_finds_what_is_planted(
     ],
 )
 def test_a_room_that_says_something_else_is_found(
-    room: str, old: str, new: str, copy: Copy, findings_before: dict[str, set[str]]
+    room: str, old: str, new: str, copy: Copy
 ) -> None:
-    copy.replace(f"src/poolmaker/{room}/__init__.py", old, new)
-    assert _new(copy, findings_before) == {"rooms_say_what_they_are"}
+    path = f"src/poolmaker/{room}/__init__.py"
+    found = _found_after(copy, lambda: copy.replace(path, old, new), focus=None)
+    assert found == {"rooms_say_what_they_are"}
 
 
 def test_every_tidy_rule_has_a_plant() -> None:
@@ -459,8 +453,5 @@ def test_every_tidy_rule_has_a_plant() -> None:
         (P + "views/planted.py", "topic = 'ledger.entry_posted.v1'\n"),
     ],
 )
-def test_what_is_allowed_is_not_found(
-    path: str, text: str, copy: Copy, findings_before: dict[str, set[str]]
-) -> None:
-    copy.plant(path, text)
-    assert _new(copy, findings_before) == set()
+def test_what_is_allowed_is_not_found(path: str, text: str, copy: Copy) -> None:
+    assert _found_after(copy, lambda: copy.plant(path, text), focus=path) == set()

@@ -65,7 +65,7 @@ def _sql(module: Module) -> Iterator[tuple[int, str]]:
 
 def _sql_files(tree: Tree) -> Iterator[tuple[Path, int, str]]:
     """(file, line number, line without its comment) of every SQL file; marked lines left out."""
-    for path in sorted(tree.package.rglob("*.sql")):
+    for path in tree.sources("*.sql"):
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             if DATABASE_CLOCK_MARK not in line:
                 yield path.relative_to(tree.root), number, line.partition("--")[0]

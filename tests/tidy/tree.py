@@ -85,10 +85,11 @@ _module = functools.lru_cache(maxsize=4096)(Module)
 
 
 class Tree:
-    """A checkout or a copy of one."""
+    """A checkout or a copy of one; with ``focus`` only the files of that name are seen."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, focus: str | None = None) -> None:
         self.root = root
+        self.focus = focus
         self.package = root / "src" / "poolmaker"
 
     @cached_property
@@ -96,8 +97,16 @@ class Tree:
         """Every module of the product, in the order of their names."""
         return [
             _module(path.relative_to(self.package).as_posix(), path.read_text("utf-8"))
-            for path in sorted(self.package.rglob("*.py"))
+            for path in self.sources("*.py")
         ]
+
+    def sources(self, pattern: str) -> list[Path]:
+        """The files of the product whose name matches ``pattern``."""
+        if self.focus is None:
+            return sorted(self.package.rglob(pattern))
+        path = self.root / self.focus
+        inside = path.is_file() and path.is_relative_to(self.package)
+        return [path] if inside and path.match(pattern) else []
 
     @cached_property
     def files(self) -> list[Path]:
@@ -105,6 +114,8 @@ class Tree:
 
         A copy has no history, so there every file counts.
         """
+        if self.focus is not None:
+            return [Path(self.focus)] if (self.root / self.focus).is_file() else []
         if not (self.root / ".git").exists():
             found = (path for path in self.root.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.root) for path in found)

@@ -84,19 +84,29 @@ def request_key(saga: SagaId, step: str, attempt: int) -> CommandKey:
 
     The attempt advances only after a stored refusal was read, so a replay repeats, never doubles.
     """
+    _require_step(step)
     require(attempt >= 0, f"attempt: expected 0 or more, was {attempt}")
     return CommandKey(f"{saga}:{step}:{attempt}")
 
 
 def fact_key(*parts: str) -> CommandKey:
-    """Key of a fact: its own identity in the outside world, joined by colons."""
-    require(all(parts), "parts: expected no empty part")
-    return CommandKey(":".join(parts))
+    """Key of a fact: its own identity in the outside world, joined by colons.
+
+    A colon inside a part is written ``%3A``, so that two facts never share a key.
+    """
+    require(parts and all(parts), "parts: expected some, none of them empty")
+    return CommandKey(":".join(part.replace("%", "%25").replace(":", "%3A") for part in parts))
 
 
 def request_uuid(saga: SagaId, step: str) -> uuid.UUID:
     """The request id shown to a payment provider: a pure function of (saga, step)."""
+    _require_step(step)
     return uuid.uuid5(_NAMESPACE, f"{saga}:{step}")
+
+
+def _require_step(step: str) -> None:
+    # A saga's id may hold colons; a step that held one could be taken for the end of another id.
+    require(step and ":" not in step, f"step: expected no colon, was {step!r}")
 
 
 def content_hash(content: bytes) -> bytes:

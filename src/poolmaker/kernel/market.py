@@ -66,6 +66,7 @@ class Market:
             value = getattr(self, name)
             require_int(value, name)
             require(value > 0, f"{name}: expected a positive int, was {value}")
+        require_int(self.notional_min_units, "notional_min_units")
         require(self.notional_min_units >= 0, "notional_min_units: expected 0 or more")
         require(self.base != self.quote, "base and quote: expected two assets")
 

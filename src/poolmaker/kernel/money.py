@@ -211,8 +211,10 @@ def format_units(units: int, scale: int) -> str:
 def split_units(units: int, weights: Sequence[int]) -> list[int]:
     """Split by largest remainder; ties go to the earlier weight. The parts sum to ``units``.
 
-    Raises CallerFault for a negative weight or when every weight is zero.
+    Raises CallerFault for a weight that is no int or negative, or when every weight is zero.
     """
+    for weight in weights:
+        require_int(weight, "weight")
     require(all(weight >= 0 for weight in weights), "weights: expected none below zero")
     total = sum(weights)
     require(total > 0, "weights: expected at least one above zero")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from poolmaker.kernel.checks import require
@@ -29,6 +30,7 @@ class StateTable(Generic[S, E]):
     def __post_init__(self) -> None:
         left = sorted(state.value for state, _ in self.transitions if state in self.terminal)
         require(not left, f"{self.name}: terminal states must not be left, were {left}")
+        object.__setattr__(self, "transitions", MappingProxyType(dict(self.transitions)))
 
     def next(self, state: S, event: E) -> S | None:
         """The state after ``event``, or None where the table does not allow it."""

@@ -118,7 +118,10 @@ CreateReply = Created | Refused
 
 @dataclass(frozen=True, slots=True)
 class CancelAccepted:
-    """The venue cancelled it; the final report comes by the account's channels."""
+    """The venue cancelled it, after ``filled_lots`` of it had filled."""
+
+    exchange_order_id: str
+    filled_lots: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.kernel.ids import IntentId
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.ids import IntentId, VenueAccountId
 from poolmaker.market.execution.model import CancelIntent, CancelReply, CreateIntent, CreateReply
 
 
@@ -34,6 +35,22 @@ class CreateJournal(Protocol):
 
     async def store_creates(self, intents: Sequence[CreateIntent]) -> None:
         """Store all of them in one transaction; raises when that is not certain."""
+        ...
+
+
+class IntentStore(Protocol):
+    """Rows of intents. Every method runs in the caller's transaction."""
+
+    async def add_creates(
+        self, tx: Tx, account: VenueAccountId, epoch: int, intents: Sequence[CreateIntent]
+    ) -> None:
+        """Insert; an intent that is there already fails the transaction."""
+        ...
+
+    async def add_cancels(
+        self, tx: Tx, account: VenueAccountId, epoch: int, cancels: Sequence[CancelIntent]
+    ) -> None:
+        """Note cancels after the fact; the same one twice is one row."""
         ...
 
 

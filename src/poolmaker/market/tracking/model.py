@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from poolmaker.kernel.ids import IntentId, PoolId
-from poolmaker.kernel.market import Side
+from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.states import StateTable
 
 
@@ -195,7 +195,7 @@ class OrderReport:
 class TradeReport:
     """The venue's word on one trade of the account, units exactly as it reports them.
 
-    ``fee_units`` are 10**-fee_scale of ``fee_asset``. ``intent`` is set where the channel names
+    ``fee_units`` are atomic units of ``fee_asset``. ``intent`` is set where the channel names
     our client id; trades read over REST do not.
     """
 
@@ -217,6 +217,23 @@ class TradeReport:
         return self.symbol, self.exchange_order_id, self.trade_id
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFill:
+    """A trade as it stands on the account stream.
+
+    ``fee_seq`` is None while the fee is not on the stream yet; ``fee_base_units`` and
+    ``fee_quote_units`` are what the fee takes of the pool's capital.
+    """
+
+    trade: TradeReport
+    pool: PoolId
+    published_us: int
+    fill_seq: int
+    fee_seq: int | None = None
+    fee_base_units: int = 0
+    fee_quote_units: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class TradePage:
     """Trades after a cursor in the venue's order; ``complete`` when there are no more now."""
@@ -233,6 +250,15 @@ class BalanceReport:
     asset: str
     free_units: int
     locked_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class VenueMarket:
+    """A market's rules as the venue has them now."""
+
+    market: Market
+    is_open: bool
+    maker_fee_cbps: int
 
 
 Levels = list[tuple[int, int]]

@@ -63,6 +63,11 @@ class Absences:
         enough = misses.count >= self._rule.misses_min
         return enough and now_us - misses.first_us >= self._rule.span_min_us
 
+    def count(self, intent: IntentId) -> int:
+        """Misses in a row so far."""
+        misses = self._misses.get(intent)
+        return misses.count if misses is not None else 0
+
     def seen(self, intent: IntentId) -> None:
         """It was seen: earlier misses prove nothing."""
         self._misses.pop(intent, None)

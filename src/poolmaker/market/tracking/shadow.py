@@ -41,6 +41,7 @@ class ShadowLedger:
         self._orders: dict[IntentId, ExchangeOrder] = {}
         self._by_exchange_id: dict[tuple[str, str], IntentId] = {}
         self._changed: dict[IntentId, ExchangeOrder] = {}
+        self._at_stake: dict[IntentId, ExchangeOrder] = {}
 
     def restore(self, orders: Iterable[ExchangeOrder]) -> None:
         """Take over stored orders. What was never answered has an unknown outcome now."""
@@ -87,10 +88,10 @@ class ShadowLedger:
         self._learn_exchange_id(order, report.exchange_order_id)
         if report.client_id and report.client_id not in order.client_ids:
             order.client_ids.append(report.client_id)
-            self._changed[order.intent] = order
+            self._note(order)
         if report.filled_lots > order.reported_lots:
             order.reported_lots = report.filled_lots
-            self._changed[order.intent] = order
+            self._note(order)
         order.seen = True
         return Applied(order, self._move(order, event_of(order, report), now_us))
 
@@ -106,7 +107,7 @@ class ShadowLedger:
         self._learn_exchange_id(order, exchange_order_id)
         order.seen = True
         order.booked_lots += lots
-        self._changed[order.intent] = order
+        self._note(order)
 
     def absent(self, intent: IntentId, now_us: int) -> bool:
         """It is proven not to be there: never arrived, or gone after it had been seen."""
@@ -120,22 +121,26 @@ class ShadowLedger:
         if self._move(order, OrderEvent.CANCEL_FAILED, now_us) and order.filled_lots:
             self._move(order, OrderEvent.SEEN_PART, now_us)
 
+    def at_stake(self) -> Iterable[ExchangeOrder]:
+        """Orders that have not ended, and ended ones whose fills are not all booked."""
+        return self._at_stake.values()
+
     def living(self) -> list[ExchangeOrder]:
         """Every order that has not ended: resting, pending or unknown."""
-        return [order for order in self._orders.values() if not order.terminal]
+        return [order for order in self._at_stake.values() if not order.terminal]
 
     def in_state(self, state: OrderState) -> list[ExchangeOrder]:
-        """Every order in one state."""
-        return [order for order in self._orders.values() if order.state is state]
+        """Every order in one state that has not ended."""
+        return [order for order in self._at_stake.values() if order.state is state]
 
     def unexplained(self) -> list[ExchangeOrder]:
         """Orders of which the venue says more has filled than trades explain."""
-        return [order for order in self._orders.values() if order.unexplained_lots]
+        return [order for order in self._at_stake.values() if order.unexplained_lots]
 
     def resting_lots(self, symbol: str, side: Side) -> dict[int, int]:
         """Own lots that the public book shows, by ticks."""
         shown: dict[int, int] = {}
-        for order in self._orders.values():
+        for order in self._at_stake.values():
             if order.symbol == symbol and order.side is side and order.seen and not order.terminal:
                 shown[order.ticks] = shown.get(order.ticks, 0) + order.open_lots
         return shown
@@ -143,6 +148,11 @@ class ShadowLedger:
     def of_pool(self, pool: PoolId) -> Iterator[ExchangeOrder]:
         """Orders of a pool that have not ended."""
         return (order for order in self.living() if order.pool == pool)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether some order is not stored as it is."""
+        return bool(self._changed)
 
     def take_changed(self) -> list[ExchangeOrder]:
         """Orders that changed since the last call; the caller stores them."""
@@ -176,6 +186,7 @@ class ShadowLedger:
 
     def _index(self, order: ExchangeOrder) -> None:
         self._orders[order.intent] = order
+        self._weigh(order)
         for exchange_id in order.exchange_ids:
             self._by_exchange_id[order.symbol, exchange_id] = order.intent
 
@@ -183,7 +194,7 @@ class ShadowLedger:
         if exchange_order_id and exchange_order_id not in order.exchange_ids:
             order.exchange_ids.append(exchange_order_id)
             self._by_exchange_id[order.symbol, exchange_order_id] = order.intent
-            self._changed[order.intent] = order
+            self._note(order)
 
     def _move(self, order: ExchangeOrder, event: OrderEvent, now_us: int, reason: str = "") -> bool:
         after = ORDER_STATES.next(order.state, event)
@@ -195,5 +206,15 @@ class ShadowLedger:
         order.changed_us = now_us
         order.reason = reason or order.reason
         order.seen = order.seen or event in (OrderEvent.SEEN_LIVE, OrderEvent.SEEN_PART)
-        self._changed[order.intent] = order
+        self._note(order)
         return True
+
+    def _note(self, order: ExchangeOrder) -> None:
+        self._changed[order.intent] = order
+        self._weigh(order)
+
+    def _weigh(self, order: ExchangeOrder) -> None:
+        if order.terminal and not order.unexplained_lots:
+            self._at_stake.pop(order.intent, None)
+        else:
+            self._at_stake[order.intent] = order

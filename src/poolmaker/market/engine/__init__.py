@@ -1,0 +1,9 @@
+"""ACCOUNT ENGINE: joins quoting, execution and tracking for one venue account; one engine per account.
+
+Invariants
+1. Nothing is created before the account was reconciled with the venue in this session.
+2. An engine that was replaced stores nothing any more, and what is not stored is not sent.
+3. Capital is the newest CapitalSet plus own facts after the sequence that it includes.
+4. A wish from the control stream takes effect in the transaction that moves the cursor.
+5. A barrier is appended only when the venue shows no trade that is not on the stream before it.
+"""

@@ -1,0 +1,262 @@
+"""The account's channels: reports move the shadow ledger, trades become facts, barriers follow.
+
+One task publishes, so that the stream's order is the order in which things were proven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import Unavailable
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Ratio
+from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.rules import average_ratio, mid_ratio
+from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
+from poolmaker.market.execution.rules import consumption_units
+from poolmaker.market.tracking.account_stream import Attributed, third_asset
+from poolmaker.market.tracking.model import (
+    BalanceReport,
+    ExchangeOrder,
+    OrderReport,
+    OrderState,
+    TradeReport,
+)
+from poolmaker.market.tracking.ports import Venue
+from poolmaker.messages.base import Rate
+from poolmaker.messages.market import AtRisk, Barrier, BarrierPrice
+
+_LOG: Final = get_logger("market")
+_INBOX_MAX: Final = 10_000
+_BATCH_MAX: Final = 256
+_IDLE_US: Final = 50_000
+_BACK_OFF_US: Final = 500_000
+
+
+class AccountDesk:
+    """Hears the account's stream and publishes; see ``AccountFeed``."""
+
+    def __init__(self, state: EngineState, venue: Venue, journal: Journal, clock: Clock) -> None:
+        self._state = state
+        self._venue = venue
+        self._journal = journal
+        self._clock = clock
+        self._inbox: deque[TradeReport] = deque()
+        self._held: list[TradeReport] = []
+        self._resync: set[str] = set()
+        self._proof_due_us = 0
+        self.reconcile_wanted = asyncio.Event()
+
+    def on_order(self, report: OrderReport) -> None:
+        """See ``AccountFeed.on_order``."""
+        applied = self._state.shadow.on_report(report, self._clock.now_us())
+        if applied is None:
+            return
+        self._state.absences.seen(applied.order.intent)
+        if applied.order.unexplained_lots and applied.order.terminal:
+            self._resync.add(report.symbol)
+
+    def on_trade(self, trade: TradeReport) -> None:
+        """See ``AccountFeed.on_trade``. What does not fit is read again over REST."""
+        if trade.symbol not in self._state.markets:
+            return
+        if len(self._inbox) >= _INBOX_MAX or not trade.trade_id:
+            self._resync.add(trade.symbol)
+            return
+        self._inbox.append(trade)
+
+    def on_balances(self, balances: Sequence[BalanceReport]) -> None:
+        """See ``AccountFeed.on_balances``."""
+        self._state.balances.update({balance.asset: balance for balance in balances})
+
+    def on_account_subscribed(self) -> None:
+        """See ``AccountFeed.on_account_subscribed``."""
+        self.reconcile_wanted.set()
+
+    def on_account_lost(self, reason: str) -> None:
+        """See ``AccountFeed.on_account_lost``."""
+        _LOG.info("account stream lost", account=self._state.config.account, reason=reason)
+
+    def want_trades(self, symbol: str) -> None:
+        """Read the venue's list of trades of a market soon."""
+        self._resync.add(symbol)
+
+    async def run(self) -> None:
+        """Publish until cancelled. A venue that does not answer is asked again."""
+        while True:
+            try:
+                await self._work()
+            except Unavailable as problem:
+                _LOG.info("venue does not answer", problem=str(problem))
+                await self._clock.sleep_us(_BACK_OFF_US)
+            await self._clock.sleep_us(_IDLE_US)
+
+    async def sync_trades(self, symbol: str) -> None:
+        """Read the venue's trades since the last page and publish what is new."""
+        desk = self._state.markets[symbol]
+        while True:
+            cursor = await self._journal.cursor(symbol)
+            if cursor is None:
+                # First use of this market: what was traded before is not ours to book.
+                cursor = await self._venue.cursor_now(desk.rules.market)
+                await self._journal.publish([], {}, {symbol: cursor})
+            page = await self._venue.trades_after(desk.rules.market, cursor)
+            held = await self._publish(list(page.trades), {symbol: page.cursor})
+            if held or page.complete:
+                return
+
+    async def _work(self) -> None:
+        arrived = min(_BATCH_MAX, len(self._inbox))
+        batch = self._held + [self._inbox.popleft() for _ in range(arrived)]
+        self._held = []
+        if batch:
+            await self._publish(batch, {})
+        for symbol in sorted(self._resync & self._state.markets.keys()):
+            await self.sync_trades(symbol)
+            self._resync.discard(symbol)
+        if self._state.ready and self._state.barriers and self._may_prove():
+            await self._emit_barriers(list(self._state.barriers))
+        await self._journal.flush()
+
+    async def _publish(self, trades: list[TradeReport], cursors: dict[str, str]) -> bool:
+        """Publish trades whose order is known; whether some had to be held back.
+
+        A cursor does not move past a trade that is held back.
+        """
+        attributed = []
+        held = []
+        for trade in trades:
+            one = await self._attribute(trade)
+            if one is None:
+                held.append(trade)
+            else:
+                attributed.append(one)
+        moved = {} if held else cursors
+        if not attributed and not moved:
+            self._hold(held)
+            return bool(held)
+        stored = await self._journal.publish(attributed, self._state.specs(), moved)
+        self._hold(held)
+        for fill in stored:
+            self._state.fills_booked += 1
+            self._state.pool(fill.pool).add_fill(fill)
+        return bool(held)
+
+    def _hold(self, trades: list[TradeReport]) -> None:
+        self._held += [trade for trade in trades if trade not in self._held]
+
+    async def _attribute(self, trade: TradeReport) -> Attributed | None:
+        """The trade with its order; None while the venue cannot be asked whose it is."""
+        try:
+            order = await self._owner(trade)
+            rate = await self._fee_rate(trade)
+        except Unavailable:
+            return None
+        return Attributed(trade, order, rate)
+
+    async def _owner(self, trade: TradeReport) -> ExchangeOrder | None:
+        shadow = self._state.shadow
+        order = shadow.owner_of(trade.symbol, trade.exchange_order_id, trade.intent)
+        if order is not None:
+            return order
+        intent = trade.intent
+        if intent is None:
+            market = self._state.markets[trade.symbol].rules.market
+            report = await self._venue.order_by_id(market, trade.exchange_order_id)
+            intent = report.intent if report is not None else None
+            order = shadow.find(intent) if intent is not None else None
+        if order is None:
+            order = await self._journal.find_order(trade.symbol, trade.exchange_order_id, intent)
+            if order is not None and shadow.find(order.intent) is None:
+                shadow.restore([order])
+        return order
+
+    async def _fee_rate(self, trade: TradeReport) -> Ratio | None:
+        desk = self._state.markets[trade.symbol]
+        if not third_asset(trade, desk.spec):
+            return None
+        try:
+            return await self._venue.price(trade.fee_asset, desk.rules.market)
+        except Unavailable:
+            # A missing price never delays a fill; the fee follows when there is one.
+            return None
+
+    async def publish_open_fees(self) -> None:
+        """Append fees that waited for a price."""
+        for fill in await self._journal.fees_open():
+            desk = self._state.markets.get(fill.trade.symbol)
+            if desk is None:
+                continue
+            rate = await self._venue.price(fill.trade.fee_asset, desk.rules.market)
+            if rate is not None:
+                paid = await self._journal.publish_fee(fill, desk.spec, rate)
+                self._state.pool(paid.pool).add_fill(paid)
+
+    def _may_prove(self) -> bool:
+        """A proof that failed is not tried again at once: it costs the venue's patience."""
+        return self._clock.monotonic_us() >= self._proof_due_us
+
+    async def _emit_barriers(self, wanted: list[str]) -> None:
+        """Prove that nothing is unpublished, then append every wanted barrier; else later."""
+        self._proof_due_us = self._clock.monotonic_us() + _BACK_OFF_US
+        venue_time_us = await self._venue.server_time_us()
+        for symbol in sorted(self._state.markets):
+            await self.sync_trades(symbol)
+        unexplained = self._state.shadow.unexplained()
+        self._resync.update(order.symbol for order in unexplained)
+        if self._held or self._inbox or unexplained:
+            return
+        for barrier_id in wanted:
+            await self._journal.publish_barrier(self._barrier(barrier_id, venue_time_us))
+            self._state.barriers.remove(barrier_id)
+        self._proof_due_us = 0
+
+    def _barrier(self, barrier_id: str, venue_time_us: int) -> Barrier:
+        pools = self._quoted_pools()
+        return Barrier(
+            account=self._state.config.account,
+            barrier_id=barrier_id,
+            facts_seq=self._state.facts_seq,
+            venue_time_us=venue_time_us,
+            prices=tuple(self._price(desk) for desk in pools),
+            at_risk=tuple(self._at_risk(desk) for desk in pools),
+        )
+
+    def _quoted_pools(self) -> list[PoolDesk]:
+        return [desk for desk in self._state.pools.values() if desk.symbol in self._state.markets]
+
+    def _price(self, desk: PoolDesk) -> BarrierPrice:
+        market = self._state.markets[desk.symbol]
+        now_us = self._clock.monotonic_us()
+        mid = self._mid(desk, market, now_us)
+        span_us = self._state.config.twap_span_min_ms * 1_000
+        average = market.average.value(now_us, span_us) if mid is not None else None
+        return BarrierPrice(
+            pool=desk.wish.pool,
+            mid=Rate.of(mid) if mid is not None else None,
+            twap_60s=Rate.of(average_ratio(market.rules, average)) if average else None,
+            book_version=market.book.version,
+            price_time_us=self._clock.now_us() - max(0, market.book.age_us(now_us)),
+        )
+
+    def _mid(self, desk: PoolDesk, market: MarketDesk, now_us: int) -> Ratio | None:
+        strategy = desk.wish.start.strategy if desk.wish.start is not None else None
+        if strategy is None or not market.book.usable(now_us, strategy.book_age_max_ms * 1_000):
+            return None
+        top = market.book.top()
+        return mid_ratio(market.rules, top) if top is not None else None
+
+    def _at_risk(self, desk: PoolDesk) -> AtRisk:
+        market = self._state.markets[desk.symbol].rules.market
+        taken = dict.fromkeys(Side, 0)
+        for order in self._state.shadow.in_state(OrderState.UNKNOWN):
+            if order.pool == desk.wish.pool:
+                cost = consumption_units(market, order.side, order.ticks, order.open_lots)
+                taken[order.side] += cost
+        pool = desk.wish.pool
+        return AtRisk(pool=pool, base_units=taken[Side.SELL], quote_units=taken[Side.BUY])

@@ -1,0 +1,109 @@
+"""Consumes the control stream: a wish takes effect in the transaction that moves the cursor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from poolmaker.infra.logging import get_logger
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import PoolId
+from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.model import PoolWish
+from poolmaker.market.engine.ports import EngineStores
+from poolmaker.market.engine.rules import wish_after
+from poolmaker.market.engine.state import EngineState
+from poolmaker.messages.base import Envelope, decode
+from poolmaker.messages.market import (
+    BarrierWanted,
+    CapitalSet,
+    Control,
+    DrainLifted,
+    DrainTo,
+    StartQuoting,
+    StopQuoting,
+    control_stream,
+)
+
+_LOG: Final = get_logger("market")
+_BATCH_MAX: Final = 200
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch of messages changes, before it is committed."""
+
+    wishes: dict[PoolId, PoolWish] = field(default_factory=dict)
+    barriers: list[str] = field(default_factory=list)
+
+
+class ControlDesk:
+    """Reads wishes of one account."""
+
+    def __init__(
+        self, state: EngineState, stores: EngineStores, journal: Journal, clock: Clock
+    ) -> None:
+        self._state = state
+        self._stores = stores
+        self._journal = journal
+        self._clock = clock
+        self._account = state.config.account
+        self._consumer = f"engine:{self._account}"
+
+    async def run(self) -> None:
+        """Consume until cancelled."""
+        while True:
+            if not await self.consume():
+                await self._clock.sleep_us(self._state.config.control_poll_ms * 1_000)
+
+    async def consume(self) -> bool:
+        """Apply one batch; whether there was anything."""
+        stream = control_stream(self._account)
+        batch = _Batch()
+        async with self._journal.begin("engine control") as tx:
+            bus = self._stores.bus
+            cursor = await bus.cursor(tx, self._consumer, stream)
+            events = await bus.read(tx, stream, cursor, _BATCH_MAX)
+            if not events:
+                return False
+            for envelope in events:
+                self._read(envelope, batch)
+            await self._save(tx, batch)
+            await bus.move_cursor(tx, self._consumer, stream, cursor, events[-1].seq)
+        self._take_effect(batch)
+        return True
+
+    def _read(self, envelope: Envelope, batch: _Batch) -> None:
+        message: Control = decode(envelope.body, Control)  # type: ignore[arg-type]
+        match message:
+            case StartQuoting() | StopQuoting() | CapitalSet() | DrainTo() | DrainLifted():
+                before = batch.wishes.get(message.pool) or self._state.pool(message.pool).wish
+                batch.wishes[message.pool] = wish_after(before, message)
+            case BarrierWanted():
+                batch.barriers.append(message.barrier_id)
+            case _:
+                assert_never(message)
+
+    async def _save(self, tx: Tx, batch: _Batch) -> None:
+        engine = self._stores.engine
+        for wish in batch.wishes.values():
+            await engine.save_wish(tx, self._account, wish)
+        for barrier_id in batch.barriers:
+            await engine.add_barrier(tx, self._account, barrier_id, self._clock.now_us())
+
+    def _take_effect(self, batch: _Batch) -> None:
+        """From here on, orders decided under another wish do not leave any more."""
+        for pool, wish in batch.wishes.items():
+            desk = self._state.pool(pool)
+            before, desk.wish = desk.wish, wish
+            if (before.start, before.quoting, before.drain) != (
+                wish.start,
+                wish.quoting,
+                wish.drain,
+            ):
+                desk.fenced_us = self._clock.now_us()
+                _LOG.info("pool wish changed", pool=pool, quoting=wish.quoting)
+            desk.forget_booked()
+        new = [barrier for barrier in batch.barriers if barrier not in self._state.barriers]
+        self._state.barriers.extend(new)

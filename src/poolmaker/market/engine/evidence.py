@@ -1,0 +1,211 @@
+"""Finds out: orders of unknown outcome, cancels without an answer, what the venue really shows.
+
+Only a venue's definite word counts. Each order is looked into on its own, so that one that
+cannot be read does not keep the others waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import IntentId, PoolId
+from poolmaker.kernel.market import Market
+from poolmaker.market.engine.account import AccountDesk
+from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.ticker import Ticker
+from poolmaker.market.execution.model import CancelIntent
+from poolmaker.market.execution.ports import OrderEntry
+from poolmaker.market.tracking.model import ExchangeOrder, OrderReport, OrderState, ReportedState
+from poolmaker.market.tracking.ports import Venue
+
+_LOG: Final = get_logger("market")
+_LOOKUPS_MAX: Final = 20
+_GRACE_US: Final = 1_000_000
+_NO_POOL: Final = PoolId("")
+
+
+@dataclass(frozen=True, slots=True)
+class EvidencePorts:
+    """Whom to ask and whom to tell."""
+
+    venue: Venue
+    entry: OrderEntry
+    journal: Journal
+    account: AccountDesk
+    ticker: Ticker
+
+
+class Evidence:
+    """Resolves orders and reconciles with the venue."""
+
+    def __init__(self, state: EngineState, ports: EvidencePorts, clock: Clock) -> None:
+        self._state = state
+        self._ports = ports
+        self._clock = clock
+        self._missing: set[IntentId] = set()
+
+    async def run_resolver(self) -> None:
+        """Look into doubtful orders until cancelled."""
+        while True:
+            await self._clock.sleep_us(self._state.config.resolve_ms * 1_000)
+            for order in self._doubtful()[:_LOOKUPS_MAX]:
+                try:
+                    await self._look_up(order)
+                except Unavailable as problem:
+                    _LOG.info("look-up without an answer", intent=order.intent, why=str(problem))
+
+    async def run_reconciler(self) -> None:
+        """Reconcile at the start, after every new subscription, and from time to time."""
+        while True:
+            self._ports.account.reconcile_wanted.clear()
+            try:
+                await self.reconcile()
+            except Unavailable as problem:
+                _LOG.info("reconciling without an answer", why=str(problem))
+                await self._clock.sleep_us(_GRACE_US)
+                continue
+            await self._wait_for_reason()
+
+    async def reconcile(self) -> None:
+        """Open orders, trades and balances against what we think; opens the gate at the end."""
+        markets = list(self._state.markets.values())
+        for desk in markets:
+            await self._reload(desk)
+            await self._reconcile_orders(desk)
+            await self._ports.account.sync_trades(desk.spec.symbol)
+        self._ports.account.on_balances(await self._ports.venue.balances())
+        await self._ports.account.publish_open_fees()
+        # A market that was opened meanwhile has asked for a round of its own.
+        self._state.ready = len(markets) == len(self._state.markets)
+
+    async def _wait_for_reason(self) -> None:
+        try:
+            async with asyncio.timeout(self._state.config.reconcile_ms / 1_000):
+                await self._ports.account.reconcile_wanted.wait()
+        except TimeoutError:
+            return
+
+    async def _reload(self, desk: MarketDesk) -> None:
+        """Read the market's rules again after a refusal that they would explain."""
+        if desk.reload or not desk.rules.is_open:
+            desk.reload = False
+            desk.rules = await self._ports.venue.market(desk.spec)
+
+    async def _reconcile_orders(self, desk: MarketDesk) -> None:
+        asked_us = self._clock.now_us()
+        market = desk.rules.market
+        shown: set[IntentId] = set()
+        for report in await self._ports.venue.open_orders(market):
+            order = await self._known(report)
+            if order is None:
+                await self._cancel_stranger(market, report)
+                continue
+            shown.add(order.intent)
+            if order.terminal and order.changed_us + _GRACE_US < asked_us:
+                _LOG.warning("an ended order is open at the venue", intent=order.intent)
+                await self._cancel_stranger(market, report)
+            elif report.filled_lots > order.booked_lots:
+                self._ports.account.want_trades(report.symbol)
+        self._note_missing(market.symbol, shown, asked_us)
+
+    def _note_missing(self, symbol: str, shown: set[IntentId], asked_us: int) -> None:
+        """Absence from one list proves nothing (it may be older than the order): look it up."""
+        self._missing = {
+            order.intent
+            for order in self._state.shadow.living()
+            if order.symbol == symbol
+            and order.intent not in shown
+            and order.registered_us + _GRACE_US < asked_us
+        } | {intent for intent in self._missing if self._of_other_market(intent, symbol)}
+
+    def _of_other_market(self, intent: IntentId, symbol: str) -> bool:
+        order = self._state.shadow.find(intent)
+        return order is not None and order.symbol != symbol
+
+    async def _known(self, report: OrderReport) -> ExchangeOrder | None:
+        self._ports.account.on_order(report)
+        shadow = self._state.shadow
+        order = shadow.owner_of(report.symbol, report.exchange_order_id, report.intent)
+        if order is not None or report.intent is None:
+            return order
+        found = await self._ports.journal.find_order(
+            report.symbol, report.exchange_order_id, report.intent
+        )
+        if found is not None:
+            shadow.restore([found])
+            self._ports.account.on_order(report)
+        return found
+
+    async def _cancel_stranger(self, market: Market, report: OrderReport) -> None:
+        """An open order that we cannot map must not trade with our capital."""
+        _LOG.warning("cancelling an order that is not ours", order=report.exchange_order_id)
+        cancel = CancelIntent(
+            target=report.intent or IntentId(""),
+            pool=_NO_POOL,
+            symbol=market.symbol,
+            exchange_order_id=report.exchange_order_id,
+            client_id=report.client_id,
+            decided_us=self._clock.now_us(),
+        )
+        try:
+            await self._ports.entry.cancel(cancel)
+        except OutcomeUnknown:
+            self._ports.account.reconcile_wanted.set()
+
+    def _doubtful(self) -> list[ExchangeOrder]:
+        """Orders to look into: unknown, missing, or cancelling without an answer for too long."""
+        unknown = self._state.shadow.in_state(OrderState.UNKNOWN)
+        late = [o for o in self._state.shadow.in_state(OrderState.PENDING_CANCEL) if self._late(o)]
+        missing = [self._state.shadow.find(intent) for intent in self._missing]
+        found = {o.intent: o for o in [*unknown, *late, *missing] if o is not None}
+        return [order for order in found.values() if not order.terminal]
+
+    def _late(self, order: ExchangeOrder) -> bool:
+        sent_us = self._state.cancel_sent_us.get(order.intent)
+        retry_us = self._state.config.cancel_retry_ms * 1_000
+        return sent_us is None or self._clock.monotonic_us() - sent_us > retry_us
+
+    async def _look_up(self, order: ExchangeOrder) -> None:
+        desk = self._state.markets.get(order.symbol)
+        if desk is None:
+            return
+        report = await self._ask(desk.rules.market, order)
+        if report is None:
+            await self._missed(desk, order)
+            return
+        self._missing.discard(order.intent)
+        self._ports.account.on_order(report)
+        if order.unexplained_lots:
+            self._ports.account.want_trades(order.symbol)
+        if report.state is ReportedState.LIVE and order.state is OrderState.PENDING_CANCEL:
+            # The cancel did not work: it rests and must go.
+            self._ports.ticker.cancel([order])
+
+    async def _ask(self, market: Market, order: ExchangeOrder) -> OrderReport | None:
+        if order.exchange_ids:
+            return await self._ports.venue.order_by_id(market, order.exchange_ids[-1])
+        client_id = self._ports.entry.client_id(order.intent)
+        return await self._ports.venue.order_by_client_id(market, client_id)
+
+    async def _missed(self, desk: MarketDesk, order: ExchangeOrder) -> None:
+        """The venue says there is no such order. Often enough, and nowhere else: it is absent."""
+        enough = self._state.absences.missed(order.intent, self._clock.monotonic_us())
+        if not enough:
+            return
+        market = desk.rules.market
+        for report in await self._ports.venue.open_orders(market):
+            self._ports.account.on_order(report)
+        await self._ports.account.sync_trades(order.symbol)
+        client_id = self._ports.entry.client_id(order.intent)
+        again = await self._ports.venue.order_by_client_id(market, client_id)
+        # Whatever was seen meanwhile has cleared the count, or filled something.
+        if again is None and self._state.absences.count(order.intent) and not order.terminal:
+            self._missing.discard(order.intent)
+            self._state.absences.seen(order.intent)
+            self._state.shadow.absent(order.intent, self._clock.now_us())

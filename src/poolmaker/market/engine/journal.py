@@ -1,0 +1,166 @@
+"""The engine's transactions. Each begins by checking that this engine was not replaced."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from poolmaker.bus.ports import NewEvent
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import IntentId
+from poolmaker.kernel.money import Ratio
+from poolmaker.market.engine.ports import EngineStores
+from poolmaker.market.engine.state import EngineState
+from poolmaker.market.execution.model import CancelIntent, CreateIntent
+from poolmaker.market.tracking.account_stream import AccountStream, Attributed
+from poolmaker.market.tracking.model import ExchangeOrder, StoredFill
+from poolmaker.messages.base import Message
+from poolmaker.messages.market import (
+    Barrier,
+    DrainTo,
+    ExposureReduced,
+    MarketSpec,
+    account_stream,
+    engine_stream,
+)
+
+FEES_MAX: Final = 100
+
+
+class Journal:
+    """Writes intents, facts, barriers and reports of one session.
+
+    Changed orders travel with whatever is written next. When a transaction's outcome is not
+    certain its error passes through and ends the session; the next one reads what stands.
+    """
+
+    def __init__(self, state: EngineState, stores: EngineStores, clock: Clock) -> None:
+        self._state = state
+        self._stores = stores
+        self._clock = clock
+        self._account = state.config.account
+        self._stream = AccountStream(self._account, stores.bus, stores.tracking)
+        self._cancels: deque[CancelIntent] = deque()
+        self._reports = 0
+
+    def note_cancels(self, cancels: Sequence[CancelIntent]) -> None:
+        """Cancels are stored after they were sent, with the next transaction."""
+        self._cancels.extend(cancels)
+
+    @asynccontextmanager
+    async def begin(self, label: str) -> AsyncIterator[Tx]:
+        """A transaction of this session; also stores orders that changed."""
+        async with self._stores.transactions.begin(label) as tx:
+            await self._stores.engine.check_epoch(tx, self._account, self._state.epoch)
+            yield tx
+            await self._save_changes(tx)
+
+    async def flush(self) -> None:
+        """Store what changed, if anything did."""
+        if self._cancels or self._state.shadow.has_changes:
+            async with self.begin("engine flush"):
+                pass
+
+    async def store_creates(self, intents: Sequence[CreateIntent]) -> None:
+        """See ``CreateJournal.store_creates``: intents and their shadow orders, together."""
+        async with self.begin("engine intents") as tx:
+            epoch = self._state.epoch
+            await self._stores.intents.add_creates(tx, self._account, epoch, intents)
+            orders = [self._state.shadow.find(intent.intent) for intent in intents]
+            known = [order for order in orders if order is not None]
+            await self._stores.tracking.save_orders(tx, self._account, known)
+
+    async def publish(
+        self,
+        trades: Sequence[Attributed],
+        specs: Mapping[str, MarketSpec],
+        cursors: Mapping[str, str],
+    ) -> list[StoredFill]:
+        """Append trades that are new, and remember up to where the venue's list was read."""
+        now_us = self._clock.now_us()
+        async with self.begin("engine facts") as tx:
+            stored = await self._stream.append_trades(tx, trades, specs, now_us)
+            for symbol, cursor in cursors.items():
+                store = self._stores.tracking
+                await store.move_trade_cursor(tx, self._account, symbol, cursor)
+            self._book(trades, stored)
+            await self._note_facts(tx, stored)
+        return stored
+
+    async def publish_fee(self, fill: StoredFill, spec: MarketSpec, rate: Ratio) -> StoredFill:
+        """Append the fee of a fill, at the price found for it later."""
+        async with self.begin("engine fee") as tx:
+            paid = await self._stream.append_fee(tx, fill, spec, rate, self._clock.now_us())
+            await self._note_facts(tx, [paid])
+        return paid
+
+    async def publish_barrier(self, barrier: Barrier) -> None:
+        """Append a barrier after every fact that was found for it."""
+        now_us = self._clock.now_us()
+        event = NewEvent(
+            key=f"barrier:{barrier.barrier_id}", message=barrier, occurred_at_us=now_us
+        )
+        async with self.begin("engine barrier") as tx:
+            await self._stores.bus.append(tx, account_stream(self._account), [event], now_us)
+            await self._stores.engine.barrier_done(tx, self._account, barrier.barrier_id)
+
+    async def report(self, messages: Sequence[Message], reduced: Sequence[DrainTo] = ()) -> None:
+        """Append reports to the engine's stream, and note which drains are reported by it."""
+        now_us = self._clock.now_us()
+        events = [NewEvent(key=self._key(m), message=m, occurred_at_us=now_us) for m in messages]
+        async with self.begin("engine report") as tx:
+            await self._stores.bus.append(tx, engine_stream(self._account), events, now_us)
+            for drain in reduced:
+                await self._stores.engine.drain_reported(tx, self._account, drain)
+
+    async def cursor(self, symbol: str) -> str | None:
+        """Up to where the venue's trades of a market were read; None before the first use."""
+        async with self._stores.transactions.begin("engine cursor") as tx:
+            return await self._stores.tracking.trade_cursor(tx, self._account, symbol)
+
+    async def fees_open(self) -> list[StoredFill]:
+        """Fills whose fee waits for a price."""
+        async with self._stores.transactions.begin("engine open fees") as tx:
+            return await self._stores.tracking.fees_open(tx, self._account, FEES_MAX)
+
+    async def find_order(
+        self, symbol: str, exchange_order_id: str, intent: IntentId | None
+    ) -> ExchangeOrder | None:
+        """An order that memory has let go of."""
+        async with self._stores.transactions.begin("engine find order") as tx:
+            store = self._stores.tracking
+            return await store.find_order(tx, self._account, symbol, exchange_order_id, intent)
+
+    def _key(self, message: Message) -> str:
+        if isinstance(message, ExposureReduced):
+            return f"reduced:{message.pool}:{message.version}"
+        self._reports += 1
+        return f"report:{self._state.epoch}:{self._reports}"
+
+    def _book(self, trades: Sequence[Attributed], stored: Sequence[StoredFill]) -> None:
+        """Count new fills in the shadow ledger, so that its rows commit with the facts.
+
+        A failing transaction ends the session and with it this memory.
+        """
+        owners = {one.trade.key: one.order for one in trades}
+        for fill in stored:
+            order = owners[fill.trade.key]
+            if order is not None:
+                market = self._state.markets[order.symbol].rules.market
+                lots = -(-fill.trade.base_units // market.lot_units)
+                self._state.shadow.book(order, fill.trade.exchange_order_id, lots)
+
+    async def _note_facts(self, tx: Tx, stored: Sequence[StoredFill]) -> None:
+        seqs = [seq for fill in stored for seq in (fill.fill_seq, fill.fee_seq) if seq is not None]
+        if seqs:
+            self._state.facts_seq = max(self._state.facts_seq, *seqs)
+            await self._stores.engine.set_facts_seq(tx, self._account, self._state.facts_seq)
+
+    async def _save_changes(self, tx: Tx) -> None:
+        orders = self._state.shadow.take_changed()
+        await self._stores.tracking.save_orders(tx, self._account, orders)
+        cancels = [self._cancels.popleft() for _ in range(len(self._cancels))]
+        await self._stores.intents.add_cancels(tx, self._account, self._state.epoch, cancels)

@@ -1,0 +1,113 @@
+"""What becomes of decisions: replies and losses move the shadow ledger and the engine's brakes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.clock import Clock
+from poolmaker.market.engine.state import EngineState
+from poolmaker.market.execution.model import (
+    CancelAccepted,
+    CancelIntent,
+    CancelReply,
+    Created,
+    CreateIntent,
+    CreateReply,
+    NotThere,
+    Refusal,
+    Refused,
+)
+from poolmaker.market.execution.throttle import Throttle
+from poolmaker.market.tracking.model import OrderEvent, OrderReport, ReportedState
+
+_LOG: Final = get_logger("market")
+_DOUBLINGS_MAX: Final = 10
+
+
+class OutcomeDesk:
+    """Hears the sender; see ``Outcomes``."""
+
+    def __init__(self, state: EngineState, throttle: Throttle, clock: Clock) -> None:
+        self._state = state
+        self._throttle = throttle
+        self._clock = clock
+
+    def never_sent(self, intent: CreateIntent, reason: str) -> None:
+        """See ``Outcomes.never_sent``."""
+        event = OrderEvent.REJECT_PROVED
+        self._state.shadow.on_event(intent.intent, event, self._clock.now_us(), reason)
+
+    def created(self, intent: CreateIntent, reply: CreateReply) -> None:
+        """See ``Outcomes.created``."""
+        if isinstance(reply, Created):
+            self._state.orders_placed += 1
+            self._state.pool(intent.pool).refusals[intent.side].count = 0
+            shadow = self._state.shadow
+            shadow.acked(intent.intent, reply.exchange_order_id, self._clock.now_us())
+        else:
+            self._refused(intent, reply)
+
+    def create_lost(self, intent: CreateIntent) -> None:
+        """See ``Outcomes.create_lost``. What a report has shown meanwhile is known, not lost."""
+        self._state.orders_placed += 1
+        order = self._state.shadow.find(intent.intent)
+        if order is not None and not order.seen:
+            event = OrderEvent.OUTCOME_LOST
+            self._state.shadow.on_event(intent.intent, event, self._clock.now_us(), "answer lost")
+
+    def cancelled(self, cancel: CancelIntent, reply: CancelReply) -> None:
+        """See ``Outcomes.cancelled``. "Not there" proves nothing yet; the resolver looks it up."""
+        if isinstance(reply, CancelAccepted):
+            self._state.cancel_failures = 0
+            self._state.shadow.on_report(self._cancelled(cancel, reply), self._clock.now_us())
+        elif isinstance(reply, NotThere):
+            self._state.cancel_failures = 0
+            self._state.cancel_sent_us.pop(cancel.target, None)
+        else:
+            self._state.cancel_failures += 1
+            self._wait(reply)
+
+    def cancel_lost(self, cancel: CancelIntent) -> None:
+        """See ``Outcomes.cancel_lost``. The order stays as it is until the resolver knows more."""
+        self._state.cancel_failures += 1
+        _LOG.warning("cancel without an answer", intent=cancel.target, symbol=cancel.symbol)
+
+    def _cancelled(self, cancel: CancelIntent, reply: CancelAccepted) -> OrderReport:
+        return OrderReport(
+            symbol=cancel.symbol,
+            exchange_order_id=reply.exchange_order_id,
+            client_id=cancel.client_id,
+            intent=cancel.target,
+            state=ReportedState.CANCELLED,
+            filled_lots=reply.filled_lots,
+            venue_time_us=0,
+        )
+
+    def _refused(self, intent: CreateIntent, reply: Refused) -> None:
+        now_us = self._clock.now_us()
+        if reply.refusal is Refusal.DUPLICATE:
+            # The id is in use, so the order of this very intent is there: find out how it fares.
+            event = OrderEvent.OUTCOME_LOST
+        else:
+            event = OrderEvent.REJECT_PROVED
+        self._state.shadow.on_event(intent.intent, event, now_us, reply.refusal.value)
+        _LOG.info("order refused", intent=intent.intent, refusal=reply.refusal, text=reply.text)
+        self._pause(intent)
+        self._wait(reply)
+        desk = self._state.markets.get(intent.market.symbol)
+        if desk is not None and reply.refusal in (Refusal.FILTER, Refusal.MARKET_CLOSED):
+            desk.reload = True
+
+    def _pause(self, intent: CreateIntent) -> None:
+        """Each refusal in a row doubles the pause of its side; the next tick decides anew."""
+        config = self._state.config
+        refusals = self._state.pool(intent.pool).refusals[intent.side]
+        pause_ms = config.refusal_pause_ms << min(refusals.count, _DOUBLINGS_MAX)
+        refusals.count += 1
+        pause_us = min(pause_ms, config.refusal_pause_max_ms) * 1_000
+        refusals.until_us = self._clock.monotonic_us() + pause_us
+
+    def _wait(self, reply: Refused) -> None:
+        if reply.wait_us > 0:
+            self._throttle.stop_for(reply.wait_us)

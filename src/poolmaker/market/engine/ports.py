@@ -1,0 +1,86 @@
+"""What the engine needs of others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from poolmaker.bus.ports import Bus
+from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import Ids, VenueAccountId
+from poolmaker.market.engine.model import PoolWish
+from poolmaker.market.execution.ports import IntentStore, OrderEntry
+from poolmaker.market.execution.throttle import Throttle
+from poolmaker.market.tracking.ports import TrackingStore, Venue, VenueFeeds
+from poolmaker.messages.market import DrainTo
+
+
+class EngineStore(Protocol):
+    """Rows of the engine itself. Every method runs in the caller's transaction."""
+
+    async def take_over(self, tx: Tx, account: VenueAccountId, now_us: int) -> int:
+        """Begin a new epoch of the account and answer it."""
+        ...
+
+    async def check_epoch(self, tx: Tx, account: VenueAccountId, epoch: int) -> None:
+        """Lock the account's row; raises EngineReplaced when another engine took over."""
+        ...
+
+    async def facts_seq(self, tx: Tx, account: VenueAccountId) -> int:
+        """Sequence of the newest fact on the account stream, 0 when there is none."""
+        ...
+
+    async def set_facts_seq(self, tx: Tx, account: VenueAccountId, seq: int) -> None:
+        """Remember the newest fact's sequence."""
+        ...
+
+    async def wishes(self, tx: Tx, account: VenueAccountId) -> list[PoolWish]:
+        """What is wished of every pool."""
+        ...
+
+    async def save_wish(self, tx: Tx, account: VenueAccountId, wish: PoolWish) -> None:
+        """Insert or update."""
+        ...
+
+    async def drain_reported(self, tx: Tx, account: VenueAccountId, drain: DrainTo) -> None:
+        """Note that ``drain`` is reported as reached; no effect when another one holds by now."""
+        ...
+
+    async def barriers(self, tx: Tx, account: VenueAccountId, limit: int) -> list[str]:
+        """Ids of barriers that are wanted and not emitted, oldest first."""
+        ...
+
+    async def add_barrier(
+        self, tx: Tx, account: VenueAccountId, barrier_id: str, now_us: int
+    ) -> None:
+        """Want a barrier; the same one twice is one."""
+        ...
+
+    async def barrier_done(self, tx: Tx, account: VenueAccountId, barrier_id: str) -> None:
+        """It stands on the account stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStores:
+    """Where rows are kept."""
+
+    transactions: Transactions
+    bus: Bus
+    engine: EngineStore
+    tracking: TrackingStore
+    intents: IntentStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePorts:
+    """Everything outside that an engine touches."""
+
+    venue: Venue
+    feeds: VenueFeeds
+    entry: OrderEntry
+    throttle: Throttle
+    stores: EngineStores
+    clock: Clock
+    ids: Ids

@@ -1,0 +1,111 @@
+"""Tells the business how the engine is doing; only changes, and only what is proven."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.market import Side
+from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.state import EngineState, PoolDesk
+from poolmaker.market.execution.rules import committed_units
+from poolmaker.messages.base import Message
+from poolmaker.messages.market import (
+    DrainTo,
+    ExposureReduced,
+    Halted,
+    QuoteGate,
+    QuotingChanged,
+    VenueBalanceSeen,
+)
+
+
+class Reporter:
+    """Appends to the engine's stream."""
+
+    def __init__(self, state: EngineState, journal: Journal, clock: Clock) -> None:
+        self._state = state
+        self._journal = journal
+        self._clock = clock
+        self._halted = ""
+        self._balances: dict[str, VenueBalanceSeen] = {}
+        self._balances_due_us = 0
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            await self._clock.sleep_us(self._state.config.report_ms * 1_000)
+            await self.report()
+
+    async def report(self) -> None:
+        """Append what changed since the last report."""
+        reduced_pools: list[tuple[PoolDesk, DrainTo]] = []
+        messages: list[Message] = []
+        if self._state.halted and self._state.halted != self._halted:
+            self._halted = self._state.halted
+            account = self._state.config.account
+            messages.append(Halted(account=account, reason=self._halted))
+        for desk in self._state.pools.values():
+            messages += self._gates(desk)
+            if drain := self._reduced(desk):
+                messages.append(ExposureReduced(pool=desk.wish.pool, version=drain.version))
+                reduced_pools.append((desk, drain))
+        messages += self._changed_balances()
+        if messages:
+            await self._journal.report(messages, [drain for _, drain in reduced_pools])
+        for desk, drain in reduced_pools:
+            if desk.wish.drain == drain:
+                desk.wish = replace(desk.wish, drain_reported=True)
+
+    def _gates(self, desk: PoolDesk) -> list[Message]:
+        changed: list[Message] = []
+        for side, shown in desk.gates.items():
+            told = desk.reported.get(side)
+            if told == shown.gate.value or self._still_leaving(desk, side, shown.gate):
+                continue
+            desk.reported[side] = shown.gate.value
+            changed.append(QuotingChanged(pool=desk.wish.pool, side=side, gate=shown.gate))
+        return changed
+
+    def _still_leaving(self, desk: PoolDesk, side: Side, gate: QuoteGate) -> bool:
+        """A side that is stopped or halted has ceased only when none of its orders lives."""
+        if gate not in (QuoteGate.STOPPED, QuoteGate.HALTED):
+            return False
+        orders = self._state.shadow.at_stake()
+        return any(o.pool == desk.wish.pool and o.side is side for o in orders)
+
+    def _reduced(self, desk: PoolDesk) -> DrainTo | None:
+        drain = desk.wish.drain
+        market = self._state.markets.get(desk.symbol)
+        if drain is None or desk.wish.drain_reported or not self._state.ready:
+            return None
+        if desk.symbol and market is None:
+            return None
+        taken = dict.fromkeys(Side, 0)
+        if market is not None:
+            live = self._state.at_stake(self._clock.now_us(), desk.symbol)
+            mine = [order for order in live if order.pool == desk.wish.pool]
+            for side in Side:
+                orders = [order for order in mine if order.side is side]
+                taken[side] = committed_units(market.rules.market, orders)
+        fits = taken[Side.BUY] <= drain.quote_units and taken[Side.SELL] <= drain.base_units
+        return drain if fits else None
+
+    def _changed_balances(self) -> list[Message]:
+        now_us = self._clock.monotonic_us()
+        if now_us < self._balances_due_us:
+            return []
+        changed: list[Message] = []
+        for asset, balance in sorted(self._state.balances.items()):
+            seen = VenueBalanceSeen(
+                account=self._state.config.account,
+                asset=asset,
+                free_units=balance.free_units,
+                locked_units=balance.locked_units,
+            )
+            if self._balances.get(asset) != seen:
+                self._balances[asset] = seen
+                changed.append(seen)
+        if changed:
+            self._balances_due_us = now_us + self._state.config.balance_report_ms * 1_000
+        return changed

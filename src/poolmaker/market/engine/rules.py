@@ -1,0 +1,125 @@
+"""Pure rules of the engine: wishes, capital, gates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Ratio
+from poolmaker.market.engine.model import OwnFact, PoolWish
+from poolmaker.market.execution.model import LiveOrder, Stage
+from poolmaker.market.quoting.model import Inventory
+from poolmaker.market.quoting.rules import strategy_problems
+from poolmaker.market.tracking.book import Top
+from poolmaker.market.tracking.mid_average import AverageMid
+from poolmaker.market.tracking.model import ExchangeOrder, OrderState, StoredFill, VenueMarket
+from poolmaker.messages.market import CapitalSet, DrainLifted, DrainTo, StartQuoting, StopQuoting
+
+PoolControl = StartQuoting | StopQuoting | CapitalSet | DrainTo | DrainLifted
+
+
+def wish_after(wish: PoolWish, message: PoolControl) -> PoolWish:
+    """What is wished of a pool after a message. Older versions change nothing."""
+    match message:
+        case StartQuoting():
+            return _started(wish, message)
+        case StopQuoting():
+            return replace(wish, quoting=False, stop_reason=message.reason or "stopped")
+        case CapitalSet():
+            newer = wish.capital is None or message.version > wish.capital.version
+            return replace(wish, capital=message) if newer else wish
+        case DrainTo():
+            newer = wish.drain is None or message.version > wish.drain.version
+            return replace(wish, drain=message, drain_reported=False) if newer else wish
+        case DrainLifted():
+            lifted = wish.drain is not None and message.version >= wish.drain.version
+            return replace(wish, drain=None, drain_reported=False) if lifted else wish
+        case _:
+            assert_never(message)
+
+
+def _started(wish: PoolWish, message: StartQuoting) -> PoolWish:
+    before = wish.start.version if wish.start is not None else 0
+    if message.version < before or (wish.quoting and message.version == before):
+        return wish
+    if problems := strategy_problems(message.strategy):
+        return replace(wish, start=message, quoting=False, stop_reason="; ".join(problems))
+    return replace(wish, start=message, quoting=True, stop_reason="")
+
+
+def facts_of(fill: StoredFill) -> list[OwnFact]:
+    """What a stored fill and its fee did to the pool's capital."""
+    trade = fill.trade
+    sign = 1 if trade.side is Side.BUY else -1
+    moved = sign * trade.base_units, -sign * trade.quote_units
+    facts = [OwnFact(fill.fill_seq, *moved, fill.published_us)]
+    if fill.fee_seq is not None:
+        cost = -fill.fee_base_units, -fill.fee_quote_units
+        facts.append(OwnFact(fill.fee_seq, *cost, fill.published_us))
+    return facts
+
+
+def unbooked(facts: Iterable[OwnFact], capital: CapitalSet) -> list[OwnFact]:
+    """Facts that ``capital`` does not include yet."""
+    return [fact for fact in facts if fact.seq > capital.includes_stream_seq]
+
+
+def inventory_now(wish: PoolWish, facts: Iterable[OwnFact]) -> Inventory:
+    """The pool's capital with its own fills since, and how much of it orders may use."""
+    capital = wish.capital
+    if capital is None:
+        return Inventory.whole(0, 0)
+    since = unbooked(facts, capital)
+    base = max(0, capital.base_units + sum(fact.base_units for fact in since))
+    quote = max(0, capital.quote_units + sum(fact.quote_units for fact in since))
+    if wish.drain is None:
+        return Inventory.whole(base, quote)
+    drain = wish.drain
+    return Inventory(base, quote, min(base, drain.base_units), min(quote, drain.quote_units))
+
+
+def stage_of(order: ExchangeOrder) -> Stage | None:
+    """What an order is to the planner; None when nothing of it is at stake any more."""
+    if order.terminal:
+        return Stage.CANCELLING if order.unexplained_lots else None
+    match order.state:
+        case OrderState.PENDING_NEW:
+            return Stage.PENDING
+        case OrderState.PENDING_CANCEL:
+            return Stage.CANCELLING
+        case OrderState.UNKNOWN:
+            return Stage.UNKNOWN
+        case _:
+            return Stage.RESTING
+
+
+def live_order(order: ExchangeOrder, now_us: int) -> LiveOrder | None:
+    """An order as the planner sees it. Fills that are not booked yet still bind capital."""
+    stage = stage_of(order)
+    if stage is None:
+        return None
+    return LiveOrder(
+        intent=order.intent,
+        pool=order.pool,
+        side=order.side,
+        level=order.level,
+        ticks=order.ticks,
+        lots=order.lots,
+        open_lots=order.open_lots + order.unexplained_lots,
+        stage=stage,
+        age_us=max(0, now_us - order.registered_us),
+    )
+
+
+def mid_ratio(rules: VenueMarket, top: Top) -> Ratio:
+    """The middle as quote units for base units, exactly."""
+    market = rules.market
+    return Ratio(top.mid_halfticks * market.tick_units, 2 * market.base.one)
+
+
+def average_ratio(rules: VenueMarket, average: AverageMid) -> Ratio:
+    """A time-weighted middle as quote units for base units, exactly."""
+    market = rules.market
+    return Ratio(average.halfticks_us * market.tick_units, 2 * average.span_us * market.base.one)

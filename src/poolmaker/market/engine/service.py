@@ -1,0 +1,240 @@
+"""One engine per venue account: reads what stands, reconciles, then ticks until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
+from poolmaker.kernel.market import Market
+from poolmaker.market.engine._store import EngineReplaced, PgEngine
+from poolmaker.market.engine.account import AccountDesk
+from poolmaker.market.engine.books import BookKeeper
+from poolmaker.market.engine.control import ControlDesk
+from poolmaker.market.engine.evidence import Evidence, EvidencePorts
+from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.live import live_view
+from poolmaker.market.engine.model import EngineConfig, LiveView
+from poolmaker.market.engine.outcomes import OutcomeDesk
+from poolmaker.market.engine.ports import EnginePorts, EngineStore
+from poolmaker.market.engine.reporter import Reporter
+from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.ticker import Ticker, TickPorts
+from poolmaker.market.execution.model import CreateIntent
+from poolmaker.market.execution.sender import Sender, SenderPorts
+from poolmaker.market.tracking.book import OrderBook
+from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.messages.market import MarketSpec
+
+_LOG: Final = get_logger("market")
+_RESTART_US: Final = 500_000
+_RESTART_MAX_US: Final = 10_000_000
+_LOOK_US: Final = 50_000
+_ENDED_RESTORED_US: Final = 120_000_000
+
+
+def postgres_engine() -> EngineStore:
+    """The rows in PostgreSQL."""
+    return PgEngine()
+
+
+class Session:
+    """One life of an engine between two failures: memory, and the tasks that share it."""
+
+    def __init__(self, config: EngineConfig, ports: EnginePorts, epoch: int) -> None:
+        clock = ports.clock
+        self.state = EngineState(config, epoch)
+        self._ports = ports
+        self._rules: dict[str, Market] = {}
+        self._journal = Journal(self.state, ports.stores, clock)
+        self._books = BookKeeper(self.state, ports.venue, clock)
+        self._account = AccountDesk(self.state, ports.venue, self._journal, clock)
+        outcomes = OutcomeDesk(self.state, ports.throttle, clock)
+        sending = SenderPorts(ports.entry, self._journal, outcomes, ports.throttle)
+        self._sender = Sender(sending, self._fence)
+        ticking = TickPorts(self._sender, self._journal, ports.entry, ports.ids)
+        self._ticker = Ticker(self.state, ticking, clock)
+        asking = EvidencePorts(ports.venue, ports.entry, self._journal, self._account, self._ticker)
+        self._evidence = Evidence(self.state, asking, clock)
+        self._control = ControlDesk(self.state, ports.stores, self._journal, clock)
+        self._reporter = Reporter(self.state, self._journal, clock)
+
+    async def run(self) -> None:
+        """Work until cancelled or until something fails."""
+        await self._restore()
+        while await self._control.consume():
+            pass
+        async with asyncio.TaskGroup() as tasks:
+            await self._open_markets(tasks)
+            for work in (
+                self._account.run(),
+                self._ports.feeds.run_account(self._rules, self._account),
+                self._sender.run(),
+                self._ticker.run(),
+                self._evidence.run_reconciler(),
+                self._evidence.run_resolver(),
+                self._control.run(),
+                self._reporter.run(),
+                self._keep_markets_open(tasks),
+            ):
+                tasks.create_task(work)
+
+    async def withdraw(self) -> None:
+        """Cancel what may rest, without a database: best effort after a failure."""
+        for order in self.state.shadow.living():
+            if order.exchange_ids:
+                cancel = self._ticker.cancel_intent(order)
+                try:
+                    await self._ports.entry.cancel(cancel)
+                except (OutcomeUnknown, Unavailable):
+                    continue
+
+    async def drained(self, timeout_us: int) -> bool:
+        """Wait until no own order lives; False when some still do after ``timeout_us``."""
+        clock = self._ports.clock
+        until_us = clock.monotonic_us() + timeout_us
+        while self.state.shadow.living() and clock.monotonic_us() < until_us:
+            self._ticker.tick()
+            await clock.sleep_us(_LOOK_US)
+        return not self.state.shadow.living()
+
+    def _fence(self, intent: CreateIntent) -> str:
+        """Why a create must not leave any more; asked right before the socket."""
+        state = self.state
+        desk = state.pool(intent.pool)
+        age_us = self._ports.clock.now_us() - intent.decided_us
+        if state.halted or state.stopping:
+            return "the account is halted"
+        if not desk.wish.quoting or intent.decided_us <= desk.fenced_us:
+            return "the pool was asked for something else since"
+        if age_us > state.config.decision_age_max_ms * 1_000:
+            return "the decision is too old"
+        return ""
+
+    async def _restore(self) -> None:
+        stores, account = self._ports.stores, self.state.config.account
+        since_us = self._ports.clock.now_us() - _ENDED_RESTORED_US
+        async with stores.transactions.begin("engine restore") as tx:
+            self.state.facts_seq = await stores.engine.facts_seq(tx, account)
+            for wish in await stores.engine.wishes(tx, account):
+                desk = self.state.pool(wish.pool)
+                desk.wish = wish
+                seq = wish.capital.includes_stream_seq if wish.capital is not None else 0
+                for fill in await stores.tracking.fills_after(tx, account, wish.pool, seq):
+                    desk.add_fill(fill)
+            orders = await stores.tracking.living_orders(tx, account, since_us)
+            self.state.shadow.restore(orders)
+            self.state.barriers = await stores.engine.barriers(tx, account, 100)
+
+    async def _open_markets(self, tasks: asyncio.TaskGroup) -> None:
+        """Load what pools need and start its streams; a venue that is away is asked again later."""
+        for spec in {spec.symbol: spec for spec in self.state.symbols_wanted()}.values():
+            try:
+                await self._open_market(spec, tasks)
+            except Unavailable as problem:
+                _LOG.info("market cannot be loaded yet", symbol=spec.symbol, why=str(problem))
+
+    async def _open_market(self, spec: MarketSpec, tasks: asyncio.TaskGroup) -> None:
+        rules = await self._ports.venue.market(spec)
+        average = MidAverage(self.state.config.twap_ms * 1_000)
+        self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(spec.symbol), average)
+        self._rules[spec.symbol] = rules.market
+        tasks.create_task(self._ports.feeds.run_book(rules.market, self._books))
+        tasks.create_task(self._books.run(spec.symbol))
+        self.state.ready = False
+        self._account.reconcile_wanted.set()
+
+    async def _keep_markets_open(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            await self._open_markets(tasks)
+            await self._ports.clock.sleep_us(_LOOK_US)
+
+
+class AccountEngine:
+    """Quotes for every pool of one venue account.
+
+    ``run`` works until cancelled or stopped and starts a new session after a failure, always from
+    what is stored. A broken invariant halts: everything is cancelled, nothing is created until a
+    person restarts it. Raises EngineReplaced when another engine took the account over.
+    """
+
+    def __init__(self, config: EngineConfig, ports: EnginePorts) -> None:
+        self._config = config
+        self._ports = ports
+        self._session: Session | None = None
+        self._halted = ""
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until ``stop``."""
+        back_off_us = _RESTART_US
+        while not self._stopped.is_set():
+            began_us = self._ports.clock.monotonic_us()
+            failure = await self._live_once()
+            if failure is None:
+                return
+            await self._after(failure)
+            if self._ports.clock.monotonic_us() - began_us > _RESTART_MAX_US:
+                back_off_us = _RESTART_US
+            await self._ports.clock.sleep_us(back_off_us)
+            back_off_us = min(2 * back_off_us, _RESTART_MAX_US)
+
+    async def stop(self) -> None:
+        """Create nothing more, cancel everything, wait for the proof, then end ``run``."""
+        if self._session is not None:
+            self._session.state.stopping = True
+            if not await self._session.drained(self._config.stop_ms * 1_000):
+                _LOG.warning("stopped with orders alive", account=self._config.account)
+        self._stopped.set()
+
+    def halt(self, reason: str) -> None:
+        """Cancel everything and create nothing until this process is started anew."""
+        self._halted = reason
+        if self._session is not None:
+            self._session.state.halted = reason
+
+    def live(self) -> LiveView | None:
+        """What the page shows; None before the first session."""
+        if self._session is None:
+            return None
+        return live_view(self._session.state, self._ports.clock)
+
+    async def _live_once(self) -> BaseException | None:
+        """One session; None when it was stopped."""
+        work = asyncio.create_task(self._session_run())
+        stopped = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, stopped):
+                task.cancel()
+            await asyncio.gather(work, stopped, return_exceptions=True)
+        return None if work.cancelled() else work.exception()
+
+    async def _session_run(self) -> None:
+        now_us = self._ports.clock.now_us()
+        stores = self._ports.stores
+        async with stores.transactions.begin("engine take-over") as tx:
+            epoch = await stores.engine.take_over(tx, self._config.account, now_us)
+        session = Session(self._config, self._ports, epoch)
+        session.state.halted = self._halted
+        self._session = session
+        await session.run()
+
+    async def _after(self, failure: BaseException) -> None:
+        """Take a failure for what it is; an engine that was replaced must not touch the venue."""
+        causes = list(_leaves(failure))
+        if any(isinstance(cause, EngineReplaced) for cause in causes):
+            raise failure
+        _LOG.error("engine session failed", causes=[repr(cause) for cause in causes])
+        if any(isinstance(cause, InvariantBroken) for cause in causes):
+            self._halted = "; ".join(str(cause) for cause in causes)
+        if self._session is not None:
+            await self._session.withdraw()
+
+
+def _leaves(failure: BaseException) -> list[BaseException]:
+    if isinstance(failure, BaseExceptionGroup):
+        return [leaf for inner in failure.exceptions for leaf in _leaves(inner)]
+    return [failure]

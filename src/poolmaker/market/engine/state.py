@@ -1,0 +1,126 @@
+"""What one session of an engine holds in memory; all of it can be read again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from poolmaker.kernel.ids import IntentId, PoolId
+from poolmaker.kernel.market import Market, Side
+from poolmaker.market.engine.model import EngineConfig, GateSince, OwnFact, PoolWish
+from poolmaker.market.engine.rules import facts_of, live_order
+from poolmaker.market.execution.model import LiveOrder
+from poolmaker.market.tracking.book import OrderBook
+from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.market.tracking.model import BalanceReport, StoredFill, VenueMarket
+from poolmaker.market.tracking.rules import Absences
+from poolmaker.market.tracking.shadow import ShadowLedger
+from poolmaker.messages.market import MarketSpec
+
+RECENT_FILLS: Final = 50
+
+
+@dataclass(slots=True)
+class MarketDesk:
+    """One market: rules, book, average."""
+
+    spec: MarketSpec
+    rules: VenueMarket
+    book: OrderBook
+    average: MidAverage
+    resync: bool = True
+    reload: bool = False
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Refused creates of one side in a row, and until when none is tried (monotonic)."""
+
+    count: int = 0
+    until_us: int = 0
+
+
+@dataclass(slots=True)
+class PoolDesk:
+    """One pool: the wish, facts since its capital, gates."""
+
+    wish: PoolWish
+    facts: list[OwnFact] = field(default_factory=list)
+    recent: deque[StoredFill] = field(default_factory=lambda: deque(maxlen=RECENT_FILLS))
+    refusals: dict[Side, Refusals] = field(
+        default_factory=lambda: {side: Refusals() for side in Side}
+    )
+    gates: dict[Side, GateSince] = field(default_factory=dict)
+    reported: dict[Side, str] = field(default_factory=dict)
+    fenced_us: int = 0
+    deviation_ppm: int = 0
+    widened: bool = False
+
+    @property
+    def symbol(self) -> str:
+        """The market of the pool, empty before its first StartQuoting."""
+        return self.wish.start.market.symbol if self.wish.start is not None else ""
+
+    def add_fill(self, fill: StoredFill) -> None:
+        """A fact of this pool stands on the stream."""
+        known = {fact.seq for fact in self.facts}
+        self.facts += [fact for fact in facts_of(fill) if fact.seq not in known]
+        self.recent.append(fill)
+
+    def forget_booked(self) -> None:
+        """Drop facts that the capital includes."""
+        if self.wish.capital is not None:
+            seq = self.wish.capital.includes_stream_seq
+            self.facts = [fact for fact in self.facts if fact.seq > seq]
+
+
+class EngineState:
+    """All of a session's memory. Only the session's own tasks touch it, never across an await."""
+
+    def __init__(self, config: EngineConfig, epoch: int) -> None:
+        self.config = config
+        self.epoch = epoch
+        self.shadow = ShadowLedger()
+        self.absences = Absences(config.absence)
+        self.markets: dict[str, MarketDesk] = {}
+        self.pools: dict[PoolId, PoolDesk] = {}
+        self.barriers: list[str] = []
+        self.balances: dict[str, BalanceReport] = {}
+        self.facts_seq = 0
+        self.ready = False
+        self.halted = ""
+        self.stopping = False
+        self.cancel_failures = 0
+        self.cancel_sent_us: dict[IntentId, int] = {}
+        self.orders_placed = 0
+        self.fills_booked = 0
+
+    def pool(self, pool: PoolId) -> PoolDesk:
+        """The desk of a pool, made when it is new."""
+        if pool not in self.pools:
+            self.pools[pool] = PoolDesk(PoolWish(pool=pool))
+        return self.pools[pool]
+
+    def market_rules(self) -> dict[str, Market]:
+        """Rules of every loaded market by symbol."""
+        return {symbol: desk.rules.market for symbol, desk in self.markets.items()}
+
+    def specs(self) -> dict[str, MarketSpec]:
+        """Specs of every loaded market by symbol."""
+        return {symbol: desk.spec for symbol, desk in self.markets.items()}
+
+    def at_stake(self, now_us: int, symbol: str) -> list[LiveOrder]:
+        """Every own order in a market that may still take something, whichever pool's."""
+        return [
+            live
+            for order in self.shadow.at_stake()
+            if order.symbol == symbol and (live := live_order(order, now_us)) is not None
+        ]
+
+    def symbols_wanted(self) -> Iterator[MarketSpec]:
+        """Markets of pools that are not loaded yet."""
+        for desk in self.pools.values():
+            if desk.wish.start is not None and desk.symbol not in self.markets:
+                yield desk.wish.start.market

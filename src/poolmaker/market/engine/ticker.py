@@ -1,0 +1,231 @@
+"""The tick: views, decisions, plans. It awaits nothing; a late tick is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import Ids
+from poolmaker.kernel.market import Side
+from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.model import GateSince
+from poolmaker.market.engine.rules import inventory_now, unbooked
+from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
+from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, LiveOrder, Stage
+from poolmaker.market.execution.ports import OrderEntry
+from poolmaker.market.execution.rules import Plan, PlanRequest, plan_side
+from poolmaker.market.execution.sender import Sender
+from poolmaker.market.quoting.model import Decision, MarketView, gated
+from poolmaker.market.quoting.rules import decide
+from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent
+from poolmaker.messages.market import QuoteGate, StrategySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class TickPorts:
+    """What a tick hands its decisions to."""
+
+    sender: Sender
+    journal: Journal
+    entry: OrderEntry
+    ids: Ids
+
+
+class Ticker:
+    """Decides for every pool of the account, once per tick."""
+
+    def __init__(self, state: EngineState, ports: TickPorts, clock: Clock) -> None:
+        self._state = state
+        self._ports = ports
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Tick until cancelled. Where a tick was missed the next one comes in its own time."""
+        tick_us = self._state.config.tick_ms * 1_000
+        due_us = self._clock.monotonic_us()
+        while True:
+            self.tick()
+            now_us = self._clock.monotonic_us()
+            due_us += tick_us * max(1, -(-(now_us - due_us) // tick_us))
+            await self._clock.sleep_us(max(0, due_us - now_us))
+
+    def tick(self) -> None:
+        """Decide and hand over. Before the account is reconciled nothing is decided."""
+        if not self._state.ready:
+            return
+        for desk in list(self._state.pools.values()):
+            self._tick_pool(desk)
+        self._state.shadow.forget_ended(self._clock.now_us())
+
+    def cancel(self, orders: Sequence[ExchangeOrder]) -> None:
+        """Ask the venue to cancel orders, now."""
+        now_us = self._clock.now_us()
+        for order in orders:
+            self._state.shadow.on_event(order.intent, OrderEvent.CANCEL_SENT, now_us)
+            self._state.cancel_sent_us[order.intent] = self._clock.monotonic_us()
+        cancels = [self.cancel_intent(order) for order in orders]
+        self._ports.journal.note_cancels(cancels)
+        self._ports.sender.submit([], cancels)
+
+    def cancel_intent(self, order: ExchangeOrder) -> CancelIntent:
+        """The cancel of an order."""
+        return CancelIntent(
+            target=order.intent,
+            pool=order.pool,
+            symbol=order.symbol,
+            exchange_order_id=order.exchange_ids[-1] if order.exchange_ids else "",
+            client_id=self._ports.entry.client_id(order.intent),
+            decided_us=self._clock.now_us(),
+        )
+
+    def _tick_pool(self, desk: PoolDesk) -> None:
+        market = self._state.markets.get(desk.symbol)
+        desk.forget_booked()
+        if market is None or desk.wish.start is None:
+            gate = self._account_gate(desk) or QuoteGate.NOT_READY
+            self._note_gates(desk, dict.fromkeys(Side, gate))
+            return
+        decision = self._decide(desk, market, desk.wish.start.strategy)
+        desk.deviation_ppm, desk.widened = decision.deviation_ppm, decision.widened
+        gates = {}
+        for side in Side:
+            live = self._state.at_stake(self._clock.now_us(), desk.symbol)
+            brake = self._brake(desk, side)
+            request = self._request(desk, market, decision, side, live, brake)
+            plan = plan_side(request)
+            self._carry_out(desk, market, plan)
+            gates[side] = _shown_gate(decision.side(side).gate, brake, plan, request)
+        self._note_gates(desk, gates)
+
+    def _account_gate(self, desk: PoolDesk) -> QuoteGate | None:
+        if self._state.halted or self._state.stopping:
+            return QuoteGate.HALTED
+        return None if desk.wish.quoting else QuoteGate.STOPPED
+
+    def _decide(self, desk: PoolDesk, market: MarketDesk, strategy: StrategySnapshot) -> Decision:
+        if gate := self._account_gate(desk):
+            return gated(gate)
+        if not market.rules.is_open:
+            return gated(QuoteGate.MARKET_CLOSED)
+        view = self._view(market, strategy)
+        if view is None:
+            return gated(QuoteGate.BOOK_STALE)
+        return decide(view, inventory_now(desk.wish, desk.facts), strategy)
+
+    def _view(self, market: MarketDesk, strategy: StrategySnapshot) -> MarketView | None:
+        book, symbol = market.book, market.spec.symbol
+        if not book.usable(self._clock.monotonic_us(), strategy.book_age_max_ms * 1_000):
+            return None
+        shadow = self._state.shadow
+        own = shadow.resting_lots(symbol, Side.BUY), shadow.resting_lots(symbol, Side.SELL)
+        top = book.top_of_others(*own)
+        if top is None:
+            return None
+        return MarketView(
+            market=market.rules.market,
+            bid_ticks=top.bid_ticks,
+            ask_ticks=top.ask_ticks,
+            reference_ticks=top.mid_halfticks,
+            reference_weight=2,
+            maker_fee_cbps=market.rules.maker_fee_cbps,
+        )
+
+    def _brake(self, desk: PoolDesk, side: Side) -> QuoteGate | None:
+        """Why nothing new may be created although quotes are decided."""
+        config = self._state.config
+        if self._state.cancel_failures >= config.cancel_failures_max:
+            return QuoteGate.CANCELS_FAILING
+        if desk.wish.capital is not None:
+            oldest_us = self._clock.now_us() - config.unbooked_max_ms * 1_000
+            since = unbooked(desk.facts, desk.wish.capital)
+            if any(fact.published_us < oldest_us for fact in since):
+                return QuoteGate.UNBOOKED_FACTS
+        if self._clock.monotonic_us() < desk.refusals[side].until_us:
+            return QuoteGate.NONE
+        return None
+
+    def _request(
+        self,
+        desk: PoolDesk,
+        market: MarketDesk,
+        decision: Decision,
+        side: Side,
+        live: list[LiveOrder],
+        brake: QuoteGate | None,
+    ) -> PlanRequest:
+        strategy = desk.wish.start.strategy if desk.wish.start else StrategySnapshot(version=0)
+        inventory = inventory_now(desk.wish, desk.facts)
+        opposite = [order.ticks for order in live if order.side is not side]
+        return PlanRequest(
+            market=market.rules.market,
+            side=side,
+            ideals=[
+                Ideal(side=side, level=quote.level, ticks=quote.ticks, lots=quote.lots)
+                for quote in decision.side(side).quotes
+            ],
+            live=[o for o in live if o.side is side and o.pool == desk.wish.pool],
+            budget_units=inventory.usable(side),
+            opposite_ticks=(min if side is Side.BUY else max)(opposite, default=None),
+            may_create=brake is None,
+            tolerance_cbps=strategy.refresh_tolerance_cbps,
+            age_max_us=strategy.order_age_max_ms * 1_000,
+        )
+
+    def _carry_out(self, desk: PoolDesk, market: MarketDesk, plan: Plan) -> None:
+        if plan.cancels:
+            orders = [self._state.shadow.find(order.intent) for order in plan.cancels]
+            self.cancel([order for order in orders if order is not None])
+        creates = [self._create(desk, market, ideal) for ideal in plan.creates]
+        self._ports.sender.submit(creates, [])
+
+    def _create(self, desk: PoolDesk, market: MarketDesk, ideal: Ideal) -> CreateIntent:
+        """Decide an order: from here on its slot is occupied and its budget bound."""
+        now_us = self._clock.now_us()
+        intent = self._ports.ids.intent()
+        client_id = self._ports.entry.client_id(intent)
+        self._state.shadow.register(
+            ExchangeOrder(
+                intent=intent,
+                pool=desk.wish.pool,
+                symbol=market.spec.symbol,
+                side=ideal.side,
+                level=ideal.level,
+                ticks=ideal.ticks,
+                lots=ideal.lots,
+                client_ids=[client_id],
+                registered_us=now_us,
+                changed_us=now_us,
+            )
+        )
+        return CreateIntent(
+            intent=intent,
+            pool=desk.wish.pool,
+            market=market.rules.market,
+            side=ideal.side,
+            level=ideal.level,
+            ticks=ideal.ticks,
+            lots=ideal.lots,
+            client_id=client_id,
+            decided_us=now_us,
+        )
+
+    def _note_gates(self, desk: PoolDesk, gates: dict[Side, QuoteGate]) -> None:
+        now_us = self._clock.now_us()
+        for side, gate in gates.items():
+            shown = desk.gates.get(side)
+            if shown is None or shown.gate is not gate:
+                desk.gates[side] = GateSince(gate, now_us)
+
+
+def _shown_gate(
+    decided: QuoteGate, brake: QuoteGate | None, plan: Plan, request: PlanRequest
+) -> QuoteGate:
+    """The one gate of a side: what was decided, else why nothing rests although it should."""
+    resting = any(order.stage is Stage.RESTING for order in request.live)
+    if decided is not QuoteGate.NONE or resting or plan.creates:
+        return decided
+    if brake is not None:
+        return brake
+    unknown = any(order.stage is Stage.UNKNOWN for order in request.live)
+    return QuoteGate.OUTCOME_UNKNOWN if unknown and plan.held_back else QuoteGate.NONE

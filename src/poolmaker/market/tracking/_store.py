@@ -1,0 +1,212 @@
+"""The shadow ledger's rows: exchange orders, fills, cursors into the venue's list of trades."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from poolmaker.infra.database import Record, connection_of
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.ids import IntentId, PoolId, VenueAccountId
+from poolmaker.kernel.market import Side
+from poolmaker.market.tracking.model import ExchangeOrder, OrderState, StoredFill, TradeReport
+
+_ORDER_COLUMNS: Final = """intent, pool, symbol, side, level, ticks, lots, state, client_ids,
+    exchange_ids, reported_lots, booked_lots, seen, registered_us, changed_us, reason"""
+_SAVE_ORDER: Final = f"""
+INSERT INTO market.exchange_order AS o (account, {_ORDER_COLUMNS})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+ON CONFLICT (intent) DO UPDATE SET
+    state = excluded.state, client_ids = excluded.client_ids,
+    exchange_ids = excluded.exchange_ids, seen = o.seen OR excluded.seen,
+    reported_lots = greatest(o.reported_lots, excluded.reported_lots),
+    booked_lots = greatest(o.booked_lots, excluded.booked_lots),
+    changed_us = excluded.changed_us, reason = excluded.reason
+"""  # noqa: S608 - the parts are constants of this module
+_LIVING: Final = f"""
+SELECT {_ORDER_COLUMNS} FROM market.exchange_order
+WHERE account = $1 AND (changed_us > $2 OR reported_lots > booked_lots
+    OR state NOT IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED'))
+ORDER BY registered_us
+"""  # noqa: S608 - the parts are constants of this module
+_FIND: Final = f"""
+SELECT {_ORDER_COLUMNS} FROM market.exchange_order
+WHERE account = $1 AND symbol = $2 AND (exchange_ids @> ARRAY[$3] OR intent = $4)
+"""  # noqa: S608 - the parts are constants of this module
+
+_KNOWN_FILLS: Final = """
+SELECT symbol, exchange_order_id, trade_id FROM market.fill
+WHERE account = $1 AND (symbol, exchange_order_id, trade_id) IN
+    (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]))
+"""
+_FILL_COLUMNS: Final = """symbol, exchange_order_id, trade_id, intent, pool, side, base_units,
+    quote_units, fee_asset, fee_units, is_maker, venue_time_us, published_us, fill_seq, fee_seq,
+    fee_base_units, fee_quote_units"""
+_ADD_FILL: Final = f"""
+INSERT INTO market.fill (account, {_FILL_COLUMNS})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+"""  # noqa: S608 - the parts are constants of this module
+_ADD_FEE: Final = """
+UPDATE market.fill SET fee_seq = $5, fee_base_units = $6, fee_quote_units = $7
+WHERE account = $1 AND symbol = $2 AND exchange_order_id = $3 AND trade_id = $4
+    AND fee_seq IS NULL
+"""
+_FILLS_AFTER: Final = f"""
+SELECT {_FILL_COLUMNS} FROM market.fill
+WHERE account = $1 AND pool = $2 AND (fill_seq > $3 OR fee_seq > $3 OR
+    (fee_seq IS NULL AND fee_units <> 0))
+ORDER BY fill_seq
+"""  # noqa: S608 - the parts are constants of this module
+_FEES_OPEN: Final = f"""
+SELECT {_FILL_COLUMNS} FROM market.fill
+WHERE account = $1 AND fee_seq IS NULL AND fee_units <> 0
+ORDER BY fill_seq LIMIT $2
+"""  # noqa: S608 - the parts are constants of this module
+
+_CURSOR: Final = "SELECT cursor FROM market.trade_cursor WHERE account = $1 AND symbol = $2"
+_MOVE_CURSOR: Final = """
+INSERT INTO market.trade_cursor (account, symbol, cursor) VALUES ($1, $2, $3)
+ON CONFLICT (account, symbol) DO UPDATE SET cursor = excluded.cursor
+"""
+
+
+def _order(row: Record) -> ExchangeOrder:
+    return ExchangeOrder(
+        intent=IntentId(row["intent"]),
+        pool=PoolId(row["pool"]),
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        level=row["level"],
+        ticks=row["ticks"],
+        lots=row["lots"],
+        state=OrderState(row["state"]),
+        client_ids=list(row["client_ids"]),
+        exchange_ids=list(row["exchange_ids"]),
+        reported_lots=row["reported_lots"],
+        booked_lots=row["booked_lots"],
+        seen=row["seen"],
+        registered_us=row["registered_us"],
+        changed_us=row["changed_us"],
+        reason=row["reason"],
+    )
+
+
+def _order_row(account: VenueAccountId, order: ExchangeOrder) -> tuple[object, ...]:
+    identity = (account, order.intent, order.pool, order.symbol, order.side.value, order.level)
+    ids = (order.client_ids, order.exchange_ids, order.reported_lots, order.booked_lots)
+    times = (order.seen, order.registered_us, order.changed_us, order.reason)
+    return (*identity, order.ticks, order.lots, order.state.value, *ids, *times)
+
+
+def _fill(row: Record) -> StoredFill:
+    trade = TradeReport(
+        symbol=row["symbol"],
+        exchange_order_id=row["exchange_order_id"],
+        trade_id=row["trade_id"],
+        intent=IntentId(row["intent"]) if row["intent"] else None,
+        side=Side(row["side"]),
+        base_units=row["base_units"],
+        quote_units=row["quote_units"],
+        fee_asset=row["fee_asset"],
+        fee_units=row["fee_units"],
+        is_maker=row["is_maker"],
+        venue_time_us=row["venue_time_us"],
+    )
+    return StoredFill(
+        trade=trade,
+        pool=PoolId(row["pool"]),
+        published_us=row["published_us"],
+        fill_seq=row["fill_seq"],
+        fee_seq=row["fee_seq"],
+        fee_base_units=row["fee_base_units"],
+        fee_quote_units=row["fee_quote_units"],
+    )
+
+
+def _fill_row(account: VenueAccountId, fill: StoredFill) -> tuple[object, ...]:
+    trade = fill.trade
+    identity = (account, *trade.key, trade.intent or "", fill.pool, trade.side.value)
+    units = (trade.base_units, trade.quote_units, trade.fee_asset, trade.fee_units)
+    times = (trade.is_maker, trade.venue_time_us, fill.published_us, fill.fill_seq)
+    return (*identity, *units, *times, fill.fee_seq, fill.fee_base_units, fill.fee_quote_units)
+
+
+class PgTracking:
+    """``tracking.ports.TrackingStore`` over the schema ``market``."""
+
+    async def save_orders(
+        self, tx: Tx, account: VenueAccountId, orders: Sequence[ExchangeOrder]
+    ) -> None:
+        """See ``TrackingStore.save_orders``."""
+        if orders:
+            rows = [_order_row(account, order) for order in orders]
+            await connection_of(tx).executemany(_SAVE_ORDER, rows)
+
+    async def living_orders(
+        self, tx: Tx, account: VenueAccountId, changed_after_us: int
+    ) -> list[ExchangeOrder]:
+        """See ``TrackingStore.living_orders``."""
+        rows = await connection_of(tx).fetch(_LIVING, account, changed_after_us)
+        return [_order(row) for row in rows]
+
+    async def find_order(
+        self,
+        tx: Tx,
+        account: VenueAccountId,
+        symbol: str,
+        exchange_order_id: str,
+        intent: IntentId | None,
+    ) -> ExchangeOrder | None:
+        """See ``TrackingStore.find_order``."""
+        row = await connection_of(tx).fetchrow(
+            _FIND, account, symbol, exchange_order_id, intent or ""
+        )
+        return _order(row) if row is not None else None
+
+    async def known_fills(
+        self, tx: Tx, account: VenueAccountId, trades: Sequence[TradeReport]
+    ) -> set[tuple[str, str, str]]:
+        """See ``TrackingStore.known_fills``."""
+        columns = [[trade.key[part] for trade in trades] for part in range(3)]
+        rows = await connection_of(tx).fetch(_KNOWN_FILLS, account, *columns)
+        return {(row[0], row[1], row[2]) for row in rows}
+
+    async def add_fills(self, tx: Tx, account: VenueAccountId, fills: Sequence[StoredFill]) -> None:
+        """See ``TrackingStore.add_fills``."""
+        if fills:
+            rows = [_fill_row(account, fill) for fill in fills]
+            await connection_of(tx).executemany(_ADD_FILL, rows)
+
+    async def add_fee(self, tx: Tx, account: VenueAccountId, fill: StoredFill) -> None:
+        """See ``TrackingStore.add_fee``."""
+        await connection_of(tx).execute(
+            _ADD_FEE,
+            account,
+            *fill.trade.key,
+            fill.fee_seq,
+            fill.fee_base_units,
+            fill.fee_quote_units,
+        )
+
+    async def fills_after(
+        self, tx: Tx, account: VenueAccountId, pool: PoolId, seq: int
+    ) -> list[StoredFill]:
+        """See ``TrackingStore.fills_after``."""
+        rows = await connection_of(tx).fetch(_FILLS_AFTER, account, pool, seq)
+        return [_fill(row) for row in rows]
+
+    async def fees_open(self, tx: Tx, account: VenueAccountId, limit: int) -> list[StoredFill]:
+        """See ``TrackingStore.fees_open``."""
+        rows = await connection_of(tx).fetch(_FEES_OPEN, account, limit)
+        return [_fill(row) for row in rows]
+
+    async def trade_cursor(self, tx: Tx, account: VenueAccountId, symbol: str) -> str | None:
+        """See ``TrackingStore.trade_cursor``."""
+        cursor = await connection_of(tx).fetchval(_CURSOR, account, symbol)
+        return str(cursor) if cursor is not None else None
+
+    async def move_trade_cursor(
+        self, tx: Tx, account: VenueAccountId, symbol: str, cursor: str
+    ) -> None:
+        """See ``TrackingStore.move_trade_cursor``."""
+        await connection_of(tx).execute(_MOVE_CURSOR, account, symbol, cursor)

@@ -1,0 +1,100 @@
+"""Errors as problem+json (RFC 9457): what happened, what it means for the money, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from starlette.responses import Response
+
+from poolmaker.kernel.ids import CorrelationId
+from poolmaker.views.catalogue import Catalogues
+
+MEDIA_TYPE: Final = "application/problem+json"
+CORRELATION_HEADER: Final = "Correlation-Id"
+
+_STATUS: Final = {
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "unknown_user": 404,
+    "unknown_pool": 404,
+    "unknown_order": 404,
+    "sandbox_only": 404,
+    "method_not_allowed": 405,
+    "too_large": 413,
+    "invalid": 422,
+    "unknown_asset": 422,
+    "bad_amount": 422,
+    "key_missing": 428,
+    "internal": 500,
+    "busy": 503,
+    "unavailable": 503,
+    "outcome_unknown": 503,
+}
+_REFUSAL_STATUS: Final = 409
+
+CATALOGUES: Final = Catalogues(Path(__file__).parent / "catalogues")
+
+
+class Problem(Exception):
+    """Raised by a route: ends the request with this problem and moves nothing."""
+
+    def __init__(self, code: str, facts: Mapping[str, str] | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.facts = dict(facts or {})
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the code; a refusal that has none of its own is a conflict."""
+        return _STATUS.get(self.code, _REFUSAL_STATUS)
+
+
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client reads. ``detail`` is the three sentences together."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    money: str
+    what_to_do: str
+    correlation_id: str
+    facts: dict[str, str]
+
+
+def body_of(problem: Problem, correlation: CorrelationId, language: str) -> ProblemBody:
+    """The sentences of a problem in a language; a code without its own reads as refused."""
+    words = CATALOGUES.words(language)
+    known = words.has(f"problem.{problem.code}.happened")
+    key = f"problem.{problem.code if known else 'refused'}"
+    facts = {"code": problem.code, **problem.facts}
+    happened, money, advice = (
+        words.say(f"{key}.{p}", **facts) for p in ("happened", "money", "do")
+    )
+    return ProblemBody(
+        type=f"urn:poolmaker:problem:{problem.code}",
+        title=happened,
+        status=problem.status,
+        detail=f"{happened} {money} {advice}",
+        code=problem.code,
+        money=money,
+        what_to_do=advice,
+        correlation_id=correlation,
+        facts=problem.facts,
+    )
+
+
+def answer(problem: Problem, correlation: CorrelationId, accept_language: str) -> Response:
+    """The response of a problem."""
+    language = CATALOGUES.negotiate(accept_language)
+    return Response(
+        msgspec.json.encode(body_of(problem, correlation, language)),
+        problem.status,
+        {"Content-Language": language},
+        MEDIA_TYPE,
+    )

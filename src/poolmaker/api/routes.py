@@ -1,0 +1,338 @@
+"""The routes of version 1. Each names the roles it lets in; the table of the tests walks them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from poolmaker.api import calls
+from poolmaker.api.calls import (
+    EVERYBODY,
+    OPERATOR,
+    OWNERS,
+    STAFF,
+    Allow,
+    json_answer,
+    money_of,
+    once,
+    own,
+    platform_of,
+    unless_refused,
+)
+from poolmaker.api.ports import (
+    Destination,
+    Incoming,
+    NewOrder,
+    Platform,
+    Principal,
+    Receipt,
+    Refused,
+    Role,
+)
+from poolmaker.api.problems import Problem
+from poolmaker.api.schemas import ActWish, MoneyWish, OrderWish, UserWish
+from poolmaker.kernel.ids import OrderId, PoolId, UserId
+from poolmaker.views.model import (
+    Act,
+    AssetSeen,
+    Balance,
+    CustodyLine,
+    FillSeen,
+    Happening,
+    Health,
+    MarketLive,
+    Mode,
+    OrderSeen,
+    Page,
+    PoolSeen,
+    TrialBalance,
+    UserSeen,
+)
+
+PAGE_MAX: Final = 500
+
+router = APIRouter(prefix="/api/v1")
+
+Anybody = Annotated[Principal, Depends(Allow(EVERYBODY))]
+Staff = Annotated[Principal, Depends(Allow(STAFF))]
+Operator = Annotated[Principal, Depends(Allow(OPERATOR))]
+Owner = Annotated[Principal, Depends(Allow(OWNERS))]
+After = Annotated[int, Query(ge=0, le=2**62)]
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+
+
+# ------------------------------------------------------------------------------------- wishes
+
+
+@router.post("/users", status_code=201, response_model=dict[str, Any])
+async def create_user(request: Request, principal: Operator, wish: UserWish) -> Response:
+    """Make a user and his first token, which is shown in this answer and never again."""
+    platform = platform_of(request)
+
+    async def effect(made_id: str) -> object:
+        user = unless_refused(await platform.access.add_user(UserId(made_id), wish.name))
+        return msgspec.to_builtins(user) | {"token": await _granted(platform, user)}
+
+    return await once(request, principal, platform.ids.user(), effect)
+
+
+@router.post("/users/{user_id}/tokens", status_code=201, response_model=dict[str, Any])
+async def create_token(request: Request, principal: Operator, user_id: str) -> Response:
+    """One more token for a user; the older ones stay valid."""
+    platform = platform_of(request)
+
+    async def effect(_: str) -> object:
+        user = await platform.access.user(UserId(user_id))
+        if user is None:
+            return Refused("unknown_user")
+        return {"user_id": user_id, "token": await _granted(platform, user)}
+
+    return await once(request, principal, platform.ids.correlation(), effect)
+
+
+async def _granted(platform: Platform, user: UserSeen) -> str:
+    token, user_id = calls.new_token(platform), UserId(user.user_id)
+    await platform.access.grant(calls.token_hash(token), Role.USER, user.name, user_id)
+    return token
+
+
+@router.post("/users/{user_id}/deposits", status_code=201, response_model=Receipt)
+async def credit_deposit(
+    request: Request, principal: Operator, user_id: str, wish: MoneyWish
+) -> Response:
+    """CREDIT_DEPOSIT: a user's money has arrived at a place, under the place's own reference."""
+    platform = platform_of(request)
+
+    async def effect(made_id: str) -> object:
+        if await platform.access.user(UserId(user_id)) is None:
+            return Refused("unknown_user")
+        incoming = await _incoming(platform, made_id, wish)
+        return await platform.treasury.credit_deposit(UserId(user_id), incoming)
+
+    return await once(request, principal, platform.ids.correlation(), effect)
+
+
+@router.post("/treasury/operator-in", status_code=201, response_model=Receipt)
+async def operator_in(request: Request, principal: Operator, wish: MoneyWish) -> Response:
+    """OPERATOR_IN: the operator's own money has arrived at a place."""
+    platform = platform_of(request)
+
+    async def effect(made_id: str) -> object:
+        return await platform.treasury.operator_in(await _incoming(platform, made_id, wish))
+
+    return await once(request, principal, platform.ids.correlation(), effect)
+
+
+async def _incoming(platform: Platform, request_id: str, wish: MoneyWish) -> Incoming:
+    money = await money_of(platform, wish.asset, wish.amount)
+    return Incoming(request_id, wish.location, money, wish.reference)
+
+
+@router.post("/orders", status_code=201, response_model=OrderSeen)
+async def open_order(request: Request, principal: Owner, wish: OrderWish) -> Response:
+    """Open an order in a pool. It locks, is funded and joins at the pool's next barrier."""
+    platform = platform_of(request)
+
+    async def effect(made_id: str) -> object:
+        return await platform.orders.open(await _order(platform, principal, made_id, wish))
+
+    return await once(request, principal, platform.ids.order(), effect)
+
+
+async def _order(
+    platform: Platform, principal: Principal, order_id: str, wish: OrderWish
+) -> NewOrder:
+    user_id = own(principal, wish.user_id or principal.user_id or "")
+    if await platform.access.user(user_id) is None:
+        raise Problem("unknown_user")
+    pool = next((p for p in await platform.reading.pools() if p.pool_id == wish.pool_id), None)
+    if pool is None:
+        raise Problem("unknown_pool")
+    if {payout.asset for payout in wish.payout} != {pool.base.asset, pool.quote.asset}:
+        what = f"payout must name {pool.base.asset} and {pool.quote.asset}, once each"
+        raise Problem("invalid", {"what": what})
+    base = await money_of(platform, pool.base.asset, wish.base, positive=False)
+    quote = await money_of(platform, pool.quote.asset, wish.quote, positive=False)
+    payout = tuple(Destination(p.asset, p.network, p.address, p.memo) for p in wish.payout)
+    pool_id = PoolId(pool.pool_id)
+    return NewOrder(OrderId(order_id), user_id, pool_id, base.amount, quote.amount, payout)
+
+
+@router.post("/orders/{order_id}/pause", status_code=201, response_model=OrderSeen)
+async def pause_order(request: Request, principal: Owner, order_id: str) -> Response:
+    """Take the order's shares out of the pool into locked."""
+    return await _wish(request, principal, order_id, "pause")
+
+
+@router.post("/orders/{order_id}/resume", status_code=201, response_model=OrderSeen)
+async def resume_order(request: Request, principal: Owner, order_id: str) -> Response:
+    """Fund the order again and join at the pool's next barrier."""
+    return await _wish(request, principal, order_id, "resume")
+
+
+@router.post("/orders/{order_id}/withdraw", status_code=201, response_model=OrderSeen)
+async def withdraw_order(request: Request, principal: Owner, order_id: str) -> Response:
+    """Leave, pay out to the order's destinations, close."""
+    return await _wish(request, principal, order_id, "withdraw")
+
+
+async def _wish(request: Request, principal: Principal, order_id: str, wish: str) -> Response:
+    platform = platform_of(request)
+    await _own_order(platform, principal, order_id)
+
+    async def effect(made_id: str) -> object:
+        orders = platform.orders
+        wishes = {"pause": orders.pause, "resume": orders.resume, "withdraw": orders.withdraw}
+        return await wishes[wish](OrderId(order_id), made_id)
+
+    return await once(request, principal, platform.ids.correlation(), effect)
+
+
+async def _own_order(platform: Platform, principal: Principal, order_id: str) -> OrderSeen:
+    order = await platform.reading.order(OrderId(order_id))
+    if order is None:
+        raise Problem("not_found")
+    own(principal, order.user_id)
+    return order
+
+
+@router.post("/sandbox/story", status_code=201, response_model=dict[str, Any])
+async def tell_story(request: Request, principal: Operator, wish: ActWish) -> Response:
+    """Show on the page where a told story stands; only in the sandbox."""
+    platform = platform_of(request)
+    if platform.mode is not Mode.SANDBOX:
+        raise Problem("sandbox_only")
+
+    async def effect(_: str) -> object:
+        now_us = platform.clock.now_us()
+        facts = dict(wish.facts)
+        act = Act(wish.number, wish.of, wish.name, facts, wish.started_at_us, now_us, wish.done)
+        platform.stage.tell(act)
+        return {"ok": True}
+
+    return await once(request, principal, platform.ids.correlation(), effect)
+
+
+# ------------------------------------------------------------------------------------ reading
+
+
+@router.get("/users", response_model=list[UserSeen])
+async def list_users(request: Request, _: Staff) -> Response:
+    """All users."""
+    return json_answer(await platform_of(request).access.users())
+
+
+@router.get("/users/{user_id}/statement", response_model=Page)
+async def statement(
+    request: Request, principal: Anybody, user_id: str, after: After = 0, limit: Limit = 100
+) -> Response:
+    """A user's entries in order."""
+    found = await platform_of(request).reading.statement(own(principal, user_id), after, limit)
+    return json_answer(found)
+
+
+@router.get("/orders", response_model=list[OrderSeen])
+async def list_orders(request: Request, principal: Anybody) -> Response:
+    """Orders, newest first; a user's own."""
+    return json_answer(await platform_of(request).reading.orders(principal.user_id))
+
+
+@router.get("/orders/{order_id}", response_model=OrderSeen)
+async def show_order(request: Request, principal: Anybody, order_id: str) -> Response:
+    """One order."""
+    return json_answer(await _own_order(platform_of(request), principal, order_id))
+
+
+@router.get("/balances", response_model=list[Balance])
+async def balances(request: Request, principal: Anybody) -> Response:
+    """Balances; a user's own."""
+    return json_answer(await platform_of(request).reading.balances(principal.user_id))
+
+
+@router.get("/assets", response_model=list[AssetSeen])
+async def assets(request: Request, _: Anybody) -> Response:
+    """The asset register."""
+    return json_answer(await platform_of(request).reading.assets())
+
+
+@router.get("/pools", response_model=list[PoolSeen])
+async def list_pools(request: Request, _: Anybody) -> Response:
+    """All pools."""
+    return json_answer(await platform_of(request).reading.pools())
+
+
+@router.get("/pools/{pool_id}", response_model=PoolSeen)
+async def show_pool(request: Request, _: Anybody, pool_id: str) -> Response:
+    """One pool."""
+    pools = await platform_of(request).reading.pools()
+    pool = next((found for found in pools if found.pool_id == pool_id), None)
+    if pool is None:
+        raise Problem("unknown_pool")
+    return json_answer(pool)
+
+
+@router.get("/pools/{pool_id}/fills", response_model=list[FillSeen])
+async def list_fills(
+    request: Request, _: Anybody, pool_id: str, after: After = 0, limit: Limit = 100
+) -> Response:
+    """A pool's newest fills after a position of its stream, newest first."""
+    return json_answer(await platform_of(request).live.fills(PoolId(pool_id), after, limit))
+
+
+@router.get("/market/live", response_model=list[MarketLive])
+async def market_live(request: Request, _: Anybody) -> Response:
+    """Every pool's market as the engine sees it now."""
+    return json_answer(platform_of(request).live.markets())
+
+
+@router.get("/ledger/trial-balance", response_model=TrialBalance)
+async def trial_balance(request: Request, _: Staff) -> Response:
+    """Where it is and whose it is, per asset."""
+    return json_answer(await platform_of(request).reading.trial_balance())
+
+
+@router.get("/ledger/accounts/{account}/entries", response_model=Page)
+async def account_entries(
+    request: Request, _: Staff, account: str, after: After = 0, limit: Limit = 100
+) -> Response:
+    """Entries of one account in order."""
+    return json_answer(await platform_of(request).reading.account(account, after, limit))
+
+
+@router.get("/ledger/transactions", response_model=list[Happening])
+async def list_transactions(
+    request: Request, _: Staff, after: After = 0, limit: Limit = 100
+) -> Response:
+    """The newest transactions, newest first."""
+    return json_answer(await platform_of(request).reading.happenings(after, limit))
+
+
+@router.get("/ledger/transactions/{seq}", response_model=Happening)
+async def show_transaction(request: Request, _: Staff, seq: int) -> Response:
+    """One transaction with its entries."""
+    happening = await platform_of(request).reading.transaction(seq)
+    if happening is None:
+        raise Problem("not_found")
+    return json_answer(happening)
+
+
+@router.get("/custody", response_model=list[CustodyLine])
+async def custody(request: Request, _: Staff) -> Response:
+    """What is booked against what each place reports."""
+    return json_answer(await platform_of(request).reading.custody())
+
+
+@router.get("/health", response_model=Health)
+async def health(request: Request, _: Anybody) -> Response:
+    """Whether the platform can do its work."""
+    found = await platform_of(request).reading.health()
+    return json_answer(msgspec.to_builtins(found) | {"ok": found.ok})
+
+
+@router.get("/openapi.json", response_model=dict[str, Any])
+async def openapi(request: Request, _: Anybody) -> Response:
+    """This description."""
+    return json_answer(request.app.openapi())

@@ -11,5 +11,5 @@ started by the first test that asks for it and erased at the end:
                     role; closed afterwards
 
 The server runs with ``synchronous_commit=off`` and fsync on. Tests that kill servers
-start their own with ``tests.support.clusters.own_placement``.
+start their own with ``tests.support.servers.start``, in a ``tests.support.folders.open_folder``.
 """

@@ -6,10 +6,9 @@ import asyncio
 import fcntl
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +19,8 @@ from poolmaker.infra.migrations.runner import migrate
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.dsn import connect_arguments
 from poolmaker.infra.postgres.model import DatabaseRole
-from poolmaker.infra.postgres.placement import Placement, place
+from poolmaker.infra.postgres.placement import Placement
+from tests.support.folders import MEMORY, own_placement, roomy_parent
 
 T = TypeVar("T")
 
@@ -28,8 +28,6 @@ T = TypeVar("T")
 SERVER_FOLDER_VARIABLE = "POOLMAKER_TEST_SERVER"
 
 _PREFIX = f"poolmaker-tests-{os.getuid()}-"
-_MEMORY = Path("/dev/shm")
-_MEMORY_BYTES_MIN = 2 << 30
 _TEMPLATE = "poolmaker_template"
 _SETTINGS = {
     "synchronous_commit": "off",
@@ -37,23 +35,6 @@ _SETTINGS = {
     "shared_buffers": "64MB",
     "max_wal_size": "2GB",
 }
-
-
-def own_placement(folder: Path) -> Placement:
-    """A placement for a server of one test. As root ``folder`` must be open to walk through."""
-    return place(folder / "home", service_root=folder / "service")
-
-
-@contextmanager
-def open_folder() -> Iterator[Path]:
-    """A temporary folder that other accounts can walk into, unlike pytest's; short, on a disk."""
-    folder = Path(tempfile.mkdtemp(prefix="pm-", dir="/tmp"))
-    folder.chmod(0o711)
-    (folder / "service").mkdir(mode=0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Workshop:
@@ -104,7 +85,7 @@ class Workshop:
 
     async def _copy_template(self, name: str) -> None:
         # In memory copying files is quickest; on a disk its checkpoints are slower than the log.
-        strategy = "file_copy" if self._folder.is_relative_to(_MEMORY) else "wal_log"
+        strategy = "file_copy" if self._folder.is_relative_to(MEMORY) else "wal_log"
         await self._admin.execute(
             f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} OWNER {DatabaseRole.OWNER} "
             f"STRATEGY {strategy}"
@@ -118,7 +99,7 @@ def choose_server_folder() -> None:
     """The controller of a run decides once where its server lies; nothing is made yet."""
     if SERVER_FOLDER_VARIABLE not in os.environ:
         _erase_what_killed_runs_left()
-        os.environ[SERVER_FOLDER_VARIABLE] = str(_parent() / f"{_PREFIX}{os.getpid()}")
+        os.environ[SERVER_FOLDER_VARIABLE] = str(roomy_parent() / f"{_PREFIX}{os.getpid()}")
 
 
 def erase_server_folder() -> None:
@@ -128,13 +109,6 @@ def erase_server_folder() -> None:
         _erase(folder)
 
 
-def _parent() -> Path:
-    with suppress(OSError):
-        if shutil.disk_usage(_MEMORY).free > _MEMORY_BYTES_MIN and os.access(_MEMORY, os.W_OK):
-            return _MEMORY
-    return Path("/tmp")
-
-
 def _run_placement(folder: Path) -> Placement:
     folder.mkdir(mode=0o711, exist_ok=True)
     (folder / "service").mkdir(mode=0o755, exist_ok=True)
@@ -142,7 +116,7 @@ def _run_placement(folder: Path) -> Placement:
 
 
 def _erase_what_killed_runs_left() -> None:
-    for parent in (_MEMORY, Path("/tmp")):
+    for parent in (MEMORY, Path("/tmp")):
         for folder in parent.glob(f"{_PREFIX}*"):
             if not _is_alive(int(folder.name.removeprefix(_PREFIX))):
                 _erase(folder)

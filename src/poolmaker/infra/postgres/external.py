@@ -148,8 +148,9 @@ class ExternalCluster:
 
     def _unreachable(self, error: BaseException) -> EnvironmentProblem:
         place = self._query.get("host") or self._address.netloc.rpartition("@")[2] or "localhost"
+        reason = str(error) or type(error).__name__
         return EnvironmentProblem(
-            f"PostgreSQL at {place} of {_URL} cannot be used ({str(error) or type(error).__name__}); "
+            f"PostgreSQL at {place} of {_URL} cannot be used ({reason}); "
             "start it, mend the address, or unset the variable to use the embedded one."
         )
 
@@ -199,7 +200,9 @@ def _without_password(url: str) -> tuple[SplitResult, dict[str, str], _Secret]:
     try:
         address = urlsplit(url)
         query = query_of(url)
-        password = query.pop("password", None) or address.password
+        password = query.pop("password", None)
+        if password is None and address.password is not None:
+            password = unquote(address.password)
     except ValueError as error:
         raise _not_a_url() from error
     if address.scheme not in {"postgresql", "postgres"} or address.fragment:
@@ -209,8 +212,7 @@ def _without_password(url: str) -> tuple[SplitResult, dict[str, str], _Secret]:
         raise _not_a_url()
     login, separator, host = address.netloc.rpartition("@")
     netloc = f"{login.partition(':')[0]}{separator}{host}"
-    secret = _Secret(user, None if password is None else unquote(password))
-    return address._replace(netloc=netloc, query=""), query, secret
+    return address._replace(netloc=netloc, query=""), query, _Secret(user, password)
 
 
 def _not_a_url() -> EnvironmentProblem:

@@ -60,13 +60,20 @@ def fixed_settings(placement: Placement) -> dict[str, str]:
     }
 
 
+class _Outliving(subprocess.Popen[bytes]):
+    """A child that is meant to live on when we forget it, so nobody is warned when we do."""
+
+    def __del__(self) -> None:
+        self.poll()
+
+
 class ServerProcess:
     """Starts and stops the server of one placement; only the owner may use it."""
 
     def __init__(self, placement: Placement, settings: Mapping[str, str]) -> None:
         self._placement = placement
         self._settings = fixed_settings(placement) | dict(settings)
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: _Outliving | None = None
 
     def alive(self) -> bool:
         """A server or one of its children holds the data, whoever started it."""
@@ -95,11 +102,11 @@ class ServerProcess:
             lock.release()
         return True
 
-    def _popen(self, binaries: Binaries, lock: int, log: int) -> subprocess.Popen[bytes]:
+    def _popen(self, binaries: Binaries, lock: int, log: int) -> _Outliving:
         command = [os.fspath(binaries.postgres), "-D", os.fspath(self._placement.data)]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
-        return subprocess.Popen(  # noqa: S603
+        return _Outliving(
             command,
             stdout=log,
             stderr=log,

@@ -129,6 +129,20 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One entry in normal units: growth is positive; ``balance_units`` is the balance behind it."""
+
+    seq: int
+    at_us: int
+    key: CommandKey
+    kind: str
+    account: str
+    asset: str
+    units: int
+    balance_units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The newest point of a ledger's log. ``epoch`` is the fence: only its owner appends."""
 

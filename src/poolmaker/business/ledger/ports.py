@@ -17,6 +17,7 @@ from poolmaker.business.ledger.model import (
     StoredAnswer,
     Transaction,
 )
+from poolmaker.business.ledger.rules import TrialRow
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import CommandKey
 from poolmaker.kernel.money import Asset
@@ -106,6 +107,10 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def assets(self) -> Sequence[Asset]:
+        """The register of assets; it only grows."""
+        ...
+
     async def register_asset(self, asset: Asset) -> None:
         """Make an asset known for ever; raises KeyConflict when its scale differs."""
         ...
@@ -156,6 +161,10 @@ class LedgerEvidence(Protocol):
 
     async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
         """The transactions that these keys posted."""
+        ...
+
+    async def trial_balance(self) -> Sequence[TrialRow]:
+        """Per asset what is held and owed, summed from the entries without asking a rule."""
         ...
 
     async def strays(self) -> Sequence[str]:

@@ -1,0 +1,9 @@
+"""The ledger in PostgreSQL: one proposal per append, judged by the database itself."""
+
+from __future__ import annotations
+
+from poolmaker.business.ledger._store.evidence import PgLedgerEvidence
+from poolmaker.business.ledger._store.rows import PgLedgerRows
+from poolmaker.business.ledger._store.writer import PgLedgerStore
+
+__all__ = ["PgLedgerEvidence", "PgLedgerRows", "PgLedgerStore"]

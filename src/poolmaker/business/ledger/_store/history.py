@@ -1,0 +1,82 @@
+"""Statements that page through the log for those who look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from poolmaker.business.ledger._store.reading import (
+    accounts_of,
+    head_of,
+    newest_transactions,
+    transactions_after,
+)
+from poolmaker.business.ledger.accounts import Normal, normal_of
+from poolmaker.business.ledger.model import EntryRow, Head, Leg, Transaction
+from poolmaker.infra.database import Record, connection_of
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.ids import CommandKey, LedgerId
+
+_ENTRIES: Final = """
+WITH mine AS (
+    SELECT e.seq, e.line, a.code, s.code AS asset, e.units, e.balance_after
+    FROM ledger.entry e
+    JOIN ledger.account a USING (ledger_id, account_id)
+    JOIN ledger.asset s ON s.ledger_id = e.ledger_id AND s.asset_id = e.asset_id
+    WHERE e.ledger_id = $1 AND a.code = ANY ($2) AND e.seq > $3
+    ORDER BY e.seq
+    FETCH FIRST $4 ROWS WITH TIES
+)
+SELECT mine.seq, t.at_us, t.key, t.kind, mine.code, mine.asset, mine.units, mine.balance_after
+FROM mine JOIN ledger.tx t ON t.ledger_id = $1 AND t.seq = mine.seq
+ORDER BY mine.seq, mine.line
+"""
+
+
+class PgLedgerHistory:
+    """``LedgerHistory`` over the schema ``ledger``."""
+
+    def __init__(self, ledger: LedgerId) -> None:
+        self._ledger = ledger
+
+    async def head(self, tx: Tx) -> Head:
+        """See ``LedgerHistory.head``."""
+        return await head_of(connection_of(tx), self._ledger)
+
+    async def balances(self, tx: Tx) -> list[Leg]:
+        """See ``LedgerHistory.balances``."""
+        rows = await accounts_of(connection_of(tx), self._ledger)
+        legs = [Leg(row["code"], row["asset"], row["raw"]) for row in rows if row["raw"]]
+        return sorted(legs, key=lambda leg: (leg.account, leg.asset))
+
+    async def entries(
+        self, tx: Tx, accounts: Sequence[str], after_seq: int, limit: int
+    ) -> list[EntryRow]:
+        """See ``LedgerHistory.entries``."""
+        rows = await connection_of(tx).fetch(
+            _ENTRIES, self._ledger, list(accounts), after_seq, limit
+        )
+        return [_entry(row) for row in rows]
+
+    async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+        """See ``LedgerHistory.newest``."""
+        return await newest_transactions(connection_of(tx), self._ledger, after_seq, limit)
+
+    async def at(self, tx: Tx, seq: int) -> Transaction | None:
+        """See ``LedgerHistory.at``."""
+        found = await transactions_after(connection_of(tx), self._ledger, seq - 1, 1)
+        return found[0] if found and found[0].seq == seq else None
+
+
+def _entry(row: Record) -> EntryRow:
+    sign = 1 if normal_of(row["code"]) is Normal.HELD else -1
+    return EntryRow(
+        seq=row["seq"],
+        at_us=row["at_us"],
+        key=CommandKey(row["key"]),
+        kind=row["kind"],
+        account=row["code"],
+        asset=row["asset"],
+        units=sign * row["units"],
+        balance_units=sign * row["balance_after"],
+    )

@@ -1,0 +1,245 @@
+"""From queued commands to one batch: each key once, each command decided on the books before it.
+
+Nothing here waits. The books are changed as if the batch were durable; when its append fails they
+are thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from poolmaker.business.ledger.commands import Command, Reversal, StreamFact
+from poolmaker.business.ledger.model import (
+    Batch,
+    Conflict,
+    Head,
+    Incident,
+    IncidentKind,
+    Leg,
+    Line,
+    Obstacle,
+    Outcome,
+    Posted,
+    Posting,
+    Refusal,
+    Refused,
+    RowAnswer,
+    State,
+    StoredAnswer,
+    StoredRefusal,
+    Unbookable,
+)
+from poolmaker.business.ledger.rules import (
+    Books,
+    Decision,
+    Stuck,
+    Verdict,
+    apply,
+    decide,
+    kind_of,
+    link,
+    state_of,
+)
+from poolmaker.kernel.clock import next_ledger_time
+from poolmaker.kernel.ids import CommandKey
+from poolmaker.kernel.money import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command as it came in. ``row`` is its command row, or None when it came by the queue."""
+
+    command: Command
+    body: bytes
+    body_hash: bytes
+    row: int | None = None
+
+
+Reply = Outcome | Unbookable
+
+
+@dataclass(slots=True)
+class _Parts:
+    postings: list[Posting] = field(default_factory=list)
+    refusals: list[StoredRefusal] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
+    assets: list[Asset] = field(default_factory=list)
+    states: dict[tuple[str, str], State] = field(default_factory=dict)
+    touched: dict[tuple[str, str], int] = field(default_factory=dict)
+    rows: list[RowAnswer] = field(default_factory=list)
+
+
+class StoppedStreams:
+    """Streams with a fact that could not be booked: what comes behind it waits, too."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, tuple[int, Stuck]] = {}
+
+    def stands_before(self, fact: StreamFact) -> Stuck | None:
+        """The obstacle of an earlier fact of the same stream, or None."""
+        seq, stuck = self._at.get(fact.stream, (fact.stream_seq, None))
+        return stuck if seq < fact.stream_seq else None
+
+    def stop(self, fact: StreamFact, stuck: Stuck) -> None:
+        """Remember the earliest fact of a stream that could not be booked."""
+        seq, _ = self._at.get(fact.stream, (fact.stream_seq, stuck))
+        if fact.stream_seq <= seq:
+            self._at[fact.stream] = fact.stream_seq, stuck
+
+    def booked(self, fact: StreamFact) -> None:
+        """The stream goes on when the fact that stopped it is booked."""
+        seq, _ = self._at.get(fact.stream, (-1, None))
+        if seq == fact.stream_seq:
+            del self._at[fact.stream]
+
+
+class Proposal:
+    """One batch in the making, on top of ``head``."""
+
+    def __init__(
+        self,
+        books: Books,
+        head: Head,
+        answers: Mapping[CommandKey, StoredAnswer],
+        stopped: StoppedStreams,
+    ) -> None:
+        self.assets_are_fresh = False
+        self._books = books
+        self._from = head
+        self.head = head
+        self._answers = dict(answers)
+        self._stopped = stopped
+        self._parts = _Parts()
+
+    def take(self, asked: Asked, clock_us: int) -> Reply | None:
+        """Decide one command and answer it; the answer holds once the batch is durable.
+
+        None: an asset is not known and the register was not read again for this batch. Read it,
+        say so by ``assets_are_fresh``, and ask again.
+        """
+        key = asked.command.key
+        earlier = self._answers.get(key)
+        at_us = next_ledger_time(self.head.at_us, clock_us)
+        if earlier is None:
+            verdict = self._verdict(asked.command, at_us)
+            if _lacks_asset(verdict) and not self.assets_are_fresh:
+                return None
+            reply = self._settle(asked, verdict, at_us)
+        elif earlier.body_hash == asked.body_hash:
+            reply = _again(earlier.outcome)
+        else:
+            self._parts.conflicts.append(Conflict(key, asked.body, asked.body_hash, at_us))
+            reply = Refused(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+        self._answer_row(asked, reply)
+        return reply
+
+    def batch(self) -> Batch | None:
+        """Everything to be written, or None when there is nothing."""
+        parts = self._parts
+        if not (parts.postings or parts.refusals or parts.conflicts or parts.rows):
+            return None
+        return Batch(
+            epoch=self._from.epoch,
+            from_seq=self._from.seq,
+            postings=tuple(parts.postings),
+            refusals=tuple(parts.refusals),
+            conflicts=tuple(parts.conflicts),
+            incidents=tuple(parts.incidents),
+            assets=tuple(parts.assets),
+            states=tuple(parts.states.values()),
+            balances=tuple(Leg(*place, units) for place, units in parts.touched.items()),
+            rows=tuple(parts.rows),
+        )
+
+    def _answer_row(self, asked: Asked, reply: Reply) -> None:
+        if asked.row is None:
+            return
+        match reply:
+            case Posted():
+                self._parts.rows.append(RowAnswer(asked.row, reply.seq, None))
+            case Refused():
+                self._parts.rows.append(RowAnswer(asked.row, None, reply.reason))
+            case Unbookable():
+                pass
+            case _:
+                assert_never(reply)
+
+    def _verdict(self, command: Command, at_us: int) -> Verdict:
+        held_up = self._stopped.stands_before(command) if isinstance(command, StreamFact) else None
+        return held_up or decide(self._books, command, at_us)
+
+    def _settle(self, asked: Asked, verdict: Verdict, at_us: int) -> Reply:
+        command = asked.command
+        match verdict:
+            case Decision():
+                return self._post(asked, verdict, at_us)
+            case Refusal():
+                refusal = StoredRefusal(command.key, asked.body_hash, at_us, verdict)
+                self._parts.refusals.append(refusal)
+                return self._remember(asked, Refused(verdict))
+            case Stuck():
+                if isinstance(command, StreamFact):
+                    self._stopped.stop(command, verdict)
+                return Unbookable(verdict.obstacle, verdict.subject)
+            case _:
+                assert_never(verdict)
+
+    def _remember(self, asked: Asked, outcome: Outcome) -> Outcome:
+        self._answers[asked.command.key] = StoredAnswer(asked.body_hash, outcome)
+        return outcome
+
+    def _post(self, asked: Asked, decision: Decision, at_us: int) -> Outcome:
+        command, seq = asked.command, self.head.seq + 1
+        lines = apply(self._books, decision)
+        chain = link(self.head.hash, seq, at_us, asked.body_hash, decision.legs)
+        posting = Posting(
+            seq=seq,
+            key=command.key,
+            kind=kind_of(command),
+            at_us=at_us,
+            body=asked.body,
+            body_hash=asked.body_hash,
+            chain_hash=chain,
+            lines=lines,
+        )
+        self.head = replace(self.head, seq=seq, hash=chain, at_us=at_us)
+        self._parts.postings.append(posting)
+        self._parts.assets += decision.assets
+        for record in decision.records:
+            state = state_of(record)
+            self._parts.states[state.kind, state.name] = state
+        for line in lines:
+            self._parts.touched[line.leg.account, line.leg.asset] = line.after_units
+            self._parts.incidents += _incidents(line, posting)
+        if isinstance(command, StreamFact):
+            self._stopped.booked(command)
+        return self._remember(asked, Posted(seq, at_us))
+
+
+def _lacks_asset(verdict: Verdict) -> bool:
+    if isinstance(verdict, Stuck):
+        return verdict.obstacle is Obstacle.UNKNOWN_ASSET
+    return verdict is Refusal.UNKNOWN_ASSET
+
+
+def _again(outcome: Outcome) -> Outcome:
+    return replace(outcome, already=True) if isinstance(outcome, Posted) else outcome
+
+
+def _incidents(line: Line, posting: Posting) -> list[Incident]:
+    account, asset = line.leg.account, line.leg.asset
+    subject = f"{account} {asset}"
+    if account.startswith("deficit:") and line.leg.units > 0:
+        return [Incident(IncidentKind.DEFICIT, subject, posting.key, posting.at_us)]
+    below = account.startswith("custody:") and line.leg.units < 0 and line.after_units < 0
+    if below and line.after_units - line.leg.units >= 0:
+        return [Incident(IncidentKind.CUSTODY_BELOW_ZERO, subject, posting.key, posting.at_us)]
+    return []
+
+
+def recalled_keys(batch: list[Asked]) -> list[CommandKey]:
+    """The transactions that have to be at hand before a batch is decided."""
+    return [asked.command.reverses for asked in batch if isinstance(asked.command, Reversal)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from poolmaker.bus.model import DeadLetter
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import PoolmakerError
 from poolmaker.messages.base import Envelope, Message
@@ -63,4 +64,51 @@ class Bus(Protocol):
         self, tx: Tx, consumer: str, stream: str, from_seq: int, to_seq: int
     ) -> None:
         """Compare-and-set the cursor; raises CursorMoved when another instance was faster."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Events that stopped their consumers. Every method runs in the caller's transaction."""
+
+    async def bury(self, tx: Tx, letter: DeadLetter) -> None:
+        """Write why a consumer stopped; the same event again counts a failure."""
+        ...
+
+    async def letter(self, tx: Tx, consumer: str, stream: str) -> DeadLetter | None:
+        """What stopped a consumer, or None."""
+        ...
+
+    async def letters(self, tx: Tx, limit: int) -> list[DeadLetter]:
+        """All that is open."""
+        ...
+
+    async def ask_replay(self, tx: Tx, consumer: str, stream: str) -> bool:
+        """Let a stopped consumer try its event again; False when it is not stopped."""
+        ...
+
+    async def forget(self, tx: Tx, consumer: str, stream: str) -> None:
+        """The event is applied: remove its letter."""
+        ...
+
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Source(Protocol[E_co]):
+    """A gap-free log that a consumer follows: a stream of the bus, or the ledger's own log.
+
+    ``seq`` of the n-th item after ``after_seq`` is ``after_seq + n``.
+    """
+
+    @property
+    def stream(self) -> str:
+        """Its name, under which the cursor is kept."""
+        ...
+
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> Sequence[E_co]:
+        """Items after ``after_seq`` in order, without a gap."""
+        ...
+
+    async def head(self, tx: Tx) -> int:
+        """The newest sequence, 0 when there is none."""
         ...

@@ -147,6 +147,10 @@ class LedgerRows(Protocol):
         """Transactions after ``after_seq`` in order."""
         ...
 
+    async def head(self, tx: Tx) -> int:
+        """The newest sequence, 0 for an empty ledger."""
+        ...
+
 
 class LedgerEvidence(Protocol):
     """What proves the books, read page by page."""

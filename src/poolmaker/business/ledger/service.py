@@ -43,6 +43,7 @@ from poolmaker.kernel.money import Asset
 __all__ = [
     "KeyConflict",
     "Ledger",
+    "LedgerLog",
     "LedgerWriter",
     "WriterSettings",
     "open_evidence",
@@ -382,3 +383,24 @@ def open_rows(ledger: LedgerId = MAIN_LEDGER) -> LedgerRows:
 def open_evidence(database: Database, ledger: LedgerId = MAIN_LEDGER) -> LedgerEvidence:
     """What auditors read; any role will do."""
     return PgLedgerEvidence(database, ledger)
+
+
+class LedgerLog:
+    """The ledger's log as a consumer of the bus follows it: the log is its own outbox."""
+
+    def __init__(self, rows: LedgerRows, ledger: LedgerId = MAIN_LEDGER) -> None:
+        self._rows = rows
+        self._stream = f"ledger:{ledger}"
+
+    @property
+    def stream(self) -> str:
+        """``ledger:main`` for the main ledger."""
+        return self._stream
+
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+        """See ``Source.read``."""
+        return await self._rows.read(tx, after_seq, limit)
+
+    async def head(self, tx: Tx) -> int:
+        """See ``Source.head``."""
+        return await self._rows.head(tx)

@@ -8,6 +8,7 @@ import asyncpg
 
 from poolmaker.bus.ports import KeyConflict
 from poolmaker.business.ledger._store.reading import (
+    head_of,
     outcome_of,
     transactions_after,
     transactions_of,
@@ -74,3 +75,7 @@ class PgLedgerRows:
     async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
         """See ``LedgerRows.read``."""
         return await transactions_after(connection_of(tx), self._ledger, after_seq, limit)
+
+    async def head(self, tx: Tx) -> int:
+        """See ``LedgerRows.head``."""
+        return (await head_of(connection_of(tx), self._ledger)).seq

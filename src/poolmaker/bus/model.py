@@ -1,0 +1,44 @@
+"""Values of the bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that stopped its consumer; nothing behind it is applied until it is."""
+
+    consumer: str
+    stream: str
+    seq: int
+    error: str
+    failures: int
+    failed_at_us: int
+    replay_asked: bool = False
+
+
+class Condition(StrEnum):
+    """How a consumer is doing."""
+
+    STARTING = "starting"
+    """It has not read anything yet."""
+    RUNNING = "running"
+    """It applies what comes."""
+    STOPPED = "stopped"
+    """An event could not be applied; a person has to mend it and ask for a replay."""
+    UNREACHABLE = "unreachable"
+    """The database cannot be reached; it goes on by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerHealth:
+    """What a person sees of a consumer. ``lag`` is how many events wait, as last seen."""
+
+    consumer: str
+    stream: str
+    condition: Condition
+    applied_seq: int
+    lag: int
+    letter: DeadLetter | None

@@ -95,10 +95,10 @@ async def test_a_user_sees_and_moves_only_what_is_his(client: Client, world: Fak
     for path in ("/api/v1/orders/uo_ada", "/api/v1/users/us_ada/statement"):
         answer = await cleo.get(path)
         assert (answer.status, answer.json["code"]) == (404, "not_found")
-    answer = await cleo.post("/api/v1/orders/uo_ada/withdraw")
-    assert (answer.status, answer.json["code"]) == (404, "not_found")
-    assert ("withdraw", "uo_ada") not in world.calls
-    body = {"pool_id": "btcusdt", "base": "1", "quote": "1", "user_id": "us_ada"}
     payout = [{"asset": a, "network": "n", "address": "x"} for a in ("BTC", "USDT")]
-    answer = await cleo.post("/api/v1/orders", body | {"payout": payout})
+    answer = await cleo.post("/api/v1/orders/uo_ada/withdraw", {"payout": payout})
     assert (answer.status, answer.json["code"]) == (404, "not_found")
+    body = {"pool_id": "btcusdt", "base": "1", "quote": "1", "user_id": "us_ada"}
+    answer = await cleo.post("/api/v1/orders", body)
+    assert (answer.status, answer.json["code"]) == (404, "not_found")
+    assert world.calls == []

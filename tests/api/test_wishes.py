@@ -8,7 +8,6 @@ import pytest
 
 from poolmaker.api.ports import Incoming, NewOrder, Refused
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
-from poolmaker.kernel.ids import OrderId
 from tests.api.client import Client
 from tests.e2e.world import FakeWorld
 
@@ -54,7 +53,7 @@ async def test_the_same_key_with_another_body_is_a_conflict(
 
 async def test_keys_of_two_callers_are_two_keys(client: Client) -> None:
     cleo, dan = await _user(client), await _user(client, "dan")
-    body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100", "payout": PAYOUT}
+    body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100"}
     one = await client.as_(cleo["token"]).post("/api/v1/orders", body, key="same-key-1")
     two = await client.as_(dan["token"]).post("/api/v1/orders", body, key="same-key-1")
     assert one.json["order_id"] != two.json["order_id"]
@@ -65,23 +64,24 @@ async def test_what_is_not_known_is_not_stored_and_the_retry_names_the_same_orde
     client: Client, world: FakeWorld, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     user = await _user(client)
-    seen: list[OrderId] = []
+    seen: list[str] = []
     opened = world.open
 
     async def flaky(order: NewOrder) -> object:
-        seen.append(order.order_id)
+        seen.append(order.request_id)
         if len(seen) == 1:
             raise error
         return await opened(order)
 
     monkeypatch.setattr(world, "open", flaky)
-    body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100", "payout": PAYOUT}
+    body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100"}
     mine = client.as_(user["token"])
     first = await mine.post("/api/v1/orders", body, key="order-key-1")
     again = await mine.post("/api/v1/orders", body, key="order-key-1")
     assert (first.status, again.status) == (503, 201)
     assert first.json["correlation_id"] == first.headers["correlation-id"]
-    assert seen[0] == seen[1] == again.json["order_id"]
+    assert seen[0] == seen[1]
+    assert again.json["order_id"] == f"uo_{seen[0]}"
 
 
 async def test_a_refusal_is_stored_and_says_what_it_means_for_the_money(
@@ -89,7 +89,7 @@ async def test_a_refusal_is_stored_and_says_what_it_means_for_the_money(
 ) -> None:
     user = await _user(client)
     world.refuse = Refused("insufficient")
-    body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100", "payout": PAYOUT}
+    body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100"}
     mine = client.as_(user["token"])
     first = await mine.post("/api/v1/orders", body, key="order-key-1")
     world.refuse = None
@@ -162,7 +162,7 @@ async def test_a_token_is_shown_once_and_its_hash_is_what_is_stored(
     again = await client.post("/api/v1/users", {"name": "cleo"}, key="user-key-1")
     token = first.json["token"]
     assert again.json == first.json | {"token": None}
-    assert token not in repr(world.requests.rows) + repr(world.access.tokens)
+    assert token not in repr(world.requests.rows) + repr(world.people.known)
     assert (await client.as_(token).get("/api/v1/orders")).status == 200
 
 
@@ -173,9 +173,7 @@ async def test_a_taken_name_is_refused(client: Client) -> None:
 
 
 async def test_a_payout_names_both_assets_of_the_pool(client: Client, world: FakeWorld) -> None:
-    user = await _user(client)
-    body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100", "payout": [PAYOUT[0]] * 2}
-    answer = await client.as_(user["token"]).post("/api/v1/orders", body)
+    answer = await client.post("/api/v1/orders/uo_ada/withdraw", {"payout": [PAYOUT[0]] * 2})
     assert (answer.status, answer.json["code"]) == (422, "invalid")
     assert world.calls == []
 
@@ -184,7 +182,8 @@ async def test_a_payout_names_both_assets_of_the_pool(client: Client, world: Fak
 async def test_an_order_is_paused_resumed_and_withdrawn(
     client: Client, world: FakeWorld, wish: str
 ) -> None:
-    answer = await client.post(f"/api/v1/orders/uo_ada/{wish}")
+    body = {"payout": PAYOUT} if wish == "withdraw" else {}
+    answer = await client.post(f"/api/v1/orders/uo_ada/{wish}", body)
     assert answer.status == 201
     assert world.calls == [(wish, "uo_ada")]
 

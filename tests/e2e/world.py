@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from poolmaker.api.ports import (
     Claim,
+    Destination,
     Incoming,
     NewOrder,
     Platform,
@@ -83,16 +84,20 @@ class FakeRequests:
 
 
 @dataclass
-class FakeAccess:
+class FakePeople:
     clock: Clock
+    ids: Ids
     people: dict[str, UserSeen] = field(default_factory=dict)
-    tokens: dict[bytes, Principal] = field(default_factory=dict)
+    made: dict[str, UserSeen] = field(default_factory=dict)
+    known: dict[bytes, Principal] = field(default_factory=dict)
 
-    async def add_user(self, user_id: UserId, name: str) -> UserSeen | Refused:
-        taken = any(u.name == name and u.user_id != user_id for u in self.people.values())
-        if taken:
-            return Refused("name_taken", {"name": name})
-        return self.people.setdefault(user_id, UserSeen(user_id, name, self.clock.now_us()))
+    async def create(self, request_id: str, name: str) -> UserSeen | Refused:
+        if request_id not in self.made:
+            if any(user.name == name for user in self.people.values()):
+                return Refused("name_taken", {"name": name})
+            user = UserSeen(self.ids.user(), name, self.clock.now_us())
+            self.made[request_id] = self.people[user.user_id] = user
+        return self.made[request_id]
 
     async def users(self) -> Sequence[UserSeen]:
         return list(self.people.values())
@@ -101,10 +106,10 @@ class FakeAccess:
         return self.people.get(user_id)
 
     async def grant(self, token_hash: bytes, role: Role, name: str, user_id: UserId | None) -> None:
-        self.tokens[token_hash] = Principal(role, name, user_id)
+        self.known[token_hash] = Principal(role, name, user_id)
 
     async def principal(self, token_hash: bytes) -> Principal | None:
-        return self.tokens.get(token_hash)
+        return self.known.get(token_hash)
 
 
 class FakeWorld:
@@ -113,7 +118,8 @@ class FakeWorld:
     def __init__(self, clock: Clock | None = None, seed: int = 7) -> None:
         self.clock = clock or ManualClock(START_US)
         self.rng = Rng(seed)
-        self.access = FakeAccess(self.clock)
+        self.ids = Ids(self.clock, self.rng.fork("ids"))
+        self.people = FakePeople(self.clock, self.ids)
         self.requests = FakeRequests()
         self.stopping = asyncio.Event()
         self.mid = 61_250_00
@@ -128,18 +134,19 @@ class FakeWorld:
         self.gate = "none"
         self.calls: list[tuple[str, object]] = []
         self.refuse: Refused | None = None
-        self.access.tokens[digest(VIEWER_TOKEN)] = Principal(Role.VIEWER, "viewer")
-        self.access.tokens[digest(TREASURER_TOKEN)] = Principal(Role.TREASURER, "treasurer")
+        self.people.known[digest(VIEWER_TOKEN)] = Principal(Role.VIEWER, "viewer")
+        self.people.known[digest(TREASURER_TOKEN)] = Principal(Role.TREASURER, "treasurer")
 
     def platform(self, mode: Mode = Mode.SANDBOX) -> Platform:
         return Platform(
             mode=mode,
             clock=self.clock,
-            ids=Ids(self.clock, self.rng.fork("ids")),
+            ids=self.ids,
             rng=self.rng.fork("tokens"),
             operator_token_hash=digest(OPERATOR_TOKEN),
-            access=self.access,
+            tokens=self.people,
             requests=self.requests,
+            people=self.people,
             treasury=self,
             orders=self,
             reading=self,
@@ -294,19 +301,28 @@ class FakeWorld:
         self.calls.append(("open", order))
         if self.refuse:
             return self.refuse
-        user = await self.access.user(order.user_id)
-        row = self._order(
-            order.user_id, user.name if user else "", order.order_id, "IN_MM", self.clock.now_us()
-        )
-        return self.order_rows.setdefault(order.order_id, row)
+        user = await self.people.user(order.user_id)
+        name, order_id = user.name if user else "", f"uo_{order.request_id}"
+        row = self._order(order.user_id, name, order_id, "IN_MM", self.clock.now_us())
+        return self.order_rows.setdefault(order_id, row)
 
-    async def pause(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+    async def pause(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | Refused:
         return self._wish("pause", order_id, "PAUSE")
 
-    async def resume(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+    async def resume(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | Refused:
         return self._wish("resume", order_id, "FUNDING")
 
-    async def withdraw(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+    async def withdraw(
+        self,
+        user_id: UserId,
+        order_id: OrderId,
+        payout: Sequence[Destination],
+        request_id: str,
+    ) -> OrderSeen | Refused:
         return self._wish("withdraw", order_id, "WITHDRAW")
 
     def _wish(self, wish: str, order_id: OrderId, state: str) -> OrderSeen | Refused:

@@ -60,7 +60,7 @@ async def principal_of(request: Request) -> Principal:
     hashed = token_hash(match[1])
     if hmac.compare_digest(hashed, platform.operator_token_hash):
         return Principal(Role.OPERATOR, "operator")
-    principal = await platform.access.principal(hashed)
+    principal = await platform.tokens.principal(hashed)
     if principal is None:
         raise Problem("unauthenticated")
     return principal

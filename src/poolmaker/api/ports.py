@@ -2,9 +2,9 @@
 
 Conventions
 - Amounts cross as exact decimal texts; the API has checked their form and their scale.
-- A method that changes something takes the id of what it makes or of the request itself. The API
-  has stored that id under the caller's Idempotency-Key before it calls, so the same call may come
-  again, also after a crash, and must then answer as the first did and move nothing twice.
+- A method that changes something takes a request id. The API has stored it under the caller's
+  Idempotency-Key before it calls, so the same call may come again, also after a crash, and must
+  then answer as the first did and move nothing twice.
 - An expected refusal is a ``Refused`` value with a stable code, never an exception. Codes of the
   ledger (``insufficient``, ``not_funded``, …) and of order states pass through unchanged.
 - ``OutcomeUnknown`` and ``Unavailable`` are raised and become 503: the caller asks again with the
@@ -67,7 +67,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where one asset of a payout goes; fixed when the order is opened."""
+    """Where one asset of a payout goes."""
 
     asset: str
     network: str
@@ -79,12 +79,11 @@ class Destination:
 class NewOrder:
     """A user order to open: funds are locked, funded, and join the pool at its next barrier."""
 
-    order_id: OrderId
+    request_id: str
     user_id: UserId
     pool_id: PoolId
-    base: str
-    quote: str
-    payout: tuple[Destination, ...]
+    base: Money
+    quote: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,20 +125,8 @@ class Requests(Protocol):
         ...
 
 
-class Access(Protocol):
-    """Users and the hashes of their tokens. A token itself is never stored."""
-
-    async def add_user(self, user_id: UserId, name: str) -> UserSeen | Refused:
-        """Make a user; the same id and name again is the same user. Refuses ``name_taken``."""
-        ...
-
-    async def users(self) -> Sequence[UserSeen]:
-        """All users by time of creation, at most 10,000."""
-        ...
-
-    async def user(self, user_id: UserId) -> UserSeen | None:
-        """One user, or None."""
-        ...
+class Tokens(Protocol):
+    """The hashes of tokens. A token itself is never stored."""
 
     async def grant(self, token_hash: bytes, role: Role, name: str, user_id: UserId | None) -> None:
         """Let the token with this SHA-256 in, until revoked."""
@@ -151,6 +138,22 @@ class Access(Protocol):
 
 
 # -------------------------------------------------------------------------- what app.py must plug
+
+
+class People(Protocol):
+    """Users."""
+
+    async def create(self, request_id: str, name: str) -> UserSeen | Refused:
+        """Make a user; the same request is the same user. Refuses ``name_taken``."""
+        ...
+
+    async def users(self) -> Sequence[UserSeen]:
+        """All users by time of creation, at most 10,000."""
+        ...
+
+    async def user(self, user_id: UserId) -> UserSeen | None:
+        """One user, or None."""
+        ...
 
 
 class Treasury(Protocol):
@@ -172,16 +175,30 @@ class Orders(Protocol):
         """Open an order. Refuses ``unknown_pool``, ``insufficient``, ``below_minimum``."""
         ...
 
-    async def pause(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+    async def pause(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | Refused:
         """Take the order's shares out into locked. Refuses ``wrong_state``, ``unknown_order``."""
         ...
 
-    async def resume(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
+    async def resume(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | Refused:
         """Fund and join again. Refuses ``wrong_state``, ``unknown_order``."""
         ...
 
-    async def withdraw(self, order_id: OrderId, request_id: str) -> OrderSeen | Refused:
-        """Leave, return, pay out to the order's destinations, close. Refuses ``wrong_state``."""
+    async def withdraw(
+        self,
+        user_id: UserId,
+        order_id: OrderId,
+        payout: Sequence[Destination],
+        request_id: str,
+    ) -> OrderSeen | Refused:
+        """Leave, pay out to one destination for each asset of the pool, close.
+
+        Refuses ``wrong_state``, ``unknown_order``, ``destination_missing``,
+        ``destination_refused``.
+        """
         ...
 
 
@@ -198,8 +215,9 @@ class Platform:
     ids: Ids
     rng: Rng
     operator_token_hash: bytes
-    access: Access
+    tokens: Tokens
     requests: Requests
+    people: People
     treasury: Treasury
     orders: Orders
     reading: Reading

@@ -33,7 +33,7 @@ from poolmaker.api.ports import (
     Role,
 )
 from poolmaker.api.problems import Problem
-from poolmaker.api.schemas import ActWish, MoneyWish, OrderWish, UserWish
+from poolmaker.api.schemas import ActWish, MoneyWish, OrderWish, UserWish, WithdrawWish
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.views.model import (
     Act,
@@ -73,10 +73,10 @@ async def create_user(request: Request, principal: Operator, wish: UserWish) -> 
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
-        user = unless_refused(await platform.access.add_user(UserId(made_id), wish.name))
+        user = unless_refused(await platform.people.create(made_id, wish.name))
         return msgspec.to_builtins(user) | {"token": await _granted(platform, user)}
 
-    return await once(request, principal, platform.ids.user(), effect)
+    return await once(request, principal, platform.ids.correlation(), effect)
 
 
 @router.post("/users/{user_id}/tokens", status_code=201, response_model=dict[str, Any])
@@ -85,7 +85,7 @@ async def create_token(request: Request, principal: Operator, user_id: str) -> R
     platform = platform_of(request)
 
     async def effect(_: str) -> object:
-        user = await platform.access.user(UserId(user_id))
+        user = await platform.people.user(UserId(user_id))
         if user is None:
             return Refused("unknown_user")
         return {"user_id": user_id, "token": await _granted(platform, user)}
@@ -95,7 +95,7 @@ async def create_token(request: Request, principal: Operator, user_id: str) -> R
 
 async def _granted(platform: Platform, user: UserSeen) -> str:
     token, user_id = calls.new_token(platform), UserId(user.user_id)
-    await platform.access.grant(calls.token_hash(token), Role.USER, user.name, user_id)
+    await platform.tokens.grant(calls.token_hash(token), Role.USER, user.name, user_id)
     return token
 
 
@@ -107,7 +107,7 @@ async def credit_deposit(
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
-        if await platform.access.user(UserId(user_id)) is None:
+        if await platform.people.user(UserId(user_id)) is None:
             return Refused("unknown_user")
         incoming = await _incoming(platform, made_id, wish)
         return await platform.treasury.credit_deposit(UserId(user_id), incoming)
@@ -139,54 +139,69 @@ async def open_order(request: Request, principal: Owner, wish: OrderWish) -> Res
     async def effect(made_id: str) -> object:
         return await platform.orders.open(await _order(platform, principal, made_id, wish))
 
-    return await once(request, principal, platform.ids.order(), effect)
+    return await once(request, principal, platform.ids.correlation(), effect)
 
 
 async def _order(
-    platform: Platform, principal: Principal, order_id: str, wish: OrderWish
+    platform: Platform, principal: Principal, request_id: str, wish: OrderWish
 ) -> NewOrder:
     user_id = own(principal, wish.user_id or principal.user_id or "")
-    if await platform.access.user(user_id) is None:
+    if await platform.people.user(user_id) is None:
         raise Problem("unknown_user")
-    pool = next((p for p in await platform.reading.pools() if p.pool_id == wish.pool_id), None)
-    if pool is None:
-        raise Problem("unknown_pool")
-    if {payout.asset for payout in wish.payout} != {pool.base.asset, pool.quote.asset}:
-        what = f"payout must name {pool.base.asset} and {pool.quote.asset}, once each"
-        raise Problem("invalid", {"what": what})
+    pool = await _pool(platform, wish.pool_id)
     base = await money_of(platform, pool.base.asset, wish.base, positive=False)
     quote = await money_of(platform, pool.quote.asset, wish.quote, positive=False)
-    payout = tuple(Destination(p.asset, p.network, p.address, p.memo) for p in wish.payout)
-    pool_id = PoolId(pool.pool_id)
-    return NewOrder(OrderId(order_id), user_id, pool_id, base.amount, quote.amount, payout)
+    return NewOrder(request_id, user_id, PoolId(pool.pool_id), base, quote)
+
+
+async def _pool(platform: Platform, pool_id: str) -> PoolSeen:
+    pools = await platform.reading.pools()
+    pool = next((found for found in pools if found.pool_id == pool_id), None)
+    if pool is None:
+        raise Problem("unknown_pool")
+    return pool
 
 
 @router.post("/orders/{order_id}/pause", status_code=201, response_model=OrderSeen)
 async def pause_order(request: Request, principal: Owner, order_id: str) -> Response:
     """Take the order's shares out of the pool into locked."""
-    return await _wish(request, principal, order_id, "pause")
+    platform = platform_of(request)
+    order = await _own_order(platform, principal, order_id)
+
+    async def effect(made_id: str) -> object:
+        return await platform.orders.pause(UserId(order.user_id), OrderId(order_id), made_id)
+
+    return await once(request, principal, platform.ids.correlation(), effect)
 
 
 @router.post("/orders/{order_id}/resume", status_code=201, response_model=OrderSeen)
 async def resume_order(request: Request, principal: Owner, order_id: str) -> Response:
     """Fund the order again and join at the pool's next barrier."""
-    return await _wish(request, principal, order_id, "resume")
+    platform = platform_of(request)
+    order = await _own_order(platform, principal, order_id)
+
+    async def effect(made_id: str) -> object:
+        return await platform.orders.resume(UserId(order.user_id), OrderId(order_id), made_id)
+
+    return await once(request, principal, platform.ids.correlation(), effect)
 
 
 @router.post("/orders/{order_id}/withdraw", status_code=201, response_model=OrderSeen)
-async def withdraw_order(request: Request, principal: Owner, order_id: str) -> Response:
-    """Leave, pay out to the order's destinations, close."""
-    return await _wish(request, principal, order_id, "withdraw")
-
-
-async def _wish(request: Request, principal: Principal, order_id: str, wish: str) -> Response:
+async def withdraw_order(
+    request: Request, principal: Owner, order_id: str, wish: WithdrawWish
+) -> Response:
+    """Leave, pay out to one destination for each asset of the pool, close."""
     platform = platform_of(request)
-    await _own_order(platform, principal, order_id)
+    order = await _own_order(platform, principal, order_id)
+    pool = await _pool(platform, order.pool_id)
+    if {payout.asset for payout in wish.payout} != {pool.base.asset, pool.quote.asset}:
+        what = f"payout must name {pool.base.asset} and {pool.quote.asset}, once each"
+        raise Problem("invalid", {"what": what})
+    payout = [Destination(p.asset, p.network, p.address, p.memo) for p in wish.payout]
+    user_id = UserId(order.user_id)
 
     async def effect(made_id: str) -> object:
-        orders = platform.orders
-        wishes = {"pause": orders.pause, "resume": orders.resume, "withdraw": orders.withdraw}
-        return await wishes[wish](OrderId(order_id), made_id)
+        return await platform.orders.withdraw(user_id, OrderId(order_id), payout, made_id)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 
@@ -222,7 +237,7 @@ async def tell_story(request: Request, principal: Operator, wish: ActWish) -> Re
 @router.get("/users", response_model=list[UserSeen])
 async def list_users(request: Request, _: Staff) -> Response:
     """All users."""
-    return json_answer(await platform_of(request).access.users())
+    return json_answer(await platform_of(request).people.users())
 
 
 @router.get("/users/{user_id}/statement", response_model=Page)
@@ -267,11 +282,7 @@ async def list_pools(request: Request, _: Anybody) -> Response:
 @router.get("/pools/{pool_id}", response_model=PoolSeen)
 async def show_pool(request: Request, _: Anybody, pool_id: str) -> Response:
     """One pool."""
-    pools = await platform_of(request).reading.pools()
-    pool = next((found for found in pools if found.pool_id == pool_id), None)
-    if pool is None:
-        raise Problem("unknown_pool")
-    return json_answer(pool)
+    return json_answer(await _pool(platform_of(request), pool_id))
 
 
 @router.get("/pools/{pool_id}/fills", response_model=list[FillSeen])

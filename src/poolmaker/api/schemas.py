@@ -49,8 +49,13 @@ class OrderWish(_Wish):
     pool_id: Identifier
     base: AmountText
     quote: AmountText
-    payout: Annotated[list[PayoutWish], Field(min_length=2, max_length=2)]
     user_id: Identifier | None = None
+
+
+class WithdrawWish(_Wish):
+    """Where the money of an order goes: one destination for each asset of its pool."""
+
+    payout: Annotated[list[PayoutWish], Field(min_length=2, max_length=2)]
 
 
 class ActWish(_Wish):

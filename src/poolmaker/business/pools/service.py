@@ -16,6 +16,7 @@ from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.ledger.commands import Fill, RechargeFee, TradeFee
 from poolmaker.business.ledger.model import Transaction
 from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.pools._store import PgPoolStore
 from poolmaker.business.pools.model import (
     AccountRow,
     BarrierMet,
@@ -480,3 +481,8 @@ def _follow(
             # A pool whose fact moved nothing is told all the same, or it would wait for ever.
             touched.update({fact.pool} & pools.keys())
     return touched
+
+
+def open_store() -> PoolStore:
+    """Pools in PostgreSQL."""
+    return PgPoolStore()

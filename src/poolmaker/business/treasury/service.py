@@ -13,6 +13,7 @@ from poolmaker.business.ledger.commands import (
     OperatorIn,
     OperatorOut,
 )
+from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.model import Booking, CustodyRow, NotBooked, Trouble
 from poolmaker.business.treasury.ports import OnTheWayOut, Users
@@ -27,7 +28,7 @@ from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.errors import OutcomeUnknown
 from poolmaker.kernel.ids import UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
-from poolmaker.messages.base import Money
+from poolmaker.messages.base import Money, encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class TreasuryPorts:
 
 
 class Treasury:
-    """The operator's commands. Every one may be given again after a doubt: one reference, one effect.
+    """The operator's commands. After a doubt give the same again: one reference, one effect.
 
     ``account`` is the venue account where the money is.
     """
@@ -67,7 +68,7 @@ class Treasury:
     async def credit_deposit(
         self, user: UserId, account: VenueAccountId, amount: Amount, reference: str
     ) -> Booking:
-        """A user's money has arrived. A reference that was booked for anybody is never booked again."""
+        """A user's money has arrived. A reference booked for anybody is never booked again."""
         location = custody_venue(account)
         async with self._transactions.begin("treasury.user") as tx:
             if not await self._users.knows(tx, user):
@@ -115,6 +116,9 @@ class Treasury:
         """The answer was lost: only what the ledger stored says what happened."""
         async with self._transactions.begin("treasury.look_up") as tx:
             outcome = await self._ledger.outcome(tx, command.key)
+            posted = await self._ledger.transaction(tx, command.key)
+        if posted is not None and posted.body != encode(command):
+            return NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
         if outcome is None:
             raise OutcomeUnknown(
                 f"{command.key}: the ledger has not answered; give the same command again"

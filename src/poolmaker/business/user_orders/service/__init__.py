@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from poolmaker.business.user_orders._store import PgOrderStore
+from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.user_orders.service.desk import UserOrders
 from poolmaker.business.user_orders.service.steps import OrderPorts
 
-__all__ = ["OrderPorts", "UserOrders"]
+__all__ = ["OrderPorts", "UserOrders", "open_store"]
+
+
+def open_store() -> OrderStore:
+    """User orders in PostgreSQL."""
+    return PgOrderStore()

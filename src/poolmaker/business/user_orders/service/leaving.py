@@ -164,6 +164,10 @@ class Leaving:
                 return
             case Posted():
                 await self._settle_posted(work, key)
+            case Refused(Refusal.INSUFFICIENT) if not _is_final(work.data):
+                # Everything is at risk still, so there was nothing to pay yet.
+                data = msgspec.structs.replace(work.data, settle=work.data.settle + 1)
+                await self._await_evidence(work, data)
             case Refused(reason):
                 if after_exit_refused(reason) is not Next.LATER:
                     raise broken(work.saga, key, reason)
@@ -180,6 +184,10 @@ class Leaving:
             await self._go(work, ExitEvent.ALL_SETTLED, data)
             return
         await self._steps.tell(work.tx, work.order, ExitEvent.PART_SETTLED, key=key)
+        await self._await_evidence(work, data)
+
+    async def _await_evidence(self, work: ExitWork, data: ExitData) -> None:
+        """The next settlement has a key of its own, because its amounts at risk are others."""
         data = msgspec.structs.replace(data, round=data.round + 1)
         await self._steps.queue(work, TicketKind.EVIDENCE, data.round)
         await self._go(work, ExitEvent.PART_SETTLED, data, self._steps.settings.event_wait_us)

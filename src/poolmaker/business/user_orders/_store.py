@@ -1,0 +1,200 @@
+"""User orders in PostgreSQL: ``business.app_user``, ``request``, ``user_order`` and its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from poolmaker.business.user_orders.model import (
+    Destination,
+    Order,
+    OrderState,
+    RequestRow,
+    TimelineLine,
+    User,
+    Wish,
+)
+from poolmaker.infra.database import Record, connection_of
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.ids import OrderId, PoolId, SagaId, UserId, VenueAccountId
+from poolmaker.messages.base import Money
+
+_COLUMNS: Final = (
+    "order_id, user_id, pool, account, base_asset, base_units, quote_asset, quote_units,"
+    " created_us, state, wish, child, children, share_asset, shares, joined_at_us, destinations,"
+    " reason"
+)
+_ADD_ORDER: Final = f"""
+INSERT INTO business.user_order ({_COLUMNS})
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+"""  # noqa: S608 - constants of this module
+_SAVE_ORDER: Final = """
+UPDATE business.user_order
+SET state = $2, wish = $3, child = $4, children = $5, share_asset = $6, shares = $7,
+    joined_at_us = $8, destinations = $9, reason = $10
+WHERE order_id = $1
+"""
+_ADD_LINE: Final = """
+INSERT INTO business.user_order_line (order_id, line, at_us, state, event, key, note)
+SELECT $1, coalesce(max(line), 0) + 1, $2, $3, $4, $5, $6
+FROM business.user_order_line WHERE order_id = $1
+"""
+_ORDERS_OF: Final = """
+SELECT * FROM business.user_order WHERE user_id = $1 AND order_id > $2 ORDER BY order_id LIMIT $3
+"""
+_REMEMBER: Final = """
+INSERT INTO business.request (key, body_hash, subject, at_us) VALUES ($1, $2, $3, $4)
+ON CONFLICT (key) DO NOTHING
+"""
+
+
+class PgOrderStore:
+    """``OrderStore`` over PostgreSQL."""
+
+    async def add_user(self, tx: Tx, user: User) -> None:
+        """See ``OrderStore.add_user``."""
+        await connection_of(tx).execute(
+            "INSERT INTO business.app_user (user_id, name, created_us) VALUES ($1, $2, $3)",
+            user.id,
+            user.name,
+            user.created_us,
+        )
+
+    async def user(self, tx: Tx, user: UserId) -> User | None:
+        """See ``OrderStore.user``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT user_id, name, created_us FROM business.app_user WHERE user_id = $1", user
+        )
+        return User(*row) if row is not None else None
+
+    async def users(self, tx: Tx, after: UserId, limit: int) -> Sequence[User]:
+        """See ``OrderStore.users``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT user_id, name, created_us FROM business.app_user WHERE user_id > $1"
+            " ORDER BY user_id LIMIT $2",
+            after,
+            limit,
+        )
+        return [User(*row) for row in rows]
+
+    async def recall(self, tx: Tx, key: str) -> RequestRow | None:
+        """See ``OrderStore.recall``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT key, body_hash, subject, at_us FROM business.request WHERE key = $1", key
+        )
+        return RequestRow(*row) if row is not None else None
+
+    async def remember(self, tx: Tx, request: RequestRow) -> bool:
+        """See ``OrderStore.remember``."""
+        done = await connection_of(tx).execute(
+            _REMEMBER, request.key, request.body_hash, request.subject, request.at_us
+        )
+        return done == "INSERT 0 1"
+
+    async def add_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
+        """See ``OrderStore.add_order``."""
+        await connection_of(tx).execute(
+            _ADD_ORDER,
+            order.id,
+            order.user,
+            order.pool,
+            order.account,
+            order.base.asset,
+            order.base.units,
+            order.quote.asset,
+            order.quote.units,
+            order.created_us,
+            order.state,
+            order.wish,
+            order.child,
+            order.children,
+            order.share_asset,
+            order.shares,
+            order.joined_at_us,
+            _encoded(order),
+            order.reason,
+        )
+        await _add_line(tx, order, line)
+
+    async def order(self, tx: Tx, order: OrderId) -> Order | None:
+        """See ``OrderStore.order``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM business.user_order WHERE order_id = $1", order
+        )
+        return _order(row) if row is not None else None
+
+    async def lock_order(self, tx: Tx, order: OrderId) -> Order | None:
+        """See ``OrderStore.lock_order``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM business.user_order WHERE order_id = $1 FOR UPDATE", order
+        )
+        return _order(row) if row is not None else None
+
+    async def save_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
+        """See ``OrderStore.save_order``."""
+        await connection_of(tx).execute(
+            _SAVE_ORDER,
+            order.id,
+            order.state,
+            order.wish,
+            order.child,
+            order.children,
+            order.share_asset,
+            order.shares,
+            order.joined_at_us,
+            _encoded(order),
+            order.reason,
+        )
+        await _add_line(tx, order, line)
+
+    async def timeline(self, tx: Tx, order: OrderId) -> Sequence[TimelineLine]:
+        """See ``OrderStore.timeline``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT at_us, state, event, key, note FROM business.user_order_line"
+            " WHERE order_id = $1 ORDER BY line",
+            order,
+        )
+        return [
+            TimelineLine(
+                row["at_us"], OrderState(row["state"]), row["event"], row["key"], row["note"]
+            )
+            for row in rows
+        ]
+
+    async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:
+        """See ``OrderStore.orders_of``."""
+        rows = await connection_of(tx).fetch(_ORDERS_OF, user, after, limit)
+        return [_order(row) for row in rows]
+
+
+async def _add_line(tx: Tx, order: Order, line: TimelineLine) -> None:
+    await connection_of(tx).execute(
+        _ADD_LINE, order.id, line.at_us, line.state, line.event, line.key, line.note
+    )
+
+
+def _encoded(order: Order) -> str:
+    return msgspec.json.encode(order.destinations).decode()
+
+
+def _order(row: Record) -> Order:
+    return Order(
+        id=OrderId(row["order_id"]),
+        user=UserId(row["user_id"]),
+        pool=PoolId(row["pool"]),
+        account=VenueAccountId(row["account"]),
+        base=Money(asset=row["base_asset"], units=row["base_units"]),
+        quote=Money(asset=row["quote_asset"], units=row["quote_units"]),
+        created_us=row["created_us"],
+        state=OrderState(row["state"]),
+        wish=Wish(row["wish"]),
+        child=SagaId(row["child"]),
+        children=row["children"],
+        share_asset=row["share_asset"],
+        shares=row["shares"],
+        joined_at_us=row["joined_at_us"],
+        destinations=msgspec.json.decode(row["destinations"], type=tuple[Destination, ...]),
+        reason=row["reason"],
+    )

@@ -1,0 +1,101 @@
+"""What withdrawals need: their store, a payout provider, and to know what a place can spare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from poolmaker.business.withdrawals.model import (
+    Freeze,
+    PayoutAnswer,
+    PayoutRequest,
+    PayoutStatus,
+    Withdrawal,
+    WithdrawalLine,
+)
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.ids import UserId, VenueAccountId, WithdrawalId
+
+
+class WithdrawalStore(Protocol):
+    """Rows of withdrawals, lanes and the freeze, in the caller's transaction."""
+
+    async def add(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> bool:
+        """Insert a withdrawal; False when its key is there already (then nothing changed)."""
+        ...
+
+    async def by_key(self, tx: Tx, key: str) -> Withdrawal | None:
+        """The withdrawal that was requested under ``key``, or None."""
+        ...
+
+    async def row(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
+        """One withdrawal, or None."""
+        ...
+
+    async def lock(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
+        """One withdrawal, locked until the transaction ends, or None."""
+        ...
+
+    async def save(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> None:
+        """Overwrite a withdrawal that this transaction has locked and add a line to its story."""
+        ...
+
+    async def claims(self, tx: Tx, account: VenueAccountId, asset: str) -> Sequence[Withdrawal]:
+        """Withdrawals HELD, SENT or CONFIRMED that are paid from there, first held first."""
+        ...
+
+    async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
+        """Withdrawals SENT or CONFIRMED, by id."""
+        ...
+
+    async def of_user(
+        self, tx: Tx, user: UserId, after: WithdrawalId, limit: int
+    ) -> Sequence[Withdrawal]:
+        """A user's withdrawals whose id comes after ``after``, by id."""
+        ...
+
+    async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
+        """The story of a withdrawal, oldest first."""
+        ...
+
+    async def claim_lane(self, tx: Tx, row: Withdrawal) -> bool:
+        """Become the one in flight per (account, asset, address); False while another is."""
+        ...
+
+    async def free_lane(self, tx: Tx, row: Withdrawal) -> None:
+        """Let the next one go; no effect when the lane is not this withdrawal's."""
+        ...
+
+    async def freeze(self, tx: Tx) -> Freeze | None:
+        """Why outgoing money is stopped, or None."""
+        ...
+
+    async def set_freeze(self, tx: Tx, freeze: Freeze | None) -> None:
+        """Stop outgoing money or let it go."""
+        ...
+
+
+class PayoutProvider(Protocol):
+    """Who sends money out. Every call has its timeout."""
+
+    async def send(self, request: PayoutRequest) -> PayoutAnswer:
+        """Ask to send. Not idempotent: the caller has recorded it and reads the history first.
+
+        Raises OutcomeUnknown when it may have been taken, Unavailable when it surely was not.
+        """
+        ...
+
+    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
+        """What the history says of the request's reference; ``since_us`` is when it was made.
+
+        Raises Unavailable when the history cannot be read.
+        """
+        ...
+
+
+class CashDesk(Protocol):
+    """What a place holds beyond what pools and leavers claim; the room of pools."""
+
+    async def surplus(self, tx: Tx, account: VenueAccountId, asset: str) -> int | None:
+        """Atomic units, or None while nobody can say."""
+        ...

@@ -1,0 +1,217 @@
+"""What people ask of withdrawals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, assert_never
+
+from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.treasury.model import InFlight
+from poolmaker.business.user_orders.model import Destination, PayoutEnd, PayoutWish
+from poolmaker.business.withdrawals.model import (
+    WITHDRAWAL,
+    Freeze,
+    NotRequested,
+    Requested,
+    Withdrawal,
+    WithdrawalData,
+    WithdrawalLine,
+    WithdrawalSettings,
+    WithdrawalState,
+    WithdrawAnswer,
+    WithdrawRefusal,
+)
+from poolmaker.business.withdrawals.rules import reference_of
+from poolmaker.business.withdrawals.service.paying import Paying, WithdrawalPorts
+from poolmaker.infra.sagas.model import Saga
+from poolmaker.infra.sagas.ports import SagaHandler
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.checks import ensure, require
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import Unavailable
+from poolmaker.kernel.ids import (
+    CorrelationId,
+    Ids,
+    SagaId,
+    UserId,
+    VenueAccountId,
+    WithdrawalId,
+)
+from poolmaker.messages.base import Money, encode
+
+KEY_MAX: Final = 128
+
+
+class Withdrawals:
+    """Payouts of available money, for users and for the exits of their orders."""
+
+    def __init__(
+        self, ports: WithdrawalPorts, ids: Ids, clock: Clock, settings: WithdrawalSettings
+    ) -> None:
+        self._ports = ports
+        self._ids = ids
+        self._clock = clock
+        self._settings = settings
+        self._paying = Paying(ports, clock, settings)
+
+    def handlers(self) -> dict[str, SagaHandler]:
+        """Saga kind to its handler."""
+        return {WITHDRAWAL: self._paying}
+
+    # --------------------------------------------------------------------------------- requests
+
+    def accepts(self, destination: Destination) -> bool:
+        """Whether payouts of that asset go to that network at all."""
+        return destination.network in self._settings.networks.get(destination.asset, frozenset())
+
+    async def withdraw(
+        self,
+        user: UserId,
+        account: VenueAccountId,
+        money: Money,
+        destination: Destination,
+        key: str,
+    ) -> WithdrawAnswer:
+        """Pay out available money from ``account``; idempotent by the caller's key.
+
+        Requested means recorded; whether there is enough shows in the withdrawal's state.
+        """
+        require(0 < len(key) <= KEY_MAX, f"key: expected 1 to {KEY_MAX} characters")
+        require(destination.asset == money.asset, "destination: expected one of the same asset")
+        if money.units <= 0:
+            return NotRequested(WithdrawRefusal.BAD_AMOUNT)
+        if not self.accepts(destination):
+            return NotRequested(WithdrawRefusal.DESTINATION_REFUSED)
+        async with self._ports.transactions.begin("withdrawals.request") as tx:
+            row = self._row(f"{user}/{key}", user, account, money, destination)
+            found = await self._once(tx, row)
+        if _content(found) != _content(row):
+            return NotRequested(WithdrawRefusal.SAME_KEY_DIFFERENT_CONTENT)
+        return Requested(found.id)
+
+    async def request_payout(self, tx: Tx, wish: PayoutWish) -> WithdrawalId:
+        """An exit's payout, in the exit's own transaction; its key is a function of its saga."""
+        row = self._row(wish.key, wish.user, wish.account, wish.money, wish.destination)
+        row = replace(row, parent=wish.saga, correlation=wish.correlation)
+        return (await self._once(tx, row)).id
+
+    def _row(
+        self,
+        key: str,
+        user: UserId,
+        account: VenueAccountId,
+        money: Money,
+        destination: Destination,
+    ) -> Withdrawal:
+        withdrawal = self._ids.withdrawal()
+        return Withdrawal(
+            id=withdrawal,
+            key=key,
+            user=user,
+            account=account,
+            asset=money.asset,
+            units=money.units,
+            network=destination.network,
+            address=destination.address,
+            tag=destination.tag,
+            reference=reference_of(SagaId(withdrawal)),
+            requested_us=self._clock.now_us(),
+            correlation=CorrelationId(withdrawal),
+        )
+
+    async def _once(self, tx: Tx, row: Withdrawal) -> Withdrawal:
+        """Insert the row with its saga, or answer the one that its key made before."""
+        found = await self._ports.store.by_key(tx, row.key)
+        if found is not None:
+            return found
+        line = WithdrawalLine(row.requested_us, row.state, "requested")
+        if not await self._ports.store.add(tx, row, line):
+            raise Unavailable(f"a withdrawal {row.key!r} is being requested; ask again")
+        saga = Saga(
+            id=row.saga,
+            kind=WITHDRAWAL,
+            state=WithdrawalState.REQUESTED,
+            version=0,
+            due_us=row.requested_us,
+            tries=0,
+            data=encode(WithdrawalData()),
+            correlation=row.correlation,
+        )
+        ensure(await self._ports.sagas.start(tx, saga), f"saga {saga.id} was there already")
+        return row
+
+    # ----------------------------------------------------------------------------------- freeze
+
+    async def freeze(self, reason: str, by: str) -> None:
+        """Stop outgoing money; what was sent is followed all the same."""
+        require(reason.strip() and by.strip(), "freeze: expected a reason and a name")
+        freeze = Freeze(reason, by, self._clock.now_us())
+        async with self._ports.transactions.begin("withdrawals.freeze") as tx:
+            await self._ports.store.set_freeze(tx, freeze)
+
+    async def unfreeze(self) -> None:
+        """Let outgoing money go again."""
+        async with self._ports.transactions.begin("withdrawals.unfreeze") as tx:
+            await self._ports.store.set_freeze(tx, None)
+
+    async def frozen(self) -> Freeze | None:
+        """Why outgoing money is stopped, or None."""
+        async with self._ports.transactions.begin("withdrawals.frozen") as tx:
+            return await self._ports.store.freeze(tx)
+
+    # ------------------------------------------------------------------------------------ reads
+
+    async def payout_end(self, tx: Tx, withdrawal: WithdrawalId) -> PayoutEnd | None:
+        """How a withdrawal ended, None while it is under way."""
+        row = await self._ports.store.row(tx, withdrawal)
+        require(row is not None, f"withdrawal: {withdrawal} is unknown")
+        return _end(row.state) if row is not None else None
+
+    async def in_flight(self, tx: Tx) -> Sequence[InFlight]:
+        """What a place may have let go before the ledger says so."""
+        rows = await self._ports.store.in_flight(tx)
+        return [
+            InFlight(custody_venue(row.account), row.asset, row.units, f"withdrawal {row.id}")
+            for row in rows
+        ]
+
+    async def of_user(self, user: UserId, after: WithdrawalId, limit: int) -> Sequence[Withdrawal]:
+        """A user's withdrawals after an id, by id; an empty id begins."""
+        async with self._ports.transactions.begin("withdrawals.of_user") as tx:
+            return await self._ports.store.of_user(tx, user, after, limit)
+
+    async def view(
+        self, withdrawal: WithdrawalId
+    ) -> tuple[Withdrawal, tuple[WithdrawalLine, ...]] | None:
+        """A withdrawal with its story, or None."""
+        async with self._ports.transactions.begin("withdrawals.view") as tx:
+            row = await self._ports.store.row(tx, withdrawal)
+            if row is None:
+                return None
+            return row, tuple(await self._ports.store.timeline(tx, withdrawal))
+
+
+def _end(state: WithdrawalState) -> PayoutEnd | None:
+    match state:
+        case WithdrawalState.DONE:
+            return PayoutEnd.PAID
+        case WithdrawalState.RELEASED | WithdrawalState.DECLINED:
+            return PayoutEnd.NOT_PAID
+        case (
+            WithdrawalState.REQUESTED
+            | WithdrawalState.AWAITING_CASH
+            | WithdrawalState.HELD
+            | WithdrawalState.SENT
+            | WithdrawalState.CONFIRMED
+            | WithdrawalState.DEBITED
+            | WithdrawalState.REFUSED
+        ):
+            return None
+        case _:
+            assert_never(state)
+
+
+def _content(row: Withdrawal) -> tuple[str | int, ...]:
+    """What the user asked for, without what became of it."""
+    return (row.account, row.asset, row.units, row.network, row.address, row.tag)

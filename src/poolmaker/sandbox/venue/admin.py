@@ -11,6 +11,7 @@ from aiohttp import web
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.faults import Effect, Fault, When
+from poolmaker.sandbox.venue.flow_recorded import RecordedFlow
 from poolmaker.sandbox.venue.invariants import audit
 from poolmaker.sandbox.venue.model import Account, AccountId, SymbolStatus
 from poolmaker.sandbox.venue.peers import Peer
@@ -97,6 +98,7 @@ class AdminWire:
     def __init__(self, exchange: Exchange, control: Callable[[bool], bool]) -> None:
         self._exchange = exchange
         self._control = control
+        self.recorded: RecordedFlow | None = None
         self.violations: list[str] = []
         self.audits = 0
 
@@ -115,6 +117,7 @@ class AdminWire:
             web.post("/streams", self._guard(self._streams)),
             web.post("/clock", self._guard(self._clock)),
             web.post("/limits", self._guard(self._limits)),
+            web.get("/flow", self._guard(self._flow_state)),
             web.post("/flow/{action}", self._guard(self._flow)),
             web.get("/withdrawals", self._guard(self._withdrawals)),
             web.post("/withdrawals/{id}/complete", self._guard(self._complete)),
@@ -314,6 +317,20 @@ class AdminWire:
         if action not in {"pause", "resume"}:
             raise CallerFault(f"action: expected pause or resume, was {action}")
         return {"is_running": self._control(action == "resume")}
+
+    async def _flow_state(self, _request: web.Request) -> Body:
+        recorded = self.recorded
+        if recorded is None:
+            return {"recording": None}
+        return {
+            "recording": {
+                "symbol": recorded.recording.symbol,
+                "round": recorded.rounds,
+                "frames": recorded.played,
+                "last_recorded_id": recorded.last_recorded_id,
+                "last_update_id": recorded.market.update_id,
+            }
+        }
 
     async def _withdrawals(self, _request: web.Request) -> Body:
         wallet = self._exchange.wallet

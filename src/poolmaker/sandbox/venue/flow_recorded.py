@@ -87,6 +87,8 @@ class RecordedFlow:
         self.market = exchange.market(recording.symbol)
         self.rounds = 0
         self.played = 0
+        self.last_recorded_id = 0
+        self._is_whole = True
         self._makers = internal_account(exchange, MAKERS, "recorded makers")
         self._takers = internal_account(exchange, TAKERS, "recorded takers")
         self._sides = {True: _Side(), False: _Side()}
@@ -98,6 +100,8 @@ class RecordedFlow:
         spec = self.market.spec
         self.rounds += 1
         self.played = 0
+        self.last_recorded_id = self.recording.snapshot_id
+        self._is_whole = True
         changes: dict[bool, set[int]] = {}
         for is_bid, rows in ((True, self.recording.bids), (False, self.recording.asks)):
             side = self._sides[is_bid]
@@ -114,8 +118,10 @@ class RecordedFlow:
         self.played += 1
         if isinstance(frame, DepthFrame):
             self._diff(frame)
+            self.last_recorded_id = frame.last_id
         else:
             self._take(frame)
+        self._is_whole = isinstance(frame, DepthFrame)
         return True
 
     def _diff(self, frame: DepthFrame) -> None:
@@ -198,7 +204,7 @@ class RecordedFlow:
     # In time
 
     async def run(self, is_flowing: Callable[[], bool]) -> None:
-        """Play in real time by the frames' own time, for ever."""
+        """Play in real time by the frames' own time, for ever; a pause comes after a diff."""
         while True:
             self.restart()
             await self._round(is_flowing)
@@ -207,7 +213,7 @@ class RecordedFlow:
         clock = self.exchange.clock
         start_us = clock.monotonic_us()
         for frame in self.recording.frames:
-            while not is_flowing():
+            while self._is_whole and not is_flowing():
                 await clock.sleep_us(PAUSE_US)
                 start_us += PAUSE_US
             wait_us = start_us + frame.offset_us - clock.monotonic_us()

@@ -45,15 +45,13 @@ def listed_symbols(recording: Recording | None) -> tuple[SymbolSpec, ...]:
 
 
 def flows_of(
-    options: VenueOptions, exchange: Exchange, recording: Recording | None
+    options: VenueOptions, exchange: Exchange, recorded: RecordedFlow | None
 ) -> list[Running]:
     """The flows to run: the recording for its symbol, the seeded ones for the others."""
-    found: list[Running] = []
-    if recording is not None:
-        found.append(RecordedFlow(exchange, recording).run)
+    found: list[Running] = [] if recorded is None else [recorded.run]
     rng = Rng(options.seed).fork("flow")
     for symbol, profile in PROFILES.items():
-        if recording is not None and symbol == recording.symbol:
+        if recorded is not None and symbol == recorded.recording.symbol:
             continue
         match options.flow:
             case Flow.SEEDED:

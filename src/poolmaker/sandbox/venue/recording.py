@@ -58,6 +58,7 @@ class DepthFrame:
 
     offset_us: int
     raw: bytes
+    last_id: int
 
     def read(self) -> tuple[Rows, Rows]:
         """Changed bids and asks, absolute quantities."""
@@ -87,6 +88,7 @@ class Recording:
     """A snapshot and what came after it, by the time since the snapshot."""
 
     symbol: str
+    snapshot_id: int
     bids: Rows
     asks: Rows
     frames: list[DepthFrame | TakerOrder] = field(default_factory=list)
@@ -129,8 +131,8 @@ def _assemble(path: Path, lines: Iterable[tuple[int, bytes]]) -> Recording:
         if raw.startswith(b'{"lastUpdateId"'):
             if recording is None:
                 snapshot = msgspec.json.decode(raw, type=_Snapshot)
-                recording, start_us = Recording("", snapshot.bids, snapshot.asks), time_us
-                last_id = snapshot.last_id
+                start_us, last_id = time_us, snapshot.last_id
+                recording = Recording("", last_id, snapshot.bids, snapshot.asks)
                 for _, frame in early:
                     last_id = _add_depth(path, recording, 0, frame, last_id)
             continue
@@ -160,7 +162,7 @@ def _add_depth(
             f"Recording {path} has a gap: {decoded.first_id} follows {last_id}."
         )
     recording.symbol = decoded.symbol
-    recording.frames.append(DepthFrame(offset_us, raw))
+    recording.frames.append(DepthFrame(offset_us, raw, decoded.last_id))
     return decoded.last_id
 
 

@@ -20,6 +20,7 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.venue.admin import AdminWire
 from poolmaker.sandbox.venue.catalog import RATE_DEFAULT, SYMBOLS
 from poolmaker.sandbox.venue.exchange import Exchange, ExchangeSettings
+from poolmaker.sandbox.venue.flow_recorded import RecordedFlow
 from poolmaker.sandbox.venue.flows import flows_of, listed_symbols, read_recording
 from poolmaker.sandbox.venue.keys import ApiKey
 from poolmaker.sandbox.venue.model import AccountId, SymbolSpec
@@ -196,7 +197,9 @@ async def serve(options: VenueOptions) -> None:
         loop.add_signal_handler(number, stop.set)
     try:
         addresses = await server.start(options.port, options.admin_port)
-        flows = flows_of(options, exchange, recording)
+        recorded = None if recording is None else RecordedFlow(exchange, recording)
+        server.admin.recorded = recorded
+        flows = flows_of(options, exchange, recorded)
         tasks = [asyncio.create_task(flow(lambda: server.is_flowing)) for flow in flows]
         tasks.append(asyncio.create_task(server.beat()))
         _say(addresses)

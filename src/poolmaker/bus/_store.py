@@ -114,7 +114,7 @@ class PgBus:
         connection: Connection,
         stream: str,
         events: Sequence[NewEvent],
-        head: tuple[int, bytes],
+        head: _Head,
     ) -> tuple[list[int], list[_Fresh]]:
         """Each event's sequence, and which of them are new."""
         keys = [event.key for event in events]

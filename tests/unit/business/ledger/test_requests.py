@@ -1,0 +1,220 @@
+"""Requests: what each moves, and why each is refused, in the order of precedence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from poolmaker.business.ledger import commands as c
+from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.rules import Decision
+from poolmaker.kernel.ids import WithdrawalId
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import UNITS_MAX
+from poolmaker.messages.base import Money
+from tests.support.ledger import (
+    ALICE,
+    BOB,
+    OTHER,
+    PLACE,
+    Page,
+    bnb,
+    btc,
+    deposit,
+    fill,
+    hold,
+    join,
+    key,
+    lock,
+    operator_in,
+    pooled_page,
+    refused,
+    reversal,
+    started_page,
+    unlock,
+    usdt,
+)
+
+SHIB = Money(asset="SHIB", units=0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that is still refused, and what is mended next."""
+
+    command: c.Command
+    refusal: Refusal
+
+
+def _walk(page: Page, *steps: Step) -> None:
+    """Each step has every later fault as well; the earliest member of Refusal is what is said."""
+    order = list(Refusal)
+    said = [refused(page.say(step.command)) for step in steps]
+    assert said == [step.refusal for step in steps]
+    assert said == sorted(said, key=order.index)
+
+
+def test_a_lock_moves_every_amount_or_none() -> None:
+    page = Page()
+    page.must(deposit("d1", usdt(100)), deposit("d2", btc(5)))
+    assert page.post(lock("l0", usdt(100), btc(6))) is Refusal.INSUFFICIENT
+    assert page.balance("user:alice:available", "USDT") == 100
+    page.must(lock("l1", usdt(100), btc(5)))
+    assert page.page() == {
+        PLACE: {"BTC": 5, "USDT": 100},
+        "order:o1:locked": {"BTC": 5, "USDT": 100},
+    }
+
+
+def test_a_lock_is_refused_for_the_first_of_its_faults() -> None:
+    page = Page()
+    page.must(deposit("d1", usdt(100)), lock("l1", usdt(1)), deposit("d2", usdt(5), user=BOB))
+    _walk(
+        page,
+        Step(lock("k", SHIB, usdt(-1), user=BOB), Refusal.UNKNOWN_ASSET),
+        Step(lock("k", usdt(0), user=BOB), Refusal.BAD_AMOUNT),
+        Step(lock("k", usdt(6), user=BOB), Refusal.UNKNOWN_ORDER),
+        Step(lock("k", usdt(100)), Refusal.INSUFFICIENT),
+    )
+
+
+@pytest.mark.parametrize(
+    "money", [(), (usdt(0),), (usdt(-1),), (usdt(UNITS_MAX + 1),), (usdt(1), usdt(1))]
+)
+def test_an_amount_that_makes_no_sense_is_refused(money: tuple[Money, ...]) -> None:
+    assert started_page().say(lock("k", *money)) is Refusal.BAD_AMOUNT
+
+
+def test_an_unlock_is_refused_for_the_first_of_its_faults() -> None:
+    page = Page()
+    page.must(
+        deposit("d1", usdt(10)), deposit("d2", btc(10)), lock("l1", usdt(10)), reversal("r1", "d1")
+    )
+    _walk(
+        page,
+        Step(unlock("k", SHIB, user=BOB), Refusal.UNKNOWN_ASSET),
+        Step(unlock("k", usdt(0), user=BOB), Refusal.BAD_AMOUNT),
+        Step(unlock("k", usdt(99), user=BOB), Refusal.UNKNOWN_ORDER),
+        Step(unlock("k", usdt(99)), Refusal.BLOCKED_BY_DEFICIT),
+    )
+    page.must(deposit("d3", usdt(10)))
+    assert page.balance("deficit:user:alice:available", "USDT") == 0
+    assert page.say(unlock("k", usdt(99))) is Refusal.INSUFFICIENT
+    page.must(unlock("k", usdt(10)))
+    assert page.balance("user:alice:available", "USDT") == 10
+
+
+def test_a_hold_is_refused_for_the_first_of_its_faults() -> None:
+    page = Page()
+    page.must(
+        deposit("d0", usdt(7), user=BOB),
+        hold("h0", usdt(7), user=BOB),
+        deposit("d1", usdt(10)),
+        lock("l1", usdt(10)),
+        reversal("r1", "d1"),
+    )
+    _walk(
+        page,
+        Step(hold("k", Money(asset="SHIB", units=0)), Refusal.UNKNOWN_ASSET),
+        Step(hold("k", usdt(0)), Refusal.BAD_AMOUNT),
+        Step(hold("k", usdt(99)), Refusal.UNKNOWN_ORDER),
+        Step(hold("k", usdt(99), withdrawal="w2"), Refusal.BLOCKED_BY_DEFICIT),
+    )
+    page.must(deposit("d2", usdt(13)))
+    assert page.say(hold("k", usdt(99), withdrawal="w2")) is Refusal.INSUFFICIENT
+    page.must(hold("k", usdt(3), withdrawal="w2"))
+    assert page.balance("withdrawal:w2:held", "USDT") == 3
+
+
+def _release(money: Money, withdrawal: str = "w1") -> c.Command:
+    return c.ReleaseWithdraw(
+        key=key("k"), user=ALICE, withdrawal=WithdrawalId(withdrawal), money=money
+    )
+
+
+def test_a_release_gives_back_no_more_than_is_held() -> None:
+    """Ledger 2.5-6: a withdrawal is compensated under its own kind and restores the same account."""
+    page = Page()
+    page.must(deposit("d1", usdt(10)), hold("h1", usdt(10)))
+    _walk(
+        page,
+        Step(_release(SHIB), Refusal.UNKNOWN_ASSET),
+        Step(_release(usdt(0)), Refusal.BAD_AMOUNT),
+        Step(_release(usdt(11), "w9"), Refusal.UNKNOWN_ORDER),
+        Step(_release(usdt(11)), Refusal.INSUFFICIENT),
+    )
+    page.must(_release(usdt(10)))
+    assert page.page() == {PLACE: {"USDT": 10}, "user:alice:available": {"USDT": 10}}
+
+
+def _out(money: Money, location: str = PLACE) -> c.Command:
+    return c.OperatorOut(key=key("k"), location=location, money=money, reference="r")
+
+
+def test_the_operator_takes_out_only_his_own() -> None:
+    """Ledger invariants 8 and 9."""
+    page = pooled_page()
+    page.must(operator_in("i1", usdt(50)))
+    free = 1_000_000_050 - 500_000_000
+    _walk(
+        page,
+        Step(_out(SHIB), Refusal.UNKNOWN_ASSET),
+        Step(_out(usdt(0)), Refusal.BAD_AMOUNT),
+        Step(_out(usdt(1_000_000_051)), Refusal.INSUFFICIENT),
+        Step(_out(usdt(free + 1)), Refusal.NOT_FUNDED),
+        Step(_out(usdt(51)), Refusal.EQUITY_BELOW_ZERO),
+    )
+    assert page.say(_out(usdt(1), "platform:equity")) is Refusal.INSUFFICIENT
+    page.must(_out(usdt(50)))
+    assert page.balance("platform:equity", "USDT") == 0
+
+
+def test_float_comes_out_of_equity_and_not_out_of_the_air() -> None:
+    """Ledger invariant 8."""
+    page = Page()
+    page.must(operator_in("i1", bnb(10)))
+
+    def fund(units: int) -> c.Command:
+        return c.FundFeeFloat(key=key("k"), money=bnb(units))
+
+    assert page.say(fund(0)) is Refusal.BAD_AMOUNT
+    assert page.say(fund(11)) is Refusal.EQUITY_BELOW_ZERO
+    page.must(fund(10))
+    assert page.balance("platform:fee_float", "BNB") == 10
+
+
+def test_an_amount_that_would_not_fit_38_digits_changes_nothing() -> None:
+    page = Page()
+    page.must(deposit("d1", usdt(UNITS_MAX)), lock("l1", usdt(UNITS_MAX)))
+    assert page.balanced()
+    assert page.balance("order:o1:locked", "USDT") == UNITS_MAX
+
+
+def test_users_never_touch_each_others_orders() -> None:
+    page = started_page()
+    page.must(deposit("d9", usdt(10), user=BOB))
+    assert page.say(lock("k", usdt(1), user=BOB)) is Refusal.UNKNOWN_ORDER
+    assert page.say(unlock("k", usdt(1), user=BOB)) is Refusal.UNKNOWN_ORDER
+    assert page.say(unlock("k", usdt(1), order=OTHER)) is Refusal.UNKNOWN_ORDER
+
+
+def test_a_request_that_is_refused_moves_nothing() -> None:
+    page = started_page()
+    before = page.page()
+    page.post(lock("k", usdt(10**12)), join("j", 10**12, 0), unlock("u", btc(10**12)))
+    assert page.page() == before
+
+
+def test_two_orders_on_one_balance_lock_it_once() -> None:
+    """9.2 'two workers reserve the same balance': exactly one succeeds."""
+    page = Page()
+    page.must(deposit("d1", usdt(10)))
+    assert isinstance(page.post(lock("l1", usdt(10))), Decision)
+    assert page.post(lock("l2", usdt(10), order=OTHER)) is Refusal.INSUFFICIENT
+
+
+def test_what_a_pool_owes_blocks_whoever_would_leave_it() -> None:
+    page = pooled_page()
+    page.must(fill("f1", Side.SELL, 2_000_000, 1))
+    assert page.books.has_deficit("pool:p1:capital")

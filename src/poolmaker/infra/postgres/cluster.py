@@ -31,7 +31,7 @@ from poolmaker.infra.postgres.model import (
 from poolmaker.infra.postgres.placement import Placement, place
 from poolmaker.infra.postgres.probe import knock
 from poolmaker.infra.postgres.process import ServerProcess
-from poolmaker.infra.postgres.processes import working_in
+from poolmaker.infra.postgres.processes import listener_of, working_in, works_elsewhere
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 
@@ -263,8 +263,7 @@ class Cluster:
     def _recognise(self, ready: Ready) -> None:
         """Raise EnvironmentProblem unless the server that answered is ours and safe for money."""
         data = self._placement.data
-        same_place = Path(ready.data_directory).resolve() == data.resolve()
-        if not same_place or ready.system_identifier != data_directory.system_identifier(data):
+        if not self._is_ours(ready):
             raise EnvironmentProblem(
                 f"The server at {self._placement.socket} runs on {ready.data_directory} and is not "
                 f"the one of {data}; stop it and start again."
@@ -274,6 +273,16 @@ class Cluster:
                 f"The server on {data} runs with fsync or full_page_writes off, which loses money "
                 "in a crash; stop it, and poolmaker will start it safely."
             )
+
+    def _is_ours(self, ready: Ready) -> bool:
+        data = self._placement.data
+        if Path(ready.data_directory).resolve() != data.resolve():
+            return False
+        if ready.system_identifier != data_directory.system_identifier(data):
+            return False
+        # Both are read by path; where folders were exchanged under the server, the kernel knows.
+        pid = listener_of(self._placement.socket)
+        return pid is None or not works_elsewhere(pid, data)
 
     async def _stopped_as_last(self) -> bool:
         if not self._user.try_exclusive():

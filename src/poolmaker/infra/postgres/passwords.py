@@ -49,7 +49,9 @@ def read(path: Path) -> dict[str, str]:
             "restore that file from your backup, or run as the user who started the database."
         ) from error
     if stat.S_IMODE(found.st_mode) & 0o077:
-        raise EnvironmentProblem(f"{path} is readable to others; run: chmod 600 {path}")
+        raise EnvironmentProblem(
+            f"{path} is readable to others; make it private with: chmod 600 {path}."
+        )
     return dict(_parsed(entry) for entry in text.splitlines() if entry.startswith("*:*:*:"))
 
 

@@ -13,9 +13,12 @@ _KNOCK_TIMEOUT_S = 5
 
 
 def works_in(pid: int, directory: Path) -> bool:
-    """A living process ``pid`` has ``directory`` as its working directory. A zombie has none."""
+    """A living process ``pid`` has ``directory`` as its working directory. A zombie has none.
+
+    The folder itself counts, not its name: one that was moved away is not the one in its place.
+    """
     try:
-        return (_PROC / str(pid) / "cwd").readlink() == directory.resolve()
+        return (_PROC / str(pid) / "cwd").samefile(directory)
     except OSError:
         return False
 
@@ -24,6 +27,14 @@ def working_in(directory: Path) -> list[int]:
     """The living processes that work in ``directory``, as a PostgreSQL server does in its data."""
     pids = (int(entry.name) for entry in _PROC.glob("[0-9]*"))
     return sorted(pid for pid in pids if works_in(pid, directory))
+
+
+def works_elsewhere(pid: int, directory: Path) -> bool:
+    """The kernel shows us where ``pid`` works, and it is not in ``directory``."""
+    try:
+        return not (_PROC / str(pid) / "cwd").samefile(directory)
+    except OSError:
+        return False
 
 
 def listener_of(socket_path: Path) -> int | None:

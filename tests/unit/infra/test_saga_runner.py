@@ -24,7 +24,8 @@ from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import CorrelationId, SagaId
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.loop import START_US, VirtualClock, VirtualLoop, run_virtual
-from poolmaker.lab.model_store import ModelDatabase, ModelSagaStore
+from poolmaker.lab.stores.base import ModelDatabase
+from poolmaker.lab.stores.sagas import ModelSagaStore
 
 Step = Callable[["World", Saga], Awaitable[None]]
 
@@ -298,6 +299,21 @@ def test_every_line_of_a_step_carries_the_sagas_correlation() -> None:
 def test_the_back_off_doubles_up_to_its_bound() -> None:
     waits = [back_off_us(tries, 250, 5_000) for tries in (0, 1, 2, 4, 5, 1_000)]
     assert waits == [250, 500, 1_000, 4_000, 5_000, 5_000]
+
+
+def test_a_saga_that_waits_a_little_is_not_left_until_the_poll() -> None:
+    async def step(world: World, saga: Saga) -> None:
+        due_us = world.clock.now_us() + SECOND_US // 50
+        done = saga.version == 3
+        await world.advance(saga, "DONE" if done else f"S{saga.version}", None if done else due_us)
+
+    async def work(loop: VirtualLoop) -> None:
+        world = World(loop, step, RunnerOptions(poll_us=60 * SECOND_US))
+        await world.start("a")
+        await world.run_for(1)
+        assert (await world.find("a")).state == "DONE"
+
+    run(work)
 
 
 def test_a_wake_up_is_heard_before_the_poll() -> None:

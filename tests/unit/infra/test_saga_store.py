@@ -15,7 +15,8 @@ from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import CorrelationId, SagaId
-from poolmaker.lab.model_store import ModelDatabase, ModelSagaStore
+from poolmaker.lab.stores.base import ModelDatabase
+from poolmaker.lab.stores.sagas import ModelSagaStore
 
 T = TypeVar("T")
 NOW = 1_700_000_000_000_000
@@ -179,6 +180,15 @@ async def test_a_wake_during_a_step_is_not_lost_when_the_step_fails(place: Place
     await place.do(lambda tx: place.store.wake(tx, saga.id, NOW + 1))
     await place.do(lambda tx: place.store.retry(tx, saga, NOW + 60, "failed"))
     assert len(await place.claim(NOW + 1)) == 1
+
+
+async def test_the_next_due_is_the_earliest_to_come_of_the_kinds_asked_for(place: Place) -> None:
+    for name, due_us in (("now", NOW), ("soon", NOW + 3), ("late", NOW + 9)):
+        await place.start(name, due_us)
+    await place.start("other", NOW + 1, kind="rest")
+    kinds = ["pay"]
+    assert await place.do(lambda tx: place.store.next_due(tx, kinds, NOW)) == NOW + 3
+    assert await place.do(lambda tx: place.store.next_due(tx, kinds, NOW + 9)) is None
 
 
 async def test_a_parked_saga_waits_for_a_person(place: Place) -> None:

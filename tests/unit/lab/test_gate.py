@@ -13,7 +13,7 @@ from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.gate import Fate, Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
-from poolmaker.lab.model_store import ModelDatabase, ModelTx
+from poolmaker.lab.stores.base import ModelDatabase, ModelTx
 
 ALWAYS = 1_000_000
 

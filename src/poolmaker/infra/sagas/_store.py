@@ -158,6 +158,15 @@ class PgSagaStore:
         """See ``RunnerStore.renew``."""
         await connection_of(tx).execute(_RENEW, list(sagas), holder, lease_until_us)
 
+    async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:
+        """See ``RunnerStore.next_due``."""
+        found: int | None = await connection_of(tx).fetchval(
+            "SELECT min(due_us) FROM infra.saga WHERE due_us > $2 AND kind = ANY($1)",
+            list(kinds),
+            after_us,
+        )
+        return found
+
     async def park(self, tx: Tx, saga: Saga, incident: str) -> None:
         """See ``RunnerStore.park``."""
         require(incident, "incident: expected a sentence")

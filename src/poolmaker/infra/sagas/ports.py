@@ -56,6 +56,10 @@ class RunnerStore(SagaStore, Protocol):
         """Prolong the leases that ``holder`` still has on ``sagas``."""
         ...
 
+    async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:
+        """When the next saga of these kinds becomes due after ``after_us``, None for never."""
+        ...
+
     async def park(self, tx: Tx, saga: Saga, incident: str) -> None:
         """Stop the saga until a person looks; no effect when the row moved meanwhile."""
         ...

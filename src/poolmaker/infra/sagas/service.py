@@ -20,6 +20,7 @@ from poolmaker.kernel.rng import Rng
 COMPONENT: Final = "sagas"
 STUCK_COMPONENT: Final = "sagas_stuck"
 _PARKED_SHOWN: Final = 5
+_LOOK_AGAIN_US: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,16 @@ class SagaRunner:
         self._running: dict[asyncio.Task[None], Saga] = {}
         self._stuck: dict[str, str] = {}
         self._something = asyncio.Event()
+        self._next_due_us: int | None = None
         self._stopping = False
         self._log = get_logger("sagas")
 
     def wake_up(self) -> None:
-        """There may be something due now; otherwise the next look is after ``poll_us``."""
+        """There may be something due now that was not there at the last look.
+
+        Without it the next look is when the next known saga is due, at the latest after
+        ``poll_us``.
+        """
         self._something.set()
 
     async def run(self) -> None:
@@ -106,19 +112,12 @@ class SagaRunner:
 
     async def _look(self) -> None:
         """Claim what there is room for and start it."""
+        self._next_due_us = None
         free = self._options.concurrency - len(self._running)
         if free <= 0:
             return
         try:
-            async with self._transactions.begin("saga claim") as tx:
-                claimed = await self._store.claim(
-                    tx,
-                    self._kinds,
-                    self._holder,
-                    self._clock.now_us(),
-                    self._options.lease_us,
-                    free,
-                )
+            claimed = await self._claim(free)
         except (Unavailable, OutcomeUnknown) as error:
             self._log.warning("claim_failed", error=str(error))
             return
@@ -127,13 +126,27 @@ class SagaRunner:
             self._running[task] = saga
             task.add_done_callback(self._ended)
 
+    async def _claim(self, limit: int) -> list[Saga]:
+        async with self._transactions.begin("saga claim") as tx:
+            now_us = self._clock.now_us()
+            claimed = await self._store.claim(
+                tx, self._kinds, self._holder, now_us, self._options.lease_us, limit
+            )
+            if len(claimed) < limit:
+                self._next_due_us = await self._store.next_due(tx, self._kinds, now_us)
+        return claimed
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
         self.wake_up()
 
     async def _wait_for_something(self) -> None:
+        wait_us = self._options.poll_us
+        if self._next_due_us is not None:
+            # A little above zero: a clock may tell the same microsecond twice.
+            wait_us = max(_LOOK_AGAIN_US, min(wait_us, self._next_due_us - self._clock.now_us()))
         try:
-            async with asyncio.timeout(self._options.poll_us / SECOND_US):
+            async with asyncio.timeout(wait_us / SECOND_US):
                 await self._something.wait()
         except TimeoutError:
             return

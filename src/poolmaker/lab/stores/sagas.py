@@ -1,16 +1,10 @@
-"""A store in memory with the semantics of the real one: a transaction applies whole or not at all.
-
-Everything here is written anew against the ports, as simply as possible, so that it can judge the
-real store: what differs between the two is a defect of one of them.
-"""
+"""Sagas in memory."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Hashable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from poolmaker.infra.sagas.model import (
     NEVER_US,
@@ -21,84 +15,9 @@ from poolmaker.infra.sagas.model import (
     SagaStep,
 )
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.checks import ensure, require
+from poolmaker.kernel.checks import require
 from poolmaker.kernel.ids import SagaId
-
-_ABSENT: Final = object()
-
-
-class ModelTx(Tx):
-    """An open transaction on a ``ModelDatabase``; remembers what to put back."""
-
-    __slots__ = ("_tables", "_undo", "open")
-
-    def __init__(self, tables: dict[str, dict[Hashable, Any]]) -> None:
-        self._tables = tables
-        self._undo: dict[tuple[str, Hashable], Any] = {}
-        self.open = True
-
-    def get(self, table: str, key: Hashable) -> Any:
-        """The value under ``key``, or None."""
-        self._check()
-        return self._tables.setdefault(table, {}).get(key)
-
-    def put(self, table: str, key: Hashable, value: Any) -> None:
-        """Write an immutable value."""
-        self._check()
-        rows = self._tables.setdefault(table, {})
-        self._undo.setdefault((table, key), rows.get(key, _ABSENT))
-        rows[key] = value
-
-    def delete(self, table: str, key: Hashable) -> None:
-        """Remove a row that is there."""
-        self._check()
-        rows = self._tables.setdefault(table, {})
-        self._undo.setdefault((table, key), rows[key])
-        del rows[key]
-
-    def rows(self, table: str) -> Iterator[tuple[Any, Any]]:
-        """(key, value) of every row, in the order of first writing."""
-        self._check()
-        return iter(list(self._tables.get(table, {}).items()))
-
-    def roll_back(self) -> None:
-        """Put back what was there before."""
-        for (table, key), value in reversed(self._undo.items()):
-            if value is _ABSENT:
-                self._tables[table].pop(key, None)
-            else:
-                self._tables[table][key] = value
-        self.open = False
-
-    def _check(self) -> None:
-        ensure(self.open, "a transaction was used after its end")
-
-
-def model_tx(tx: Tx) -> ModelTx:
-    """The model's transaction. Raises CallerFault for another store's."""
-    require(isinstance(tx, ModelTx), f"expected a model transaction, was {type(tx).__name__}")
-    return tx if isinstance(tx, ModelTx) else ModelTx({})
-
-
-class ModelDatabase:
-    """Tables in memory; one transaction at a time. Implements the port ``Transactions``."""
-
-    def __init__(self) -> None:
-        self._tables: dict[str, dict[Hashable, Any]] = {}
-        self._alone = asyncio.Lock()
-
-    @asynccontextmanager
-    async def begin(self, label: str) -> AsyncIterator[Tx]:
-        """Open a transaction; it is undone when the block raises or is cancelled."""
-        require(label, "a transaction needs a label")
-        async with self._alone:
-            tx = ModelTx(self._tables)
-            try:
-                yield tx
-            except BaseException:
-                tx.roll_back()
-                raise
-            tx.open = False
+from poolmaker.lab.stores.base import model_tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +109,15 @@ class ModelSagaStore:
             row = model_tx(tx).get(_SAGA, saga)
             if row is not None and row.holder == holder:
                 model_tx(tx).put(_SAGA, saga, replace(row, lease_until_us=lease_until_us))
+
+    async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:
+        """See ``RunnerStore.next_due``."""
+        later = [
+            row.saga.due_us
+            for _, row in model_tx(tx).rows(_SAGA)
+            if after_us < row.saga.due_us < NEVER_US and row.saga.kind in kinds
+        ]
+        return min(later, default=None)
 
     async def park(self, tx: Tx, saga: Saga, incident: str) -> None:
         """See ``RunnerStore.park``."""

@@ -1,0 +1,258 @@
+"""Pools, user orders and withdrawals in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from poolmaker.business.pools.model import AccountRow, BarrierMet, Pool, Ticket, TicketState
+from poolmaker.business.user_orders.model import Order, RequestRow, TimelineLine, User
+from poolmaker.business.withdrawals.model import (
+    CLAIMS_CASH,
+    IN_FLIGHT,
+    Freeze,
+    Withdrawal,
+    WithdrawalLine,
+)
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.ids import OrderId, PoolId, UserId, VenueAccountId, WithdrawalId
+from poolmaker.lab.stores.base import model_tx
+
+_ACCOUNT: Final = "account"
+_POOL: Final = "pool"
+_TICKET: Final = "ticket"
+_BARRIER: Final = "barrier"
+_USER: Final = "user"
+_ORDER: Final = "order"
+_REQUEST: Final = "request"
+_ORDER_LINES: Final = "order_lines"
+_WITHDRAWAL: Final = "withdrawal"
+_WITHDRAWAL_KEY: Final = "withdrawal_key"
+_WITHDRAWAL_LINES: Final = "withdrawal_lines"
+_LANE: Final = "lane"
+_FREEZE: Final = "freeze"
+
+
+def _values(tx: Tx, table: str) -> list[Any]:
+    return [value for _, value in model_tx(tx).rows(table)]
+
+
+def _tell(tx: Tx, table: str, owner: str, line: Any) -> None:
+    model_tx(tx).put(table, owner, (*(model_tx(tx).get(table, owner) or ()), line))
+
+
+class ModelPoolStore:
+    """``PoolStore`` in memory."""
+
+    async def lock_account(self, tx: Tx, account: VenueAccountId) -> AccountRow:
+        """See ``PoolStore.lock_account``."""
+        row: AccountRow | None = model_tx(tx).get(_ACCOUNT, account)
+        return row or AccountRow(account=account)
+
+    async def save_account(self, tx: Tx, row: AccountRow) -> None:
+        """See ``PoolStore.save_account``."""
+        model_tx(tx).put(_ACCOUNT, row.account, row)
+
+    async def pools(self, tx: Tx) -> Sequence[Pool]:
+        """See ``PoolStore.pools``."""
+        found: list[Pool] = _values(tx, _POOL)
+        return sorted(found, key=lambda pool: pool.id)
+
+    async def pool(self, tx: Tx, pool: PoolId) -> Pool | None:
+        """See ``PoolStore.pool``."""
+        found: Pool | None = model_tx(tx).get(_POOL, pool)
+        return found
+
+    async def save_pool(self, tx: Tx, pool: Pool) -> None:
+        """See ``PoolStore.save_pool``."""
+        for other in _values(tx, _POOL):
+            place = (other.account, other.market.symbol)
+            ensure(
+                other.id == pool.id or place != (pool.account, pool.market.symbol),
+                f"two pools of {place}",
+            )
+        model_tx(tx).put(_POOL, pool.id, pool)
+
+    async def add_ticket(self, tx: Tx, ticket: Ticket) -> bool:
+        """See ``PoolStore.add_ticket``."""
+        if model_tx(tx).get(_TICKET, ticket.id) is not None:
+            return False
+        model_tx(tx).put(_TICKET, ticket.id, ticket)
+        return True
+
+    async def ticket(self, tx: Tx, ticket: str) -> Ticket | None:
+        """See ``PoolStore.ticket``."""
+        found: Ticket | None = model_tx(tx).get(_TICKET, ticket)
+        return found
+
+    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[Ticket]:
+        """See ``PoolStore.tickets``."""
+        found: list[Ticket] = _values(tx, _TICKET)
+        return [
+            ticket
+            for ticket in found
+            if ticket.account == account and ticket.state is not TicketState.GONE
+        ]
+
+    async def move_ticket(self, tx: Tx, before: TicketState, ticket: Ticket) -> bool:
+        """See ``PoolStore.move_ticket``."""
+        found: Ticket | None = model_tx(tx).get(_TICKET, ticket.id)
+        if found is None or found.state is not before:
+            return False
+        model_tx(tx).put(_TICKET, ticket.id, ticket)
+        return True
+
+    async def add_barrier(
+        self, tx: Tx, account: VenueAccountId, barrier_id: str, met: BarrierMet
+    ) -> None:
+        """See ``PoolStore.add_barrier``."""
+        if model_tx(tx).get(_BARRIER, (account, barrier_id)) is None:
+            model_tx(tx).put(_BARRIER, (account, barrier_id), met)
+
+    async def barrier(self, tx: Tx, account: VenueAccountId, barrier_id: str) -> BarrierMet | None:
+        """See ``PoolStore.barrier``."""
+        found: BarrierMet | None = model_tx(tx).get(_BARRIER, (account, barrier_id))
+        return found
+
+
+class ModelOrderStore:
+    """``OrderStore`` in memory."""
+
+    async def add_user(self, tx: Tx, user: User) -> None:
+        """See ``OrderStore.add_user``."""
+        ensure(model_tx(tx).get(_USER, user.id) is None, f"user {user.id} is there already")
+        model_tx(tx).put(_USER, user.id, user)
+
+    async def user(self, tx: Tx, user: UserId) -> User | None:
+        """See ``OrderStore.user``."""
+        found: User | None = model_tx(tx).get(_USER, user)
+        return found
+
+    async def users(self, tx: Tx, after: UserId, limit: int) -> Sequence[User]:
+        """See ``OrderStore.users``."""
+        found = [user for user in _values(tx, _USER) if user.id > after]
+        return sorted(found, key=lambda user: str(user.id))[:limit]
+
+    async def recall(self, tx: Tx, key: str) -> RequestRow | None:
+        """See ``OrderStore.recall``."""
+        found: RequestRow | None = model_tx(tx).get(_REQUEST, key)
+        return found
+
+    async def remember(self, tx: Tx, request: RequestRow) -> bool:
+        """See ``OrderStore.remember``."""
+        if model_tx(tx).get(_REQUEST, request.key) is not None:
+            return False
+        model_tx(tx).put(_REQUEST, request.key, request)
+        return True
+
+    async def add_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
+        """See ``OrderStore.add_order``."""
+        ensure(model_tx(tx).get(_ORDER, order.id) is None, f"order {order.id} is there already")
+        await self.save_order(tx, order, line)
+
+    async def order(self, tx: Tx, order: OrderId) -> Order | None:
+        """See ``OrderStore.order``."""
+        found: Order | None = model_tx(tx).get(_ORDER, order)
+        return found
+
+    async def lock_order(self, tx: Tx, order: OrderId) -> Order | None:
+        """See ``OrderStore.lock_order``."""
+        return await self.order(tx, order)
+
+    async def save_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
+        """See ``OrderStore.save_order``."""
+        model_tx(tx).put(_ORDER, order.id, order)
+        _tell(tx, _ORDER_LINES, order.id, line)
+
+    async def timeline(self, tx: Tx, order: OrderId) -> Sequence[TimelineLine]:
+        """See ``OrderStore.timeline``."""
+        lines: tuple[TimelineLine, ...] | None = model_tx(tx).get(_ORDER_LINES, order)
+        return lines or ()
+
+    async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:
+        """See ``OrderStore.orders_of``."""
+        found = [one for one in _values(tx, _ORDER) if one.user == user and one.id > after]
+        return sorted(found, key=lambda order: str(order.id))[:limit]
+
+
+class ModelWithdrawalStore:
+    """``WithdrawalStore`` in memory."""
+
+    async def add(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> bool:
+        """See ``WithdrawalStore.add``."""
+        if model_tx(tx).get(_WITHDRAWAL_KEY, row.key) is not None:
+            return False
+        model_tx(tx).put(_WITHDRAWAL_KEY, row.key, row.id)
+        await self.save(tx, row, line)
+        return True
+
+    async def by_key(self, tx: Tx, key: str) -> Withdrawal | None:
+        """See ``WithdrawalStore.by_key``."""
+        found: WithdrawalId | None = model_tx(tx).get(_WITHDRAWAL_KEY, key)
+        return await self.row(tx, found) if found is not None else None
+
+    async def row(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
+        """See ``WithdrawalStore.row``."""
+        found: Withdrawal | None = model_tx(tx).get(_WITHDRAWAL, withdrawal)
+        return found
+
+    async def lock(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
+        """See ``WithdrawalStore.lock``."""
+        return await self.row(tx, withdrawal)
+
+    async def save(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> None:
+        """See ``WithdrawalStore.save``."""
+        model_tx(tx).put(_WITHDRAWAL, row.id, row)
+        _tell(tx, _WITHDRAWAL_LINES, row.id, line)
+
+    async def claims(self, tx: Tx, account: VenueAccountId, asset: str) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.claims``."""
+        found: list[Withdrawal] = [
+            row
+            for row in _values(tx, _WITHDRAWAL)
+            if row.account == account and row.asset == asset and row.state in CLAIMS_CASH
+        ]
+        return sorted(found, key=lambda row: row.held_seq)
+
+    async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.in_flight``."""
+        found = [row for row in _values(tx, _WITHDRAWAL) if row.state in IN_FLIGHT]
+        return sorted(found, key=lambda row: str(row.id))
+
+    async def of_user(
+        self, tx: Tx, user: UserId, after: WithdrawalId, limit: int
+    ) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.of_user``."""
+        found = [row for row in _values(tx, _WITHDRAWAL) if row.user == user and row.id > after]
+        return sorted(found, key=lambda row: str(row.id))[:limit]
+
+    async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
+        """See ``WithdrawalStore.timeline``."""
+        lines: tuple[WithdrawalLine, ...] | None = model_tx(tx).get(_WITHDRAWAL_LINES, withdrawal)
+        return lines or ()
+
+    async def claim_lane(self, tx: Tx, row: Withdrawal) -> bool:
+        """See ``WithdrawalStore.claim_lane``."""
+        lane = (row.account, row.asset, row.address)
+        holder = model_tx(tx).get(_LANE, lane)
+        if holder is not None:
+            return bool(holder == row.id)
+        model_tx(tx).put(_LANE, lane, row.id)
+        return True
+
+    async def free_lane(self, tx: Tx, row: Withdrawal) -> None:
+        """See ``WithdrawalStore.free_lane``."""
+        lane = (row.account, row.asset, row.address)
+        if model_tx(tx).get(_LANE, lane) == row.id:
+            model_tx(tx).delete(_LANE, lane)
+
+    async def freeze(self, tx: Tx) -> Freeze | None:
+        """See ``WithdrawalStore.freeze``."""
+        found: tuple[Freeze | None] | None = model_tx(tx).get(_FREEZE, "")
+        return found[0] if found is not None else None
+
+    async def set_freeze(self, tx: Tx, freeze: Freeze | None) -> None:
+        """See ``WithdrawalStore.set_freeze``."""
+        model_tx(tx).put(_FREEZE, "", (replace(freeze) if freeze is not None else None,))

@@ -1,0 +1,167 @@
+"""Commands about the ledger. ``verify`` and ``trial-balance`` need no running platform."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
+
+import typer
+
+from poolmaker import app
+from poolmaker.cli.context import Config, Home, Json, client_of, settings_of
+from poolmaker.cli.output import CHECK_FAILED, complain, say, show, table
+from poolmaker.kernel.money import format_units
+
+T = TypeVar("T")
+
+ledger = typer.Typer(no_args_is_help=True, help="The books: balances, proof, statements.")
+
+
+async def _with_database(settings: Any, work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run ``work`` on the books, starting the embedded server for as long as it takes."""
+    clock = app.load("infra.clock").SystemClock()
+    url = settings.database_url.get_secret_value() if settings.database_url else None
+    server = await app.load("infra.postgres.opening").open_postgres(settings.home, clock, url=url)
+    try:
+        await app.load("infra.migrations.runner").migrate(server)
+        role = app.load("infra.postgres.model").DatabaseRole.READER
+        database = await app.load("infra.database").Database.open(server.dsn(role), max_size=2)
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+    finally:
+        await server.stop()
+
+
+@ledger.command("verify")
+def verify(config: Config = None, home: Home = None, as_json: Json = False) -> None:
+    """Replay the whole log and compare every balance and hash; exit code 1 on a difference."""
+    report = asyncio.run(_with_database(settings_of(config, home), _verified))
+    value = {
+        "ok": report.ok,
+        "transactions": report.transactions,
+        "entries": report.entries,
+        "head_hash": report.head_hash,
+    }
+    show(as_json, value, _verdict)
+    for problem in report.problems:
+        complain(problem)
+    if not report.ok:
+        raise typer.Exit(CHECK_FAILED)
+
+
+async def _verified(database: Any) -> Any:
+    evidence = app.load("business.ledger.service").open_evidence(database)
+    return await app.load("business.ledger.verify").verify(evidence)
+
+
+def _verdict(value: dict[str, Any]) -> None:
+    word = "the ledger verifies" if value["ok"] else "the ledger does NOT verify"
+    count = f"{value['transactions']} transactions, {value['entries']} entries"
+    say(f"{word}: {count}, head {value['head_hash'][:16]}…")
+
+
+@ledger.command("trial-balance")
+def trial_balance(config: Config = None, home: Home = None, as_json: Json = False) -> None:
+    """Where it is and whose it is, per asset; exit code 1 when they differ."""
+    value = asyncio.run(_with_database(settings_of(config, home), _trial))
+    show(as_json, value, _trial_table)
+    if not value["ok"]:
+        raise typer.Exit(CHECK_FAILED)
+
+
+async def _trial(database: Any) -> dict[str, Any]:
+    evidence = app.load("business.ledger.service").open_evidence(database)
+    rows, image = await evidence.trial_balance(), await evidence.load()
+    scales = {asset.code: asset.scale for asset in image.assets}
+    lines = [
+        {
+            "asset": row.asset,
+            "held": format_units(row.held_units, scales[row.asset]),
+            "owed": format_units(row.owed_units, scales[row.asset]),
+            "difference": format_units(row.difference, scales[row.asset]),
+        }
+        for row in rows
+    ]
+    return {"ok": all(row.difference == 0 for row in rows), "seq": image.head.seq, "lines": lines}
+
+
+def _trial_table(value: dict[str, Any]) -> None:
+    rows = [(r["asset"], r["held"], r["owed"], r["difference"]) for r in value["lines"]]
+    table(("asset", "where it is", "whose it is", "difference"), rows)
+    say("the books balance" if value["ok"] else "the books do NOT balance")
+
+
+After = Annotated[int, typer.Option("--after", help="Begin after this ledger entry.")]
+Limit = Annotated[int, typer.Option("--limit", help="At most so many entries.", min=1, max=500)]
+
+
+@ledger.command("statement")
+def statement(
+    user_id: str,
+    after: After = 0,
+    limit: Limit = 100,
+    config: Config = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """A user's entries in order."""
+    path = f"/users/{quote(user_id)}/statement?after={after}&limit={limit}"
+    show(as_json, client_of(config, home).get(path), _entries)
+
+
+def _entries(page: dict[str, Any]) -> None:
+    rows = [(e["seq"], e["kind"], e["account"], e["amount"], e["asset"]) for e in page["entries"]]
+    table(("entry", "kind", "account", "amount", "asset"), rows)
+    if page["next_after"] is not None:
+        say(f"more: --after {page['next_after']}")
+
+
+@ledger.command("export")
+def export(
+    file: Annotated[
+        Path | None, typer.Option("--out", help="CSV file; default: the screen.")
+    ] = None,
+    account: Annotated[str, typer.Option("--account", help="An account of the chart.")] = "",
+    user_id: Annotated[str, typer.Option("--user", help="Everything that is one user's.")] = "",
+    config: Config = None,
+    home: Home = None,
+) -> None:
+    """Write all entries of an account or of a user as CSV, amounts in full."""
+    if bool(account) == bool(user_id):
+        raise typer.BadParameter("name either --account or --user")
+    base = (
+        f"/ledger/accounts/{quote(account)}/entries" if account else f"/users/{user_id}/statement"
+    )
+    rows = _all_entries(client_of(config, home), base)
+    if file is None:
+        _write(sys.stdout, rows)
+    else:
+        half = file.with_name(f"{file.name}.part")
+        with half.open("w", encoding="utf-8", newline="") as out:
+            _write(out, rows)
+        half.replace(file)
+        say(f"{len(rows)} entries in {file}")
+
+
+def _all_entries(client: Any, base: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None:
+        page = client.get(f"{base}?after={after}&limit=500")
+        rows += page["entries"]
+        after = page["next_after"]
+    return rows
+
+
+def _write(out: Any, rows: list[dict[str, Any]]) -> None:
+    names = ("seq", "at_us", "kind", "key", "account", "asset", "amount", "balance")
+    writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)

@@ -1,0 +1,63 @@
+"""What most commands share: options, settings, the platform's address and the operator's token."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from poolmaker import app
+from poolmaker.cli.client import Client
+from poolmaker.kernel.errors import EnvironmentProblem
+
+DEMO_CONFIG: Final = "demo.toml"
+HOME_NAME: Final = "POOLMAKER_HOME"
+DEFAULT_HOME: Final = Path(".poolmaker")
+DEFAULT_CONFIG: Final = Path("poolmaker.toml")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Configuration file; default: POOLMAKER_CONFIG, poolmaker.toml."),
+]
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Data folder; default: POOLMAKER_HOME, .poolmaker.")
+]
+
+
+def home_of(home: Path | None) -> Path:
+    """The data folder that is meant, before any configuration is read."""
+    return home or Path(os.environ.get(HOME_NAME) or DEFAULT_HOME)
+
+
+def settings_of(config: Path | None, home: Path | None = None) -> Any:
+    """The settings. Where nobody names a file, those of the demo in the data folder count."""
+    environ = dict(os.environ)
+    if home is not None:
+        environ[HOME_NAME] = str(home)
+    demo = home_of(home) / DEMO_CONFIG
+    nothing = not environ.get("POOLMAKER_CONFIG") and not DEFAULT_CONFIG.is_file()
+    if config is None and nothing and demo.is_file():
+        config = demo
+    return app.load("infra.settings").load(config, environ)
+
+
+def client_of(config: Path | None, home: Path | None = None) -> Client:
+    """A client of the running platform, as the operator."""
+    settings = settings_of(config, home)
+    file = settings.tokens.operator_token_file or settings.home / "operator.token"
+    try:
+        token = file.read_text("utf-8").strip()
+    except FileNotFoundError:
+        raise EnvironmentProblem(
+            f"there is no operator token at {file}; start the platform first (poolmaker up or "
+            "poolmaker demo), or name its folder with --home"
+        ) from None
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the operator token {file} cannot be read ({error.strerror}); run this command as "
+            "the user who runs the platform"
+        ) from None
+    return Client(settings.web.host, settings.web.port, token)

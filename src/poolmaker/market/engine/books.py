@@ -10,7 +10,7 @@ from poolmaker.kernel.errors import Unavailable
 from poolmaker.market.engine.state import EngineState, MarketDesk
 from poolmaker.market.tracking.book import DiffOutcome
 from poolmaker.market.tracking.model import BookDiff
-from poolmaker.market.tracking.ports import Venue
+from poolmaker.market.tracking.ports import Venue, VenueFeeds
 
 _LOG: Final = get_logger("market")
 _LOOK_US: Final = 100_000
@@ -22,9 +22,10 @@ _CONFIRM_LEVELS: Final = 5
 class BookKeeper:
     """Hears the market's stream and repairs what it breaks; see ``BookFeed``."""
 
-    def __init__(self, state: EngineState, venue: Venue, clock: Clock) -> None:
+    def __init__(self, state: EngineState, venue: Venue, feeds: VenueFeeds, clock: Clock) -> None:
         self._state = state
         self._venue = venue
+        self._feeds = feeds
         self._clock = clock
 
     def on_diff(self, symbol: str, diff: BookDiff) -> None:
@@ -73,6 +74,7 @@ class BookKeeper:
         if desk.book.last_id == before < snapshot.last_id:
             # The venue has moved on, and the stream had half a second to tell us.
             self.on_book_lost(desk.spec.symbol, "the stream is silent while the book moves")
+            self._feeds.restart_book(desk.spec.symbol)
 
     def _note_price(self, desk: MarketDesk, now_us: int) -> None:
         usable = desk.book.usable(now_us, _QUIET_US)

@@ -48,7 +48,7 @@ class Session:
         self._ports = ports
         self._rules: dict[str, Market] = {}
         self._journal = Journal(self.state, ports.stores, clock)
-        self._books = BookKeeper(self.state, ports.venue, clock)
+        self._books = BookKeeper(self.state, ports.venue, ports.feeds, clock)
         self._account = AccountDesk(self.state, ports.venue, self._journal, clock)
         outcomes = OutcomeDesk(self.state, ports.throttle, clock)
         sending = SenderPorts(ports.entry, self._journal, outcomes, ports.throttle)

@@ -118,6 +118,14 @@ class VenueFeeds(Protocol):
         """Push every event of the account in markets that ``markets`` holds when it arrives."""
         ...
 
+    def restart_book(self, symbol: str) -> None:
+        """Rebuild a market's stream: it is silent although the book moves."""
+        ...
+
+    def restart_account(self) -> None:
+        """Rebuild the account's stream: it is silent although orders trade."""
+        ...
+
 
 class TrackingStore(Protocol):
     """Rows of the shadow ledger. Every method runs in the caller's transaction."""

@@ -1,0 +1,1 @@
+"""Binance spot through ccxt.pro: its transport, signing and sockets, our own parsing and states."""

@@ -1,0 +1,188 @@
+"""Streams of a venue that speaks Binance spot. What breaks is told, and the stream is rebuilt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import ccxt.pro
+
+from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.market import Market
+from poolmaker.kernel.rng import Rng
+from poolmaker.market.connectors.binance import wire
+from poolmaker.market.connectors.binance.client import Frame, RawBinance, Transport
+from poolmaker.market.connectors.binance.refusals import NoAnswer
+from poolmaker.market.connectors.binance.venue import BinanceVenue, native
+from poolmaker.market.tracking.ports import AccountFeed, BookFeed
+
+_LOG: Final = get_logger("market")
+_BACK_OFF_US: Final = 200_000
+_BACK_OFF_MAX_US: Final = 10_000_000
+_SETTLED_US: Final = 30_000_000
+_ENDS: Final = frozenset({"eventStreamTerminated", "serverShutdown"})
+
+Lost = (NoAnswer, CallerFault, ccxt.pro.BaseError, OSError)
+
+
+class StreamEnded(NoAnswer):
+    """The venue said that it ends the stream, or we were asked to rebuild it."""
+
+
+class BinanceFeeds:
+    """``tracking.ports.VenueFeeds``: one socket for each market and one for the account."""
+
+    def __init__(self, transport: Transport, venue: BinanceVenue, clock: Clock, rng: Rng) -> None:
+        self._transport = transport
+        self._venue = venue
+        self._clock = clock
+        self._rng = rng
+        self._ends: dict[str, asyncio.Future[str]] = {}
+
+    async def run_book(self, market: Market, feed: BookFeed) -> None:
+        """See ``VenueFeeds.run_book``."""
+
+        async def stream(client: RawBinance, fail: Callable[[str], None]) -> None:
+            client.on_frame = lambda frame: self._depth(market, frame, feed, fail)
+            base = client.urls["api"]["ws"]["spot"]
+            topic = f"{native(market.symbol).lower()}@depth@100ms"
+            request = {"method": "SUBSCRIBE", "params": [topic], "id": 1}
+            await self._subscribe(client, f"{base}/0", request)
+
+        def lost(reason: str) -> None:
+            feed.on_book_lost(market.symbol, reason)
+
+        await self._for_ever(f"book:{market.symbol}", stream, lost)
+
+    async def run_account(self, markets: Mapping[str, Market], feed: AccountFeed) -> None:
+        """See ``VenueFeeds.run_account``."""
+
+        async def stream(client: RawBinance, fail: Callable[[str], None]) -> None:
+            client.on_frame = lambda frame: self._event(markets, frame, feed, fail)
+            client.options["timeDifference"] = self._transport.clock_difference_ms
+            url = client.urls["api"]["ws"]["ws-api"]["spot"]
+            params = client.sign_params({})
+            method = "userDataStream.subscribe.signature"
+            await self._subscribe(client, url, {"id": "1", "method": method, "params": params})
+            feed.on_account_subscribed()
+
+        await self._for_ever("account", stream, feed.on_account_lost)
+
+    def restart_book(self, symbol: str) -> None:
+        """See ``VenueFeeds.restart_book``."""
+        self._end(f"book:{symbol}", "asked to rebuild")
+
+    def restart_account(self) -> None:
+        """See ``VenueFeeds.restart_account``."""
+        self._end("account", "asked to rebuild")
+
+    async def _subscribe(self, client: RawBinance, url: str, request: Frame) -> None:
+        """Ask for a stream and wait for the venue's word that it flows."""
+        waiting = f"answer:{request['id']}"
+        timeout_s = self._transport.config.timeout_ms / 1_000
+        try:
+            async with asyncio.timeout(timeout_s):
+                await client.watch(url, waiting, request, waiting)
+        except TimeoutError as error:
+            raise NoAnswer(f"no word on a subscription within {timeout_s} s") from error
+
+    async def _for_ever(
+        self,
+        name: str,
+        stream: Callable[[RawBinance, Callable[[str], None]], Awaitable[None]],
+        lost: Callable[[str], None],
+    ) -> None:
+        """Stream on a fresh client until it breaks, tell it, wait, and begin anew."""
+        back_off_us = _BACK_OFF_US
+        while True:
+            began_us = self._clock.monotonic_us()
+            reason = await self._once(name, stream)
+            _LOG.info("stream lost", stream=name, reason=reason)
+            lost(reason)
+            if self._clock.monotonic_us() - began_us > _SETTLED_US:
+                back_off_us = _BACK_OFF_US
+            await self._clock.sleep_us(back_off_us + self._rng.below(back_off_us))
+            back_off_us = min(2 * back_off_us, _BACK_OFF_MAX_US)
+
+    async def _once(
+        self, name: str, stream: Callable[[RawBinance, Callable[[str], None]], Awaitable[None]]
+    ) -> str:
+        client = self._transport.new_client()
+        self._ends[name] = asyncio.get_running_loop().create_future()
+        try:
+            await stream(client, lambda reason: self._end(name, reason))
+            await self._until_broken(name, client)
+        except Lost as problem:
+            return f"{type(problem).__name__}: {problem}"
+        finally:
+            self._ends.pop(name).cancel()
+            client.on_frame = None
+            await client.close()
+        return "ended"
+
+    async def _until_broken(self, name: str, client: RawBinance) -> None:
+        """Wait for the end of the socket, which the library tells every waiter, or for ours."""
+        sockets = [one.future("broken") for one in client.clients.values()]
+        if not sockets:
+            raise StreamEnded("the socket closed at once")
+        ended = self._ends[name]
+        await asyncio.wait({ended, *sockets}, return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            raise StreamEnded(ended.result())
+        for one in sockets:
+            if one.done():
+                one.result()
+
+    def _end(self, name: str, reason: str) -> None:
+        ended = self._ends.get(name)
+        if ended is not None and not ended.done():
+            ended.set_result(reason)
+
+    def _depth(
+        self, market: Market, frame: Frame, feed: BookFeed, fail: Callable[[str], None]
+    ) -> None:
+        try:
+            if frame.get("e") == "depthUpdate":
+                diff = self._venue.wire_of(market).diff(wire.decode(frame, wire.DepthFrame))
+                feed.on_diff(market.symbol, diff)
+            elif frame.get("e") in _ENDS:
+                fail(str(frame["e"]))
+        except (NoAnswer, CallerFault) as problem:
+            fail(str(problem))
+
+    def _event(
+        self,
+        markets: Mapping[str, Market],
+        frame: Frame,
+        feed: AccountFeed,
+        fail: Callable[[str], None],
+    ) -> None:
+        try:
+            kind = frame.get("e")
+            if kind == "executionReport":
+                self._execution(markets, frame, feed)
+            elif kind == "outboundAccountPosition":
+                self._position(frame, feed)
+            elif kind in _ENDS:
+                fail(str(kind))
+        except (NoAnswer, CallerFault) as problem:
+            fail(str(problem))
+
+    def _execution(self, markets: Mapping[str, Market], frame: Any, feed: AccountFeed) -> None:
+        event = wire.decode(frame, wire.ExecutionFrame)
+        market = next((m for m in markets.values() if native(m.symbol) == event.s), None)
+        if market is None:
+            return
+        reader = self._venue.wire_of(market)
+        feed.on_order(reader.execution(event))
+        trade = reader.executed_trade(event, self._transport.config)
+        if trade is not None:
+            feed.on_trade(trade)
+
+    def _position(self, frame: Any, feed: AccountFeed) -> None:
+        cells = wire.decode(frame, wire.PositionFrame).B
+        held = {cell.a: (cell.f, cell.l) for cell in cells}
+        feed.on_balances(wire.balances(held, self._transport.config))

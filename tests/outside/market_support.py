@@ -1,0 +1,209 @@
+"""An account engine against the real sandbox venue in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+
+from poolmaker.bus.ports import NewEvent
+from poolmaker.bus.service import open_bus
+from poolmaker.infra.clock import SystemClock
+from poolmaker.infra.database import Database
+from poolmaker.kernel.ids import Ids, PoolId, VenueAccountId
+from poolmaker.kernel.money import Asset
+from poolmaker.kernel.rng import Rng, system_rng
+from poolmaker.market.connectors.binance.client import Transport
+from poolmaker.market.connectors.binance.config import BinanceConfig
+from poolmaker.market.connectors.binance.feeds import BinanceFeeds
+from poolmaker.market.connectors.binance.venue import BinanceVenue
+from poolmaker.market.engine.model import EngineConfig
+from poolmaker.market.engine.ports import EnginePorts, EngineStores
+from poolmaker.market.engine.service import AccountEngine, postgres_engine
+from poolmaker.market.execution.service import postgres_intents
+from poolmaker.market.execution.throttle import Limit, Throttle
+from poolmaker.market.tracking.account_stream import postgres_tracking
+from poolmaker.market.tracking.rules import AbsenceRule
+from poolmaker.messages.base import Message, decode
+from poolmaker.messages.market import (
+    AccountEvent,
+    CapitalSet,
+    EngineEvent,
+    MarketSpec,
+    StartQuoting,
+    StrategySnapshot,
+    account_stream,
+    control_stream,
+    engine_stream,
+)
+
+BTC, USDT, BNB = Asset("BTC", 8), Asset("USDT", 8), Asset("BNB", 8)
+SPEC = MarketSpec(symbol="BTCUSDT", base="BTC", base_scale=8, quote="USDT", quote_scale=8)
+POOL = PoolId("pool-1")
+ACCOUNT = VenueAccountId("sandbox-1")
+STRATEGY = StrategySnapshot(version=1, spread_cbps=1, level_spacing_cbps=20, spread_floor_cbps=1)
+
+
+@dataclass
+class VenueProcess:
+    """A running sandbox venue."""
+
+    process: asyncio.subprocess.Process
+    info: dict[str, Any]
+
+    async def fault(self, **fault: Any) -> None:
+        """Plan a fault."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.info['admin']}/faults", json=fault) as answer,
+        ):
+            assert answer.status < 300, await answer.text()
+
+    async def no_faults(self) -> None:
+        """Forget planned faults."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.delete(f"{self.info['admin']}/faults") as answer,
+        ):
+            assert answer.status < 300
+
+
+@asynccontextmanager
+async def venue_process(*arguments: str) -> AsyncIterator[VenueProcess]:
+    """Start the venue and stop it afterwards."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "poolmaker.sandbox.venue", "--port", "0", *arguments,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            info = json.loads(await process.stdout.readline())
+        yield VenueProcess(process, info)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@dataclass
+class World:
+    """An engine with its database and venue, and the business side's pen."""
+
+    database: Database
+    venue: VenueProcess
+    config: EngineConfig = field(
+        default_factory=lambda: EngineConfig(
+            account=ACCOUNT,
+            assets={"BTC": BTC, "USDT": USDT, "BNB": BNB},
+            tick_ms=200,
+            reconcile_ms=2_000,
+            resolve_ms=200,
+            report_ms=100,
+            twap_span_min_ms=500,
+            absence=AbsenceRule(misses_min=3, span_min_us=1_500_000),
+        )
+    )
+    timeout_ms: int = 2_000
+
+    def __post_init__(self) -> None:
+        self.clock = SystemClock()
+        self.bus = open_bus()
+        self.transport: Transport | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.keys = 0
+
+    def connector_config(self, account: int = 0) -> BinanceConfig:
+        """The venue's addresses and one account's keys."""
+        info, keys = self.venue.info, self.venue.info["accounts"][account]
+        return BinanceConfig(
+            key=keys["key"], secret=keys["secret"], rest_url=info["rest"], ws_url=info["ws"],
+            ws_api_url=info["ws_api"], assets=dict(self.config.assets),
+            timeout_ms=self.timeout_ms, receive_window_ms=1_500,
+        )  # fmt: skip
+
+    def engine(self) -> AccountEngine:
+        """A new engine as a new process would make it."""
+        limits = [Limit("orders", 100, 10_000_000), Limit("weight", 6_000, 60_000_000)]
+        throttle = Throttle(self.clock, limits)
+        self.transport = Transport(self.connector_config(), throttle)
+        venue = BinanceVenue(self.transport, self.clock)
+        stores = EngineStores(
+            transactions=self.database, bus=self.bus, engine=postgres_engine(),
+            tracking=postgres_tracking(), intents=postgres_intents(),
+        )  # fmt: skip
+        ports = EnginePorts(
+            venue=venue, feeds=BinanceFeeds(self.transport, venue, self.clock, Rng(1)),
+            entry=venue, throttle=throttle, stores=stores, clock=self.clock,
+            ids=Ids(self.clock, system_rng()),
+        )  # fmt: skip
+        return AccountEngine(self.config, ports)
+
+    async def tell(self, message: Message) -> None:
+        """Write on the control stream, as the business would."""
+        self.keys += 1
+        now_us = self.clock.now_us()
+        event = NewEvent(key=f"test:{self.keys}", message=message, occurred_at_us=now_us)
+        async with self.database.begin("test control") as tx:
+            await self.bus.append(tx, control_stream(ACCOUNT), [event], now_us)
+
+    async def quote(self, strategy: StrategySnapshot = STRATEGY) -> None:
+        """Start a pool with capital on both sides."""
+        await self.tell(
+            StartQuoting(pool=POOL, account=ACCOUNT, market=SPEC, strategy=strategy, version=1)
+        )
+        await self.tell(
+            CapitalSet(
+                pool=POOL,
+                version=1,
+                base_units=BTC.one // 2,
+                quote_units=30_000 * USDT.one,
+                includes_stream_seq=0,
+            )  # fmt: skip
+        )
+
+    async def facts(self) -> list[tuple[int, AccountEvent]]:
+        """The account stream so far."""
+        async with self.database.begin("test facts") as tx:
+            rows = await self.bus.read(tx, account_stream(ACCOUNT), 0, 10_000)
+        return [(row.seq, decode(row.body, AccountEvent)) for row in rows]  # type: ignore[arg-type]
+
+    async def reports(self) -> list[EngineEvent]:
+        """The engine's stream so far."""
+        async with self.database.begin("test reports") as tx:
+            rows = await self.bus.read(tx, engine_stream(ACCOUNT), 0, 10_000)
+        return [decode(row.body, EngineEvent) for row in rows]  # type: ignore[arg-type]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[AccountEngine]:
+        """An engine at work; afterwards it is gone as after SIGKILL: no goodbye of any kind."""
+        engine = self.engine()
+        task = asyncio.create_task(engine.run())
+        try:
+            yield engine
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            if self.transport is not None:
+                await self.transport.close()
+
+    def at_tick(self, tick_ms: int) -> None:
+        """Change the tick of engines made from now on."""
+        self.config = replace(self.config, tick_ms=tick_ms)
+
+
+async def until(
+    condition: Callable[[], bool], timeout_s: float = 20, what: str = "the condition"
+) -> None:
+    """Wait for something to become true."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not condition():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"{what} did not come true within {timeout_s} s") from None

@@ -145,6 +145,8 @@ class ExternalCluster:
             ) from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise self._unreachable(error) from error
+        except ValueError as error:
+            raise _not_a_url() from error
 
     def _unreachable(self, error: BaseException) -> EnvironmentProblem:
         place = self._query.get("host") or self._address.netloc.rpartition("@")[2] or "localhost"

@@ -15,22 +15,19 @@ import pytest
 from tests.support.venue import RunningVenue, ccxt_settings, running_venue
 
 NAME = "binance_btcusdt_20240808.ndjson.gz"
-PLACES = (
-    Path(os.environ.get("POOLMAKER_SHARED", "../shared")) / "data" / NAME,
-    Path(__file__).parents[3] / "shared" / "data" / NAME,
-)
-FOUND = next((place for place in PLACES if place.exists()), None)
+BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / NAME
+FOUND = Path(os.environ.get("POOLMAKER_RECORDING", BESIDE))
 TOP = 50
 Level = tuple[float, float]
 
 pytestmark = pytest.mark.skipif(
-    FOUND is None, reason=f"the recorded market {NAME} is not there: put it in ../shared/data"
+    not FOUND.exists(),
+    reason=f"install the recorded market {NAME} and name it in POOLMAKER_RECORDING",
 )
 
 
 def rebuilt(last_id: int) -> tuple[list[Level], list[Level]]:
     """The recorded book after the diff that ends with ``last_id``: snapshot, then diffs."""
-    assert FOUND is not None
     book: dict[str, dict[float, float]] = {"b": {}, "a": {}}
     at = None
     early: list[Any] = []
@@ -86,6 +83,7 @@ async def test_the_book_that_ccxt_keeps_is_the_recorded_one_and_the_engines() ->
         exchange = ccxt.pro.binance(ccxt_settings(venue.ready, 1))
         try:
             await exchange.load_markets()
+            book = await exchange.watch_order_book("BTC/USDT")
             for _ in range(3):
                 async with asyncio.timeout(30):
                     for _ in range(25):

@@ -203,9 +203,7 @@ async def test_orders_over_the_websocket_api_use_its_own_names_and_are_signed(
             assert placed["clientOrderId"] == "ws-1"
             assert (await one.fetch_order_ws(placed["id"], "BTC/USDT"))["status"] == "open"
             assert len(await one.fetch_open_orders_ws("BTC/USDT")) == 1
-            moved = await one.edit_order_ws(
-                placed["id"], "BTC/USDT", "limit", "buy", 0.001, 58000
-            )
+            moved = await one.edit_order_ws(placed["id"], "BTC/USDT", "limit", "buy", 0.001, 58000)
             await one.cancel_order_ws(moved["id"], "BTC/USDT")
             # ccxt 4.5.90 parses no spot balance out of this answer; it hands the answer on.
             status = (await one.fetch_balance_ws())["info"]

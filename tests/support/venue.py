@@ -113,7 +113,7 @@ class LocalVenue:
 
     async def signed(
         self, method: str, path: str, account: int = 1, *, key: str = "key",
-        secret: str | None = None, time_shift_ms: int = 0, **params: object,
+        secret: str | None = None, time_shift_ms: int = 0, **params: Any,
     ) -> tuple[int, Any, Mapping[str, str]]:  # fmt: skip
         """One signed request; POST sends a form, the others a query."""
         stamp = self.exchange.time_us() // 1_000 + time_shift_ms
@@ -125,9 +125,9 @@ class LocalVenue:
         where = {"body": text} if method == "POST" else {"query": text}
         return await self.call(method, path, key=f"{key}{account}", **where)
 
-    async def order(self, account: int = 1, **params: object) -> tuple[int, Any]:
+    async def order(self, account: int = 1, **params: Any) -> tuple[int, Any]:
         """Place a LIMIT order of 0.001 BTC at 60,000 with the given changes."""
-        given: dict[str, object] = {
+        given: dict[str, Any] = {
             "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
             "quantity": "0.00100", "price": "60000.00",
         }  # fmt: skip

@@ -260,7 +260,7 @@ def test_the_busy_market_is_calibrated_to_the_recorded_one() -> None:
 
 
 def test_a_thin_market_hardly_trades() -> None:
-    exchange, flow = seeded("HMTUSDT", 3, 120)
+    _, flow = seeded("HMTUSDT", 3, 120)
     assert flow.takers < 30
     assert len(flow.market.bids.keys) <= 9
     assert thinned(PROFILES["BTCUSDT"]).taker_rate == 0.05
@@ -272,7 +272,7 @@ def test_a_recording_replaces_the_flow_of_its_own_symbol(tmp_path: Path) -> None
         options = VenueOptions(recording=record(tmp_path, *frames), flow=flow)
         recording = read_recording(options)
         exchange = build_exchange(options, ManualClock(), listed_symbols(recording))
+        assert exchange.engine.markets["BTCUSDT"].last_price == 6_000_050
         assert recording is not None
         recorded = RecordedFlow(exchange, recording)
         assert len(flows_of(options, exchange, recorded)) == count
-    assert exchange.engine.markets["BTCUSDT"].last_price == 6_000_050

@@ -22,8 +22,8 @@ async def venue() -> AsyncIterator[LocalVenue]:
     ("path", "query", "code", "message"),
     [
         ("/api/v3/ping", "x=1", -1101, "Too many parameters; expected '0' and received '1'."),
-        ("/api/v3/depth", "", -1102, "Mandatory parameter 'symbol' was not sent, was empty/null, "
-                                     "or malformed."),
+        ("/api/v3/depth", "", -1102, ("Mandatory parameter 'symbol' was not sent, was empty/null, "
+         "or malformed.")),
         ("/api/v3/depth", "symbol=BTCUSDT&what=1", -1104,
          "Not all sent parameters were read; read '1' parameter(s) but was sent '2'."),
         ("/api/v3/depth", "symbol=BTCUSDT&symbol=ETHUSDT", -1101,
@@ -49,14 +49,14 @@ async def test_public_calls_take_only_their_parameters(
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
-        ({"postOnly": "true"}, -1104, "Not all sent parameters were read; read '8' parameter(s) "
-                                      "but was sent '9'."),
-        ({"side": None}, -1102, "Mandatory parameter 'side' was not sent, was empty/null, or "
-                                "malformed."),
-        ({"timeInForce": None}, -1102, "Mandatory parameter 'timeInForce' was not sent, was "
-                                       "empty/null, or malformed."),
-        ({"price": None}, -1102, "Mandatory parameter 'price' was not sent, was empty/null, or "
-                                 "malformed."),
+        ({"postOnly": "true"}, -1104, ("Not all sent parameters were read; read '8' parameter(s) "
+         "but was sent '9'.")),
+        ({"side": None}, -1102, ("Mandatory parameter 'side' was not sent, was empty/null, or "
+         "malformed.")),
+        ({"timeInForce": None}, -1102, ("Mandatory parameter 'timeInForce' was not sent, was "
+         "empty/null, or malformed.")),
+        ({"price": None}, -1102, ("Mandatory parameter 'price' was not sent, was empty/null, or "
+         "malformed.")),
         ({"side": "LONG"}, -1117, "Invalid side."),
         ({"type": "ODD"}, -1116, "Invalid orderType."),
         ({"type": "STOP_LOSS"}, -2010, "Stop loss orders are not supported for this symbol."),
@@ -65,10 +65,10 @@ async def test_public_calls_take_only_their_parameters(
         ({"type": "MARKET", "timeInForce": None}, -1106,
          "Parameter 'price' sent when not required."),
         ({"stopPrice": "1"}, -1106, "Parameter 'stopPrice' sent when not required."),
-        ({"price": "-1"}, -1100, "Illegal characters found in parameter 'price'; legal range is "
-                                 "'^([0-9]{1,20})(\\.[0-9]{1,20})?$'."),
-        ({"price": "6e4"}, -1100, "Illegal characters found in parameter 'price'; legal range is "
-                                  "'^([0-9]{1,20})(\\.[0-9]{1,20})?$'."),
+        ({"price": "-1"}, -1100, ("Illegal characters found in parameter 'price'; legal range is "
+         "'^([0-9]{1,20})(\\.[0-9]{1,20})?$'.")),
+        ({"price": "6e4"}, -1100, ("Illegal characters found in parameter 'price'; legal range is "
+         "'^([0-9]{1,20})(\\.[0-9]{1,20})?$'.")),
         ({"price": "60000.000000001"}, -1111, "Parameter 'price' has too much precision."),
         ({"price": "60000.001"}, -1013, "Filter failure: PRICE_FILTER"),
         ({"price": "1"}, -1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
@@ -76,10 +76,10 @@ async def test_public_calls_take_only_their_parameters(
         ({"quantity": "0"}, -1013, "Filter failure: LOT_SIZE"),
         ({"quantity": "0.00001"}, -1013, "Filter failure: NOTIONAL"),
         ({"quantity": "19"}, -2010, "Account has insufficient balance for requested action."),
-        ({"newClientOrderId": "sp ace"}, -1100, "Illegal characters found in parameter "
-         "'newClientOrderId'; legal range is '^[a-zA-Z0-9-_]{1,36}$'."),
-        ({"newClientOrderId": "x" * 37}, -1100, "Illegal characters found in parameter "
-         "'newClientOrderId'; legal range is '^[a-zA-Z0-9-_]{1,36}$'."),
+        ({"newClientOrderId": "sp ace"}, -1100, ("Illegal characters found in parameter "
+         "'newClientOrderId'; legal range is '^[a-zA-Z0-9-_]{1,36}$'.")),
+        ({"newClientOrderId": "x" * 37}, -1100, ("Illegal characters found in parameter "
+         "'newClientOrderId'; legal range is '^[a-zA-Z0-9-_]{1,36}$'.")),
         ({"selfTradePreventionMode": "DECREMENT"}, -1013,
          "This symbol does not allow the specified self-trade prevention mode."),
         ({"symbol": "NOPEUSDT"}, -1121, "Invalid symbol."),
@@ -142,9 +142,7 @@ async def test_signatures_are_over_the_raw_query_and_body(venue: LocalVenue) -> 
     status, body, _ = await venue.signed("GET", "/api/v3/account", secret="other")
     assert (status, body["code"]) == (400, -1022)
     stamp = venue.exchange.time_us() // 1_000
-    status, body, _ = await venue.call(
-        "GET", "/api/v3/account", f"timestamp={stamp}", key="key1"
-    )
+    status, body, _ = await venue.call("GET", "/api/v3/account", f"timestamp={stamp}", key="key1")
     assert (status, body["code"]) == (400, -1102)
 
 
@@ -216,7 +214,12 @@ async def test_unfilled_orders_are_counted_and_fills_give_the_count_back() -> No
 
 
 async def test_orders_that_succeed_weigh_nothing_and_tell_their_count(venue: LocalVenue) -> None:
-    params = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+    params: dict[str, Any] = {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+    }
     _, _, headers = await venue.signed(
         "POST", "/api/v3/order", quantity="0.001", price="60000", **params
     )
@@ -227,7 +230,7 @@ async def test_orders_that_succeed_weigh_nothing_and_tell_their_count(venue: Loc
 
 async def test_cancel_replace_says_what_each_half_did(venue: LocalVenue) -> None:
     _, first = await venue.order()
-    params = {
+    params: dict[str, Any] = {
         "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
         "quantity": "0.001", "price": "59000",
     }  # fmt: skip
@@ -299,13 +302,14 @@ async def test_lists_page_by_id_and_by_time(venue: LocalVenue) -> None:
 
 async def test_withdrawals_are_checked_taken_whole_and_told(venue: LocalVenue) -> None:
     path, address = "/sapi/v1/capital/withdraw/apply", "0x" + "a" * 40
-    for params, code in (
+    cases: tuple[tuple[dict[str, Any], int], ...] = (
         ({"coin": "NOPE", "amount": "20", "address": address}, -4001),
         ({"coin": "USDT", "amount": "20", "address": address, "network": "XYZ"}, -4007),
         ({"coin": "USDT", "amount": "20", "address": "nowhere"}, -4021),
         ({"coin": "USDT", "amount": "1", "address": address}, -4024),
         ({"coin": "USDT", "amount": "1000001", "address": address}, -4026),
-    ):
+    )
+    for params, code in cases:
         _, body, _ = await venue.signed("POST", path, **params)
         assert body["code"] == code
     held = venue.exchange.keys.find("key1").account.balance("USDT")

@@ -13,7 +13,7 @@ from poolmaker.sandbox.venue.catalog import ASSETS, AssetSpec, Network
 from poolmaker.sandbox.venue.params import Params
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.units import to_short_text, to_text
-from poolmaker.sandbox.venue.wallet import CREDITED, Deposit, Withdrawal
+from poolmaker.sandbox.venue.wallet import CREDITED, Deposit, Receiver, Withdrawal
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WITHDRAW_ORDER_ID = re.compile(r"[a-zA-Z0-9\-_]{1,64}")
@@ -147,10 +147,8 @@ def withdraw(caller: Caller, params: Params) -> object:
         raise WireRefusal(-4024, "The withdrawal amount is below the minimum.")
     if order_id is not None and wallet.with_order_id(account, order_id) is not None:
         raise WireRefusal(-4014, "Duplicate withdrawOrderId.")
-    made = wallet.apply(
-        account, spec.name, network, units, address, params.text("addressTag") or "", order_id,
-        caller.time_us,
-    )  # fmt: skip
+    receiver = Receiver(network, address, params.text("addressTag") or "", order_id)
+    made = wallet.apply(account, spec.name, units, receiver, caller.time_us)
     if made is None:
         raise WireRefusal(-4026, "User has insufficient balance.")
     caller.exchange.publish()
@@ -196,9 +194,7 @@ def _span(params: Params) -> tuple[int | None, int | None]:
     return start, end
 
 
-def _fits(
-    params: Params, asset: str, time_ms: int, start: int | None, end: int | None
-) -> bool:
+def _fits(params: Params, asset: str, time_ms: int, start: int | None, end: int | None) -> bool:
     return (
         params.text("coin") in {None, asset}
         and (start is None or time_ms >= start)

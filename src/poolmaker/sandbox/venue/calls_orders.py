@@ -115,14 +115,7 @@ def _check_shape(
     if params.units("icebergQty"):
         raise WireRefusal(-2010, "Iceberg orders are not supported for this symbol.")
     if order_type is OrderType.MARKET:
-        if price is not None:
-            raise refusals.not_required("price")
-        if quantity is None and quote is None:
-            raise WireRefusal(
-                -1102, "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!"
-            )
-        if quantity is not None and quote is not None:
-            raise WireRefusal(-1128, "Combination of optional parameters invalid.")
+        _check_market_shape(price, quantity, quote)
         return
     if quote is not None:
         raise refusals.not_required("quoteOrderQty")
@@ -130,6 +123,17 @@ def _check_shape(
         raise refusals.missing("quantity")
     if price is None:
         raise refusals.missing("price")
+
+
+def _check_market_shape(price: int | None, quantity: int | None, quote: int | None) -> None:
+    if price is not None:
+        raise refusals.not_required("price")
+    if quantity is None and quote is None:
+        raise WireRefusal(
+            -1102, "Param 'quantity' or 'quoteOrderQty' must be sent, but both were empty/null!"
+        )
+    if quantity is not None and quote is not None:
+        raise WireRefusal(-1128, "Combination of optional parameters invalid.")
 
 
 def _whole(units: int | None, step: int, refusal: Refusal) -> int:
@@ -202,9 +206,7 @@ def _find(
             f"Param '{client_name}' or '{id_name}' must be sent, but both were empty/null!",
         )
     found = find_order(caller.account, market.spec.name, order_id, client_id)
-    if found is None and not cancelling and is_archived(
-        caller.account, market.spec.name, order_id
-    ):
+    if found is None and not cancelling and is_archived(caller.account, market.spec.name, order_id):
         raise WireRefusal(
             -2026,
             "Order was canceled or expired with no executed qty over 90 days ago and has been "
@@ -271,9 +273,7 @@ def cancel_replace(caller: Caller, params: Params) -> object:
     request = _read_order(caller, params)
     cancelled: object
     try:
-        order = _find(
-            caller, params, "cancelOrderId", "cancelOrigClientOrderId", cancelling=True
-        )
+        order = _find(caller, params, "cancelOrderId", "cancelOrigClientOrderId", cancelling=True)
         cancelled = _cancel(caller, order, params, "cancelNewClientOrderId")
         is_cancelled = True
     except WireRefusal as refusal:

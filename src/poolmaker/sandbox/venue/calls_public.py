@@ -198,9 +198,7 @@ PUBLIC_CALLS: Final[Mapping[str, Call]] = {
     "GET /api/v3/depth": Call(
         handler=depth, weight=_depth_weight, required=_ONE, optional=names("limit symbolStatus")
     ),
-    "GET /api/v3/trades": Call(
-        handler=trades, weight=25, required=_ONE, optional=names("limit")
-    ),
+    "GET /api/v3/trades": Call(handler=trades, weight=25, required=_ONE, optional=names("limit")),
     "GET /api/v3/historicalTrades": Call(
         handler=trades, weight=25, required=_ONE, optional=names("limit fromId")
     ),
@@ -226,9 +224,7 @@ PUBLIC_CALLS: Final[Mapping[str, Call]] = {
     "GET /api/v3/ticker/24hr": Call(
         handler=ticker_24h, weight=_by_symbol(2, 80), optional=_SOME | names("type")
     ),
-    "GET /api/v3/ticker/price": Call(
-        handler=ticker_price, weight=_by_symbol(2, 4), optional=_SOME
-    ),
+    "GET /api/v3/ticker/price": Call(handler=ticker_price, weight=_by_symbol(2, 4), optional=_SOME),
     "GET /api/v3/ticker/bookTicker": Call(
         handler=book_ticker, weight=_by_symbol(2, 4), optional=_SOME
     ),
@@ -251,5 +247,3 @@ PUBLIC_CALLS: Final[Mapping[str, Call]] = {
 def unknown_call(path: str) -> WireRefusal:
     """The refusal of a path that is not there."""
     return WireRefusal(-1, f"not found: {path}", 404)
-
-

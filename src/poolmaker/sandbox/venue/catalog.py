@@ -69,6 +69,14 @@ def _evm(name: str, title: str, fee: str, minimum: str) -> Network:
     return Network(name, title, to_units(fee), to_units(minimum), 12, "^(0x)[0-9A-Fa-f]{40}$")
 
 
+_BITCOIN: Final = Network(
+    name="BTC",
+    title="Bitcoin",
+    withdraw_fee_units=to_units("0.00005"),
+    withdraw_min_units=to_units("0.001"),
+    confirmations=2,
+    address_pattern="^[13][a-km-zA-HJ-NP-Z1-9]{25,34}$|^(bc1)[0-9A-Za-z]{39,59}$",
+)
 ASSETS: Final[Mapping[str, AssetSpec]] = {
     asset.name: asset
     for asset in (
@@ -84,10 +92,7 @@ ASSETS: Final[Mapping[str, AssetSpec]] = {
             "BTC",
             "Bitcoin",
             (
-                Network(
-                    "BTC", "Bitcoin", to_units("0.00005"), to_units("0.001"), 2,
-                    "^[13][a-km-zA-HJ-NP-Z1-9]{25,34}$|^(bc1)[0-9A-Za-z]{39,59}$",
-                ),  # fmt: skip
+                _BITCOIN,
                 _evm("ETH", "Ethereum (ERC20)", "0.00004", "0.0001"),
             ),
         ),

@@ -48,7 +48,11 @@ class Engine:
     """All markets and accounts of the venue. Single-threaded; each command is atomic."""
 
     def __init__(
-        self, specs: Iterable[SymbolSpec], *, first_id: int = 1_000, retention: Retention | None = None
+        self,
+        specs: Iterable[SymbolSpec],
+        *,
+        first_id: int = 1_000,
+        retention: Retention | None = None,
     ) -> None:
         self.markets = {spec.name: Market(spec, first_id) for spec in specs}
         self.accounts: dict[AccountId, Account] = {}
@@ -145,9 +149,7 @@ class Engine:
         lots = lots or walked
         return lots, cost if request.is_buy else lots * step
 
-    def _run(
-        self, market: Market, opposite: BookSide, order: Order, time_us: int
-    ) -> Accepted:
+    def _run(self, market: Market, opposite: BookSide, order: Order, time_us: int) -> Accepted:
         account = order.account
         if account.is_client:
             self._register(account, order)
@@ -260,35 +262,33 @@ class Engine:
         else:
             market.touch(price, is_buy=maker.is_buy)
         taker.done += lots
-        self._events.append(
-            TradePrint(taker.symbol, trade_id, price, lots, quote, time_us, maker.is_buy)
-        )
-        taken = self._book_fill(market, taker, trade_id, price, lots, quote, time_us, False)
+        trade = TradePrint(taker.symbol, trade_id, price, lots, quote, time_us, maker.is_buy)
+        self._events.append(trade)
+        taken = self._book_fill(market, taker, trade, is_maker=False)
         if taken is not None:
             fills.append(taken)
-        self._book_fill(market, maker, trade_id, price, lots, quote, time_us, True)
+        self._book_fill(market, maker, trade, is_maker=True)
         if maker.done == maker.lots:
             self._close(maker)
 
     def _book_fill(
-        self, market: Market, order: Order, trade_id: int, price: int, lots: int, quote: int,
-        time_us: int, is_maker: bool,
-    ) -> Fill | None:  # fmt: skip
-        order.quote_done += quote
-        order.updated_us = time_us
+        self, market: Market, order: Order, trade: TradePrint, *, is_maker: bool
+    ) -> Fill | None:
+        order.quote_done += trade.quote_units
+        order.updated_us = trade.time_us
         if order.done == order.lots:
             order.status = OrderStatus.FILLED
         else:
             order.status = OrderStatus.PARTIALLY_FILLED
-        fee_asset, fee = self._exchange(market, order, lots, quote, is_maker)
+        fee_asset, fee = self._exchange(market, order, trade, is_maker=is_maker)
         if not order.account.is_client:
             return None
         fill = Fill(
-            order.symbol, trade_id, order.order_id, price, lots, quote, fee, fee_asset,
-            time_us, order.is_buy, is_maker,
+            order.symbol, trade.trade_id, order.order_id, trade.price, trade.lots,
+            trade.quote_units, fee, fee_asset, trade.time_us, order.is_buy, is_maker,
         )  # fmt: skip
         history_of(order.account, order.symbol, self._retention).fills.append(fill)
-        report = self._report(order, Execution.TRADE, time_us)
+        report = self._report(order, Execution.TRADE, trade.time_us)
         if report is not None:
             report.fill = fill
         for asset in (market.spec.base, market.spec.quote, fee_asset):
@@ -296,14 +296,15 @@ class Engine:
         return fill
 
     def _exchange(
-        self, market: Market, order: Order, lots: int, quote: int, is_maker: bool
+        self, market: Market, order: Order, trade: TradePrint, *, is_maker: bool
     ) -> tuple[str, int]:
         """Swap the locked asset for the other one and take the commission."""
-        account, spec = order.account, market.spec
-        base = lots * spec.step_units
+        account, spec, quote = order.account, market.spec, trade.quote_units
+        base = trade.lots * spec.step_units
         if order.is_buy:
-            paid = account.balance(spec.quote)
-            held = order.price * lots * market.quote_per_tick_lot if order.price else quote
+            paid, held = account.balance(spec.quote), quote
+            if order.price:
+                held = order.price * trade.lots * market.quote_per_tick_lot
             paid.locked -= held
             paid.free += held - quote
             order.locked_units -= held

@@ -93,9 +93,7 @@ def thinned(profile: MarketProfile) -> MarketProfile:
 class SeededFlow:
     """Makers and takers of one market. ``step`` moves it on; ``run`` does so in real time."""
 
-    def __init__(
-        self, exchange: Exchange, symbol: str, profile: MarketProfile, rng: Rng
-    ) -> None:
+    def __init__(self, exchange: Exchange, symbol: str, profile: MarketProfile, rng: Rng) -> None:
         self.exchange = exchange
         self.market = exchange.market(symbol)
         self.profile = profile

@@ -40,9 +40,7 @@ def audit(engine: Engine) -> Audit:
     return result
 
 
-def _audit_market(
-    market: Market, result: Audit, locked: dict[tuple[AccountId, str], int]
-) -> None:
+def _audit_market(market: Market, result: Audit, locked: dict[tuple[AccountId, str], int]) -> None:
     bid, ask = market.bids.best_price(), market.asks.best_price()
     if bid is not None and ask is not None and bid >= ask:
         result.violations.append(f"{market.spec.name}: crossed, bid {bid} and ask {ask}")
@@ -74,9 +72,7 @@ def _audit_side(
             result.violations.append(f"{name}: level {price} says {level.total}, holds {total}")
 
 
-def _audit_locks(
-    engine: Engine, result: Audit, locked: dict[tuple[AccountId, str], int]
-) -> None:
+def _audit_locks(engine: Engine, result: Audit, locked: dict[tuple[AccountId, str], int]) -> None:
     for account in engine.accounts.values():
         for asset, balance in account.balances.items():
             wanted = locked.get((account.account_id, asset), 0)

@@ -26,8 +26,11 @@ class Flow(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueOptions:
-    """Ports of 0 are chosen by the system. Balances are units of 1e-8; the first account may have
-    its own. A recording replaces the seeded flow of the symbol that was recorded."""
+    """What a venue is started with.
+
+    Ports of 0 are chosen by the system. Balances are units of 1e-8; the first account may have
+    its own. A recording replaces the seeded flow of the symbol that was recorded.
+    """
 
     port: int = 0
     admin_port: int = 0

@@ -151,9 +151,7 @@ def _assemble(path: Path, lines: Iterable[tuple[int, bytes]]) -> Recording:
     return recording
 
 
-def _add_depth(
-    path: Path, recording: Recording, offset_us: int, raw: bytes, last_id: int
-) -> int:
+def _add_depth(path: Path, recording: Recording, offset_us: int, raw: bytes, last_id: int) -> int:
     decoded = _DEPTH.decode(raw)
     if decoded.last_id <= last_id:
         return last_id

@@ -8,7 +8,7 @@ from typing import Final
 from poolmaker.sandbox.venue.model import Refusal
 
 
-class WireRefusal(Exception):  # noqa: N818 - the wire's own word for an answer that is no result
+class WireRefusal(Exception):
     """An answer with a code. ``data`` is set only by cancel-replace."""
 
     def __init__(

@@ -154,9 +154,7 @@ def kline_row(market: Market, candle: Candle, span_us: int) -> list[object]:
     ]
 
 
-def kline_event(
-    market: Market, candle: Candle, interval: str, span_us: int, time_us: int
-) -> Json:
+def kline_event(market: Market, candle: Candle, interval: str, span_us: int, time_us: int) -> Json:
     """The stream's candle."""
     return {
         "e": "kline",

@@ -63,9 +63,7 @@ def _count_refusal(market: Market, account: Account) -> Refusal | None:
 def crosses(price: int, opposite: BookSide) -> bool:
     """Whether an order at ``price`` would trade with the best of ``opposite``."""
     keys = opposite.keys
-    return bool(keys) and (
-        price >= -keys[-1] if opposite.sign < 0 else price <= keys[-1]
-    )
+    return bool(keys) and (price >= -keys[-1] if opposite.sign < 0 else price <= keys[-1])
 
 
 def available_lots(opposite: BookSide, request: NewOrder) -> int:

@@ -141,13 +141,11 @@ class MarketFeed:
     def flush_fast(self, time_us: int) -> None:
         """The 100 ms diffs and partial books."""
         market = self.market
-        for fast, slow, changed in (
-            (self._fast.bids, self._slow.bids, market.changed_bids),
-            (self._fast.asks, self._slow.asks, market.changed_asks),
-        ):
-            fast |= changed
-            slow |= changed
-            changed.clear()
+        for cursor in (self._fast, self._slow):
+            cursor.bids.update(market.changed_bids)
+            cursor.asks.update(market.changed_asks)
+        market.changed_bids.clear()
+        market.changed_asks.clear()
         body = self._fast.take(market, time_us)
         if body is not None:
             self._hub.publish(f"{self._stem}@depth@100ms", body)

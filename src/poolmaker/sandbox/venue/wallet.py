@@ -25,6 +25,16 @@ CREDITED: Final = 1
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where a withdrawal goes, and the client's own id of it."""
+
+    network: Network
+    address: str
+    tag: str
+    order_id: str | None
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Withdrawal:
     """Value on its way out; ``units`` is what was taken, the fee included."""
@@ -144,16 +154,16 @@ class Wallet:
     # Out
 
     def apply(
-        self, account: Account, asset: str, network: Network, units: int, address: str, tag: str,
-        order_id: str | None, time_us: int,
-    ) -> Withdrawal | None:  # fmt: skip
+        self, account: Account, asset: str, units: int, receiver: Receiver, time_us: int
+    ) -> Withdrawal | None:
         """Take ``units`` out of the account; None when they are not free."""
         if self._engine.withdraw(account, asset, units, time_us) is not None:
             return None
         made = Withdrawal(
             withdrawal_id=f"{self._rng.bits(128):032x}",
-            account=account, asset=asset, network=network.name, address=address, tag=tag,
-            units=units, fee_units=network.withdraw_fee_units, order_id=order_id,
+            account=account, asset=asset, network=receiver.network.name,
+            address=receiver.address, tag=receiver.tag, units=units,
+            fee_units=receiver.network.withdraw_fee_units, order_id=receiver.order_id,
             applied_us=time_us,
             due_us=time_us + self._rng.between(self._delay.low_us, self._delay.high_us),
             tx_id=f"0x{self._rng.bits(256):064x}",

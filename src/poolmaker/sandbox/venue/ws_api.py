@@ -87,9 +87,7 @@ class ApiWire:
         exchange.peers.add(peer)
         exchange.record("ws_api", "connect", [], status=101)
         try:
-            await converse(
-                peer, socket, exchange.clock, lambda text: self._on_text(session, text)
-            )
+            await converse(peer, socket, exchange.clock, lambda text: self._on_text(session, text))
         finally:
             exchange.peers.discard(peer)
             exchange.users.leave(peer)
@@ -153,9 +151,7 @@ class ApiWire:
         elif fault.effect is Effect.HANG:
             await self._exchange.clock.sleep_us(HANG_US)
 
-    def _carry_out(
-        self, session: Session, request: ApiRequest, values: dict[str, str]
-    ) -> None:
+    def _carry_out(self, session: Session, request: ApiRequest, values: dict[str, str]) -> None:
         exchange = self._exchange
         body: dict[str, object] = {"id": request.id, "status": 200}
         try:
@@ -167,9 +163,7 @@ class ApiWire:
                 retry_ms = now_ms + int(refusal.headers["Retry-After"]) * 1_000
                 error["data"] = {"serverTime": now_ms, "retryAfter": retry_ms}
             body.update(status=refusal.status, error=error)
-        exchange.record(
-            "ws_api", request.method, list(values), status=int(str(body["status"]))
-        )
+        exchange.record("ws_api", request.method, list(values), status=int(str(body["status"])))
         if values.get("returnRateLimits") != "false":
             body["rateLimits"] = self._rate_limits()
         after = self._fault(request, values, When.AFTER)
@@ -192,9 +186,7 @@ class ApiWire:
         used = exchange.limiter.used_weight(exchange.time_us())
         return [{**exchange.limiter.settings.announce()[0], "count": used}]
 
-    def _result(
-        self, session: Session, request: ApiRequest, values: dict[str, str]
-    ) -> object:
+    def _result(self, session: Session, request: ApiRequest, values: dict[str, str]) -> object:
         match request.method:
             case "userDataStream.subscribe.signature":
                 return self._subscribe(session, values)

@@ -294,7 +294,7 @@ def started_page(quote: int = 1_000_000_000, base: int = 100_000_000) -> Page:
 
 
 def pooled_page() -> Page:
-    """As ``started_page``, and Alice's order has joined with 1,000,000 BTC and 500,000,000 USDT units."""
+    """As ``started_page``, and Alice's order has joined with 1,000,000 BTC and 500,000,000 USDT."""
     page = started_page()
     page.must(join("j1", 1_000_000, 500_000_000))
     return page

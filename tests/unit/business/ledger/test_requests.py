@@ -10,7 +10,6 @@ from poolmaker.business.ledger import commands as c
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.ledger.rules import Decision
 from poolmaker.kernel.ids import WithdrawalId
-from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import UNITS_MAX
 from poolmaker.messages.base import Money
 from tests.support.ledger import (
@@ -22,7 +21,6 @@ from tests.support.ledger import (
     bnb,
     btc,
     deposit,
-    fill,
     hold,
     join,
     key,
@@ -134,7 +132,7 @@ def _release(money: Money, withdrawal: str = "w1") -> c.Command:
 
 
 def test_a_release_gives_back_no_more_than_is_held() -> None:
-    """Ledger 2.5-6: a withdrawal is compensated under its own kind and restores the same account."""
+    """Ledger 2.5-6: a withdrawal is compensated under its own kind, into the same account."""
     page = Page()
     page.must(deposit("d1", usdt(10)), hold("h1", usdt(10)))
     _walk(
@@ -212,9 +210,3 @@ def test_two_orders_on_one_balance_lock_it_once() -> None:
     page.must(deposit("d1", usdt(10)))
     assert isinstance(page.post(lock("l1", usdt(10))), Decision)
     assert page.post(lock("l2", usdt(10), order=OTHER)) is Refusal.INSUFFICIENT
-
-
-def test_what_a_pool_owes_blocks_whoever_would_leave_it() -> None:
-    page = pooled_page()
-    page.must(fill("f1", Side.SELL, 2_000_000, 1))
-    assert page.books.has_deficit("pool:p1:capital")

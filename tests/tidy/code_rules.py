@@ -24,6 +24,18 @@ INTEGERS_ONLY = (
 )
 TEST_WORDS_MIN = 2
 SKIPS = frozenset({"pytest.skip", "pytest.mark.skip", "pytest.mark.skipif", "pytest.importorskip"})
+OPENERS = frozenset(
+    {
+        "aiohttp.ClientSession",
+        "ClientSession",
+        "asyncio.open_connection",
+        "asyncio.open_unix_connection",
+        "asyncpg.connect",
+        "asyncpg.create_pool",
+        "socket.create_connection",
+        "urllib.request.urlopen",
+    }
+)
 SUPERVISOR_MARK = "# supervisor"
 BROAD = frozenset({"Exception", "BaseException"})
 
@@ -78,10 +90,8 @@ def few_dependencies(tree: Tree) -> Iterator[str]:
 
 
 def imports_at_the_top(tree: Tree) -> Iterator[str]:
-    """No import hides in a function; ``app.py`` alone may load a room when it is asked for."""
+    """No import hides in a function, where contracts and readers do not look for it."""
     for module in tree.modules:
-        if module.name == "app.py":
-            continue
         for function in module.functions():
             for node in ast.walk(function):
                 if isinstance(node, ast.Import | ast.ImportFrom):
@@ -169,14 +179,37 @@ def queues_are_bounded(tree: Tree) -> Iterator[str]:
                 yield module.at(node.lineno, "a queue without a bound; give maxsize")
 
 
+def _bounded_waits(module: Module) -> set[ast.AST]:
+    """Everything that stands inside ``async with asyncio.timeout(…)``."""
+    return {
+        inner
+        for node in module.nodes
+        if isinstance(node, ast.AsyncWith)
+        and any("timeout" in ast.unparse(item.context_expr) for item in node.items)
+        for inner in ast.walk(node)
+    }
+
+
+def waits_have_a_timeout(tree: Tree) -> Iterator[str]:
+    """A connection that is opened without a timeout waits for ever when nobody answers."""
+    for module in tree.modules:
+        for node in module.nodes:
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in OPENERS:
+                continue
+            limited = any("timeout" in (keyword.arg or "") for keyword in node.keywords)
+            if not limited and node not in _bounded_waits(module):
+                yield module.at(node.lineno, f"{ast.unparse(node.func)} without a timeout")
+
+
 def _skip_without_help(node: ast.AST) -> int | None:
     if not isinstance(node, ast.Call) or ast.unparse(node.func) not in SKIPS:
         return None
-    return None if "install" in ast.unparse(node) else node.lineno
+    helps = any(word in ast.unparse(node) for word in ("install", "as root"))
+    return None if helps else node.lineno
 
 
 def tests_are_sentences(tree: Tree) -> Iterator[str]:
-    """The name of a test says what holds, and no test is skipped without saying what to install."""
+    """The name of a test says what holds, and no test is skipped without saying what to install or to do."""
     for path, text in tree.python():
         if path.parts[0] != "tests" or not path.name.startswith("test_"):
             continue
@@ -185,4 +218,4 @@ def tests_are_sentences(tree: Tree) -> Iterator[str]:
                 if node.name.count("_") < TEST_WORDS_MIN:
                     yield f"{path}:{node.lineno}: {node.name} is no sentence"
             elif line := _skip_without_help(node):
-                yield f"{path}:{line}: skipped without saying what to install"
+                yield f"{path}:{line}: skipped without saying what to install or to do"

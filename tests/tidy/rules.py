@@ -23,6 +23,7 @@ RULES: Final[dict[str, Rule]] = {
         code_rules.ground_is_plain,
         code_rules.stores_are_private,
         code_rules.queues_are_bounded,
+        code_rules.waits_have_a_timeout,
         code_rules.tests_are_sentences,
         room_rules.rooms_say_what_they_are,
         room_rules.the_ledger_is_explained,

@@ -357,6 +357,7 @@ TIDY: list[tuple[str, str, str]] = [
         P + "business/ledger/commands.py",
         '\n\nclass Adjust(_Command, tag=\'ADJUST\'):\n    """Anything."""\n',
     ),
+    ("waits_have_a_timeout", P + "views/planted.py", "s = aiohttp.ClientSession()\n"),
     ("queues_are_bounded", P + "views/planted.py", "q = asyncio.Queue[int]()\n"),
     ("tests_are_sentences", "tests/unit/test_planted.py", "def test_it(): ...\n"),
     ("tests_are_sentences", "tests/unit/test_planted.py", "pytest.skip('flaky')\n"),
@@ -447,7 +448,6 @@ def test_every_tidy_rule_has_a_plant() -> None:
     [
         (P + "views/planted.py", CATCH_ALL.replace("{}:", "Exception:  # supervisor")),
         (P + "views/planted.py", CATCH_ALL.format("Exception") + "    raise\n"),
-        (P + "app.py", IN_A_FUNCTION.format("json")),
         (P + "infra/_store.py", "# db-clock: a lease\nq = 'UPDATE infra.lease SET at = now()'\n"),
         (P + "views/planted.py", '"""SELECT x FROM ledger.entry, says this docstring."""\n'),
         (P + "views/planted.py", "topic = 'ledger.entry_posted.v1'\n"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -15,34 +13,14 @@ import typer
 from poolmaker import app
 from poolmaker.cli.context import Config, Home, Json, client_of, settings_of
 from poolmaker.cli.output import CHECK_FAILED, complain, say, show, table
-from poolmaker.kernel.money import format_units
-
-T = TypeVar("T")
 
 ledger = typer.Typer(no_args_is_help=True, help="The books: balances, proof, statements.")
-
-
-async def _with_database(settings: Any, work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run ``work`` on the books, starting the embedded server for as long as it takes."""
-    clock = app.load("infra.clock").SystemClock()
-    url = settings.database_url.get_secret_value() if settings.database_url else None
-    server = await app.load("infra.postgres.opening").open_postgres(settings.home, clock, url=url)
-    try:
-        await app.load("infra.migrations.runner").migrate(server)
-        role = app.load("infra.postgres.model").DatabaseRole.READER
-        database = await app.load("infra.database").Database.open(server.dsn(role), max_size=2)
-        try:
-            return await work(database)
-        finally:
-            await database.close()
-    finally:
-        await server.stop()
 
 
 @ledger.command("verify")
 def verify(config: Config = None, home: Home = None, as_json: Json = False) -> None:
     """Replay the whole log and compare every balance and hash; exit code 1 on a difference."""
-    report = asyncio.run(_with_database(settings_of(config, home), _verified))
+    report = app.load("cli.running").verify(settings_of(config, home))
     value = {
         "ok": report.ok,
         "transactions": report.transactions,
@@ -56,11 +34,6 @@ def verify(config: Config = None, home: Home = None, as_json: Json = False) -> N
         raise typer.Exit(CHECK_FAILED)
 
 
-async def _verified(database: Any) -> Any:
-    evidence = app.load("business.ledger.service").open_evidence(database)
-    return await app.load("business.ledger.verify").verify(evidence)
-
-
 def _verdict(value: dict[str, Any]) -> None:
     word = "the ledger verifies" if value["ok"] else "the ledger does NOT verify"
     count = f"{value['transactions']} transactions, {value['entries']} entries"
@@ -70,26 +43,10 @@ def _verdict(value: dict[str, Any]) -> None:
 @ledger.command("trial-balance")
 def trial_balance(config: Config = None, home: Home = None, as_json: Json = False) -> None:
     """Where it is and whose it is, per asset; exit code 1 when they differ."""
-    value = asyncio.run(_with_database(settings_of(config, home), _trial))
+    value = app.load("cli.running").trial_balance(settings_of(config, home))
     show(as_json, value, _trial_table)
     if not value["ok"]:
         raise typer.Exit(CHECK_FAILED)
-
-
-async def _trial(database: Any) -> dict[str, Any]:
-    evidence = app.load("business.ledger.service").open_evidence(database)
-    rows, image = await evidence.trial_balance(), await evidence.load()
-    scales = {asset.code: asset.scale for asset in image.assets}
-    lines = [
-        {
-            "asset": row.asset,
-            "held": format_units(row.held_units, scales[row.asset]),
-            "owed": format_units(row.owed_units, scales[row.asset]),
-            "difference": format_units(row.difference, scales[row.asset]),
-        }
-        for row in rows
-    ]
-    return {"ok": all(row.difference == 0 for row in rows), "seq": image.head.seq, "lines": lines}
 
 
 def _trial_table(value: dict[str, Any]) -> None:

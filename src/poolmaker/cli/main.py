@@ -9,7 +9,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from poolmaker import __version__
@@ -60,11 +59,10 @@ def root(
 def call(arguments: list[str] | None = None) -> int:
     """Run one command and answer its exit code."""
     try:
-        ended = cli(args=arguments, standalone_mode=False)
-    except click.ClickException as fault:
-        fault.show()
-        return USAGE
-    except (click.Abort, KeyboardInterrupt):
+        cli(args=arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else DONE
+    except KeyboardInterrupt:
         complain("stopped")
         return USAGE
     except ApiRefused as refusal:
@@ -79,10 +77,9 @@ def call(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader has gone; what Python would still flush has nowhere to go either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except Exception:  # supervisor
         return _unexpected()
-    return ended if isinstance(ended, int) else DONE
+    return DONE
 
 
 def _unexpected() -> int:

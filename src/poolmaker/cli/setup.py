@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import socket
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -45,93 +42,48 @@ def check_config(config: Config = None, home: Home = None, as_json: Json = False
     show(as_json, value, lambda v: say(f"in order: mode {v['mode']}, data in {v['home']}"))
 
 
-def _url(settings: Any) -> str | None:
-    return settings.database_url.get_secret_value() if settings.database_url else None
-
-
-async def _open(settings: Any) -> Any:
-    clock = app.load("infra.clock").SystemClock()
-    opening = app.load("infra.postgres.opening")
-    return await opening.open_postgres(settings.home, clock, url=_url(settings))
-
-
-async def _with_server(settings: Any, work: Callable[[Any], Awaitable[Any]]) -> Any:
-    server = await _open(settings)
-    try:
-        return await work(server)
-    finally:
-        await server.stop()
-
-
 @database_commands.command("url")
 def database_url(config: Config = None, home: Home = None, as_json: Json = False) -> None:
     """Print where the database is, as a reader; it names a password file and no password."""
-    role = app.load("infra.postgres.model").DatabaseRole.READER
-
-    async def work(server: Any) -> str:
-        return str(server.dsn(role))
-
-    url = asyncio.run(_with_server(settings_of(config, home), work))
+    url = app.load("cli.running").reader_url(settings_of(config, home))
     show(as_json, {"url": url}, lambda value: say(value["url"]))
 
 
 @database_commands.command("migrate")
 def migrate(config: Config = None, home: Home = None, as_json: Json = False) -> None:
     """Bring the schema to what this version needs."""
-    runner = app.load("infra.migrations.runner")
-    revision = asyncio.run(_with_server(settings_of(config, home), runner.migrate))
+    revision = app.load("cli.running").migrate(settings_of(config, home))
     show(as_json, {"revision": revision}, lambda v: say(f"the schema is at {v['revision']}"))
 
 
 @database_commands.command("start")
 def start_database(config: Config = None, home: Home = None, as_json: Json = False) -> None:
     """Run the embedded server in the foreground until Ctrl-C."""
-    settings = settings_of(config, home)
-    if _url(settings):
-        raise EnvironmentProblem(
-            "the configuration names a database of your own, which poolmaker neither starts nor "
-            "stops; start it with its own tools or unset POOLMAKER_DATABASE_URL"
-        )
-    asyncio.run(_run_database(settings, as_json))
 
+    def ready(url: str) -> None:
+        sentence = f"PostgreSQL runs at {url}; stop it with Ctrl-C"
+        show(as_json, {"url": url}, lambda _: say(sentence))
 
-async def _run_database(settings: Any, as_json: bool) -> None:
-    stopping = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    server = await _open(settings)
-    watching = asyncio.create_task(server.watch())
-    try:
-        role = app.load("infra.postgres.model").DatabaseRole.READER
-        value = {"url": server.dsn(role)}
-        show(as_json, value, lambda v: say(f"PostgreSQL runs at {v['url']}; stop it with Ctrl-C"))
-        await stopping.wait()
-    finally:
-        watching.cancel()
-        await server.stop()
+    app.load("cli.running").run_database(_embedded(settings_of(config, home)), ready)
 
 
 @database_commands.command("stop")
 def stop_database(config: Config = None, home: Home = None, as_json: Json = False) -> None:
-    """Stop an embedded server that nobody uses; one in use stays up and is named."""
-    settings = settings_of(config, home)
-    clock = app.load("infra.clock").SystemClock()
-    still = asyncio.run(_stop(settings, clock))
-    value = {"stopped": not still}
-    show(as_json, value, lambda v: say("stopped" if v["stopped"] else "others still use it"))
-    if still:
+    """Stop an embedded server that nobody uses; exit code 1 when others keep it up."""
+    stopped = app.load("cli.running").stop_database(_embedded(settings_of(config, home)))
+    sentence = "stopped" if stopped else "others still use it; it stops when they leave"
+    show(as_json, {"stopped": stopped}, lambda _: say(sentence))
+    if not stopped:
         raise typer.Exit(CHECK_FAILED)
 
 
-async def _stop(settings: Any, clock: Any) -> bool:
-    """Whether the server is still up: whoever leaves last stops it, so we join and leave."""
-    placement = app.load("infra.postgres.placement").place(settings.home)
-    living = app.load("infra.postgres.data_directory").living_server
-    if living(placement) is None:
-        return False
-    cluster = await app.load("infra.postgres.cluster").Cluster.start(settings.home, clock)
-    await cluster.stop()
-    return living(placement) is not None
+def _embedded(settings: Any) -> Any:
+    if settings.database_url:
+        raise EnvironmentProblem(
+            "the configuration names a database of your own, which poolmaker neither starts nor "
+            "stops; use its own tools, or unset POOLMAKER_DATABASE_URL"
+        )
+    return settings
 
 
 def doctor(config: Config = None, home: Home = None, as_json: Json = False) -> None:
@@ -150,8 +102,7 @@ def _findings(config: Config, home: Home) -> list[dict[str, Any]]:
         place = home_of(home).absolute()
         return [_found("configuration", ok=False, sentence=str(problem)), *_postgres(place)]
     found = [_found("configuration", ok=True, sentence=f"mode {settings.mode}")]
-    url = _url(settings)
-    found += _external(settings) if url else _postgres(settings.home)
+    found += _external(settings) if settings.database_url else _postgres(settings.home)
     return [*found, _port(settings.web.host, settings.web.port)]
 
 
@@ -164,11 +115,8 @@ def _postgres(home: Any) -> list[dict[str, Any]]:
 
 
 def _external(settings: Any) -> list[dict[str, Any]]:
-    async def nothing(_: Any) -> None:
-        return None
-
     try:
-        asyncio.run(_with_server(settings, nothing))
+        app.load("cli.running").touch(settings)
     except PoolmakerError as problem:
         return [_found("database", ok=False, sentence=str(problem))]
     return [_found("database", ok=True, sentence="it answers and may hold money")]

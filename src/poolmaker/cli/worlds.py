@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +23,7 @@ Recording = Annotated[
 def up(config: Config = None) -> None:
     """Run the platform until SIGTERM or Ctrl-C."""
     settings = settings_of(config)
-    asyncio.run(app.load("app").up(settings))
+    app.load("cli.running").run(app.load("app").up(settings))
 
 
 def demo(
@@ -69,4 +68,4 @@ def venue(
     made = options.VenueOptions(
         port=port, admin_port=admin_port, seed=seed, flow=known[flow], recording=recording
     )
-    asyncio.run(app.load("sandbox.venue.server").serve(made))
+    app.load("cli.running").run(app.load("sandbox.venue.server").serve(made))

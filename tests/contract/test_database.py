@@ -258,6 +258,24 @@ async def test_a_database_of_a_newer_poolmaker_is_refused_with_one_sentence(
     refuse_newer(None)
 
 
+async def test_a_revision_that_fails_leaves_nothing_of_any_revision(cluster: Cluster) -> None:
+    admin = await asyncpg.connect(cluster.admin_dsn())
+    await admin.execute(f"CREATE DATABASE in_the_way OWNER {DatabaseRole.OWNER}")
+    owner = await asyncpg.connect(cluster.dsn(DatabaseRole.OWNER, "in_the_way"))
+    schemas = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 1"
+    try:
+        await owner.execute("CREATE SCHEMA views")
+        before = await owner.fetch(schemas)
+        with pytest.raises(EnvironmentProblem, match=r"views.*nothing was changed"):
+            await migrate(cluster, "in_the_way")
+        assert await owner.fetch(schemas) == before
+        assert await current_revision(cluster, "in_the_way") is None
+    finally:
+        await owner.close()
+        await admin.execute("DROP DATABASE in_the_way WITH (FORCE)")
+        await admin.close()
+
+
 @pytest.mark.parametrize("role", [DatabaseRole.WRITER, DatabaseRole.APP, DatabaseRole.READER])
 @pytest.mark.parametrize("room", ["infra", "bus", "market", "business", "views", "ledger"])
 async def test_each_role_may_do_by_default_what_its_sentence_says(

@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,19 +67,34 @@ def _running(programs: Path, folder: Path, *options: str) -> Iterator[Outside]:
         " --no-sync -E UTF8 --locale=C",
         account,
     )
-    port = _free_port()
-    process = subprocess.Popen(
-        [f"{programs}/postgres", f"-D{data}", f"-p{port}", "-h127.0.0.1", "-k", "", *options],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        **as_account(account),
-    )
+    command = [f"{programs}/postgres", f"-D{data}", "-h127.0.0.1", "-k", "", *options]
+    outside = None
+    while outside is None:
+        outside = _listening(command, account)
+    process = outside.process
     try:
-        yield Outside(port, process)
+        yield outside
     finally:
         process.send_signal(signal.SIGCONT)
         process.send_signal(signal.SIGINT)
         process.wait()
+
+
+def _listening(command: list[str], account: Account | None) -> Outside | None:
+    """A server on a free port; None when somebody else took the port meanwhile."""
+    port = _free_port()
+    process = subprocess.Popen(
+        [*command, f"-p{port}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **as_account(account),
+    )
+    while process.poll() is None:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            return Outside(port, process)
+        time.sleep(0.02)
+    return None
 
 
 def _run(command: str, account: Account | None) -> None:

@@ -295,6 +295,44 @@ async def somebody_elses_socket_folder(folder: Path) -> None:
     await _refused(folder, str(placement.run), "remove it")
 
 
+async def a_broken_configuration(folder: Path) -> None:
+    """The server's own reason stands in the sentence, at once and not after half a minute."""
+    placement = await _made(folder)
+    configuration = placement.data / "postgresql.conf"
+    sound = configuration.read_text()
+    configuration.write_text(f"{sound}\nnonsense\n")
+    await _refused(folder, "does not start", "postgresql.conf", "contains errors")
+    configuration.write_text(sound)
+    await _made(folder)
+
+
+async def a_start_that_is_called_off(folder: Path) -> None:
+    """Ctrl-C while the database is made leaves nothing that the next start stumbles over."""
+    placement = own_placement(folder)
+    starting = asyncio.create_task(start(folder))
+    while not list(placement.base.glob("data.init-*/PG_VERSION")):  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not list(placement.base.glob("data.init-*"))
+    cluster = await start(folder)
+    assert cluster.is_owner
+    await cluster.stop()
+
+
+async def clients_that_stay_connected(folder: Path) -> None:
+    """A stop does not wait for idle clients, nor for one in the middle of a transaction."""
+    cluster = await start(folder)
+    idle = await asyncpg.connect(**connect_arguments(cluster.dsn(DatabaseRole.READER)))
+    busy = await asyncpg.connect(**connect_arguments(cluster.dsn(DatabaseRole.READER)))
+    await busy.execute("BEGIN; SELECT 1")
+    await cluster.stop()
+    assert listener_of(cluster.placement.socket) is None
+    idle.terminate()
+    busy.terminate()
+
+
 async def erasing(folder: Path) -> None:
     """A database in use is not erased; afterwards nothing of it is left, and a new one is made."""
     cluster = await start(folder)
@@ -390,6 +428,9 @@ SCENARIOS: list[Scenario] = [
     a_server_started_by_hand,
     a_home_with_a_long_path,
     somebody_elses_socket_folder,
+    a_broken_configuration,
+    a_start_that_is_called_off,
+    clients_that_stay_connected,
     erasing,
     the_last_to_leave,
     leaving_at_the_same_moment,

@@ -12,6 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -107,6 +108,12 @@ async def _upgrade(dsn: str) -> None:
         raise EnvironmentProblem(
             f"The database was lost while its schema was brought up to date ({error}); "
             "nothing was changed, start again."
+        ) from error
+    except (asyncpg.PostgresError, SQLAlchemyError) as error:
+        reason = str(error).split("\n", 1)[0]
+        raise EnvironmentProblem(
+            f"The schema could not be brought up to date ({reason}); nothing was changed, "
+            "remove what stands in its way or use an empty database."
         ) from error
     finally:
         await engine.dispose()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from pathlib import Path
 
 _PROC = Path("/proc")
-_CREDENTIALS = struct.Struct("3i")
+_PID = struct.Struct("i")
+_CREDENTIALS_SIZE = 3 * _PID.size
+_SOL_LOCAL, _LOCAL_PEERPID = 0, 2
 _KNOCK_TIMEOUT_S = 5
 
 
@@ -39,15 +42,14 @@ def works_elsewhere(pid: int, directory: Path) -> bool:
 
 def listener_of(socket_path: Path) -> int | None:
     """The process that listens at a unix socket, by the kernel's word; None when nobody does."""
-    option = getattr(socket, "SO_PEERCRED", None)
-    if option is None:
-        return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.settimeout(_KNOCK_TIMEOUT_S)
         try:
             knock.connect(os.fspath(socket_path))
         except OSError:
             return None
-        answer = knock.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
-    pid, _, _ = _CREDENTIALS.unpack(answer)
-    return int(pid) or None
+        if sys.platform == "darwin":
+            answer = knock.getsockopt(_SOL_LOCAL, _LOCAL_PEERPID, _PID.size)
+        else:
+            answer = knock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS_SIZE)
+    return int(_PID.unpack_from(answer)[0]) or None

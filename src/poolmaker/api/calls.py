@@ -16,6 +16,7 @@ from poolmaker.api.ports import Platform, Principal, Refused, Role
 from poolmaker.api.problems import MEDIA_TYPE, Problem, body_of
 from poolmaker.kernel.ids import CorrelationId, UserId
 from poolmaker.kernel.money import UNITS_MAX, parse_units
+from poolmaker.kernel.rng import Rng
 from poolmaker.views.model import Money
 
 KEY_HEADER: Final = "Idempotency-Key"
@@ -35,9 +36,14 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def fresh_token(rng: Rng) -> str:
+    """A new token of 256 bits of chance: shown once, never stored."""
+    return f"pm_{rng.bits(256):064x}"
+
+
 def new_token(platform: Platform) -> str:
     """A new token: shown once, never stored."""
-    return f"pm_{platform.rng.bits(256):064x}"
+    return fresh_token(platform.rng)
 
 
 def json_answer(value: object, status: int = 200) -> Response:

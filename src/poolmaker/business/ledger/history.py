@@ -8,7 +8,7 @@ from typing import Protocol
 from poolmaker.business.ledger._store.history import PgLedgerHistory
 from poolmaker.business.ledger.model import EntryRow, Head, Leg, Transaction
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import MAIN_LEDGER, LedgerId
+from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, LedgerId
 
 
 class LedgerHistory(Protocol):
@@ -33,6 +33,10 @@ class LedgerHistory(Protocol):
 
     async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
         """The newest transactions after ``after_seq``, newest first."""
+        ...
+
+    async def seq_of(self, tx: Tx, key: CommandKey) -> int:
+        """Where the transaction that a key posted stands, 0 when it posted none."""
         ...
 
     async def at(self, tx: Tx, seq: int) -> Transaction | None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.logging import bind_correlation, get_logger
+from poolmaker.infra.sagas._store import PgSagaStore
 from poolmaker.infra.sagas.model import Saga, SagaMoved, back_off_us
 from poolmaker.infra.sagas.ports import RunnerStore, SagaHandler
 from poolmaker.infra.transactions import Transactions
@@ -50,6 +51,11 @@ class Tools:
     clock: Clock
     rng: Rng
     health: HealthReporter
+
+
+def open_sagas() -> RunnerStore:
+    """The rows of sagas in PostgreSQL."""
+    return PgSagaStore()
 
 
 class SagaRunner:

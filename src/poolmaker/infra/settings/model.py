@@ -123,6 +123,8 @@ class PoolSettings(_Section):
     account: Slug
     symbol: Symbol
     strategy: StrategySettings = StrategySettings()
+    strategy_version: int = Field(default=1, ge=1)
+    """Raised with every change of ``strategy``."""
     join_cost_cbps: Cbps = 1_000
     first_join_min: DecimalText = "0"
     nav_floor: DecimalText = "0"
@@ -145,10 +147,18 @@ class PoolSettings(_Section):
         return self.symbol.partition("/")[2]
 
 
+class NetworkSettings(_Section):
+    """A network that payouts of an asset may take."""
+
+    asset: AssetCode
+    network: str = Field(pattern=r"^[A-Za-z0-9._\-]{1,32}$")
+
+
 class PayoutSettings(_Section):
     """How withdrawals are paid: what the provider takes for one payment of an asset."""
 
     fees: tuple[AmountSettings, ...] = ()
+    networks: tuple[NetworkSettings, ...] = ()
     poll_s: int = Field(default=5, ge=1, le=3_600)
 
 

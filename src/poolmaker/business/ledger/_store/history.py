@@ -31,6 +31,7 @@ SELECT mine.seq, t.at_us, t.key, t.kind, mine.code, mine.asset, mine.units, mine
 FROM mine JOIN ledger.tx t ON t.ledger_id = $1 AND t.seq = mine.seq
 ORDER BY mine.seq, mine.line
 """
+_SEQ_OF: Final = "SELECT seq FROM ledger.idem WHERE ledger_id = $1 AND key = $2"
 
 
 class PgLedgerHistory:
@@ -61,6 +62,10 @@ class PgLedgerHistory:
     async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
         """See ``LedgerHistory.newest``."""
         return await newest_transactions(connection_of(tx), self._ledger, after_seq, limit)
+
+    async def seq_of(self, tx: Tx, key: CommandKey) -> int:
+        """See ``LedgerHistory.seq_of``."""
+        return int(await connection_of(tx).fetchval(_SEQ_OF, self._ledger, key) or 0)
 
     async def at(self, tx: Tx, seq: int) -> Transaction | None:
         """See ``LedgerHistory.at``."""

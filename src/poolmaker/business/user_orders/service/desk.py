@@ -102,6 +102,12 @@ class UserOrders:
             await self._remember(tx, key, asked, user.id)
         return user.id
 
+    async def made_by(self, key: str) -> UserId | None:
+        """The user that the request with this key made, or None."""
+        async with self._ports.transactions.begin("orders.made_by") as tx:
+            found = await self._ports.store.recall(tx, key)
+        return UserId(found.subject) if found is not None else None
+
     async def open_order(
         self, user: UserId, pool_id: PoolId, base_units: int, quote_units: int, key: str
     ) -> Answer:

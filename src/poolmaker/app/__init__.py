@@ -1,0 +1,21 @@
+"""Composition root: the only place that knows every room.
+
+``load`` gives a room by name so that the command line starts fast: nothing heavy is imported
+until a command needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+
+def load(room: str) -> ModuleType:
+    """The module ``poolmaker.<room>``, imported now."""
+    return importlib.import_module(f"poolmaker.{room}")
+
+
+async def up(settings: Any) -> None:
+    """Run the platform in this process until SIGTERM or SIGINT; see ``app.platform.up``."""
+    await load("app.platform").up(settings)

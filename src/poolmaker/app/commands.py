@@ -1,0 +1,172 @@
+"""The API's commands over the services of business: texts to units, answers to what can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from poolmaker.api import ports
+from poolmaker.app.figures import Scales
+from poolmaker.app.people import People
+from poolmaker.app.reading import PlatformReading
+from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.treasury.model import Booked, Booking
+from poolmaker.business.treasury.service import Treasury
+from poolmaker.business.user_orders.model import (
+    Accepted,
+    Answer,
+    Declined,
+    Destination,
+    User,
+)
+from poolmaker.business.user_orders.service import UserOrders
+from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import OrderId, UserId, VenueAccountId
+from poolmaker.kernel.money import Amount, parse_units
+from poolmaker.views.model import Money, OrderSeen, UserSeen
+
+_CUSTODY: Final = custody_venue(VenueAccountId(""))
+
+
+class PeopleDesk:
+    """``api.ports.People`` over the users of user orders."""
+
+    def __init__(self, orders: UserOrders, people: People) -> None:
+        self._orders = orders
+        self._people = people
+
+    async def create(self, request_id: str, name: str) -> UserSeen | ports.Refused:
+        """See ``People.create``."""
+        for user in await self._people.users():
+            if user.name == name and not await self._made_by(request_id, user):
+                return ports.Refused("name_taken", {"name": name})
+        user_id = await self._orders.create_user(name, request_id)
+        made = await self._people.user(user_id)
+        ensure(made is not None, f"user {user_id} was made and is not there")
+        return _seen(made) if made is not None else ports.Refused("unknown_user")
+
+    async def users(self) -> Sequence[UserSeen]:
+        """See ``People.users``."""
+        return tuple(_seen(user) for user in await self._people.users())
+
+    async def user(self, user_id: UserId) -> UserSeen | None:
+        """See ``People.user``."""
+        found = await self._people.user(user_id)
+        return _seen(found) if found is not None else None
+
+    async def _made_by(self, request_id: str, user: User) -> bool:
+        """Whether this very request made the user; then it may be told again."""
+        return await self._orders.made_by(request_id) == user.id
+
+
+class TreasuryDesk:
+    """``api.ports.Treasury`` over the treasury."""
+
+    def __init__(self, treasury: Treasury, scales: Scales, clock: Clock) -> None:
+        self._treasury = treasury
+        self._scales = scales
+        self._clock = clock
+
+    async def operator_in(self, incoming: ports.Incoming) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.operator_in``."""
+        amount = self._amount(incoming.money)
+        account = _account(incoming.location)
+        if amount is None or account is None:
+            return _misplaced(incoming)
+        booking = await self._treasury.operator_in(account, amount, incoming.reference)
+        return self._receipt(incoming, booking)
+
+    async def credit_deposit(
+        self, user_id: UserId, incoming: ports.Incoming
+    ) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.credit_deposit``."""
+        amount = self._amount(incoming.money)
+        account = _account(incoming.location)
+        if amount is None or account is None:
+            return _misplaced(incoming)
+        booking = await self._treasury.credit_deposit(user_id, account, amount, incoming.reference)
+        return self._receipt(incoming, booking)
+
+    def _amount(self, money: Money) -> Amount | None:
+        asset = self._scales.assets.get(money.asset)
+        return Amount.parse(asset, money.amount) if asset is not None else None
+
+    def _receipt(self, incoming: ports.Incoming, booking: Booking) -> ports.Receipt | ports.Refused:
+        if isinstance(booking, Booked):
+            return ports.Receipt(incoming.request_id, booking.seq, self._clock.now_us())
+        if booking.reason is Refusal.SAME_KEY_DIFFERENT_CONTENT:
+            return ports.Refused("reference_used", {"reference": incoming.reference})
+        return ports.Refused(booking.reason.value)
+
+
+class OrdersDesk:
+    """``api.ports.Orders`` over user orders; answers with the order as it stands."""
+
+    def __init__(self, orders: UserOrders, reading: PlatformReading, scales: Scales) -> None:
+        self._orders = orders
+        self._reading = reading
+        self._scales = scales
+
+    async def open(self, order: ports.NewOrder) -> OrderSeen | ports.Refused:
+        """See ``Orders.open``."""
+        base, quote = (
+            parse_units(money.amount, self._scales.of(money.asset))
+            for money in (order.base, order.quote)
+        )
+        answer = await self._orders.open_order(
+            order.user_id, order.pool_id, base, quote, order.request_id
+        )
+        return await self._answer(answer)
+
+    async def pause(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | ports.Refused:
+        """See ``Orders.pause``."""
+        return await self._answer(await self._orders.pause(user_id, order_id, request_id))
+
+    async def resume(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | ports.Refused:
+        """See ``Orders.resume``."""
+        return await self._answer(await self._orders.resume(user_id, order_id, request_id))
+
+    async def withdraw(
+        self,
+        user_id: UserId,
+        order_id: OrderId,
+        payout: Sequence[ports.Destination],
+        request_id: str,
+    ) -> OrderSeen | ports.Refused:
+        """See ``Orders.withdraw``."""
+        destinations = [
+            Destination(asset=to.asset, network=to.network, address=to.address, tag=to.memo)
+            for to in payout
+        ]
+        return await self._answer(
+            await self._orders.withdraw(user_id, order_id, destinations, request_id)
+        )
+
+    async def _answer(self, answer: Answer) -> OrderSeen | ports.Refused:
+        match answer:
+            case Declined():
+                return ports.Refused(answer.reason.value)
+            case Accepted():
+                seen = await self._reading.order(answer.order)
+                return seen if seen is not None else ports.Refused("unknown_order")
+
+
+def _seen(user: User) -> UserSeen:
+    return UserSeen(user.id, user.name, user.created_us)
+
+
+def _account(location: str) -> VenueAccountId | None:
+    if not location.startswith(_CUSTODY) or location == _CUSTODY:
+        return None
+    return VenueAccountId(location.removeprefix(_CUSTODY))
+
+
+def _misplaced(incoming: ports.Incoming) -> ports.Refused:
+    facts = {"location": incoming.location, "asset": incoming.money.asset}
+    return ports.Refused("unknown_place", facts)

@@ -1,0 +1,130 @@
+"""Custody: what the ledger says is at each venue account against what the venue reports.
+
+The two are read one after the other while trades go on, so a difference may be only the moment.
+A report therefore counts when the ledger said the same before and after it, or when it agrees;
+a difference that lasts is shown as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.app.figures import Scales
+from poolmaker.business.treasury.model import CustodyRow
+from poolmaker.business.treasury.service import Treasury
+from poolmaker.infra.health import HealthReporter
+from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.kernel.money import parse_units
+from poolmaker.market.connectors.binance.wallet import VenueWallet
+from poolmaker.views.model import CustodyLine
+
+POLL_US: Final = 2 * SECOND_US
+LASTING_US: Final = 15 * SECOND_US
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The last word about one asset at one place; ``differs_since_us`` is 0 while it agrees."""
+
+    reported_units: int
+    at_us: int
+    agrees: bool
+    differs_since_us: int
+
+
+class CustodyWatch:
+    """Asks every venue account for its balances and holds them against the ledger."""
+
+    def __init__(
+        self,
+        wallets: Mapping[VenueAccountId, VenueWallet],
+        treasury: Treasury,
+        scales: Scales,
+        health: HealthReporter,
+        clock: Clock,
+    ) -> None:
+        self._wallets = wallets
+        self._treasury = treasury
+        self._scales = scales
+        self._health = health
+        self._clock = clock
+        self._seen: dict[tuple[str, str], _Seen] = {}
+
+    async def run(self) -> None:
+        """Ask until cancelled. A venue that does not answer is asked again."""
+        while True:
+            try:
+                await self._look()
+            except (Unavailable, OutcomeUnknown) as problem:
+                self._health.report("custody", ok=True, sentence=f"not asked: {problem}")
+            await self._clock.sleep_us(POLL_US)
+
+    async def lines(self) -> Sequence[CustodyLine]:
+        """Every asset at every place."""
+        return tuple(self._line(row) for row in await self._rows())
+
+    async def _rows(self) -> list[CustodyRow]:
+        assets = [code for code in self._scales.assets if not code.startswith("share:")]
+        rows = await self._treasury.custody(list(self._wallets), sorted(assets))
+        return [row for row in rows if row.units or (row.location, row.asset) in self._seen]
+
+    async def _look(self) -> None:
+        before = {(row.location, row.asset): row for row in await self._rows()}
+        for account, wallet in self._wallets.items():
+            reported = await wallet.balances()
+            for asset, (free, locked) in reported.items():
+                if asset in self._scales.assets:
+                    self._report(f"custody:venue:{account}", asset, self._sum(asset, free, locked))
+        for row in await self._rows():
+            place = row.location, row.asset
+            same = place in before and before[place].units == row.units
+            self._judge(place, row, same=same)
+        wrong = [place for place, seen in self._seen.items() if self._lasting(seen)]
+        sentence = f"{wrong[0][0]} differs in {wrong[0][1]}" if wrong else "every place agrees"
+        self._health.report("custody", ok=not wrong, sentence=sentence)
+
+    def _sum(self, asset: str, free: str, locked: str) -> int:
+        scale = self._scales.of(asset)
+        return parse_units(free, scale) + parse_units(locked, scale)
+
+    def _report(self, location: str, asset: str, units: int) -> None:
+        before = self._seen.get((location, asset))
+        since_us = before.differs_since_us if before is not None else 0
+        self._seen[location, asset] = _Seen(units, self._clock.now_us(), False, since_us)
+
+    def _judge(self, place: tuple[str, str], row: CustodyRow, *, same: bool) -> None:
+        seen = self._seen.get(place)
+        if seen is None:
+            return
+        in_flight = sum(one.units for one in row.in_flight)
+        agrees = row.units - in_flight <= seen.reported_units <= row.units
+        since_us = 0 if agrees else seen.differs_since_us or (seen.at_us if same else 0)
+        self._seen[place] = _Seen(seen.reported_units, seen.at_us, agrees, since_us)
+
+    def _lasting(self, seen: _Seen) -> bool:
+        since_us = seen.differs_since_us
+        return since_us > 0 and self._clock.now_us() - since_us >= LASTING_US
+
+    def _line(self, row: CustodyRow) -> CustodyLine:
+        seen = self._seen.get((row.location, row.asset))
+        in_flight = sum(one.units for one in row.in_flight)
+        text = self._scales.text
+        reported = None
+        if seen is not None:
+            agrees = row.units - in_flight <= seen.reported_units <= row.units
+            if agrees or self._lasting(seen):
+                reported = seen.reported_units
+            if agrees:
+                in_flight = row.units - seen.reported_units
+        return CustodyLine(
+            location=row.location,
+            asset=row.asset,
+            ledger=text(row.asset, row.units),
+            reported=text(row.asset, reported) if reported is not None else None,
+            in_flight=text(row.asset, in_flight),
+            seen_at_us=seen.at_us if seen is not None else 0,
+        )

@@ -1,0 +1,70 @@
+"""The database of a process: the server, its connections, and what lives in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from poolmaker.business.ledger.service import LedgerWriter, open_evidence, open_store
+from poolmaker.infra.database import Database
+from poolmaker.infra.migrations.runner import migrate
+from poolmaker.infra.postgres.model import DatabaseRole, PostgresServer, Progress
+from poolmaker.infra.postgres.opening import open_postgres
+from poolmaker.infra.settings.model import Settings
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.money import Asset
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """An open, migrated database. ``app`` is for everything but the ledger's writer."""
+
+    server: PostgresServer
+    app: Database
+    writer: Database
+
+
+@asynccontextmanager
+async def open_server(
+    settings: Settings, clock: Clock, on_progress: Progress | None = None
+) -> AsyncIterator[PostgresServer]:
+    """The server that the settings name, up and migrated; let go of at the end."""
+    url = settings.database_url
+    server = await open_postgres(
+        settings.home,
+        clock,
+        url=url.get_secret_value() if url is not None else None,
+        on_progress=on_progress,
+    )
+    try:
+        await migrate(server)
+        yield server
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def open_data(
+    settings: Settings, clock: Clock, on_progress: Progress | None = None
+) -> AsyncIterator[Data]:
+    """The server with its connections; closed at the end."""
+    async with open_server(settings, clock, on_progress) as server:
+        app = await Database.open(server.dsn(DatabaseRole.APP), min_size=2, max_size=20)
+        try:
+            writer = await Database.open(server.dsn(DatabaseRole.WRITER), min_size=1, max_size=4)
+            try:
+                yield Data(server, app, writer)
+            finally:
+                await writer.close()
+        finally:
+            await app.close()
+
+
+async def open_writer(data: Data, settings: Settings, clock: Clock, holder: str) -> LedgerWriter:
+    """The ledger's writer, started: verified, leased, loaded, every configured asset registered."""
+    writer = LedgerWriter(open_store(data.writer, clock), clock, holder)
+    await writer.start(open_evidence(data.app))
+    for asset in settings.assets:
+        await writer.register_asset(Asset(asset.code, asset.scale))
+    return writer

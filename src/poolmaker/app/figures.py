@@ -1,0 +1,55 @@
+"""Atomic units into the decimal texts that the surfaces show. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from poolmaker.kernel.money import Asset, Ratio, Rounding, format_units
+from poolmaker.messages.base import Money as UnitMoney
+from poolmaker.views.model import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """Decimals of every asset by code; shares count like their pool's quote."""
+
+    assets: dict[str, Asset]
+
+    def of(self, asset: str) -> int:
+        """Decimals of an asset; 0 for one that nobody registered."""
+        found = self.assets.get(asset)
+        return found.scale if found is not None else 0
+
+    def text(self, asset: str, units: int) -> str:
+        """The exact decimal text."""
+        return format_units(units, self.of(asset))
+
+    def money(self, asset: str, units: int) -> Money:
+        """An amount as the surfaces show it."""
+        return Money(asset, self.text(asset, units))
+
+    def said(self, money: UnitMoney) -> Money:
+        """A message's amount as the surfaces show it."""
+        return self.money(money.asset, money.units)
+
+    def sums(self, moneys: Iterable[UnitMoney]) -> tuple[Money, ...]:
+        """Amounts that are not zero, as the surfaces show them."""
+        return tuple(self.said(money) for money in moneys if money.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """Values two amounts of a pool in its quote at a price; None when there is no price."""
+
+    base: str
+    quote: str
+    price: Ratio | None
+
+    def units(self, amounts: Mapping[str, int]) -> int | None:
+        """Atomic quote units of the base and quote in ``amounts``, rounded down."""
+        base = amounts.get(self.base, 0)
+        if self.price is None and base:
+            return None
+        worth = self.price.of(base, Rounding.DOWN) if self.price is not None else 0
+        return worth + amounts.get(self.quote, 0)

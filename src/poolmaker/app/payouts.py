@@ -1,0 +1,80 @@
+"""A venue account's wallet as the payout provider of withdrawals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from poolmaker.app.figures import Scales
+from poolmaker.business.withdrawals.model import (
+    PayoutAbsent,
+    PayoutAccepted,
+    PayoutAnswer,
+    PayoutCompleted,
+    PayoutFailed,
+    PayoutPending,
+    PayoutRefused,
+    PayoutRequest,
+    PayoutStatus,
+)
+from poolmaker.kernel.clock import MINUTE_US
+from poolmaker.kernel.errors import Unavailable
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.kernel.money import parse_units
+from poolmaker.market.connectors.binance.wallet import (
+    VenueWallet,
+    VenueWithdrawal,
+    WithdrawalRefused,
+)
+
+_FAILED: Final = frozenset({"CANCELLED", "REJECTED", "FAILURE"})
+_LOOK_BACK_US: Final = 10 * MINUTE_US
+
+
+class VenuePayouts:
+    """``PayoutProvider`` over the wallets of the venue accounts."""
+
+    def __init__(self, wallets: Mapping[VenueAccountId, VenueWallet], scales: Scales) -> None:
+        self._wallets = wallets
+        self._scales = scales
+
+    async def send(self, request: PayoutRequest) -> PayoutAnswer:
+        """See ``PayoutProvider.send``."""
+        amount = self._scales.text(request.asset, request.units)
+        try:
+            provider_id = await self._wallet(request).withdraw(
+                request.asset, amount, request.address, request.network, request.reference
+            )
+        except WithdrawalRefused as refused:
+            return PayoutRefused(str(refused))
+        return PayoutAccepted(provider_id)
+
+    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
+        """See ``PayoutProvider.find``. The venue's clock may be behind ours by some minutes."""
+        since_ms = max(0, since_us - _LOOK_BACK_US) // 1_000
+        rows = await self._wallet(request).withdrawals(request.asset, since_ms)
+        for row in rows:
+            if row.client_reference == request.reference:
+                return self._status(request.asset, row)
+        return PayoutAbsent()
+
+    def _status(self, asset: str, row: VenueWithdrawal) -> PayoutStatus:
+        """The history's amount is what the receiver gets; the fee was taken beside it."""
+        if row.state in _FAILED:
+            return PayoutFailed(row.withdrawal_id, row.state.lower())
+        if row.state != "COMPLETED" or not row.transaction_id:
+            return PayoutPending(row.withdrawal_id)
+        scale = self._scales.of(asset)
+        received, fee = parse_units(row.amount_text, scale), parse_units(row.fee_text, scale)
+        return PayoutCompleted(
+            provider_id=row.withdrawal_id,
+            transaction_id=row.transaction_id,
+            units=received + fee,
+            fee_units=fee,
+        )
+
+    def _wallet(self, request: PayoutRequest) -> VenueWallet:
+        wallet = self._wallets.get(request.account)
+        if wallet is None:
+            raise Unavailable(f"venue account {request.account} is not configured here")
+        return wallet

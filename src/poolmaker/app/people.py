@@ -1,0 +1,277 @@
+"""Whose what is: names of users behind accounts of the ledger, orders as people see them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from poolmaker.app.figures import Scales, Valuation
+from poolmaker.business.ledger.accounts import (
+    exit_account,
+    order_locked,
+    pool_capital,
+    user_available,
+    withdrawal_held,
+)
+from poolmaker.business.ledger.history import LedgerHistory
+from poolmaker.business.ledger.model import Leg
+from poolmaker.business.pools.model import Pool
+from poolmaker.business.user_orders.model import Order, OrderState, TimelineLine, User
+from poolmaker.business.user_orders.service import UserOrders
+from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalState
+from poolmaker.business.withdrawals.service import Withdrawals
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.ids import CommandKey, OrderId, UserId, WithdrawalId
+from poolmaker.views.model import BarPart, Money, OrderSeen, Part, Step
+
+ORDERS_MAX: Final = 200
+USERS_MAX: Final = 10_000
+_PAGE: Final = 200
+_ENDED: Final = frozenset(
+    {
+        WithdrawalState.DEBITED,
+        WithdrawalState.DONE,
+        WithdrawalState.RELEASED,
+        WithdrawalState.DECLINED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """Normal balances of one moment by (account, asset)."""
+
+    units: Mapping[tuple[str, str], int]
+
+    @classmethod
+    def of(cls, legs: Sequence[Leg]) -> BookView:
+        """The balances of raw legs."""
+        return cls({(leg.account, leg.asset): abs(leg.units) for leg in legs})
+
+    def amounts(self, account: str) -> dict[str, int]:
+        """Everything on an account by asset."""
+        return {asset: units for (name, asset), units in self.units.items() if name == account}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeoplePorts:
+    """Where people are looked up."""
+
+    transactions: Transactions
+    orders: UserOrders
+    withdrawals: Withdrawals
+    history: LedgerHistory
+
+
+class People:
+    """Users, their orders and withdrawals; names are remembered, for they never change."""
+
+    def __init__(self, ports: PeoplePorts) -> None:
+        self._ports = ports
+        self._users: dict[UserId, User] = {}
+        self._owners: dict[str, UserId] = {}
+
+    async def users(self) -> Sequence[User]:
+        """Everybody, by id."""
+        after = UserId("")
+        found: list[User] = []
+        while len(found) < USERS_MAX:
+            page = await self._ports.orders.users(after, _PAGE)
+            found += page
+            if len(page) < _PAGE:
+                break
+            after = page[-1].id
+        self._users.update((user.id, user) for user in found)
+        return found
+
+    async def user(self, user_id: UserId) -> User | None:
+        """One user, or None."""
+        if user_id not in self._users:
+            await self.users()
+        return self._users.get(user_id)
+
+    async def orders(self, user_id: UserId | None) -> list[Order]:
+        """Orders of one user or of all, newest first, at most 200."""
+        ids = [user_id] if user_id is not None else [user.id for user in await self.users()]
+        found = [order for one in ids for order in await self._ports.orders.orders_of(one)]
+        self._owners.update((order.id, order.user) for order in found)
+        newest = sorted(found, key=lambda order: (order.created_us, order.id), reverse=True)
+        return newest[:ORDERS_MAX]
+
+    async def withdrawals(self, user_id: UserId) -> list[Withdrawal]:
+        """A user's withdrawals, at most 200."""
+        found = await self._ports.withdrawals.of_user(user_id, WithdrawalId(""), _PAGE)
+        self._owners.update((row.id, row.user) for row in found)
+        return list(found)
+
+    async def name_behind(self, account_or_id: str) -> str:
+        """The user's name behind an account of the chart or an id; the text itself for nobody."""
+        head, _, rest = account_or_id.partition(":")
+        subject = rest.partition(":")[0] if rest else head
+        user_id = self._owners.get(subject, UserId(subject))
+        if user_id not in self._users and subject not in self._owners:
+            await self._learn()
+            user_id = self._owners.get(subject, UserId(subject))
+        user = self._users.get(user_id)
+        return user.name if user is not None else subject
+
+    async def _learn(self) -> None:
+        for user in await self.users():
+            await self.orders(user.id)
+            await self.withdrawals(user.id)
+
+    async def timeline(self, order_id: OrderId) -> tuple[Sequence[TimelineLine], str]:
+        """The story of an order, and where the saga at work stands."""
+        view = await self._ports.orders.view(order_id)
+        return (view.timeline, view.step) if view is not None else ((), "")
+
+    async def steps(self, lines: Sequence[TimelineLine]) -> tuple[Step, ...]:
+        """The states of a story as they were reached, with the entries that moved money."""
+        steps: list[Step] = []
+        async with self._ports.transactions.begin("people.steps") as tx:
+            for line in lines:
+                key = CommandKey(line.key)
+                posted = await self._ports.history.seq_of(tx, key) if line.key else 0
+                by = "user" if line.event in _ASKED_BY_USERS else "system"
+                if steps and steps[-1].state == line.state.value.upper():
+                    # A line that does not change the state may still name the entry that did.
+                    if posted and not steps[-1].entry_seq:
+                        steps[-1] = replace(steps[-1], entry_seq=posted)
+                    continue
+                steps.append(Step(line.state.value.upper(), line.at_us, by, posted))
+        return tuple(steps)
+
+
+_ASKED_BY_USERS: Final = frozenset({"opened", "resumed", "pause_wished", "withdraw_wished"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderSources:
+    """Everything that one look at an order needs."""
+
+    order: Order
+    pool: Pool | None
+    user_name: str
+    steps: tuple[Step, ...]
+    step: str
+    withdrawals: Sequence[Withdrawal]
+    is_newest: bool
+
+
+def order_seen(
+    sources: OrderSources, books: BookView, scales: Scales, worth: Valuation
+) -> OrderSeen:
+    """An order with its money bar: every part is a balance of the ledger."""
+    order = sources.order
+    paid, on_the_way = _payouts(sources)
+    bar = _bar(sources, books, on_the_way)
+    shown = tuple(_part(part, account, amounts, scales, worth) for part, account, amounts in bar)
+    mine = [amounts for part, _, amounts in bar if part is not Part.AVAILABLE]
+    has = _added([*mine, paid])
+    deposited = {order.base.asset: order.base.units, order.quote.asset: order.quote.units}
+    value, cost = worth.units(_added(mine)), worth.units(deposited)
+    all_worth = worth.units(has)
+    gain = all_worth - cost if all_worth is not None and cost is not None else None
+    return OrderSeen(
+        order_id=order.id,
+        user_id=order.user,
+        user_name=sources.user_name,
+        pool_id=order.pool,
+        state=order.state.value.upper(),
+        waiting_for=sources.step or order.reason,
+        opened_at_us=order.created_us,
+        deposited=scales.sums((order.base, order.quote)),
+        paid_out=_moneys(paid, scales),
+        shares=scales.text(order.share_asset, order.shares if _in_pool(order) else 0),
+        value=_in_quote(value, worth, scales),
+        result=_in_quote(gain, worth, scales),
+        bar=shown,
+        steps=sources.steps,
+    )
+
+
+def _in_pool(order: Order) -> bool:
+    return order.state is OrderState.IN_MM
+
+
+def _in_quote(units: int | None, worth: Valuation, scales: Scales) -> Money | None:
+    return scales.money(worth.quote, units) if units is not None else None
+
+
+def _moneys(amounts: Mapping[str, int], scales: Scales) -> tuple[Money, ...]:
+    return tuple(scales.money(asset, units) for asset, units in sorted(amounts.items()) if units)
+
+
+def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total: defaultdict[str, int] = defaultdict(int)
+    for part in parts:
+        for asset, units in part.items():
+            total[asset] += units
+    return dict(total)
+
+
+def _payouts(sources: OrderSources) -> tuple[dict[str, int], dict[str, int]]:
+    """What this order's withdrawals have paid out, and what is on its way."""
+    paid: defaultdict[str, int] = defaultdict(int)
+    on_the_way: defaultdict[str, int] = defaultdict(int)
+    for row in sources.withdrawals:
+        if row.correlation != sources.order.correlation:
+            continue
+        if row.state in (WithdrawalState.DEBITED, WithdrawalState.DONE):
+            paid[row.asset] += row.units - row.fee_units
+        elif row.state not in (WithdrawalState.RELEASED, WithdrawalState.DECLINED):
+            on_the_way[row.asset] += row.units
+    return dict(paid), dict(on_the_way)
+
+
+_Bar = list[tuple[Part, str, dict[str, int]]]
+
+
+def _bar(sources: OrderSources, books: BookView, on_the_way: dict[str, int]) -> _Bar:
+    order = sources.order
+    available = user_available(order.user)
+    locked = order_locked(order.id)
+    leaving = {
+        (account, asset): units
+        for (account, asset), units in books.units.items()
+        if account.startswith(exit_account("")) and order.id in account
+    }
+    exits = _added([{asset: units} for (_, asset), units in leaving.items()])
+    held = withdrawal_held(WithdrawalId(""))
+    bar: _Bar = [
+        (Part.LOCKED, locked, books.amounts(locked)),
+        (Part.ON_THE_WAY, held, on_the_way),
+        (Part.IN_POOL, pool_capital(order.pool), _share_of_pool(sources, books)),
+        (Part.LEAVING, next((account for account, _ in leaving), ""), exits),
+    ]
+    if sources.is_newest:
+        bar.insert(0, (Part.AVAILABLE, available, books.amounts(available)))
+    return [(part, account, amounts) for part, account, amounts in bar if any(amounts.values())]
+
+
+def _share_of_pool(sources: OrderSources, books: BookView) -> dict[str, int]:
+    order, pool = sources.order, sources.pool
+    if pool is None or not _in_pool(order) or not pool.issued:
+        return {}
+    capital = books.amounts(pool_capital(pool.id))
+    return {asset: units * order.shares // pool.issued for asset, units in capital.items()}
+
+
+def _part(
+    part: Part, account: str, amounts: Mapping[str, int], scales: Scales, worth: Valuation
+) -> BarPart:
+    units = worth.units(amounts)
+    value = scales.text(worth.quote, units) if units is not None else None
+    return BarPart(part, _moneys(amounts, scales), value, account)
+
+
+def valuation(order: Order, price: Valuation | None) -> Valuation:
+    """How an order is valued: in its pool's quote, or unpriced when the pool is gone."""
+    return price or Valuation(order.base.asset, order.quote.asset, None)
+
+
+def in_withdrawal(rows: Sequence[Withdrawal]) -> dict[str, int]:
+    """Held for withdrawals that are under way, by asset."""
+    return _added([{row.asset: row.units} for row in rows if row.state not in _ENDED])

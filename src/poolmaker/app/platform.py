@@ -1,0 +1,160 @@
+"""The platform in one process: parts started in order, watched, stopped in order.
+
+Order of the end: engines cancel what rests and prove it, the page says good-bye, sagas finish
+their step, the ledger's writer closes, the database last. A process that is killed instead loses
+nothing: whoever starts next goes on from what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from poolmaker.api.ports import Platform
+from poolmaker.api.server import bind, create_api, serve
+from poolmaker.app.data import open_data
+from poolmaker.app.engines import Desk
+from poolmaker.app.supervisor import Part, Supervisor
+from poolmaker.app.wiring import Root, Wired, wire
+from poolmaker.infra.clock import SystemClock
+from poolmaker.infra.database import Database
+from poolmaker.infra.health import HealthBoard
+from poolmaker.infra.logging import configure_logging, get_logger
+from poolmaker.infra.settings.model import Settings
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import Ids
+from poolmaker.kernel.rng import system_rng
+from poolmaker.web.ports import Showing
+from poolmaker.web.site import create_site
+
+_LOG: Final = get_logger("app")
+IDLE_US: Final = SECOND_US // 10
+BACK_OFF_US: Final = SECOND_US // 2
+CHANNELS: Final = ("bus_event", "ledger_answer", "ledger_log")
+
+
+async def up(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises EnvironmentProblem before anything was written when the machine or the configuration
+    prevents the work, and PartFailed when a part ended that nothing works without.
+    """
+    clock = SystemClock()
+    configure_logging(settings.log.level, settings.log.format, clock)
+    listener = bind(settings.web.host, settings.web.port)
+    rng = system_rng()
+    root = Root(
+        settings=settings,
+        clock=clock,
+        ids=Ids(clock, rng.fork("ids")),
+        rng=rng,
+        health=HealthBoard(clock),
+        stopping=asyncio.Event(),
+    )
+    supervisor = Supervisor(root.stopping, root.health)
+    try:
+        async with AsyncExitStack() as stack:
+            data = await stack.enter_async_context(open_data(settings, clock, _say))
+            supervisor.listen_for_signals()
+            wired = await wire(root, data)
+            await _listen(root, data.app, stack)
+            _start(supervisor, root, wired)
+            api = create_api(wired.platform, create_site(_showing(wired.platform)))
+            supervisor.start(Part("web", lambda: serve(api, listener, root.stopping)))
+            _LOG.info("platform is up", host=settings.web.host, port=settings.web.port)
+            await root.stopping.wait()
+            await _stop(supervisor, wired)
+            supervisor.raise_failure()
+    finally:
+        listener.close()
+
+
+def _say(sentence: str) -> None:
+    _LOG.info(sentence)
+
+
+def _showing(platform: Platform) -> Showing:
+    return Showing(
+        mode=platform.mode,
+        clock=platform.clock,
+        reading=platform.reading,
+        live=platform.live,
+        stage=platform.stage,
+        stopping=platform.stopping,
+    )
+
+
+async def _listen(root: Root, database: Database, stack: AsyncExitStack) -> None:
+    """Notifications are hints that set ``wake``; whoever waits also looks by himself."""
+    for channel in CHANNELS:
+        listener = await database.listen(channel, lambda _: root.wake.set(), root.clock)
+        stack.push_async_callback(listener.close)
+
+
+def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
+    supervisor.start(Part("ledger", wired.writer.run))
+    supervisor.start(Part("database", wired.data.server.watch))
+    supervisor.start(Part("pools", lambda: _pump(root, wired)))
+    supervisor.start(Part("sagas", wired.runner.run))
+    supervisor.start(Part("custody", wired.custody.run))
+    supervisor.start(Part("live", lambda: _patiently(root, wired.live.run)))
+    supervisor.start(Part("assets", lambda: _patiently(root, lambda: _learn(root, wired))))
+    for account, desk in wired.desks.items():
+        supervisor.start(Part(f"engine {account}", desk.engine.run))
+
+
+async def _pump(root: Root, wired: Wired) -> None:
+    """Facts into the ledger, capital to the engines, barriers: whenever there is something."""
+    while True:
+        root.wake.clear()
+        try:
+            done = await wired.business.pools.pump()
+        except (Unavailable, OutcomeUnknown) as problem:
+            _LOG.warning("pools wait", problem=str(problem))
+            await root.clock.sleep_us(BACK_OFF_US)
+            continue
+        wired.runner.wake_up()
+        if not done:
+            await _rest(root)
+
+
+async def _rest(root: Root) -> None:
+    woken = asyncio.ensure_future(root.wake.wait())
+    slept = asyncio.ensure_future(root.clock.sleep_us(IDLE_US))
+    try:
+        await asyncio.wait({woken, slept}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        woken.cancel()
+        slept.cancel()
+
+
+async def _learn(root: Root, wired: Wired) -> None:
+    while True:
+        await wired.learn_assets(root.clock)
+        await root.clock.sleep_us(SECOND_US)
+
+
+async def _patiently(root: Root, run: Callable[[], Awaitable[None]]) -> None:
+    """A part that only reads goes on when the database is back."""
+    while True:
+        try:
+            await run()
+        except (Unavailable, OutcomeUnknown) as problem:
+            _LOG.warning("reading waits", problem=str(problem))
+        await root.clock.sleep_us(BACK_OFF_US)
+
+
+async def _stop(supervisor: Supervisor, wired: Wired) -> None:
+    await asyncio.gather(*(_stop_desk(desk) for desk in wired.desks.values()))
+    await wired.runner.stop()
+    await supervisor.end()
+
+
+async def _stop_desk(desk: Desk) -> None:
+    try:
+        await desk.engine.stop()
+    finally:
+        await desk.transport.close()

@@ -1,0 +1,325 @@
+"""``views.ports.Reading`` over the rooms of the platform."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.app.custody import CustodyWatch
+from poolmaker.app.figures import Scales, Valuation
+from poolmaker.app.happenings import entries_page, happening, told
+from poolmaker.app.live import EngineLive
+from poolmaker.app.people import (
+    BookView,
+    OrderSources,
+    People,
+    in_withdrawal,
+    order_seen,
+    valuation,
+)
+from poolmaker.business.ledger.accounts import (
+    Normal,
+    normal_of,
+    order_locked,
+    pool_capital,
+    pool_issued,
+    user_available,
+)
+from poolmaker.business.ledger.history import LedgerHistory
+from poolmaker.business.ledger.model import Head, Leg
+from poolmaker.business.pools.model import Pool
+from poolmaker.business.pools.service import PoolService
+from poolmaker.business.user_orders.model import Order
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.ids import OrderId, PoolId, UserId
+from poolmaker.kernel.money import Ratio, Rounding, divide
+from poolmaker.views.model import (
+    AssetSeen,
+    Balance,
+    CustodyLine,
+    Happening,
+    Health,
+    OrderSeen,
+    Page,
+    Place,
+    PoolSeen,
+    TrialBalance,
+    TrialLine,
+)
+
+DISPLAY_MAX: Final = 6
+DISPLAY_QUOTE: Final = 2
+PPM: Final = 1_000_000
+_GROUPS: Final = {
+    "user": "users",
+    "order": "users",
+    "exit": "users",
+    "withdrawal": "withdrawals",
+    "pool": "pools",
+    "platform": "platform",
+    "suspense": "suspense",
+    "rewards": "rewards",
+    "custody": "custody",
+    "transit": "transit",
+    "deficit": "deficit",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingPorts:
+    """Where is read."""
+
+    transactions: Transactions
+    history: LedgerHistory
+    pools: PoolService
+    people: People
+    live: EngineLive
+    custody: CustodyWatch
+    health: Callable[[], Health]
+
+
+class PlatformReading:
+    """Everything that can be looked at, put together from the rooms that own it."""
+
+    def __init__(self, ports: ReadingPorts, scales: Scales) -> None:
+        self._ports = ports
+        self._scales = scales
+
+    async def assets(self) -> Sequence[AssetSeen]:
+        """See ``Reading.assets``."""
+        quotes = {pool.market.quote for pool in (await self._pools()).values()}
+        return tuple(
+            AssetSeen(code, asset.scale, _display(asset.scale, is_quote=code in quotes))
+            for code, asset in sorted(self._scales.assets.items())
+        )
+
+    async def pools(self) -> Sequence[PoolSeen]:
+        """See ``Reading.pools``."""
+        books = BookView.of((await self._balances())[1])
+        return tuple(self._pool_seen(pool, books) for pool in (await self._pools()).values())
+
+    async def balances(self, user_id: UserId | None) -> Sequence[Balance]:
+        """See ``Reading.balances``."""
+        books = BookView.of((await self._balances())[1])
+        users = [user.id for user in await self._ports.people.users()]
+        asked = [user for user in users if user_id in (None, user)]
+        found = [await self._balances_of(user, books) for user in asked]
+        return tuple(balance for balances in found for balance in balances)
+
+    async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
+        """See ``Reading.statement``."""
+        accounts = [user_available(user_id)]
+        for order in await self._ports.people.orders(user_id):
+            accounts += [order_locked(order.id), f"order:{order.id}:shares"]
+        accounts += [
+            f"withdrawal:{row.id}:held" for row in await self._ports.people.withdrawals(user_id)
+        ]
+        return await self._page(accounts, after, limit)
+
+    async def account(self, account: str, after: int, limit: int) -> Page:
+        """See ``Reading.account``."""
+        return await self._page([account], after, limit)
+
+    async def transaction(self, seq: int) -> Happening | None:
+        """See ``Reading.transaction``."""
+        async with self._ports.transactions.begin("reading.transaction") as tx:
+            found = await self._ports.history.at(tx, seq)
+        if found is None:
+            return None
+        line = told(found)
+        return happening(found, line, await self._name(line.subject), self._scales)
+
+    async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
+        """See ``Reading.happenings``."""
+        async with self._ports.transactions.begin("reading.happenings") as tx:
+            found = await self._ports.history.newest(tx, after, limit)
+        lines = [(each, told(each)) for each in found]
+        return tuple(
+            [
+                happening(each, line, await self._name(line.subject), self._scales)
+                for each, line in lines
+            ]
+        )
+
+    async def trial_balance(self) -> TrialBalance:
+        """See ``Reading.trial_balance``."""
+        head, legs = await self._balances()
+        by_asset: defaultdict[str, list[Leg]] = defaultdict(list)
+        for leg in legs:
+            by_asset[leg.asset].append(leg)
+        lines = tuple(self._trial_line(asset, by_asset[asset]) for asset in sorted(by_asset))
+        ok = all(sum(leg.units for leg in legs) == 0 for legs in by_asset.values())
+        return TrialBalance(head.seq, head.at_us, lines, ok)
+
+    async def custody(self) -> Sequence[CustodyLine]:
+        """See ``Reading.custody``."""
+        return await self._ports.custody.lines()
+
+    async def order(self, order_id: OrderId) -> OrderSeen | None:
+        """See ``Reading.order``."""
+        for order in await self.orders(None):
+            if order.order_id == order_id:
+                return order
+        return None
+
+    async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
+        """See ``Reading.orders``."""
+        books = BookView.of((await self._balances())[1])
+        pools = await self._pools()
+        orders = await self._ports.people.orders(user_id)
+        newest = {order.user: order.id for order in reversed(orders)}
+        return tuple(
+            [
+                await self._order_seen(
+                    order,
+                    pools.get(order.pool),
+                    books,
+                    is_newest=newest[order.user] == order.id,
+                )
+                for order in orders
+            ]
+        )
+
+    async def health(self) -> Health:
+        """See ``Reading.health``."""
+        return self._ports.health()
+
+    # -------------------------------------------------------------------------------- helpers
+
+    async def _balances(self) -> tuple[Head, list[Leg]]:
+        async with self._ports.transactions.begin("reading.balances") as tx:
+            head = await self._ports.history.head(tx)
+            return head, await self._ports.history.balances(tx)
+
+    async def _pools(self) -> dict[PoolId, Pool]:
+        async with self._ports.transactions.begin("reading.pools") as tx:
+            return {pool.id: pool for pool in await self._ports.pools.pools(tx)}
+
+    async def _page(self, accounts: Sequence[str], after: int, limit: int) -> Page:
+        async with self._ports.transactions.begin("reading.entries") as tx:
+            rows = await self._ports.history.entries(tx, accounts, after, limit)
+        entries = entries_page(rows, self._scales)
+        return Page(entries, rows[-1].seq if len(rows) >= limit else None)
+
+    async def _name(self, subject: str) -> str:
+        return await self._ports.people.name_behind(subject) if subject else ""
+
+    async def _balances_of(self, user: UserId, books: BookView) -> list[Balance]:
+        available = books.amounts(user_available(user))
+        locked: defaultdict[str, int] = defaultdict(int)
+        for order in await self._ports.people.orders(user):
+            for asset, units in books.amounts(order_locked(order.id)).items():
+                locked[asset] += units
+        held = in_withdrawal(await self._ports.people.withdrawals(user))
+        text = self._scales.text
+        return [
+            Balance(
+                user_id=user,
+                asset=asset,
+                available=text(asset, available.get(asset, 0)),
+                locked=text(asset, locked.get(asset, 0)),
+                in_withdrawal=text(asset, held.get(asset, 0)),
+            )
+            for asset in sorted({*available, *locked, *held})
+        ]
+
+    async def _order_seen(
+        self, order: Order, pool: Pool | None, books: BookView, *, is_newest: bool
+    ) -> OrderSeen:
+        people = self._ports.people
+        timeline, step = await people.timeline(order.id)
+        user = await people.user(order.user)
+        sources = OrderSources(
+            order=order,
+            pool=pool,
+            user_name=user.name if user is not None else order.user,
+            steps=await people.steps(timeline),
+            step=step,
+            withdrawals=await people.withdrawals(order.user),
+            is_newest=is_newest,
+        )
+        worth = valuation(order, self._worth(pool) if pool is not None else None)
+        return order_seen(sources, books, self._scales, worth)
+
+    def _worth(self, pool: Pool) -> Valuation:
+        return Valuation(pool.market.base, pool.market.quote, self._ports.live.mid(pool.id))
+
+    def _pool_seen(self, pool: Pool, books: BookView) -> PoolSeen:
+        market, text = pool.market, self._scales.text
+        capital = books.amounts(pool_capital(pool.id))
+        issued = books.amounts(pool_issued(pool.id))
+        share, shares = next(iter(issued.items()), ("", 0))
+        price = self._ports.live.mid(pool.id)
+        nav = self._worth(pool).units(capital)
+        exits = {market.base: pool.exit_base_units, market.quote: pool.exit_quote_units}
+        holders = sum(1 for account, asset in books.units if _is_holder(account, asset, share))
+        return PoolSeen(
+            pool_id=pool.id,
+            name=market.symbol,
+            symbol=market.symbol,
+            venue_account=pool.account,
+            state="PAUSED" if pool.paused else "OPEN",
+            epoch=int(share.rpartition(":")[2] or 0),
+            base=self._scales.money(market.base, capital.get(market.base, 0)),
+            quote=self._scales.money(market.quote, capital.get(market.quote, 0)),
+            exits=tuple(self._scales.money(asset, units) for asset, units in exits.items()),
+            shares=text(market.quote, shares),
+            holders=holders,
+            nav=self._scales.money(market.quote, nav) if nav is not None else None,
+            share_price=_share_price(nav, shares),
+            inventory_ppm=_inventory_ppm(capital, pool, price),
+            target_ppm=pool.strategy.inventory_target_ppm,
+            band_ppm=pool.strategy.inventory_band_ppm,
+            fills=self._ports.live.fills_booked(pool.id),
+        )
+
+    def _trial_line(self, asset: str, legs: Sequence[Leg]) -> TrialLine:
+        held: defaultdict[str, int] = defaultdict(int)
+        owed: defaultdict[str, int] = defaultdict(int)
+        for leg in legs:
+            group = _GROUPS.get(leg.account.partition(":")[0], "platform")
+            if normal_of(leg.account) is Normal.HELD:
+                held[group] += leg.units
+            else:
+                owed[group] -= leg.units
+        text = self._scales.text
+        held_total, owed_total = sum(held.values()), sum(owed.values())
+        return TrialLine(
+            asset=asset,
+            held=_places(held, "held", asset, text),
+            owed=_places(owed, "owed", asset, text),
+            held_total=text(asset, held_total),
+            owed_total=text(asset, owed_total),
+            difference=text(asset, held_total - owed_total),
+        )
+
+
+def _is_holder(account: str, asset: str, share: str) -> bool:
+    return asset == share and account.endswith(":shares")
+
+
+def _places(
+    groups: Mapping[str, int], side: str, asset: str, text: Callable[[str, int], str]
+) -> tuple[Place, ...]:
+    return tuple(Place(name, side, text(asset, groups[name])) for name in sorted(groups))
+
+
+def _display(scale: int, *, is_quote: bool) -> int:
+    return min(scale, DISPLAY_QUOTE if is_quote else DISPLAY_MAX)
+
+
+def _share_price(nav: int | None, shares: int) -> str | None:
+    if nav is None or not shares:
+        return None
+    ppm = divide(nav * PPM, shares, Rounding.DOWN)
+    return f"{ppm // PPM}.{ppm % PPM:06d}"
+
+
+def _inventory_ppm(capital: Mapping[str, int], pool: Pool, price: Ratio | None) -> int | None:
+    if price is None:
+        return None
+    base = price.of(capital.get(pool.market.base, 0), Rounding.DOWN)
+    whole = base + capital.get(pool.market.quote, 0)
+    return base * PPM // whole if whole > 0 else None

@@ -1,0 +1,79 @@
+"""Runs the parts of a process side by side until told to stop, or until one of them fails."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.infra.health import HealthReporter
+from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.errors import PoolmakerError
+
+_LOG: Final = get_logger("app")
+
+
+class PartFailed(PoolmakerError):
+    """A part that the process cannot live without has ended; the message names it and why."""
+
+    code = "part_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A long task. The process ends when it does, unless it is told to."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+
+
+class Supervisor:
+    """Keeps parts running. ``stopping`` is set by a signal, by ``stop`` or by a failure."""
+
+    def __init__(self, stopping: asyncio.Event, health: HealthReporter) -> None:
+        self._stopping = stopping
+        self._health = health
+        self._tasks: list[asyncio.Task[None]] = []
+        self._failure: BaseException | None = None
+
+    def listen_for_signals(self) -> None:
+        """SIGTERM and SIGINT ask the process to stop; asked twice it still stops in order."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+
+    def start(self, part: Part) -> None:
+        """Run a part from now on."""
+        self._tasks.append(asyncio.create_task(self._guard(part), name=part.name))
+
+    async def wait(self) -> None:
+        """Until the process is to stop. Raises what made a part fail."""
+        await self._stopping.wait()
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what made a part fail, if one did."""
+        if isinstance(self._failure, PoolmakerError):
+            raise self._failure
+        if self._failure is not None:
+            raise PartFailed(repr(self._failure)) from self._failure
+
+    async def end(self) -> None:
+        """Cancel every part, the last started first, and wait for it."""
+        for task in reversed(self._tasks):
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _guard(self, part: Part) -> None:
+        self._health.report(part.name, ok=True, sentence="running")
+        try:
+            await part.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # supervisor
+            self._failure = self._failure or error
+            self._health.report(part.name, ok=False, sentence=str(error) or repr(error))
+            _LOG.error("a part failed", part=part.name, error=repr(error), exc_info=True)
+            self._stopping.set()

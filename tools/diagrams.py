@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from poolmaker.kernel.states import StateTable
+from tools import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -136,18 +137,12 @@ def _classes(root: Path, module: str) -> Iterator[ast.ClassDef]:
     return (node for node in syntax.body if isinstance(node, ast.ClassDef))
 
 
-def _cell(text: str | None) -> str:
-    """A docstring's first paragraph as one cell of a table."""
-    paragraph = (text or "").partition("\n\n")[0]
-    return " ".join(paragraph.replace("``", "`").replace("|", chr(92) + "|").split())
-
-
 def ledger_kinds(root: Path) -> str:
     """Every kind of ledger transaction: request or fact, and what it does."""
     rows = []
     for node in _classes(root, "business/ledger/commands.py"):
         tags = [word.value for word in node.keywords if word.arg == "tag"]
-        sort, _, meaning = _cell(ast.get_docstring(node)).partition(": ")
+        sort, _, meaning = reference.cell(ast.get_docstring(node)).partition(": ")
         rows += [f"| `{ast.literal_eval(tag)}` | {sort.lower()} | {meaning} |" for tag in tags]
     return "\n".join(["| kind | | what it does |", "|---|---|---|", *rows])
 
@@ -159,7 +154,7 @@ def ledger_refusals(root: Path) -> str:
     for member, after in itertools.pairwise(next(refusals).body):
         if isinstance(member, ast.Assign) and isinstance(after, ast.Expr):
             name, meaning = ast.unparse(member.targets[0]), ast.literal_eval(after.value)
-            rows.append(f"| `{name}` | {_cell(meaning)} |")
+            rows.append(f"| `{name}` | {reference.cell(meaning)} |")
     return "\n".join(["| refusal | why |", "|---|---|", *rows])
 
 
@@ -174,7 +169,7 @@ def ledger_accounts(root: Path) -> str:
             pattern = node.body[-1].value
             if isinstance(pattern, ast.JoinedStr):
                 name = ast.unparse(pattern)[2:-1].replace("{", "<").replace("}", ">")
-                rows.append(f"| `{name}` | {_cell(ast.get_docstring(node))} |")
+                rows.append(f"| `{name}` | {reference.cell(ast.get_docstring(node))} |")
     return "\n".join(["| account | what it means |", "|---|---|", *rows])
 
 
@@ -186,6 +181,8 @@ PARTS: dict[str, Callable[[Path], str]] = {
     "kinds": ledger_kinds,
     "refusals": ledger_refusals,
     "accounts": ledger_accounts,
+    "commands": reference.commands,
+    "settings": reference.settings,
 }
 
 

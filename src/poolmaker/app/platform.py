@@ -17,7 +17,7 @@ from poolmaker.api.server import bind, create_api, serve
 from poolmaker.app.data import open_data
 from poolmaker.app.engines import Desk
 from poolmaker.app.supervisor import Part, Supervisor
-from poolmaker.app.wiring import Root, Wired, wire
+from poolmaker.app.wiring import Root, Wired, operator_token, wire
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
 from poolmaker.infra.health import HealthBoard
@@ -47,6 +47,7 @@ async def up(settings: Settings) -> None:
     listener = bind(settings.web.host, settings.web.port)
     rng = system_rng()
     root = Root(
+        operator_token=operator_token(settings, rng),
         settings=settings,
         clock=clock,
         ids=Ids(clock, rng.fork("ids")),

@@ -44,6 +44,8 @@ OPERATOR_TOKEN_FILE: Final = "operator.token"  # noqa: S105 - the name of a file
 class Root:
     """What every part is made of. ``wake`` is set when something may have happened."""
 
+    operator_token: str = field(repr=False)
+
     settings: Settings
     clock: Clock
     ids: Ids
@@ -164,7 +166,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         clock=root.clock,
         ids=root.ids,
         rng=root.rng.fork("tokens"),
-        operator_token_hash=token_hash(operator_token(root)),
+        operator_token_hash=token_hash(root.operator_token),
         tokens=api_store,
         requests=api_store,
         people=PeopleDesk(business.orders, people),
@@ -191,13 +193,20 @@ def _health(root: Root, mode: Mode, epoch: int) -> Callable[[], Health]:
     return look
 
 
-def operator_token(root: Root) -> str:
+def operator_token(settings: Settings, rng: Rng) -> str:
     """The operator's token from its file, made with the first start. Never logged."""
-    file = root.settings.tokens.operator_token_file or root.settings.home / OPERATOR_TOKEN_FILE
+    file = settings.tokens.operator_token_file or settings.home / OPERATOR_TOKEN_FILE
     if file.is_file():
         return _read(file)
-    token = fresh_token(root.rng.fork("operator"))
-    write_private(file, token + "\n")
+    token = fresh_token(rng.fork("operator"))
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(file, token + "\n")
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the operator token cannot be written to {file} ({error.strerror}); give this user "
+            "the right to write there, or name another folder with POOLMAKER_HOME"
+        ) from None
     return token
 
 

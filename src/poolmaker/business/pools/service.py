@@ -250,11 +250,15 @@ class PoolService:
             if not log:
                 return 0
             pools = {pool.id: pool for pool in await self._store.pools(tx)}
-            touched = _follow(log, pools, rows)
+            before = dict(pools)
+            told = _follow(log, pools, rows)
             for row in rows.values():
                 await self._store.save_account(tx, row)
-            for pool_id in sorted(touched):
-                await self._set_capital(tx, pools[pool_id], rows)
+            for pool_id, pool in sorted(pools.items()):
+                if pool_id in told:
+                    await self._set_capital(tx, pool, rows)
+                elif pool != before[pool_id]:
+                    await self._store.save_pool(tx, pool)
             await self._bus.move_cursor(tx, CONSUMER, LEDGER_LOG, applied, log[-1].seq)
         return len(log)
 
@@ -463,13 +467,14 @@ def _follow(
     rows: dict[VenueAccountId, AccountRow],
 ) -> set[PoolId]:
     """Apply transactions to positions and to what is booked; the pools the engine must hear of."""
-    touched: set[PoolId] = set()
+    told: set[PoolId] = set()
     for transaction in log:
         for leg in transaction.legs:
             pool_id = pool_of_leg(leg)
             if pool_id is not None and pool_id in pools:
                 pools[pool_id] = with_leg(pools[pool_id], leg)
-                touched.add(pool_id)
+                # What only moves between an exit and its order is none of the engine's.
+                told.update({pool_id} if leg.account.endswith(":capital") else ())
         kind = _FACT_KINDS.get(transaction.kind)
         if kind is None:
             continue
@@ -479,8 +484,8 @@ def _follow(
             booked_seq = max(row.booked_seq, fact.stream_seq)
             rows[fact.account] = replace(row, booked_seq=booked_seq)
             # A pool whose fact moved nothing is told all the same, or it would wait for ever.
-            touched.update({fact.pool} & pools.keys())
-    return touched
+            told.update({fact.pool} & pools.keys())
+    return told
 
 
 def open_store() -> PoolStore:

@@ -1,0 +1,602 @@
+"""A small world for tests of the business rooms, on the model stores or on PostgreSQL.
+
+The real pools, user orders, treasury, withdrawals and the real ledger's writer; an engine that
+obeys the control stream and a venue that pays out, both of which do what a test tells them.
+``World.crash_at`` raises before or after a commit: the process is gone, its rows are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from poolmaker.bus.ports import Bus, NewEvent
+from poolmaker.business.ledger.model import Leg
+from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.ledger.rules import trial_rows
+from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
+from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
+from poolmaker.business.pools.ports import PoolStore
+from poolmaker.business.pools.service import PoolPorts, PoolService
+from poolmaker.business.treasury.model import Booked
+from poolmaker.business.treasury.service import Treasury, TreasuryPorts
+from poolmaker.business.user_orders.model import Accepted, Destination, Order, OrderSettings
+from poolmaker.business.user_orders.ports import OrderStore
+from poolmaker.business.user_orders.service import OrderPorts, UserOrders
+from poolmaker.business.withdrawals.model import (
+    PayoutAbsent,
+    PayoutAccepted,
+    PayoutAnswer,
+    PayoutCompleted,
+    PayoutFailed,
+    PayoutPending,
+    PayoutRefused,
+    PayoutRequest,
+    PayoutStatus,
+    Withdrawal,
+    WithdrawalSettings,
+)
+from poolmaker.business.withdrawals.ports import WithdrawalStore
+from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
+from poolmaker.infra.sagas.model import Saga
+from poolmaker.infra.sagas.ports import RunnerStore
+from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US, ManualClock
+from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import (
+    Ids,
+    IntentId,
+    OrderId,
+    PoolId,
+    UserId,
+    VenueAccountId,
+    WithdrawalId,
+)
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Amount, Asset
+from poolmaker.kernel.rng import Rng
+from poolmaker.lab.stores.base import ModelDatabase
+from poolmaker.lab.stores.bus import ModelBus
+from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
+from poolmaker.lab.stores.ledger import ModelLedgerRows, ModelLedgerStore
+from poolmaker.lab.stores.sagas import ModelSagaStore
+from poolmaker.messages.base import Message, Money, Rate, decode
+from poolmaker.messages.market import (
+    AtRisk,
+    Barrier,
+    BarrierPrice,
+    BarrierWanted,
+    Control,
+    DrainTo,
+    ExposureReduced,
+    FeeFact,
+    FillFact,
+    MarketSpec,
+    StartQuoting,
+    StrategySnapshot,
+    account_stream,
+    control_stream,
+    engine_stream,
+)
+
+BTC, USDT, BNB = Asset("BTC", 8), Asset("USDT", 6), Asset("BNB", 8)
+ACCOUNT = VenueAccountId("main")
+POOL = PoolId("btc")
+MARKET = MarketSpec(symbol="BTC/USDT", base="BTC", base_scale=8, quote="USDT", quote_scale=6)
+PRICE = Rate(numerator=500, denominator=1)
+"""Atomic USDT for an atomic BTC: 50,000 USDT for one BTC."""
+LEASE_US = SECOND_US
+CUSTODY = f"custody:venue:{ACCOUNT}"
+
+BTC_OUT = Destination(asset="BTC", network="BITCOIN", address="bc1-receiver")
+USDT_OUT = Destination(asset="USDT", network="TRON", address="T-receiver")
+OUT = (BTC_OUT, USDT_OUT)
+
+
+def config(pool: str = POOL, **parameters: int) -> PoolConfig:
+    return PoolConfig(
+        id=PoolId(pool),
+        account=ACCOUNT,
+        market=MARKET,
+        strategy=StrategySnapshot(version=1),
+        parameters=PoolParameters(**{"join_cost_cbps": 0, **parameters}),
+    )
+
+
+class CrashError(Exception):
+    """The process is gone."""
+
+
+class CrashingTransactions:
+    """Raises at the n-th commit, once: before it (``lost`` False) or after it (``lost`` True)."""
+
+    def __init__(self, inner: Transactions) -> None:
+        self._inner = inner
+        self.commits = 0
+        self.crash_at = 0
+        self.lost = False
+        self.labels: list[str] = []
+
+    @asynccontextmanager
+    async def begin(self, label: str) -> AsyncIterator[Tx]:
+        async with self._inner.begin(label) as tx:
+            yield tx
+            # A transaction that wrote nothing has nothing to lose.
+            wrote = bool(getattr(tx, "_undo", True))
+            self.commits += wrote
+            crash = wrote and self.commits == self.crash_at
+            if wrote:
+                self.labels.append(label)
+            if crash and not self.lost:
+                raise CrashError(f"before the commit of {label}")
+        if crash:
+            raise CrashError(f"after the commit of {label}")
+
+
+class WriterClock:
+    """The world's time for the ledger's writer, whose waits are short and real."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+
+    def now_us(self) -> int:
+        return self._clock.now_us()
+
+    def monotonic_us(self) -> int:
+        return self._clock.monotonic_us()
+
+    async def sleep_us(self, duration_us: int) -> None:
+        await asyncio.sleep(min(duration_us, 1_000) / 1_000_000)
+
+
+class Engine:
+    """Obeys the control stream and publishes what a test says has happened at the venue."""
+
+    def __init__(self, transactions: Transactions, bus: Bus, clock: ManualClock) -> None:
+        self._transactions = transactions
+        self._bus = bus
+        self._clock = clock
+        self.heard: list[Control] = []
+        self.pools: set[PoolId] = set()
+        self.price: Rate | None = PRICE
+        self.price_age_us = 0
+        self.at_risk: deque[tuple[int, int]] = deque()
+        self.drains = True
+        self.barriers = True
+        self.trades = 0
+        self.facts_seq = 0
+
+    async def step(self) -> int:
+        """Hear a batch and answer it, in one transaction."""
+        async with self._transactions.begin("engine") as tx:
+            stream = control_stream(ACCOUNT)
+            at = await self._bus.cursor(tx, "engine", stream)
+            heard = await self._bus.read(tx, stream, at, 100)
+            for envelope in heard:
+                message: Control = decode(envelope.body, Control)  # type: ignore[arg-type]
+                self.heard.append(message)
+                await self._obey(tx, message)
+            if heard:
+                await self._bus.move_cursor(tx, "engine", stream, at, heard[-1].seq)
+        return len(heard)
+
+    async def _obey(self, tx: Tx, message: Control) -> None:
+        if isinstance(message, StartQuoting):
+            self.pools.add(message.pool)
+        if isinstance(message, DrainTo) and self.drains:
+            reduced = ExposureReduced(pool=message.pool, version=message.version)
+            key = f"reduced:{message.pool}:{message.version}"
+            await self._publish(tx, engine_stream(ACCOUNT), key, reduced)
+        if isinstance(message, BarrierWanted) and self.barriers:
+            await self._barrier(tx, message.barrier_id)
+
+    async def _barrier(self, tx: Tx, barrier_id: str) -> None:
+        now_us, risk = self._clock.now_us(), self.at_risk.popleft() if self.at_risk else (0, 0)
+        barrier = Barrier(
+            account=ACCOUNT,
+            barrier_id=barrier_id,
+            facts_seq=self.facts_seq,
+            venue_time_us=now_us,
+            prices=tuple(
+                BarrierPrice(
+                    pool=pool,
+                    mid=self.price,
+                    twap_60s=self.price,
+                    book_version=1,
+                    price_time_us=now_us - self.price_age_us,
+                )
+                for pool in sorted(self.pools)
+            ),
+            at_risk=tuple(
+                AtRisk(pool=pool, base_units=risk[0], quote_units=risk[1])
+                for pool in sorted(self.pools)
+            ),
+        )
+        await self._publish(tx, account_stream(ACCOUNT), f"barrier:{barrier_id}", barrier)
+
+    async def _publish(self, tx: Tx, stream: str, key: str, message: Message) -> int:
+        now_us = self._clock.now_us()
+        event = NewEvent(key=key, message=message, occurred_at_us=now_us)
+        return (await self._bus.append(tx, stream, [event], now_us))[0]
+
+    async def fill(
+        self,
+        side: Side,
+        base: int,
+        quote: int,
+        *,
+        fee: Money | None = None,
+        rate: Rate | None = None,
+        pool: PoolId = POOL,
+        at_us: int = 0,
+    ) -> None:
+        """A trade of the pool, and its commission when there is one."""
+        self.trades += 1
+        common: dict[str, Any] = {
+            "account": ACCOUNT,
+            "pool": pool,
+            "market": MARKET,
+            "exchange_order_id": f"x{self.trades}",
+            "trade_id": f"t{self.trades}",
+            "venue_time_us": at_us or self._clock.now_us(),
+        }
+        fact = FillFact(
+            **common,
+            intent=IntentId(f"{self.trades:032x}"),
+            side=side,
+            base_units=base,
+            quote_units=quote,
+            is_maker=True,
+        )
+        async with self._transactions.begin("venue trade") as tx:
+            stream = account_stream(ACCOUNT)
+            self.facts_seq = await self._publish(tx, stream, f"fill:{self.trades}", fact)
+            if fee is not None:
+                paid = FeeFact(**common, asset=fee.asset, units=fee.units, recharge_rate=rate)
+                self.facts_seq = await self._publish(tx, stream, f"fee:{self.trades}", paid)
+
+
+@dataclass
+class Provider:
+    """Pays out by reference. ``moods`` says what the next sendings of an asset do."""
+
+    fee_units: int = 0
+    looks: int = 1
+    """How often the history says that a payout is pending before it is complete."""
+    moods: dict[str, deque[str]] = field(default_factory=dict)
+    requests: list[PayoutRequest] = field(default_factory=list)
+    taken: dict[str, list[PayoutRequest]] = field(default_factory=dict)
+    looked: dict[str, int] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    hidden: bool = False
+    unread: bool = False
+
+    async def send(self, request: PayoutRequest) -> PayoutAnswer:
+        self.requests.append(request)
+        moods = self.moods.get(request.asset)
+        mood = moods.popleft() if moods else "ok"
+        if mood == "refuse":
+            return PayoutRefused("withdrawals are closed")
+        if mood == "unavailable":
+            raise Unavailable("the venue cannot be reached")
+        if mood != "lost_before":
+            self.taken.setdefault(request.reference, []).append(request)
+        if mood.startswith("lost"):
+            raise OutcomeUnknown("no answer")
+        return PayoutAccepted(f"id-{request.reference[:8]}")
+
+    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
+        if self.unread:
+            raise Unavailable("the history cannot be read")
+        reference = request.reference
+        if reference not in self.taken or self.hidden:
+            return PayoutAbsent()
+        provider_id = f"id-{reference[:8]}"
+        if reference in self.failed:
+            return PayoutFailed(provider_id, "the address is not on the list")
+        self.looked[reference] = self.looked.get(reference, 0) + 1
+        if self.looked[reference] <= self.looks:
+            return PayoutPending(provider_id)
+        return PayoutCompleted(
+            provider_id=provider_id,
+            transaction_id=f"tx-{reference[:8]}",
+            units=self.taken[reference][0].units,
+            fee_units=self.fee_units,
+        )
+
+    def mood(self, asset: str, *moods: str) -> None:
+        """What the next sendings of an asset do."""
+        self.moods.setdefault(asset, deque()).extend(moods)
+
+    def paid(self, asset: str) -> int:
+        """What has left in an asset, fees included."""
+        return sum(one.units for many in self.taken.values() for one in many if one.asset == asset)
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where rows live: in memory or in PostgreSQL."""
+
+    transactions: Transactions
+    ledger: LedgerClient
+    writer: LedgerWriter
+    bus: Bus
+    sagas: RunnerStore
+    pools: PoolStore
+    orders: OrderStore
+    withdrawals: WithdrawalStore
+    breath_s: float = 0.0
+    """How long to wait really for the writer when nobody else has anything to do."""
+
+
+def model_stores(clock: ManualClock) -> Stores:
+    database = ModelDatabase()
+    writer = LedgerWriter(ModelLedgerStore(database), WriterClock(clock), "writer", _FAST)
+    return Stores(
+        transactions=database,
+        ledger=Ledger(ModelLedgerRows(), writer),
+        writer=writer,
+        bus=ModelBus(),
+        sagas=ModelSagaStore(),
+        pools=ModelPoolStore(),
+        orders=ModelOrderStore(),
+        withdrawals=ModelWithdrawalStore(),
+    )
+
+
+_FAST = WriterSettings(poll_us=1_000, lease_us=3_600 * SECOND_US)
+
+
+class World:
+    """Everything that a test of business needs, and time that moves when nothing else does."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        clock: ManualClock,
+        *,
+        pools: PoolSettings | None = None,
+        withdrawals: WithdrawalSettings | None = None,
+        seed: int = 1,
+    ) -> None:
+        self.stores = stores
+        self.clock = clock
+        self.crashing = CrashingTransactions(stores.transactions)
+        self.ledger = stores.ledger
+        self.engine = Engine(stores.transactions, stores.bus, clock)
+        self.provider = Provider()
+        self.parked: list[str] = []
+        self.crashes: list[str] = []
+        ids = Ids(clock, Rng(seed))
+        self.pools = PoolService(
+            PoolPorts(
+                transactions=self.crashing,
+                store=stores.pools,
+                ledger=stores.ledger,
+                bus=stores.bus,
+                sagas=stores.sagas,
+            ),
+            clock,
+            pools or PoolSettings(barrier_interval_us=SECOND_US),
+        )
+        networks = {"BTC": frozenset({"BITCOIN"}), "USDT": frozenset({"TRON"})}
+        self.withdrawals = Withdrawals(
+            WithdrawalPorts(
+                transactions=self.crashing,
+                store=stores.withdrawals,
+                provider=self.provider,
+                cash=self.pools,
+                ledger=stores.ledger,
+                sagas=stores.sagas,
+            ),
+            ids,
+            clock,
+            withdrawals or WithdrawalSettings(networks=networks),
+        )
+        self.orders = UserOrders(
+            OrderPorts(
+                transactions=self.crashing,
+                store=stores.orders,
+                pools=self.pools,
+                payouts=self.withdrawals,
+                ledger=stores.ledger,
+                sagas=stores.sagas,
+            ),
+            ids,
+            clock,
+            OrderSettings(),
+        )
+        self.treasury = Treasury(
+            TreasuryPorts(
+                transactions=self.crashing,
+                ledger=stores.ledger,
+                users=self.orders,
+                on_the_way_out=self.withdrawals,
+            )
+        )
+        self.handlers = {**self.orders.handlers(), **self.withdrawals.handlers()}
+        self._writing: asyncio.Task[None] | None = None
+
+    # --------------------------------------------------------------------------------- life
+
+    async def __aenter__(self) -> Self:
+        await self.stores.writer.start()
+        for asset in (BTC, USDT, BNB):
+            await self.stores.writer.register_asset(asset)
+        self._writing = asyncio.create_task(self.stores.writer.run())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writing
+
+    async def turn(self) -> int:
+        """Everybody does once what there is to do; a crash ends the turn of whoever crashed."""
+        done = await self.engine.step()
+        done += await self._survive(self.pools.pump) or 0
+        async with self.stores.transactions.begin("claim") as tx:
+            due = await self.stores.sagas.claim(
+                tx, sorted(self.handlers), "test", self.clock.now_us(), LEASE_US, 50
+            )
+        for saga in due:
+            await self._survive(lambda saga=saga: self._step(saga))  # type: ignore[misc]
+        await asyncio.sleep(self.stores.breath_s)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return done + len(due)
+
+    async def _step(self, saga: Saga) -> None:
+        try:
+            await self.handlers[saga.kind].step(saga)
+        except InvariantBroken as broken:
+            self.parked.append(str(broken))
+            async with self.stores.transactions.begin("park") as tx:
+                await self.stores.sagas.park(tx, saga, str(broken))
+
+    async def _survive(self, act: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await act()
+        except CrashError as crash:
+            self.crashes.append(str(crash))
+            return None
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], turns: int = 4_000) -> None:
+        """Turn until it holds; time moves, ever faster, while nobody has anything to do."""
+        step_us = SECOND_US // 50
+        for _ in range(turns):
+            if await holds():
+                return
+            if await self.turn():
+                step_us = SECOND_US // 50
+                self.clock.advance(1_000)
+            else:
+                self.clock.advance(step_us)
+                step_us = min(2 * step_us, 10 * SECOND_US)
+        raise AssertionError(f"it never came to hold; parked: {self.parked}")
+
+    async def rest(self, duration_us: int = MINUTE_US) -> None:
+        """Turn for so long."""
+        end_us = self.clock.now_us() + duration_us
+
+        async def over() -> bool:
+            return self.clock.now_us() >= end_us
+
+        await self.until(over)
+
+    async def insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
+        """A caller who asks again with the same key when he got no answer."""
+        for _ in range(3):
+            try:
+                return await act()
+            except CrashError as crash:
+                self.crashes.append(str(crash))
+        raise AssertionError("three crashes")
+
+    # ------------------------------------------------------------------------------ shortcuts
+
+    async def open_pool(self, *configs: PoolConfig) -> None:
+        await self.insist(lambda: self.pools.configure(configs or (config(),)))
+
+    async def user(self, name: str, btc: int = 0, usdt: int = 0) -> UserId:
+        """A user with money at the venue."""
+        user: UserId = await self.insist(lambda: self.orders.create_user(name, f"user-{name}"))
+        for asset, units in ((BTC, btc), (USDT, usdt)):
+            if units:
+                amount = Amount(asset, units)
+                booked = await self.insist(
+                    lambda amount=amount: self.treasury.credit_deposit(  # type: ignore[misc]
+                        user, ACCOUNT, amount, f"{name} {amount.asset.code}"
+                    )
+                )
+                assert isinstance(booked, Booked), booked
+        return user
+
+    async def open(
+        self, user: UserId, btc: int, usdt: int, key: str = "open", pool: PoolId = POOL
+    ) -> OrderId:
+        answer = await self.insist(lambda: self.orders.open_order(user, pool, btc, usdt, key))
+        assert isinstance(answer, Accepted), answer
+        return answer.order
+
+    async def pause(self, user: UserId, order: OrderId, key: str = "pause") -> None:
+        answer = await self.insist(lambda: self.orders.pause(user, order, key))
+        assert isinstance(answer, Accepted), answer
+
+    async def resume(self, user: UserId, order: OrderId, key: str = "resume") -> None:
+        answer = await self.insist(lambda: self.orders.resume(user, order, key))
+        assert isinstance(answer, Accepted), answer
+
+    async def withdraw(self, user: UserId, order: OrderId, key: str = "withdraw") -> None:
+        answer = await self.insist(lambda: self.orders.withdraw(user, order, OUT, key))
+        assert isinstance(answer, Accepted), answer
+
+    async def order(self, order: OrderId) -> Order:
+        async with self.stores.transactions.begin("look") as tx:
+            found = await self.stores.orders.order(tx, order)
+        assert found is not None
+        return found
+
+    async def until_state(self, order: OrderId, *states: str) -> Order:
+        async def there() -> bool:
+            found = await self.order(order)
+            return found.state in states and (not found.child or found.state == "withdraw")
+
+        await self.until(there)
+        return await self.order(order)
+
+    async def withdrawal(self, withdrawal: WithdrawalId) -> Withdrawal:
+        async with self.stores.transactions.begin("look") as tx:
+            found = await self.stores.withdrawals.row(tx, withdrawal)
+        assert found is not None
+        return found
+
+    async def until_withdrawal(self, withdrawal: WithdrawalId, *states: str) -> Withdrawal:
+        async def there() -> bool:
+            return (await self.withdrawal(withdrawal)).state in states
+
+        await self.until(there)
+        return await self.withdrawal(withdrawal)
+
+    async def payouts_of(self, user: UserId) -> list[Withdrawal]:
+        return list(await self.withdrawals.of_user(user, WithdrawalId(""), 100))
+
+    async def balance(self, account: str, asset: str) -> int:
+        async with self.stores.transactions.begin("look") as tx:
+            return await self.ledger.balance(tx, account, asset)
+
+    async def available(self, user: UserId) -> tuple[int, int]:
+        """BTC and USDT that the user is free to use."""
+        account = f"user:{user}:available"
+        return await self.balance(account, "BTC"), await self.balance(account, "USDT")
+
+    async def locked(self, order: OrderId) -> tuple[int, int]:
+        account = f"order:{order}:locked"
+        return await self.balance(account, "BTC"), await self.balance(account, "USDT")
+
+    async def capital(self, pool: PoolId = POOL) -> tuple[int, int]:
+        account = f"pool:{pool}:capital"
+        return await self.balance(account, "BTC"), await self.balance(account, "USDT")
+
+    async def custody(self) -> tuple[int, int]:
+        return await self.balance(CUSTODY, "BTC"), await self.balance(CUSTODY, "USDT")
+
+    def books_balance(self) -> bool:
+        """Ledger invariant 1, and nobody has a deficit."""
+        balances = self.stores.writer.books.balances
+        legs = [Leg(account, asset, units) for (account, asset), units in balances.items()]
+        deficits = [account for account, _ in balances if account.startswith("deficit:")]
+        return not deficits and not any(row.difference for row in trial_rows(legs))
+
+
+@asynccontextmanager
+async def model_world(**settings: Any) -> AsyncIterator[World]:
+    """A world in memory."""
+    clock = ManualClock()
+    async with World(model_stores(clock), clock, **settings) as world:
+        yield world

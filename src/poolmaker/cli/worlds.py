@@ -48,7 +48,7 @@ def demo(
         seed=seed,
         recording=recording.absolute() if recording else None,
     )
-    if not story.run(options):
+    if not story.run(options, app.load("cli.judge").judge):
         raise typer.Exit(CHECK_FAILED)
 
 

@@ -1,0 +1,178 @@
+"""The whole story from an empty folder to the verdict, and the demo that goes on after it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from poolmaker.infra.clock import SystemClock
+from poolmaker.infra.postgres.cluster import Cluster
+from poolmaker.infra.postgres.locks import FileLock
+from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.kernel.rng import system_rng
+from poolmaker.sandbox.story import acts
+from poolmaker.sandbox.story.model import (
+    Judge,
+    StoryFailed,
+    StoryOptions,
+    Told,
+)
+from poolmaker.sandbox.story.plan import make_plan
+from poolmaker.sandbox.story.stage import CONFIG_NAME, TOKEN_NAME, Stage
+from poolmaker.sandbox.story.wire import session
+
+SEED_MAX: Final = 1_000_000
+LOCK_NAME: Final = "demo.lock"
+_LEFT_BEHIND: Final = (CONFIG_NAME, TOKEN_NAME, "platform.log", "venue.log")
+
+
+def run(options: StoryOptions, judge: Judge) -> bool:
+    """Tell the story; whether everything held. Raises EnvironmentProblem before it changes a thing.
+
+    With ``as_json`` the last line of standard output is the result as one JSON object.
+    """
+    clock = SystemClock()
+    seed = options.seed if options.seed is not None else system_rng().below(SEED_MAX)
+    lock = _lock(options)
+    try:
+        options = replace(options, port=_free_port(options.port))
+        told = Told(seed=seed)
+        started_us = clock.monotonic_us()
+        asyncio.run(_tell(options, told, clock, judge, started_us))
+    finally:
+        lock.release()
+    if options.as_json:
+        sys.stdout.write(json.dumps(told.document()) + "\n")
+        sys.stdout.flush()
+    return told.ok
+
+
+def _lock(options: StoryOptions) -> FileLock:
+    """One demo per folder; a folder that holds anything else is left alone."""
+    home = options.home
+    if (home / TOKEN_NAME).exists() and not (home / CONFIG_NAME).exists():
+        raise EnvironmentProblem(
+            f"{home} holds the data of a platform that is not a demo; "
+            "choose another folder with --home"
+        )
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home / LOCK_NAME)
+        taken = lock.try_exclusive(note="demo")
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"the folder {home} cannot be used ({error.strerror}); make it writable or choose "
+            "another with --home"
+        ) from None
+    if not taken:
+        raise EnvironmentProblem(
+            f"a demo is already running in {home}; stop it with Ctrl-C there, "
+            "or choose another folder and port with --home and --port"
+        )
+    return lock
+
+
+def _free_port(port: int) -> int:
+    """The port itself when nobody has it; for 0 a free one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"port {port} is taken ({error.strerror}); stop the program that has it, "
+                "or choose another with --port"
+            ) from None
+        found: int = probe.getsockname()[1]
+        return found
+
+
+async def _tell(
+    options: StoryOptions, told: Told, clock: Clock, judge: Judge, started_us: int
+) -> None:
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    if task is not None:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    await _from_empty(options, clock)
+    async with session() as wires:
+        stage = Stage(options, make_plan(told.seed), told, clock, wires)
+        try:
+            await _acts(stage, judge, started_us)
+            if not options.once:
+                await _go_on(stage)
+        except asyncio.CancelledError:
+            stage.teller.say("stopping")
+            with suppress(KeyboardInterrupt):
+                await asyncio.shield(stage.close())
+            if not told.finished:
+                raise
+        except StoryFailed as problem:
+            stage.teller.complain(f"{problem}; logs are in {options.home}")
+        finally:
+            await asyncio.shield(stage.close())
+
+
+async def _from_empty(options: StoryOptions, clock: Clock) -> None:
+    """Remove what an earlier demo made, the database included."""
+    await Cluster.erase(options.home, clock)
+    for name in _LEFT_BEHIND:
+        (options.home / name).unlink(missing_ok=True)
+
+
+async def _acts(stage: Stage, judge: Judge, started_us: int) -> None:
+    told, clock = stage.told, stage.clock
+    stage.teller.say(f"seed {told.seed}, data in {stage.options.home}")
+    try:
+        await acts.begin(stage)
+        members = await acts.join(stage, await acts.money(stage))
+        await acts.quote(stage)
+        await acts.crash(stage, members)
+        await acts.pause(stage, members[0])
+        await acts.leave(stage, members[1])
+        custody = await acts.settle(stage)
+        await acts.judge(stage, custody, judge)
+        told.finished = True
+    finally:
+        told.seconds = (clock.monotonic_us() - started_us) / SECOND_US
+    name = "done" if told.ok else "failed"
+    told.facts = {"fills": str(told.fills)}
+    await stage.show(force=True, name=name, done=True)
+    stage.teller.say(_verdict(told))
+
+
+def _verdict(told: Told) -> str:
+    verdict = told.verdict
+    if verdict is None:
+        return "nothing was judged"
+    marks = {True: "yes", False: "NO"}
+    return (
+        f"books balance: {marks[verdict.trial_balance_ok]}; "
+        f"ledger verifies: {marks[verdict.ledger_verify_ok]}; "
+        f"custody equals the ledger: {marks[verdict.custody_ok]}; "
+        f"orders unknown to the books: {verdict.open_orders_unknown}; "
+        f"{told.orders_placed} orders, {told.fills} fills, {told.seconds:.1f} s"
+    )
+
+
+async def _go_on(stage: Stage) -> None:
+    """The market goes on until Ctrl-C; a process that dies ends the demo with a sentence."""
+    await stage.world.rest(resting=False)
+    stage.told.facts = {}
+    await stage.show(force=True, name="free")
+    stage.teller.say(f"the market goes on at {stage.page}; stop it with Ctrl-C")
+    while True:
+        for child in (stage.platform, stage.venue):
+            if child.ended is not None:
+                raise StoryFailed(f"the {child.name} ended by itself: {child.last_words()}")
+        await stage.clock.sleep_us(SECOND_US)
+
+
+__all__ = ["StoryOptions", "run"]

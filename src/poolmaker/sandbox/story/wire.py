@@ -1,0 +1,162 @@
+"""How the story speaks: to the platform's API as operator and users, to the venue as the world."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.sandbox.story.model import StoryFailed
+
+TIMEOUT_S: Final = 5
+PATIENCE_US: Final = 30 * SECOND_US
+PAUSE_US: Final = SECOND_US // 5
+_AGAIN: Final = frozenset({502, 503, 504})
+_OK: Final = range(200, 300)
+
+
+class NotReached(Exception):
+    """Nobody answered, or the answer was: ask again."""
+
+
+class Api:
+    """The platform's public API. Wishes carry a key and are repeated until they are answered."""
+
+    def __init__(self, session: aiohttp.ClientSession, clock: Clock, base: str) -> None:
+        self._session = session
+        self._clock = clock
+        self._base = f"{base}/api/v1"
+        self._keys = 0
+        self.token = ""
+
+    async def try_get(self, path: str, token: str = "") -> Any:
+        """One attempt; raises NotReached where nobody answers."""
+        return await self._call("GET", path, None, token, {})
+
+    async def get(self, path: str, token: str = "") -> Any:
+        """Ask until somebody answers."""
+        return await self._patiently("GET", path, None, token, {})
+
+    async def post(self, path: str, body: Mapping[str, Any], token: str = "") -> Any:
+        """A wish under a key of its own, repeated under that key until it is answered."""
+        self._keys += 1
+        headers = {"Idempotency-Key": f"story-{self._keys:06d}"}
+        return await self._patiently("POST", path, body, token, headers)
+
+    async def _patiently(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        token: str,
+        headers: Mapping[str, str],
+    ) -> Any:
+        deadline_us = self._clock.monotonic_us() + PATIENCE_US
+        while True:
+            try:
+                return await self._call(method, path, body, token, headers)
+            except NotReached as problem:
+                if self._clock.monotonic_us() > deadline_us:
+                    raise StoryFailed(f"{method} {path} was not answered: {problem}") from None
+                await self._clock.sleep_us(PAUSE_US)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        token: str,
+        headers: Mapping[str, str],
+    ) -> Any:
+        sent = {"Authorization": f"Bearer {token or self.token}", **headers}
+        try:
+            async with self._session.request(
+                method, f"{self._base}{path}", json=body, headers=sent
+            ) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NotReached(str(error) or type(error).__name__) from None
+        if response.status in _AGAIN:
+            raise NotReached(text[:200])
+        if response.status not in _OK:
+            raise StoryFailed(f"{method} {path} was refused: {_detail(text)}")
+        return json.loads(text)
+
+
+def _detail(text: str) -> str:
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200]
+
+
+class World:
+    """The outside world at the venue: its admin port, and one look with a read-only key."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, clock: Clock, venue: Mapping[str, Any]
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._admin = venue["admin"]
+        self._rest = venue["rest"]
+        self._keys = venue["accounts"][0]
+
+    async def deposit(self, account: int, asset: str, amount: str, tx_id: str) -> None:
+        """Money arrives at the venue for an account."""
+        body = {"account": account, "asset": asset, "amount": amount, "tx_id": tx_id}
+        await self._admin_post("/deposit", body)
+
+    async def terms(self, account: int, **terms: str) -> None:
+        """The venue changes an account's terms."""
+        await self._admin_post(f"/accounts/{account}", terms)
+
+    async def rest(self, *, resting: bool) -> None:
+        """Everybody else stops trading for a while, or goes on."""
+        await self._admin_post(f"/flow/{'pause' if resting else 'resume'}", {})
+
+    async def balances(self, account: int) -> dict[str, str]:
+        """What the venue holds for an account, free and locked together."""
+        found = await self._get(f"{self._admin}/accounts")
+        rows = (row for row in found["accounts"] if row["account"] == account)
+        held = next(rows)["balances"]
+        return {asset: balance["total"] for asset, balance in held.items()}
+
+    async def open_orders(self, symbol: str) -> list[dict[str, Any]]:
+        """The account's open orders, by a signed request of our own."""
+        query = f"symbol={symbol}&timestamp={self._clock.now_us() // 1000}"
+        secret = str(self._keys["ro_secret"]).encode()
+        signature = hmac.new(secret, query.encode(), hashlib.sha256).hexdigest()
+        url = f"{self._rest}/api/v3/openOrders?{query}&signature={signature}"
+        found: list[dict[str, Any]] = await self._get(url, {"X-MBX-APIKEY": self._keys["ro_key"]})
+        return found
+
+    async def _admin_post(self, path: str, body: Mapping[str, Any]) -> Any:
+        try:
+            async with self._session.post(f"{self._admin}{path}", json=body) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise StoryFailed(f"the venue does not answer: {error}") from None
+        if response.status not in _OK:
+            raise StoryFailed(f"the venue refused {path}: {text[:200]}")
+        return json.loads(text)
+
+    async def _get(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
+        try:
+            async with self._session.get(url, headers=headers) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise StoryFailed(f"the venue does not answer: {error}") from None
+        if response.status not in _OK:
+            raise StoryFailed(f"the venue refused: {text[:200]}")
+        return json.loads(text)
+
+
+def session() -> aiohttp.ClientSession:
+    """A session whose every request has a timeout."""
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))

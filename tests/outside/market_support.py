@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
+import ccxt.pro
 
 from poolmaker.bus.ports import NewEvent
 from poolmaker.bus.service import open_bus
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
 from poolmaker.kernel.ids import Ids, PoolId, VenueAccountId
+from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng, system_rng
-from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.config import BinanceConfig
-from poolmaker.market.connectors.binance.feeds import BinanceFeeds
-from poolmaker.market.connectors.binance.venue import BinanceVenue
+from poolmaker.market.connectors.binance.service import BinanceAccount, open_account
 from poolmaker.market.engine.model import EngineConfig
 from poolmaker.market.engine.ports import EnginePorts, EngineStores
 from poolmaker.market.engine.service import AccountEngine, postgres_engine
 from poolmaker.market.execution.service import postgres_intents
-from poolmaker.market.execution.throttle import Limit, Throttle
 from poolmaker.market.tracking.account_stream import postgres_tracking
 from poolmaker.market.tracking.rules import AbsenceRule
 from poolmaker.messages.base import Message, decode
@@ -35,6 +34,8 @@ from poolmaker.messages.market import (
     AccountEvent,
     CapitalSet,
     EngineEvent,
+    FeeFact,
+    FillFact,
     MarketSpec,
     StartQuoting,
     StrategySnapshot,
@@ -47,7 +48,7 @@ BTC, USDT, BNB = Asset("BTC", 8), Asset("USDT", 8), Asset("BNB", 8)
 SPEC = MarketSpec(symbol="BTCUSDT", base="BTC", base_scale=8, quote="USDT", quote_scale=8)
 POOL = PoolId("pool-1")
 ACCOUNT = VenueAccountId("sandbox-1")
-STRATEGY = StrategySnapshot(version=1, spread_cbps=1, level_spacing_cbps=20, spread_floor_cbps=1)
+STRATEGY = StrategySnapshot(version=1, spread_cbps=30, level_spacing_cbps=30, spread_floor_cbps=1)
 
 
 @dataclass
@@ -59,19 +60,24 @@ class VenueProcess:
 
     async def fault(self, **fault: Any) -> None:
         """Plan a fault."""
+        await self.admin("faults", **fault)
+
+    async def admin(self, path: str, **order: Any) -> None:
+        """Tell the venue what the outside world does."""
         async with (
             aiohttp.ClientSession() as session,
-            session.post(f"{self.info['admin']}/faults", json=fault) as answer,
+            session.post(f"{self.info['admin']}/{path}", json=order) as answer,
         ):
             assert answer.status < 300, await answer.text()
 
-    async def no_faults(self) -> None:
-        """Forget planned faults."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.delete(f"{self.info['admin']}/faults") as answer,
-        ):
-            assert answer.status < 300
+    async def client(self, account: int) -> Any:
+        """A ccxt client of our own, to ask the venue what it thinks; close it."""
+        keys = self.info["accounts"][account]
+        config = BinanceConfig(
+            key=keys["key"], secret=keys["secret"], rest_url=self.info["rest"],
+            ws_url=self.info["ws"], ws_api_url=self.info["ws_api"],
+        )  # fmt: skip
+        return ccxt.pro.binance(config.ccxt_options())
 
 
 @asynccontextmanager
@@ -114,9 +120,9 @@ class World:
     def __post_init__(self) -> None:
         self.clock = SystemClock()
         self.bus = open_bus()
-        self.transport: Transport | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.account: BinanceAccount | None = None
         self.keys = 0
+        self.told_seq = 0
 
     def connector_config(self, account: int = 0) -> BinanceConfig:
         """The venue's addresses and one account's keys."""
@@ -129,17 +135,15 @@ class World:
 
     def engine(self) -> AccountEngine:
         """A new engine as a new process would make it."""
-        limits = [Limit("orders", 100, 10_000_000), Limit("weight", 6_000, 60_000_000)]
-        throttle = Throttle(self.clock, limits)
-        self.transport = Transport(self.connector_config(), throttle)
-        venue = BinanceVenue(self.transport, self.clock)
+        account = open_account(self.connector_config(), self.clock, Rng(1))
+        self.account = account
         stores = EngineStores(
             transactions=self.database, bus=self.bus, engine=postgres_engine(),
             tracking=postgres_tracking(), intents=postgres_intents(),
         )  # fmt: skip
         ports = EnginePorts(
-            venue=venue, feeds=BinanceFeeds(self.transport, venue, self.clock, Rng(1)),
-            entry=venue, throttle=throttle, stores=stores, clock=self.clock,
+            venue=account.venue, feeds=account.feeds, entry=account.venue,
+            throttle=account.throttle, stores=stores, clock=self.clock,
             ids=Ids(self.clock, system_rng()),
         )  # fmt: skip
         return AccountEngine(self.config, ports)
@@ -164,7 +168,7 @@ class World:
                 base_units=BTC.one // 2,
                 quote_units=30_000 * USDT.one,
                 includes_stream_seq=0,
-            )  # fmt: skip
+            )
         )
 
     async def facts(self) -> list[tuple[int, AccountEvent]]:
@@ -184,26 +188,63 @@ class World:
         """An engine at work; afterwards it is gone as after SIGKILL: no goodbye of any kind."""
         engine = self.engine()
         task = asyncio.create_task(engine.run())
+        books = asyncio.create_task(self._keep_books())
         try:
             yield engine
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            if self.transport is not None:
-                await self.transport.close()
+            books.cancel()
+            await asyncio.gather(task, books, return_exceptions=True)
+            if self.account is not None:
+                await self.account.close()
+
+    async def _keep_books(self) -> None:
+        """Book every fact and tell the engine the pool's capital, as the business would."""
+        while True:
+            await asyncio.sleep(0.3)
+            base, quote, last = BTC.one // 2, 30_000 * USDT.one, 0
+            for seq, fact in await self.facts():
+                last = seq
+                if isinstance(fact, FillFact):
+                    sign = 1 if fact.side is Side.BUY else -1
+                    base += sign * fact.base_units
+                    quote -= sign * fact.quote_units
+                elif isinstance(fact, FeeFact):
+                    base -= fact.units if fact.asset == "BTC" else 0
+                    quote -= fact.units if fact.asset == "USDT" else 0
+            if last > self.told_seq:
+                self.told_seq = last
+                await self.tell(
+                    CapitalSet(
+                        pool=POOL,
+                        version=last + 1,
+                        base_units=base,
+                        quote_units=quote,
+                        includes_stream_seq=last,
+                    )
+                )
 
     def at_tick(self, tick_ms: int) -> None:
         """Change the tick of engines made from now on."""
         self.config = replace(self.config, tick_ms=tick_ms)
 
 
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], timeout_s: float = 20, what: str = "the condition"
+) -> None:
+    """Wait for something that must be asked for to become true."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not await condition():
+        assert asyncio.get_running_loop().time() < deadline, f"{what}: not within {timeout_s} s"
+        await asyncio.sleep(0.05)
+
+
 async def until(
     condition: Callable[[], bool], timeout_s: float = 20, what: str = "the condition"
 ) -> None:
     """Wait for something to become true."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise AssertionError(f"{what} did not come true within {timeout_s} s") from None
+
+    async def asked() -> bool:
+        return condition()
+
+    await eventually(asked, timeout_s, what)

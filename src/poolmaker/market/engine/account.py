@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.infra.logging import get_logger
@@ -25,9 +26,10 @@ from poolmaker.market.tracking.model import (
     ExchangeOrder,
     OrderReport,
     OrderState,
+    StoredFill,
     TradeReport,
 )
-from poolmaker.market.tracking.ports import Venue
+from poolmaker.market.tracking.ports import Venue, VenueFeeds
 from poolmaker.messages.base import Rate
 from poolmaker.messages.market import AtRisk, Barrier, BarrierPrice
 
@@ -36,16 +38,28 @@ _INBOX_MAX: Final = 10_000
 _BATCH_MAX: Final = 256
 _IDLE_US: Final = 50_000
 _BACK_OFF_US: Final = 500_000
+_SILENCE_US: Final = 3_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPorts:
+    """Whom the account's desk asks and tells."""
+
+    venue: Venue
+    feeds: VenueFeeds
+    journal: Journal
 
 
 class AccountDesk:
     """Hears the account's stream and publishes; see ``AccountFeed``."""
 
-    def __init__(self, state: EngineState, venue: Venue, journal: Journal, clock: Clock) -> None:
+    def __init__(self, state: EngineState, ports: AccountPorts, clock: Clock) -> None:
         self._state = state
-        self._venue = venue
-        self._journal = journal
+        self._venue = ports.venue
+        self._feeds = ports.feeds
+        self._journal = ports.journal
         self._clock = clock
+        self._subscribed_us = 0
         self._inbox: deque[TradeReport] = deque()
         self._held: list[TradeReport] = []
         self._resync: set[str] = set()
@@ -76,10 +90,12 @@ class AccountDesk:
 
     def on_account_subscribed(self) -> None:
         """See ``AccountFeed.on_account_subscribed``."""
+        self._subscribed_us = self._clock.now_us()
         self.reconcile_wanted.set()
 
     def on_account_lost(self, reason: str) -> None:
         """See ``AccountFeed.on_account_lost``."""
+        self._subscribed_us = 0
         _LOG.info("account stream lost", account=self._state.config.account, reason=reason)
 
     def want_trades(self, symbol: str) -> None:
@@ -106,9 +122,20 @@ class AccountDesk:
                 cursor = await self._venue.cursor_now(desk.rules.market)
                 await self._journal.publish([], {}, {symbol: cursor})
             page = await self._venue.trades_after(desk.rules.market, cursor)
-            held = await self._publish(list(page.trades), {symbol: page.cursor})
-            if held or page.complete:
+            stored = await self._publish(list(page.trades), {symbol: page.cursor})
+            self._suspect_stream([fill.trade for fill in stored])
+            if self._held or page.complete:
                 return
+
+    def _suspect_stream(self, trades: Sequence[TradeReport]) -> None:
+        """Trades that only REST has shown, long after a living stream should have: rebuild it."""
+        now_us = self._clock.now_us()
+        started_us = self._subscribed_us + _SILENCE_US
+        ages_us = [now_us - t.venue_time_us for t in trades if t.venue_time_us > started_us]
+        if self._subscribed_us and ages_us and max(ages_us) > _SILENCE_US:
+            _LOG.warning("account stream is silent", account=self._state.config.account)
+            self._subscribed_us = 0
+            self._feeds.restart_account()
 
     async def _work(self) -> None:
         arrived = min(_BATCH_MAX, len(self._inbox))
@@ -123,10 +150,12 @@ class AccountDesk:
             await self._emit_barriers(list(self._state.barriers))
         await self._journal.flush()
 
-    async def _publish(self, trades: list[TradeReport], cursors: dict[str, str]) -> bool:
-        """Publish trades whose order is known; whether some had to be held back.
+    async def _publish(
+        self, trades: list[TradeReport], cursors: dict[str, str]
+    ) -> list[StoredFill]:
+        """Publish trades whose order is known and answer the new ones; the others are held.
 
-        A cursor does not move past a trade that is held back.
+        A cursor does not move past a trade that is held.
         """
         attributed = []
         held = []
@@ -137,15 +166,14 @@ class AccountDesk:
             else:
                 attributed.append(one)
         moved = {} if held else cursors
-        if not attributed and not moved:
-            self._hold(held)
-            return bool(held)
-        stored = await self._journal.publish(attributed, self._state.specs(), moved)
         self._hold(held)
+        if not attributed and not moved:
+            return []
+        stored = await self._journal.publish(attributed, self._state.specs(), moved)
         for fill in stored:
             self._state.fills_booked += 1
             self._state.pool(fill.pool).add_fill(fill)
-        return bool(held)
+        return stored
 
     def _hold(self, trades: list[TradeReport]) -> None:
         self._held += [trade for trade in trades if trade not in self._held]

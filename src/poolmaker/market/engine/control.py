@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import PoolId
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.model import PoolWish
@@ -75,7 +76,13 @@ class ControlDesk:
         return True
 
     def _read(self, envelope: Envelope, batch: _Batch) -> None:
-        message: Control = decode(envelope.body, Control)  # type: ignore[arg-type]
+        try:
+            message: Control = decode(envelope.body, Control)  # type: ignore[arg-type]
+        except CallerFault as problem:
+            # What cannot be read may have been a stop: nothing is created until a person looks.
+            _LOG.error("a wish cannot be read", stream=envelope.stream, seq=envelope.seq)
+            self._state.halted = f"wish {envelope.seq} cannot be read: {problem}"
+            return
         match message:
             case StartQuoting() | StopQuoting() | CapitalSet() | DrainTo() | DrainLifted():
                 before = batch.wishes.get(message.pool) or self._state.pool(message.pool).wish

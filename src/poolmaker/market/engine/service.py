@@ -6,10 +6,10 @@ import asyncio
 from typing import Final
 
 from poolmaker.infra.logging import get_logger
-from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import CallerFault, InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.kernel.market import Market
 from poolmaker.market.engine._store import EngineReplaced, PgEngine
-from poolmaker.market.engine.account import AccountDesk
+from poolmaker.market.engine.account import AccountDesk, AccountPorts
 from poolmaker.market.engine.books import BookKeeper
 from poolmaker.market.engine.control import ControlDesk
 from poolmaker.market.engine.evidence import Evidence, EvidencePorts
@@ -49,7 +49,8 @@ class Session:
         self._rules: dict[str, Market] = {}
         self._journal = Journal(self.state, ports.stores, clock)
         self._books = BookKeeper(self.state, ports.venue, ports.feeds, clock)
-        self._account = AccountDesk(self.state, ports.venue, self._journal, clock)
+        asked = AccountPorts(ports.venue, ports.feeds, self._journal)
+        self._account = AccountDesk(self.state, asked, clock)
         outcomes = OutcomeDesk(self.state, ports.throttle, clock)
         sending = SenderPorts(ports.entry, self._journal, outcomes, ports.throttle)
         self._sender = Sender(sending, self._fence)
@@ -91,13 +92,19 @@ class Session:
                     continue
 
     async def drained(self, timeout_us: int) -> bool:
-        """Wait until no own order lives; False when some still do after ``timeout_us``."""
+        """Wait until no own order lives and all fills are booked; False when that took longer."""
         clock = self._ports.clock
         until_us = clock.monotonic_us() + timeout_us
-        while self.state.shadow.living() and clock.monotonic_us() < until_us:
+        while any(self.state.shadow.at_stake()) and clock.monotonic_us() < until_us:
             self._ticker.tick()
             await clock.sleep_us(_LOOK_US)
-        return not self.state.shadow.living()
+        try:
+            for symbol in list(self.state.markets):
+                await self._account.sync_trades(symbol)
+        except Unavailable as problem:
+            _LOG.warning("stopped without a last look at the trades", why=str(problem))
+        await self._journal.flush()
+        return not any(self.state.shadow.at_stake())
 
     def _fence(self, intent: CreateIntent) -> str:
         """Why a create must not leave any more; asked right before the socket."""
@@ -126,6 +133,8 @@ class Session:
             orders = await stores.tracking.living_orders(tx, account, since_us)
             self.state.shadow.restore(orders)
             self.state.barriers = await stores.engine.barriers(tx, account, 100)
+            self.state.orders_placed = await stores.intents.count_creates(tx, account)
+            self.state.fills_booked = await stores.tracking.count_fills(tx, account)
 
     async def _open_markets(self, tasks: asyncio.TaskGroup) -> None:
         """Load what pools need and start its streams; a venue that is away is asked again later."""
@@ -134,6 +143,10 @@ class Session:
                 await self._open_market(spec, tasks)
             except Unavailable as problem:
                 _LOG.info("market cannot be loaded yet", symbol=spec.symbol, why=str(problem))
+                await self._ports.clock.sleep_us(_RESTART_US)
+            except CallerFault as problem:
+                self.state.bad_markets[spec.symbol] = str(problem)
+                _LOG.error("market cannot be quoted", symbol=spec.symbol, why=str(problem))
 
     async def _open_market(self, spec: MarketSpec, tasks: asyncio.TaskGroup) -> None:
         rules = await self._ports.venue.market(spec)

@@ -92,6 +92,7 @@ class EngineState:
         self.ready = False
         self.halted = ""
         self.stopping = False
+        self.bad_markets: dict[str, str] = {}
         self.cancel_failures = 0
         self.cancel_sent_us: dict[IntentId, int] = {}
         self.orders_placed = 0
@@ -122,5 +123,6 @@ class EngineState:
     def symbols_wanted(self) -> Iterator[MarketSpec]:
         """Markets of pools that are not loaded yet."""
         for desk in self.pools.values():
-            if desk.wish.start is not None and desk.symbol not in self.markets:
+            known = desk.symbol in self.markets or desk.symbol in self.bad_markets
+            if desk.wish.start is not None and not known:
                 yield desk.wish.start.market

@@ -22,6 +22,10 @@ VALUES ($1, $2, $3, $4, $5, 'CANCEL_ORDER', $6, $7, $8)
 ON CONFLICT (intent) DO NOTHING
 """
 
+_COUNT: Final = """
+SELECT count(*) FROM market.intent WHERE account = $1 AND kind = 'CREATE_ORDER'
+"""
+
 
 def _create_row(account: VenueAccountId, epoch: int, intent: CreateIntent) -> tuple[object, ...]:
     place = (intent.intent, account, epoch, intent.pool, intent.market.symbol)
@@ -52,3 +56,7 @@ class PgIntents:
         if cancels:
             rows = [_cancel_row(account, epoch, cancel) for cancel in cancels]
             await connection_of(tx).executemany(_ADD_CANCEL, rows)
+
+    async def count_creates(self, tx: Tx, account: VenueAccountId) -> int:
+        """See ``IntentStore.count_creates``."""
+        return int(await connection_of(tx).fetchval(_COUNT, account))

@@ -53,6 +53,10 @@ class IntentStore(Protocol):
         """Note cancels after the fact; the same one twice is one row."""
         ...
 
+    async def count_creates(self, tx: Tx, account: VenueAccountId) -> int:
+        """How many orders were ever decided."""
+        ...
+
 
 class Outcomes(Protocol):
     """Who hears what became of what was decided. Calls are synchronous and quick."""

@@ -13,7 +13,7 @@ from poolmaker.market.execution.model import CancelIntent, CreateIntent
 from poolmaker.market.execution.ports import CreateJournal, OrderEntry, Outcomes
 from poolmaker.market.execution.throttle import Throttle
 
-CREATE_WEIGHTS: Final = {"orders": 1, "weight": 1}
+CREATE_WEIGHTS: Final = {"orders": 1, "orders_per_day": 1, "weight": 1}
 CANCEL_WEIGHTS: Final = {"weight": 1}
 BATCH_MAX: Final = 64
 SENDERS: Final = 8

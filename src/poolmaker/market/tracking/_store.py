@@ -62,7 +62,7 @@ SELECT {_FILL_COLUMNS} FROM market.fill
 WHERE account = $1 AND fee_seq IS NULL AND fee_units <> 0
 ORDER BY fill_seq LIMIT $2
 """  # noqa: S608 - the parts are constants of this module
-
+_COUNT_FILLS: Final = "SELECT count(*) FROM market.fill WHERE account = $1"
 _CURSOR: Final = "SELECT cursor FROM market.trade_cursor WHERE account = $1 AND symbol = $2"
 _MOVE_CURSOR: Final = """
 INSERT INTO market.trade_cursor (account, symbol, cursor) VALUES ($1, $2, $3)
@@ -194,6 +194,10 @@ class PgTracking:
         """See ``TrackingStore.fills_after``."""
         rows = await connection_of(tx).fetch(_FILLS_AFTER, account, pool, seq)
         return [_fill(row) for row in rows]
+
+    async def count_fills(self, tx: Tx, account: VenueAccountId) -> int:
+        """See ``TrackingStore.count_fills``."""
+        return int(await connection_of(tx).fetchval(_COUNT_FILLS, account))
 
     async def fees_open(self, tx: Tx, account: VenueAccountId, limit: int) -> list[StoredFill]:
         """See ``TrackingStore.fees_open``."""

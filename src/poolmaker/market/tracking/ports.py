@@ -173,6 +173,10 @@ class TrackingStore(Protocol):
         """A pool's fills of which the fill or the fee stands after ``seq`` of the stream."""
         ...
 
+    async def count_fills(self, tx: Tx, account: VenueAccountId) -> int:
+        """How many fills were ever booked."""
+        ...
+
     async def fees_open(self, tx: Tx, account: VenueAccountId, limit: int) -> list[StoredFill]:
         """Fills whose fee is not on the stream yet, oldest first."""
         ...

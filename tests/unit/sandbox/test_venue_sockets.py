@@ -15,6 +15,7 @@ import pytest
 
 from poolmaker.sandbox.venue import peers
 from poolmaker.sandbox.venue.keys import signed_text_of_json
+from poolmaker.sandbox.venue.limits import LimitSettings
 from poolmaker.sandbox.venue.params import split_json
 from poolmaker.sandbox.venue.ws_api import ApiRequest
 from poolmaker.sandbox.venue.ws_streams import streams_of_path
@@ -315,3 +316,13 @@ async def test_streams_are_killed_stalled_and_terminated_on_demand(venue: LocalV
         assert (await user.receive()).type in {
             aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR,
         }  # fmt: skip
+
+
+async def test_too_many_connections_are_refused() -> None:
+    limits = LimitSettings(connections_per_5_minutes=2)
+    async with local_venue(limits=limits) as venue:
+        await connect(venue, "/ws")
+        await connect(venue, "/ws-api/v3")
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await connect(venue, "/ws")
+        assert refused.value.status == 429

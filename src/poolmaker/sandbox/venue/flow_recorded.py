@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from poolmaker.kernel.clock import Clock
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.model import (
     Accepted,
@@ -38,7 +39,18 @@ from poolmaker.sandbox.venue.units import SCALE
 MAKERS: Final = AccountId(101)
 TAKERS: Final = AccountId(102)
 PAUSE_US: Final = 100_000
+LATE_MAX_US: Final = 5_000_000
 ENDLESS_UNITS: Final = 1_000_000_000_000 * SCALE
+
+
+async def wait_until(clock: Clock, due_us: int) -> int:
+    """Wait for a moment of the monotonic clock; how far the plan must be shifted.
+
+    A process that was stopped for a while does not play at once what it has slept through.
+    """
+    late_us = clock.monotonic_us() - due_us
+    await clock.sleep_us(max(0, -late_us))
+    return late_us if late_us > LATE_MAX_US else 0
 
 
 def internal_account(exchange: Exchange, account_id: AccountId, name: str) -> Account:
@@ -216,7 +228,5 @@ class RecordedFlow:
             while self._is_whole and not is_flowing():
                 await clock.sleep_us(PAUSE_US)
                 start_us += PAUSE_US
-            wait_us = start_us + frame.offset_us - clock.monotonic_us()
-            if wait_us > 0:
-                await clock.sleep_us(wait_us)
+            start_us += await wait_until(clock, start_us + frame.offset_us)
             self.step()

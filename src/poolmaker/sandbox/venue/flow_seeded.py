@@ -14,7 +14,7 @@ from typing import Final
 
 from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.venue.exchange import Exchange
-from poolmaker.sandbox.venue.flow_recorded import PAUSE_US, internal_account
+from poolmaker.sandbox.venue.flow_recorded import PAUSE_US, internal_account, wait_until
 from poolmaker.sandbox.venue.model import (
     Accepted,
     AccountId,
@@ -246,7 +246,5 @@ class SeededFlow:
             while not is_flowing():
                 await clock.sleep_us(PAUSE_US)
                 start_us += PAUSE_US
-            wait_us = start_us + self.next_due_us() - clock.monotonic_us()
-            if wait_us > 0:
-                await clock.sleep_us(wait_us)
+            start_us += await wait_until(clock, start_us + self.next_due_us())
             self.step()

@@ -23,6 +23,7 @@ class LimitSettings:
     orders_per_10s: int = 100
     orders_per_day: int = 200_000
     raw_per_5_minutes: int = 300_000
+    connections_per_5_minutes: int = 300
 
     def announce(self) -> list[dict[str, object]]:
         """The rateLimits of exchangeInfo."""
@@ -65,6 +66,7 @@ class Limiter:
         self.settings = settings
         self._weight = _Window(MINUTE_US)
         self._raw = _Window(5 * MINUTE_US)
+        self._connections = _Window(5 * MINUTE_US)
         self._orders: dict[AccountId, tuple[_Window, _Window]] = {}
         self._refused = 0
         self._banned_until_us = 0
@@ -82,7 +84,7 @@ class Limiter:
         """Forget bans and counts."""
         self._banned_until_us = self._refused = 0
         self._next_ban_us = BAN_FIRST_US
-        self._weight.count = self._raw.count = 0
+        self._weight.count = self._raw.count = self._connections.count = 0
         self._orders.clear()
 
     def admit(self, weight: int, time_us: int) -> None:
@@ -96,6 +98,18 @@ class Limiter:
             raise self._too_much("request weight", "1 MINUTE", window, time_us)
         if raw.count > self.settings.raw_per_5_minutes:
             raise self._too_much("raw requests", "5 MINUTE", raw, time_us)
+
+    def admit_connection(self, time_us: int) -> None:
+        """Count one WebSocket connection, or refuse it."""
+        window = self._connections.at(time_us)
+        window.count += 1
+        limit = self.settings.connections_per_5_minutes
+        if window.count > limit:
+            message = (
+                f"Too many connection attempts from IP; current limit is {limit} per '5 MINUTE'."
+            )
+            retry = {"Retry-After": str(window.retry_after_s(time_us))}
+            raise WireRefusal(-1034, message, 429, headers=retry)
 
     def charge(self, weight: int, time_us: int) -> None:
         """Add weight after the fact, as for a refused order."""

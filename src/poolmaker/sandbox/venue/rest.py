@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from typing import Final
@@ -18,6 +19,7 @@ from poolmaker.sandbox.venue.peers import encode
 from poolmaker.sandbox.venue.refusals import WireRefusal
 
 KEY_HEADER: Final = "X-MBX-APIKEY"
+READ_TIMEOUT_S: Final = 30
 HANG_US: Final = 600_000_000
 _JSON: Final = "application/json"
 
@@ -57,7 +59,8 @@ class RestWire:
         if call is None:
             self._exchange.record("rest", name, [], status=404)
             return answer({"code": -1, "msg": f"not found: {name}"}, 404, {})
-        body = (await request.read()).decode("utf-8", "replace")
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            body = (await request.read()).decode("utf-8", "replace")
         before = self._fault(name, request, When.BEFORE)
         if before is not None:
             ended = await self._suffer(before, request)

@@ -25,7 +25,8 @@ from poolmaker.sandbox.venue.flows import flows_of, listed_symbols, read_recordi
 from poolmaker.sandbox.venue.keys import ApiKey
 from poolmaker.sandbox.venue.model import AccountId, SymbolSpec
 from poolmaker.sandbox.venue.options import ACCOUNTS, VenueOptions
-from poolmaker.sandbox.venue.rest import RestWire
+from poolmaker.sandbox.venue.refusals import WireRefusal
+from poolmaker.sandbox.venue.rest import RestWire, answer
 from poolmaker.sandbox.venue.wallet import WithdrawalDelay
 from poolmaker.sandbox.venue.ws_api import ApiWire
 from poolmaker.sandbox.venue.ws_streams import StreamWire
@@ -92,11 +93,18 @@ class VenueServer:
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         path = request.path
+        wire: ApiWire | StreamWire
         if path.startswith("/ws-api/"):
-            return await self._api.handle(request)
-        if path == "/ws" or path.startswith(("/ws/", "/stream")):
-            return await self._streams.handle(request)
-        return await self._rest.handle(request)
+            wire = self._api
+        elif path == "/ws" or path.startswith(("/ws/", "/stream")):
+            wire = self._streams
+        else:
+            return await self._rest.handle(request)
+        try:
+            self.exchange.limiter.admit_connection(self.exchange.time_us())
+        except WireRefusal as refusal:
+            return answer(refusal.body(), refusal.status, refusal.headers)
+        return await wire.handle(request)
 
     async def start(self, port: int, admin_port: int) -> Addresses:
         """Listen; the addresses to reach it by."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,7 +61,7 @@ class Faults:
         def rate(most: int) -> int:
             return 0 if rng.chance_ppm(333_000) else rng.below(most)
 
-        return cls(rate(20_000), rate(20_000), rate(30_000), rate(30_000))
+        return cls(rate(8_000), rate(8_000), rate(25_000), rate(25_000))
 
     def draw(self, rng: Rng) -> Fate:
         """The fate of one transaction."""
@@ -99,10 +99,11 @@ class Trace:
 
 
 class SimProcess:
-    """One start of one simulated process; dies once."""
+    """One start of one simulated process; dies once. One that is not mortal never crashes."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, mortal: bool = True) -> None:
         self.name = name
+        self.mortal = mortal
         self.dead = asyncio.Event()
         self.killed_at = ""
 
@@ -128,6 +129,18 @@ class Gate:
         self._clock = clock
         self._rng = rng
         self._turn = asyncio.Lock()
+        self._after_commit: list[Callable[[], None]] = []
+
+    def after_commit(self, hint: Callable[[], None]) -> None:
+        """Call ``hint`` when the transaction that is in the gate now commits, else never.
+
+        It stands for the notification of a real database.
+        """
+        self._after_commit.append(hint)
+
+    async def close(self) -> None:
+        """Wait until nothing is in the gate, and let nothing in any more."""
+        await self._turn.acquire()
 
     def note(self, label: str, result: str) -> None:
         """Record something of the simulated outside world in the trace."""
@@ -139,7 +152,7 @@ class Gate:
     ) -> AsyncIterator[Tx]:
         """One transaction of ``process`` on ``inner``, with latency and its fate."""
         process.check()
-        fate = self.faults.draw(self._rng)
+        fate = self._fate(process)
         after_us = self._rng.exponential_us(_LATENCY_US)
         await self._clock.sleep_us(self._rng.exponential_us(_LATENCY_US))
         try:
@@ -163,6 +176,7 @@ class Gate:
     @asynccontextmanager
     async def _recorded(self, inner: Transactions, label: str) -> AsyncIterator[Tx]:
         result = "commit"
+        self._after_commit = []
         try:
             with self._loop.real():
                 async with inner.begin(label) as tx:
@@ -172,6 +186,13 @@ class Gate:
             raise
         finally:
             self.note(label, result)
+        for hint in self._after_commit:
+            hint()
+
+    def _fate(self, process: SimProcess) -> Fate:
+        fate = self.faults.draw(self._rng)
+        crash = fate in (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
+        return Fate.FINE if crash and not process.mortal else fate
 
     def _before(self, fate: Fate, label: str, process: SimProcess) -> None:
         self.fates[fate] += 1

@@ -302,6 +302,10 @@ class ModelLedgerRows:
         """See ``LedgerRows.transaction``."""
         return _recall(model_tx(tx), [key]).get(key)
 
+    async def head(self, tx: Tx) -> int:
+        """See ``LedgerRows.head``."""
+        return _head(model_tx(tx)).head.seq
+
     async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
         """See ``LedgerRows.read``."""
         last = min(_head(model_tx(tx)).head.seq, after_seq + limit)

@@ -1,0 +1,157 @@
+"""People of a simulated world: they ask, lose the answer, ask again with the same key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from poolmaker.business.user_orders.model import Accepted, Destination, OrderState
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import OrderId, PoolId, UserId, VenueAccountId
+from poolmaker.kernel.money import Amount, Asset
+from poolmaker.kernel.rng import Rng
+from poolmaker.lab.gate import ProcessCrash
+from poolmaker.lab.loop import VirtualClock
+from poolmaker.lab.platform import SimPlatform
+from poolmaker.lab.venue import SimVenue
+from poolmaker.messages.base import Money
+
+T = TypeVar("T")
+
+BTC: Final = Asset("BTC", 8)
+USDT: Final = Asset("USDT", 6)
+ACCOUNT: Final = VenueAccountId("main")
+_SETTLED: Final = frozenset(
+    {OrderState.IN_MM, OrderState.PAUSE, OrderState.CLOSED, OrderState.REFUNDED}
+)
+
+
+class Door:
+    """Where people reach the platform, whichever process is up."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._platform: SimPlatform | None = None
+
+    def opens(self, platform: SimPlatform) -> None:
+        """Requests go to ``platform`` from now on."""
+        self._platform = platform
+
+    def closes(self) -> None:
+        """Nobody answers."""
+        self._platform = None
+
+    async def ask(self, request: Callable[[SimPlatform], Coroutine[Any, Any, T]]) -> T:
+        """Ask until there is an answer. Whatever is in doubt is asked again."""
+        while True:
+            platform = self._platform
+            if platform is None:
+                await self._clock.sleep_us(SECOND_US)
+                continue
+            asking = asyncio.create_task(request(platform))
+            dead = asyncio.create_task(_until(platform.process.dead))
+            try:
+                await asyncio.wait([asking, dead], return_when=asyncio.FIRST_COMPLETED)
+                if asking.done():
+                    return asking.result()
+            except (OutcomeUnknown, Unavailable, ProcessCrash):
+                pass
+            finally:
+                await _drop(asking, dead)
+            await self._clock.sleep_us(SECOND_US)
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _drop(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One user with a script of his own seed."""
+
+    name: str
+    door: Door
+    venue: SimVenue
+    clock: VirtualClock
+    rng: Rng
+    pools: tuple[PoolId, ...]
+
+    async def live(self) -> None:
+        """Deposit, open orders, change one's mind, withdraw."""
+        await self._pause_for(20)
+        user = await self.door.ask(lambda p: p.orders.create_user(self.name, f"user {self.name}"))
+        await self._deposit(user, BTC, self.rng.between(10**7, 10**9))
+        await self._deposit(user, USDT, self.rng.between(10**9, 6 * 10**11))
+        for number in range(self.rng.between(1, 2)):
+            await self._pause_for(30)
+            await self._order(user, number)
+        if self.rng.chance_ppm(500_000):
+            await self._withdraw_money(user)
+
+    async def _pause_for(self, seconds: int) -> None:
+        await self.clock.sleep_us(self.rng.exponential_us(seconds * SECOND_US))
+
+    async def _deposit(self, user: UserId, asset: Asset, units: int) -> None:
+        self.venue.move(asset.code, units)
+        reference = f"{self.name}-{asset.code}"
+        amount = Amount(asset, units)
+        await self.door.ask(lambda p: p.treasury.credit_deposit(user, ACCOUNT, amount, reference))
+
+    async def _order(self, user: UserId, number: int) -> None:
+        pool = self.rng.choice(self.pools)
+        # Now and then more than there is: the ledger must refuse.
+        base = self.rng.below(6 * 10**8)
+        quote = self.rng.below(4 * 10**11)
+        key = f"open {number}"
+        answer = await self.door.ask(lambda p: p.orders.open_order(user, pool, base, quote, key))
+        if not isinstance(answer, Accepted):
+            return
+        order = answer.order
+        if self.rng.chance_ppm(800_000):
+            await self._state(order, _SETTLED)
+        await self._pause_for(60)
+        if self.rng.chance_ppm(400_000):
+            await self.door.ask(lambda p: p.orders.pause(user, order, f"pause {number}"))
+            await self._state(order, _SETTLED - {OrderState.IN_MM})
+            if self.rng.chance_ppm(700_000):
+                await self.door.ask(lambda p: p.orders.resume(user, order, f"resume {number}"))
+                await self._pause_for(60)
+        if self.rng.chance_ppm(700_000):
+            await self._withdraw_order(user, order, number)
+
+    async def _withdraw_order(self, user: UserId, order: OrderId, number: int) -> None:
+        where = [self._destination("BTC", "BTC"), self._destination("USDT", "TRX")]
+        await self.door.ask(lambda p: p.orders.withdraw(user, order, where, f"withdraw {number}"))
+
+    def _destination(self, asset: str, network: str) -> Destination:
+        return Destination(asset=asset, network=network, address=f"{asset}-of-{self.name}")
+
+    async def _withdraw_money(self, user: UserId) -> None:
+        asset, network = self.rng.choice([("BTC", "BTC"), ("USDT", "TRX")])
+        money = Money(asset=asset, units=self.rng.between(10**6, 10**8))
+        where = self._destination(asset, network)
+        await self.door.ask(
+            lambda p: p.withdrawals.withdraw(user, ACCOUNT, money, where, "some money")
+        )
+
+    async def _state(self, order: OrderId, wanted: frozenset[OrderState]) -> None:
+        """Look at the order now and then until it is where one waits for it, or long enough."""
+        for _ in range(20):
+            view = await self.door.ask(lambda p: p.orders.view(order))
+            if view is not None and view.order.state in wanted:
+                return
+            await self._pause_for(15)
+
+
+def all_of(people: list[Person]) -> Awaitable[list[None]]:
+    """All lives at once."""
+    return asyncio.gather(*(person.live() for person in people))

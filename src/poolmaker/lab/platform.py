@@ -1,0 +1,223 @@
+"""One start of the platform inside a simulation: the real services over gated stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from poolmaker.bus.ports import Bus, CursorMoved
+from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerStore
+from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
+from poolmaker.business.pools.model import PoolConfig, PoolSettings
+from poolmaker.business.pools.ports import PoolStore
+from poolmaker.business.pools.service import PoolPorts, PoolService
+from poolmaker.business.treasury.service import Treasury, TreasuryPorts
+from poolmaker.business.user_orders.model import OrderSettings
+from poolmaker.business.user_orders.ports import OrderStore
+from poolmaker.business.user_orders.service import OrderPorts, UserOrders
+from poolmaker.business.withdrawals.model import WithdrawalSettings
+from poolmaker.business.withdrawals.ports import PayoutProvider, WithdrawalStore
+from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
+from poolmaker.infra.health import HealthBoard
+from poolmaker.infra.sagas.ports import RunnerStore
+from poolmaker.infra.sagas.service import RunnerOptions, SagaRunner, Tools
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import Ids
+from poolmaker.kernel.money import Asset
+from poolmaker.kernel.rng import Rng
+from poolmaker.lab.gate import Gate, GatedTransactions, SimProcess
+from poolmaker.lab.loop import VirtualClock
+from poolmaker.lab.wrapping import Hints, gated_calls, hinted
+
+PUMP_POLL_S: Final = 15
+WRITER: Final = WriterSettings(poll_us=15 * SECOND_US, lease_us=20 * SECOND_US)
+RUNNER: Final = RunnerOptions(poll_us=15 * SECOND_US, lease_us=60 * SECOND_US)
+POOLS: Final = PoolSettings(
+    barrier_interval_us=10 * SECOND_US,
+    drain_patience_us=5 * SECOND_US,
+    barrier_reask_us=20 * SECOND_US,
+)
+ORDERS: Final = OrderSettings(event_wait_us=15 * SECOND_US)
+NETWORKS: Final = {"BTC": frozenset({"BTC"}), "USDT": frozenset({"TRX"})}
+WITHDRAWALS: Final = WithdrawalSettings(
+    networks=NETWORKS, absent_after_us=90 * SECOND_US, poll_max_us=20 * SECOND_US
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorldStores:
+    """Every store of a world, in memory or real.
+
+    ``ledger_store`` makes one for each writer, because the real one remembers account numbers.
+    """
+
+    transactions: Transactions
+    sagas: RunnerStore
+    bus: Bus
+    ledger_store: Callable[[], LedgerStore]
+    ledger_rows: LedgerRows
+    evidence: LedgerEvidence
+    pools: PoolStore
+    orders: OrderStore
+    withdrawals: WithdrawalStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What a process of a world stands on."""
+
+    clock: VirtualClock
+    gate: Gate
+    stores: WorldStores
+    provider: PayoutProvider
+    hints: Hints
+    rng: Rng
+    pools: tuple[PoolConfig, ...]
+    assets: tuple[Asset, ...]
+
+
+class SimPlatform:
+    """The services of one process. With ``writes`` it holds the ledger's writer as well."""
+
+    def __init__(self, outside: Outside, process: SimProcess, *, writes: bool) -> None:
+        self.process = process
+        self._outside = outside
+        gate, hints, stores = outside.gate, outside.hints, outside.stores
+        transactions = GatedTransactions(stores.transactions, gate, process)
+        sagas = hinted(stores.sagas, gate, ("start", "wake"), hints.about("sagas"))
+        bus = hinted(stores.bus, gate, ("append",), hints.about("events"))
+        rows = hinted(stores.ledger_rows, gate, ("ask",), hints.about("commands"))
+        self._writer = self._new_writer() if writes else None
+        ledger = Ledger(rows, self._writer)
+        clock, ids = outside.clock, Ids(outside.clock, outside.rng.fork(f"ids {process.name}"))
+        self._pools = PoolService(
+            PoolPorts(
+                transactions=transactions, store=stores.pools, ledger=ledger, bus=bus, sagas=sagas
+            ),
+            clock,
+            POOLS,
+        )
+        self.withdrawals = Withdrawals(
+            WithdrawalPorts(
+                transactions=transactions,
+                store=stores.withdrawals,
+                ledger=ledger,
+                sagas=sagas,
+                provider=outside.provider,
+                cash=self._pools,
+            ),
+            ids,
+            clock,
+            WITHDRAWALS,
+        )
+        self.orders = UserOrders(
+            OrderPorts(
+                transactions=transactions,
+                store=stores.orders,
+                ledger=ledger,
+                sagas=sagas,
+                pools=self._pools,
+                payouts=self.withdrawals,
+            ),
+            ids,
+            clock,
+            ORDERS,
+        )
+        self.treasury = Treasury(
+            TreasuryPorts(
+                transactions=transactions,
+                ledger=ledger,
+                users=self.orders,
+                on_the_way_out=self.withdrawals,
+            )
+        )
+        self._runner = SagaRunner(
+            {**self.orders.handlers(), **self.withdrawals.handlers()},
+            sagas,
+            transactions,
+            Tools(clock, outside.rng.fork(f"runner {process.name}"), HealthBoard(clock)),
+            process.name,
+            RUNNER,
+        )
+        self._something = asyncio.Event()
+        self._command_came: Callable[[], None] = self._something.set
+
+    def _new_writer(self) -> LedgerWriter:
+        outside, hints = self._outside, self._outside.hints
+        store = gated_calls(
+            outside.stores.ledger_store(),
+            "ledger",
+            outside.gate,
+            self.process,
+            after={"append": hints.about("events")},
+            instead={"listen": self._listen},
+        )
+        return LedgerWriter(store, outside.clock, self.process.name, WRITER)
+
+    async def _listen(self, woken: Callable[[], None]) -> None:
+        self._command_came = woken
+        self._outside.hints.listen("commands", woken)
+
+    async def main(self, ready: Callable[[], None]) -> None:
+        """Start and work until something ends; what it raised is raised."""
+        hints, something = self._outside.hints, self._something.set
+        if self._writer is not None:
+            await self._start(self._writer)
+        parts: list[Coroutine[Any, Any, None]] = [self._runner.run(), self._pump()]
+        if self._writer is not None:
+            parts.append(self._writer.run())
+        hints.listen("sagas", self._runner.wake_up)
+        hints.listen("events", something)
+        tasks = [asyncio.create_task(part) for part in parts]
+        ready()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            hints.forget("sagas", self._runner.wake_up)
+            hints.forget("events", something)
+            hints.forget("commands", self._command_came)
+            await _end(tasks)
+
+    async def _start(self, writer: LedgerWriter) -> None:
+        stores, gate = self._outside.stores, self._outside.gate
+        evidence = gated_calls(stores.evidence, "evidence", gate, self.process)
+        # A whole verification at every start would be most of the run's time.
+        verifies = self._outside.rng.fork(f"verify {self.process.name}").chance_ppm(250_000)
+        while True:
+            try:
+                await writer.start(evidence if verifies else None)
+                for asset in self._outside.assets:
+                    await writer.register_asset(asset)
+                await self._pools.configure(self._outside.pools)
+            except (OutcomeUnknown, Unavailable):
+                await self._outside.clock.sleep_us(SECOND_US // 2)
+            else:
+                return
+
+    async def _pump(self) -> None:
+        while True:
+            self._something.clear()
+            try:
+                while await self._pools.pump():
+                    pass
+            except (OutcomeUnknown, Unavailable, CursorMoved):
+                await self._outside.clock.sleep_us(SECOND_US // 4)
+                continue
+            try:
+                async with asyncio.timeout(PUMP_POLL_S):
+                    await self._something.wait()
+            except TimeoutError:
+                continue
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

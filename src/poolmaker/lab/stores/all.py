@@ -1,0 +1,26 @@
+"""All stores of a world in memory."""
+
+from __future__ import annotations
+
+from poolmaker.lab.platform import WorldStores
+from poolmaker.lab.stores.base import ModelDatabase
+from poolmaker.lab.stores.bus import ModelBus
+from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
+from poolmaker.lab.stores.ledger import ModelLedgerEvidence, ModelLedgerRows, ModelLedgerStore
+from poolmaker.lab.stores.sagas import ModelSagaStore
+
+
+def model_stores() -> WorldStores:
+    """Fresh and empty."""
+    database = ModelDatabase()
+    return WorldStores(
+        transactions=database,
+        sagas=ModelSagaStore(),
+        bus=ModelBus(),
+        ledger_store=lambda: ModelLedgerStore(database),
+        ledger_rows=ModelLedgerRows(),
+        evidence=ModelLedgerEvidence(database),
+        pools=ModelPoolStore(),
+        orders=ModelOrderStore(),
+        withdrawals=ModelWithdrawalStore(),
+    )

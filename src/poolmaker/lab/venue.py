@@ -1,0 +1,161 @@
+"""The outside world of a simulation: a venue that holds money, and its payouts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from poolmaker.business.withdrawals.model import (
+    PayoutAbsent,
+    PayoutAccepted,
+    PayoutAnswer,
+    PayoutCompleted,
+    PayoutFailed,
+    PayoutPending,
+    PayoutRefused,
+    PayoutRequest,
+    PayoutStatus,
+)
+from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.rng import Rng
+from poolmaker.lab.gate import Gate
+from poolmaker.lab.loop import VirtualClock, VirtualLoop
+
+ARRIVAL_US_MAX = 40 * SECOND_US
+HISTORY_LAG_US_MAX = 20 * SECOND_US
+_TIMEOUT_S = 10
+
+
+class SimVenue:
+    """What is really there, whatever anybody has booked."""
+
+    def __init__(self) -> None:
+        self.balances: defaultdict[str, int] = defaultdict(int)
+
+    def move(self, asset: str, units: int) -> None:
+        """Money comes or goes."""
+        self.balances[asset] += units
+
+
+@dataclass
+class Payment:
+    """One payout that the venue took, whether it was asked for once or twice."""
+
+    request: PayoutRequest
+    provider_id: str
+    fee_units: int
+    visible_at_us: int
+    ends_at_us: int
+    fails: bool
+
+
+class SimProvider:
+    """Payouts of the venue: slow, forgetful, sometimes silent before or after the effect.
+
+    Some seeds have one that knows a reference again, others one that pays whatever it is asked.
+    """
+
+    def __init__(
+        self, venue: SimVenue, gate: Gate, loop: VirtualLoop, clock: VirtualClock, rng: Rng
+    ) -> None:
+        self.payments: list[Payment] = []
+        self.calls: Counter[str] = Counter()
+        self.calm = False
+        self._venue = venue
+        self._gate = gate
+        self._loop = loop
+        self._clock = clock
+        self._rng = rng
+        self._idempotent = rng.chance_ppm(500_000)
+        self._fees: Mapping[str, int] = {"USDT": rng.choice([0, 1_000_000]), "BTC": 20_000}
+
+    async def send(self, request: PayoutRequest) -> PayoutAnswer:
+        """See ``PayoutProvider.send``."""
+        self.calls["send"] += 1
+        if self._chance(80_000):
+            await self._clock.sleep_us(self._rng.exponential_us(50_000))
+            raise Unavailable("the provider refused the connection")
+        answer: asyncio.Future[PayoutAnswer] = self._loop.create_future()
+        lost = self._chance(80_000)
+        silent = self._chance(120_000)
+        after_us = self._rng.choice([20_000, 100_000, 2 * SECOND_US])
+        if self._chance(100_000):
+            after_us = self._rng.between(_TIMEOUT_S * SECOND_US, ARRIVAL_US_MAX)
+        if not lost:
+            at = (self._loop.now_us + after_us) / SECOND_US
+            self._loop.call_at(at, self._arrive, request, None if silent else answer)
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await answer
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"no answer about {request.reference}") from error
+
+    def _arrive(self, request: PayoutRequest, answer: asyncio.Future[PayoutAnswer] | None) -> None:
+        said = self._take(request)
+        self._gate.note(f"payout {request.reference}", type(said).__name__)
+        # The caller may have given up or died meanwhile.
+        if answer is not None and not answer.done():
+            answer.set_result(said)
+
+    def _take(self, request: PayoutRequest) -> PayoutAnswer:
+        known = [one for one in self.payments if one.request.reference == request.reference]
+        if known and self._idempotent:
+            return PayoutAccepted(known[0].provider_id)
+        if self._chance(60_000):
+            return PayoutRefused("withdrawals of this asset are suspended")
+        fee_units = self._fees.get(request.asset, 0)
+        if request.units <= fee_units or request.units > self._venue.balances[request.asset]:
+            return PayoutRefused("insufficient balance")
+        now_us = self._clock.now_us()
+        visible_at_us = now_us + self._rng.below(HISTORY_LAG_US_MAX)
+        payment = Payment(
+            request=request,
+            provider_id=f"w{len(self.payments) + 1}",
+            fee_units=fee_units,
+            visible_at_us=visible_at_us,
+            ends_at_us=visible_at_us + self._rng.exponential_us(30 * SECOND_US),
+            fails=self._chance(100_000),
+        )
+        self.payments.append(payment)
+        self._venue.move(request.asset, -request.units)
+        if payment.fails:
+            self._loop.call_later(
+                (payment.ends_at_us - now_us) / SECOND_US,
+                self._venue.move,
+                request.asset,
+                request.units,
+            )
+        return PayoutAccepted(payment.provider_id)
+
+    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
+        """See ``PayoutProvider.find``."""
+        ensure(since_us <= self._clock.now_us(), "a history cannot begin in the future")
+        self.calls["find"] += 1
+        await self._clock.sleep_us(self._rng.exponential_us(80_000))
+        if self._chance(100_000):
+            raise Unavailable("the history cannot be read")
+        now_us = self._clock.now_us()
+        for payment in self.payments:
+            if payment.request.reference == request.reference and payment.visible_at_us <= now_us:
+                return _status(payment, now_us)
+        return PayoutAbsent()
+
+    def _chance(self, parts_per_million: int) -> bool:
+        return not self.calm and self._rng.chance_ppm(parts_per_million)
+
+
+def _status(payment: Payment, now_us: int) -> PayoutStatus:
+    if now_us < payment.ends_at_us:
+        return PayoutPending(payment.provider_id)
+    if payment.fails:
+        return PayoutFailed(payment.provider_id, "rejected by the network")
+    return PayoutCompleted(
+        provider_id=payment.provider_id,
+        transaction_id=f"tx-{payment.provider_id}",
+        units=payment.request.units,
+        fee_units=payment.fee_units,
+    )

@@ -58,7 +58,7 @@ class CustodyWatch:
         """Ask until cancelled. A venue that does not answer is asked again."""
         while True:
             try:
-                await self._look()
+                await self.look()
             except (Unavailable, OutcomeUnknown) as problem:
                 self._health.report("custody", ok=True, sentence=f"not asked: {problem}")
             await self._clock.sleep_us(POLL_US)
@@ -72,7 +72,8 @@ class CustodyWatch:
         rows = await self._treasury.custody(list(self._wallets), sorted(assets))
         return [row for row in rows if row.units or (row.location, row.asset) in self._seen]
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Ask every place once and judge what it says."""
         before = {(row.location, row.asset): row for row in await self._rows()}
         for account, wallet in self._wallets.items():
             reported = await wallet.balances()

@@ -76,6 +76,10 @@ fees = [
   {{ asset = "{BASE}", amount = "0.00004" }},
   {{ asset = "{QUOTE}", amount = "1.5" }},
 ]
+networks = [
+  {{ asset = "{BASE}", network = "{BASE_NETWORK}" }},
+  {{ asset = "{QUOTE}", network = "{QUOTE_NETWORK}" }},
+]
 
 [[assets]]
 code = "{BASE}"

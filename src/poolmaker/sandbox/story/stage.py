@@ -18,7 +18,7 @@ from poolmaker.sandbox.story.words import Teller
 
 CONFIG_NAME: Final = "demo.toml"
 TOKEN_NAME: Final = "operator.token"  # noqa: S105 - a file's name
-READY_US: Final = 60 * SECOND_US
+READY_US: Final = 120 * SECOND_US
 LOOK_US: Final = SECOND_US // 5
 TELL_US: Final = SECOND_US
 

@@ -58,6 +58,6 @@ async def test_parts_end_in_the_reverse_order_of_their_start(supervisor: Supervi
 
     for name in ("ledger", "sagas", "web"):
         supervisor.start(part(name))
-    await asyncio.sleep(0)  # noqa: TID251 - one turn of the loop, so that every part has begun
+    await asyncio.sleep(0)
     await supervisor.end()
     assert ended == ["web", "sagas", "ledger"]

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import asyncpg
 import pytest
@@ -19,6 +20,7 @@ from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.data_directory import as_account
 from poolmaker.infra.postgres.doctor import examine
 from poolmaker.infra.postgres.dsn import connect_arguments
+from poolmaker.infra.postgres.locks import FileLock
 from poolmaker.infra.postgres.model import ADMIN, DatabaseRole
 from poolmaker.infra.postgres.opening import open_postgres
 from poolmaker.infra.postgres.placement import SOCKET_PATH_BYTES_MAX, Placement, make_private, place
@@ -79,7 +81,7 @@ async def a_stranger_on_the_socket(folder: Path) -> None:
 
 async def passwords_stay_secret(folder: Path) -> None:
     """No password stands in an address, an argument, a log or the catalogue."""
-    cluster = await start(folder)
+    cluster = await start(folder, log_statement="all")
     placement = cluster.placement
     secrets = passwords.read(placement.passwords)
     assert set(secrets) == {ADMIN, *DatabaseRole}
@@ -96,6 +98,7 @@ async def passwords_stay_secret(folder: Path) -> None:
     logs = placement.start_log.read_text()
     logs += "".join(log.read_text() for log in (placement.data / "log").iterdir())
     texts = (arguments, logs, cluster.dsn(DatabaseRole.OWNER), repr(cluster))
+    assert "CREATE ROLE poolmaker_owner" in logs
     for secret in secrets.values():
         assert all(secret not in text for text in texts)
     await cluster.stop()
@@ -262,7 +265,7 @@ async def a_server_started_by_hand(folder: Path) -> None:
     elsewhere = placement.base / "elsewhere"
     make_private(elsewhere, 0o700, placement.account)
     server = _foreign_server(placement, placement.data, unix_socket_directories=str(elsewhere))
-    while listener_of(elsewhere / placement.socket.name) is None:  # noqa: ASYNC110
+    while listener_of(elsewhere / placement.socket.name) is None:
         await asyncio.sleep(0.02)
     found = {finding.name: finding for finding in examine(placement.home, placement=placement)}
     assert not found["server"].ok
@@ -310,7 +313,7 @@ async def a_start_that_is_called_off(folder: Path) -> None:
     """Ctrl-C while the database is made leaves nothing that the next start stumbles over."""
     placement = own_placement(folder)
     starting = asyncio.create_task(start(folder))
-    while not list(placement.base.glob("data.init-*/PG_VERSION")):  # noqa: ASYNC110
+    while not list(placement.base.glob("data.init-*/PG_VERSION")):
         await asyncio.sleep(0.005)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -368,6 +371,25 @@ async def leaving_at_the_same_moment(folder: Path) -> None:
         clusters = [await start(folder) for _ in range(4)]
         await asyncio.gather(*(cluster.stop() for cluster in clusters))
         assert listener_of(clusters[0].placement.socket) is None
+
+
+async def leaving_while_the_owner_looks_away(folder: Path) -> None:
+    """The other leaves after the owner saw him and before the ownership is given back.
+
+    He finds the server owned and counts on the owner, who therefore must look once more.
+    """
+    cluster = await start(folder)
+    other = FileLock(cluster.placement.users_lock)
+    assert other.try_shared()
+    give_back = cluster._owner.release
+
+    def after_he_left() -> None:
+        other.release()
+        give_back()
+
+    with patch.object(cluster._owner, "release", after_he_left):
+        await cluster.stop()
+    assert listener_of(cluster.placement.socket) is None
 
 
 async def many_starting_at_once(folder: Path) -> None:
@@ -434,6 +456,7 @@ SCENARIOS: list[Scenario] = [
     erasing,
     the_last_to_leave,
     leaving_at_the_same_moment,
+    leaving_while_the_owner_looks_away,
     many_starting_at_once,
     the_doctor_on_a_sound_server,
     the_doctor_on_an_unsound_server,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
 from typing import Any, Final, Protocol, Self, cast
 
@@ -221,7 +221,9 @@ class Database:
         try:
             await self._pool.release(connection, timeout=_CONNECT_TIMEOUT_S)
         except (*_LOST, asyncpg.PostgresError):
-            connection.terminate()
+            # The pool may have taken it back before its reset failed; then it is the pool's to end.
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
 
 
 class Listener:

@@ -85,6 +85,11 @@ class Params:
                 f"parameter(s) but was sent '{total}'.",
             )
 
+    def changed(self, changes: Mapping[str, str | None]) -> Params:
+        """The same parameters with some replaced, or taken away where the change is None."""
+        merged = {**self._values, **changes}
+        return Params({name: value for name, value in merged.items() if value is not None})
+
     def has(self, name: str) -> bool:
         """Whether the parameter was sent."""
         return name in self._values

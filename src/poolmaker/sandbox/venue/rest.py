@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
-from poolmaker.sandbox.venue import dispatch
+from poolmaker.sandbox.venue import dispatch, mexc
 from poolmaker.sandbox.venue.calls import Access, Call
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.faults import Effect, Fault, When
@@ -18,7 +20,6 @@ from poolmaker.sandbox.venue.params import split_form
 from poolmaker.sandbox.venue.peers import encode
 from poolmaker.sandbox.venue.refusals import WireRefusal
 
-KEY_HEADER: Final = "X-MBX-APIKEY"
 READ_TIMEOUT_S: Final = 30
 HANG_US: Final = 600_000_000
 _JSON: Final = "application/json"
@@ -46,16 +47,30 @@ def answer(body: object, status: int, headers: dict[str, str]) -> web.Response:
     return web.Response(body=encode(body), status=status, headers=headers, content_type=_JSON)
 
 
-class RestWire:
-    """Serves ``/api/v3`` and ``/sapi/v1``."""
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One exchange's REST: its calls, the header of its keys, the words of its refusals."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    calls: Mapping[str, Call]
+    key_header: str
+    body_of: Callable[[WireRefusal], dict[str, object]]
+
+
+BINANCE: Final = Face(dispatch.CALLS, "X-MBX-APIKEY", WireRefusal.body)
+MEXC: Final = Face(mexc.CALLS, mexc.KEY_HEADER, mexc.body_of)
+
+
+class RestWire:
+    """Serves the REST paths of one face."""
+
+    def __init__(self, exchange: Exchange, face: Face) -> None:
         self._exchange = exchange
+        self._face = face
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         name = f"{request.method} {request.path}"
-        call = dispatch.CALLS.get(name)
+        call = self._face.calls.get(name)
         if call is None:
             self._exchange.record("rest", name, [], status=404)
             return answer({"code": -1, "msg": f"not found: {name}"}, 404, {})
@@ -87,7 +102,7 @@ class RestWire:
             response = answer(result, 200, self._headers(call, key))
         except WireRefusal as refusal:
             headers = {**self._headers(call, key), **refusal.headers}
-            response = answer(refusal.body(), refusal.status, headers)
+            response = answer(self._face.body_of(refusal), refusal.status, headers)
         exchange.record("rest", name, names, status=response.status)
         return response
 
@@ -99,7 +114,7 @@ class RestWire:
         text, signature = signed_text_of_form(request.rel_url.raw_query_string, body)
         if signature is not None:
             values["signature"] = signature
-        key_text = request.headers.get(KEY_HEADER)
+        key_text = request.headers.get(self._face.key_header)
         return dispatch.identify(self._exchange, call, key_text, values, text)
 
     def _headers(self, call: Call, key: ApiKey | None) -> dict[str, str]:
@@ -110,7 +125,7 @@ class RestWire:
         return headers
 
     def _fault(self, name: str, request: web.Request, when: When) -> Fault | None:
-        key_text = request.headers.get(KEY_HEADER)
+        key_text = request.headers.get(self._face.key_header)
         account = None
         if key_text is not None:
             try:

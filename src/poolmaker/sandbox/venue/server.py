@@ -23,10 +23,11 @@ from poolmaker.sandbox.venue.exchange import Exchange, ExchangeSettings
 from poolmaker.sandbox.venue.flow_recorded import RecordedFlow
 from poolmaker.sandbox.venue.flows import flows_of, listed_symbols, read_recording
 from poolmaker.sandbox.venue.keys import ApiKey
+from poolmaker.sandbox.venue.mexc import PREFIX
 from poolmaker.sandbox.venue.model import AccountId, SymbolSpec
 from poolmaker.sandbox.venue.options import ACCOUNTS, VenueOptions
 from poolmaker.sandbox.venue.refusals import WireRefusal
-from poolmaker.sandbox.venue.rest import RestWire, answer
+from poolmaker.sandbox.venue.rest import BINANCE, MEXC, RestWire, answer
 from poolmaker.sandbox.venue.wallet import WithdrawalDelay
 from poolmaker.sandbox.venue.ws_api import ApiWire
 from poolmaker.sandbox.venue.ws_streams import StreamWire
@@ -83,7 +84,8 @@ class VenueServer:
         self.is_flowing = True
         self.admin = AdminWire(exchange, self._control_flow)
         self._runners: list[web.AppRunner] = []
-        self._rest = RestWire(exchange)
+        self._rest = RestWire(exchange, BINANCE)
+        self._mexc = RestWire(exchange, MEXC)
         self._streams = StreamWire(exchange)
         self._api = ApiWire(exchange)
 
@@ -98,6 +100,8 @@ class VenueServer:
             wire = self._api
         elif path == "/ws" or path.startswith(("/ws/", "/stream")):
             wire = self._streams
+        elif path.startswith(PREFIX):
+            return await self._mexc.handle(request)
         else:
             return await self._rest.handle(request)
         try:

@@ -209,7 +209,7 @@ def _skip_without_help(node: ast.AST) -> int | None:
 
 
 def tests_are_sentences(tree: Tree) -> Iterator[str]:
-    """The name of a test says what holds, and no test is skipped without saying what to install or to do."""
+    """The name of a test says what holds; no test is skipped without saying what to do."""
     for path, text in tree.python():
         if path.parts[0] != "tests" or not path.name.startswith("test_"):
             continue
@@ -218,4 +218,4 @@ def tests_are_sentences(tree: Tree) -> Iterator[str]:
                 if node.name.count("_") < TEST_WORDS_MIN:
                     yield f"{path}:{node.lineno}: {node.name} is no sentence"
             elif line := _skip_without_help(node):
-                yield f"{path}:{line}: skipped without saying what to install or to do"
+                yield f"{path}:{line}: skipped without saying what to do"

@@ -405,12 +405,12 @@ TIDY: list[tuple[str, str, str]] = [
 STALE = "docs_say_what_the_code_says"
 
 
-def _findings(copy: Copy, focus: str | None) -> set[tuple[str, str]]:
+def _findings(copy: Copy, focus: str) -> set[tuple[str, str]]:
     tree = Tree(copy.root, focus)
     return {(name, finding) for name, rule in RULES.items() for finding in rule(tree)}
 
 
-def _found_after(copy: Copy, plant: Callable[[], None], focus: str | None) -> set[str]:
+def _found_after(copy: Copy, plant: Callable[[], None], focus: str) -> set[str]:
     """The rules that find more than before; a changed room also makes its page stale."""
     before = _findings(copy, focus)
     plant()
@@ -434,8 +434,8 @@ def test_a_tidy_rule_finds_what_is_planted(rule: str, path: str, text: str, copy
 def test_a_room_that_says_something_else_is_found(
     room: str, old: str, new: str, copy: Copy
 ) -> None:
-    path = f"src/poolmaker/{room}/__init__.py"
-    found = _found_after(copy, lambda: copy.replace(path, old, new), focus=None)
+    folder = f"src/poolmaker/{room}"
+    found = _found_after(copy, lambda: copy.replace(f"{folder}/__init__.py", old, new), folder)
     assert found == {"rooms_say_what_they_are"}
 
 

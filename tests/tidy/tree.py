@@ -85,7 +85,7 @@ _module = functools.lru_cache(maxsize=4096)(Module)
 
 
 class Tree:
-    """A checkout or a copy of one; with ``focus`` only the files of that name are seen."""
+    """A checkout or a copy of one; with ``focus`` only that file or folder is seen."""
 
     def __init__(self, root: Path, focus: str | None = None) -> None:
         self.root = root
@@ -104,9 +104,14 @@ class Tree:
         """The files of the product whose name matches ``pattern``."""
         if self.focus is None:
             return sorted(self.package.rglob(pattern))
-        path = self.root / self.focus
-        inside = path.is_file() and path.is_relative_to(self.package)
-        return [path] if inside and path.match(pattern) else []
+        inside = (path for path in self._focused() if path.is_relative_to(self.package))
+        return [path for path in inside if path.match(pattern)]
+
+    def _focused(self) -> list[Path]:
+        path = self.root / (self.focus or "")
+        if path.is_dir():
+            return sorted(inner for inner in path.rglob("*") if inner.is_file())
+        return [path] if path.is_file() else []
 
     @cached_property
     def files(self) -> list[Path]:
@@ -115,7 +120,7 @@ class Tree:
         A copy has no history, so there every file counts.
         """
         if self.focus is not None:
-            return [Path(self.focus)] if (self.root / self.focus).is_file() else []
+            return [path.relative_to(self.root) for path in self._focused()]
         if not (self.root / ".git").exists():
             found = (path for path in self.root.rglob("*") if path.is_file())
             return sorted(path.relative_to(self.root) for path in found)

@@ -403,7 +403,7 @@ class FakeWorld:
 
     async def custody(self) -> Sequence[CustodyLine]:
         base, now = format_units(self.base_units, 8), self.clock.now_us()
-        reported = format_units(parse_units("17191.16", 8) + parse_units(self.reported_off, 8), 8)
+        reported = format_units(parse_units("11069.06", 8) + parse_units(self.reported_off, 8), 8)
         return (
             CustodyLine("custody:venue:main", "BTC", base, base, "0", now),
             CustodyLine("custody:venue:main", "USDT", "14130.11", reported, "3061.05", now),

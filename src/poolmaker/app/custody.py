@@ -34,6 +34,7 @@ class _Seen:
     at_us: int
     agrees: bool
     differs_since_us: int
+    agreed_at_us: int = 0
 
 
 class CustodyWatch:
@@ -95,7 +96,8 @@ class CustodyWatch:
     def _report(self, location: str, asset: str, units: int) -> None:
         before = self._seen.get((location, asset))
         since_us = before.differs_since_us if before is not None else 0
-        self._seen[location, asset] = _Seen(units, self._clock.now_us(), False, since_us)
+        agreed_us = before.agreed_at_us if before is not None else 0
+        self._seen[location, asset] = _Seen(units, self._clock.now_us(), False, since_us, agreed_us)
 
     def _judge(self, place: tuple[str, str], row: CustodyRow, *, same: bool) -> None:
         seen = self._seen.get(place)
@@ -104,7 +106,8 @@ class CustodyWatch:
         in_flight = sum(one.units for one in row.in_flight)
         agrees = row.units - in_flight <= seen.reported_units <= row.units
         since_us = 0 if agrees else seen.differs_since_us or (seen.at_us if same else 0)
-        self._seen[place] = _Seen(seen.reported_units, seen.at_us, agrees, since_us)
+        agreed_us = seen.at_us if agrees else seen.agreed_at_us
+        self._seen[place] = _Seen(seen.reported_units, seen.at_us, agrees, since_us, agreed_us)
 
     def _lasting(self, seen: _Seen) -> bool:
         since_us = seen.differs_since_us
@@ -128,4 +131,5 @@ class CustodyWatch:
             reported=text(row.asset, reported) if reported is not None else None,
             in_flight=text(row.asset, in_flight),
             seen_at_us=seen.at_us if seen is not None else 0,
+            agreed_at_us=seen.agreed_at_us if seen is not None else 0,
         )

@@ -304,7 +304,8 @@ class CustodyLine:
     """One asset at one place: what the ledger says, what the place says, what explains the rest.
 
     ``reported`` is None while the place has not been asked since the last change of the ledger.
-    ``in_flight`` is the sum of named movements that one side has seen and the other has not.
+    ``in_flight`` is booked here and has left there already, so ledger less in flight is reported.
+    ``agreed_at_us`` is when both last said the same, 0 for never.
     """
 
     location: str
@@ -313,6 +314,7 @@ class CustodyLine:
     reported: str | None
     in_flight: str
     seen_at_us: int
+    agreed_at_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import PoolmakerError
 from poolmaker.web.look import Looker
@@ -19,6 +20,7 @@ from poolmaker.web.model import Frame, Look
 from poolmaker.web.ports import Showing
 from poolmaker.web.rules import chart_frame
 
+_LOG: Final = get_logger("web")
 FRAME_US: Final = SECOND_US // 3
 WATCHERS_MAX: Final = 200
 SILENCE_S: Final = 10.0
@@ -96,10 +98,13 @@ class Feed:
     async def _frame(self) -> None:
         try:
             look = await self._looker.take()
+            frames = {name: Frame(self._render(look, name), look) for name in [*self._watching]}
         except PoolmakerError:
             return  # A look that failed is followed by the next; the page keeps what it shows.
-        for language in list(self._watching):
-            self._frames[language] = Frame(self._render(look, language), look)
+        except Exception:  # supervisor
+            _LOG.exception("a frame of the page failed")
+            return
+        self._frames.update(frames)
         async with self._changed:
             self._changed.notify_all()
 

@@ -143,6 +143,7 @@ def _environment(assets: Assets, words: Words) -> Environment:
         duration=figures.duration,
         segments=rules.segments,
         explained=rules.explained,
+        recently_agreed=rules.recently_agreed,
         done=rules.settled,
         ladder=rules.ladder,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.money import parse_units
 from poolmaker.views.figures import is_zero
 from poolmaker.views.model import (
@@ -19,6 +20,7 @@ from poolmaker.views.model import (
 from poolmaker.web.model import Agreement, Look
 
 BAR_WIDTH: Final = 1000
+AGREED_US: Final = 30 * SECOND_US
 _SCALE: Final = 18
 
 
@@ -26,7 +28,7 @@ def explained(line: CustodyLine) -> bool:
     """Whether what a place reports is what the ledger says, movements on the way counted in."""
     if line.reported is None:
         return False
-    booked = parse_units(line.ledger, _SCALE) + parse_units(line.in_flight, _SCALE)
+    booked = parse_units(line.ledger, _SCALE) - parse_units(line.in_flight, _SCALE)
     return booked == parse_units(line.reported, _SCALE)
 
 
@@ -37,7 +39,15 @@ def agreement(look: Look) -> Agreement:
     asked = [line for line in look.custody if line.reported is not None]
     if not all(explained(line) for line in asked):
         return Agreement.DIFFER
-    return Agreement.AGREE if len(asked) == len(look.custody) else Agreement.CHECKING
+    waiting = (line for line in look.custody if line.reported is None)
+    if all(recently_agreed(line, look.now_us) for line in waiting):
+        return Agreement.AGREE
+    return Agreement.CHECKING
+
+
+def recently_agreed(line: CustodyLine, now_us: int) -> bool:
+    """Whether a place that trades on while it is asked agreed a short while ago."""
+    return line.agreed_at_us > 0 and now_us - line.agreed_at_us <= AGREED_US
 
 
 def segments(bar: Sequence[BarPart]) -> list[tuple[BarPart, int, int]]:
@@ -49,7 +59,7 @@ def segments(bar: Sequence[BarPart]) -> list[tuple[BarPart, int, int]]:
     for part in valued:
         reached += parse_units(part.value or "0", _SCALE)
         ends.append(reached * BAR_WIDTH // total if total > 0 else 0)
-    starts = [0, *ends[:-1]]
+    starts = [0, *ends][:-1]
     return [(p, x, end - x) for p, x, end in zip(valued, starts, ends, strict=True)]
 
 

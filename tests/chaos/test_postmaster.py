@@ -335,7 +335,7 @@ async def test_a_recovery_is_waited_for_without_limit(identity: str) -> None:
 
 
 async def _all_dead(placement: Placement) -> None:
-    while not FileLock(placement.server_lock).free():  # noqa: ASYNC110
+    while not FileLock(placement.server_lock).free():
         await asyncio.sleep(0.01)
 
 

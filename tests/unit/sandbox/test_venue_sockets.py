@@ -293,7 +293,7 @@ async def test_a_reader_who_does_not_keep_up_is_cut(
     states.append(peer.is_open)
     assert states == [True, False]
     async with asyncio.timeout(10):
-        while venue.exchange.peers:  # noqa: ASYNC110 - the venue tells nobody that it forgot one
+        while venue.exchange.peers:
             await asyncio.sleep(0.01)
     assert not venue.exchange.hub.listeners
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.placement import Placement
-from poolmaker.infra.postgres.processes import listener_of
+from poolmaker.infra.postgres.processes import listener_of, working_in
 from tests.support.folders import open_folder, own_placement
 
 Scenario = Callable[[Path], Awaitable[None]]
@@ -56,11 +56,12 @@ async def start(folder: Path, **settings: str) -> Cluster:
 
 
 async def sweep(folder: Path) -> None:
-    """Kill the server that a failed scenario left."""
-    placements = list(_users_placements(folder)) or [own_placement(folder)]
-    for placement in placements:
-        if (pid := listener_of(placement.socket)) is not None:
-            os.kill(pid, signal.SIGQUIT)
+    """End whatever a failed scenario left on its data: servers, their orphans, stopped or not."""
+    for placement in list(_users_placements(folder)) or [own_placement(folder)]:
+        for pid in working_in(placement.data):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGQUIT)
+                os.kill(pid, signal.SIGCONT)
 
 
 def postmaster(placement: Placement) -> int:

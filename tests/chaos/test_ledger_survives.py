@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,9 @@ class _Answers:
     async def grow(self, count: int = ANSWERS_BEFORE_A_KILL) -> None:
         """Until so many more were given."""
         enough = len(self.lines()) + count
-        while len(self.lines()) < enough:  # noqa: ASYNC110 - another process writes them
+        while True:
+            if len(self.lines()) >= enough:
+                return
             await asyncio.sleep(0.02)
 
 
@@ -139,17 +141,19 @@ async def kill_the_writer(folder: Path) -> None:
     answers, asked = _Answers(folder), list[str]()
     application = await Database.open(cluster.dsn(DatabaseRole.APP))
     asking = asyncio.create_task(_ask_rows(application, asked))
-    for at in range(ROUNDS):
-        with _writer(cluster, f"killed{at}", answers) as process:
+    with ExitStack() as processes:
+        process = processes.enter_context(_writer(cluster, "first", answers))
+        for at in range(ROUNDS):
             await _leads(process)
+            # The next one waits for the lease while this one works.
+            standby = processes.enter_context(_writer(cluster, f"standby{at}", answers))
             await answers.grow()
             process.send_signal(signal.SIGKILL)
-    asking.cancel()
-    with _writer(cluster, "last", answers) as process:
+            process = standby
         await _leads(process)
         await answers.grow()
+        asking.cancel()
         await _finish_rows(cluster, asked)
-        process.send_signal(signal.SIGKILL)
     assert await _prove(cluster, answers, asked) > ROUNDS * ANSWERS_BEFORE_A_KILL // 3
     await application.close()
     await cluster.stop()

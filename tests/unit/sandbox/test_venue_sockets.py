@@ -7,12 +7,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import msgspec
 import pytest
 
+from poolmaker.kernel.clock import ManualClock
 from poolmaker.sandbox.venue import peers
 from poolmaker.sandbox.venue.keys import signed_text_of_json
 from poolmaker.sandbox.venue.limits import LimitSettings
@@ -326,3 +328,78 @@ async def test_too_many_connections_are_refused() -> None:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await connect(venue, "/ws")
         assert refused.value.status == 429
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "effect", "wanted"),
+    [
+        ("event:executionReport/TRADE", "drop", ["NEW", "pos", "pos", "CANCELED", "pos"]),
+        ("event:executionReport", "drop", ["pos", "TRADE", "pos", "CANCELED", "pos"]),
+        ("event:executionReport/TRADE", "duplicate",
+         ["NEW", "pos", "TRADE", "TRADE", "pos", "CANCELED", "pos"]),
+        ("event:executionReport/TRADE", "delay",
+         ["NEW", "pos", "pos", "CANCELED", "pos", "TRADE"]),
+        ("*", "drop", None),
+    ],
+)  # fmt: skip
+async def test_user_events_are_lost_doubled_or_late_on_demand(
+    venue: LocalVenue, endpoint: str, effect: str, wanted: list[str] | None
+) -> None:
+    socket = await subscribed(venue)
+    fault = {"endpoint": endpoint, "effect": effect, "account": 1, "delay_ms": 500}
+    await venue.admin("POST", "/faults", fault)
+    if wanted is None:
+        with pytest.raises(aiohttp.ClientError):
+            await venue.order()
+        return
+    await venue.order(newClientOrderId="mine")
+    await venue.order(account=2, side="SELL", quantity="0.0004", timeInForce="IOC")
+    await venue.signed("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="mine")
+    events = [(await read(socket))["event"] for _ in wanted]
+    assert [event.get("x", "pos") for event in events] == wanted
+
+
+async def test_a_lost_diff_leaves_a_gap_that_a_reader_can_see(venue: LocalVenue) -> None:
+    """exchanges.md section 4 row 18."""
+    socket = await connect(venue, "/ws/btcusdt@depth@100ms")
+    fault = {"endpoint": "event:btcusdt@depth@100ms", "effect": "drop"}
+    await venue.order(price="59990")
+    venue.server.flush(is_slow=False)
+    first = await read(socket)
+    await venue.admin("POST", "/faults", fault)
+    for price in ("59991", "59992"):
+        await venue.order(price=price)
+        venue.server.flush(is_slow=False)
+    assert (await read(socket))["U"] == first["u"] + 2
+
+
+class DeafSocket:
+    """A socket whose other end never answers a ping."""
+
+    closed = False
+    pings = 0
+
+    async def ping(self) -> None:
+        self.pings += 1
+
+
+async def test_a_reader_who_answers_no_ping_for_a_minute_is_cut() -> None:
+    clock, socket = ManualClock(), DeafSocket()
+    peer = peers.Peer(cast("Any", socket), cast("Any", SimpleNamespace(transport=None)), "market")
+    await peer.heartbeat(clock, lambda: 0)
+    assert not peer.is_open
+    assert socket.pings == 3
+
+
+async def test_a_connection_ends_after_a_day() -> None:
+    clock, socket = ManualClock(), DeafSocket()
+    closed: list[int] = []
+
+    async def close(code: int) -> None:
+        closed.append(code)
+
+    peer = peers.Peer(cast("Any", socket), cast("Any", SimpleNamespace(transport=None)), "market")
+    peer.close = close  # type: ignore[method-assign]
+    await peer.heartbeat(clock, clock.monotonic_us)
+    assert closed == [1001]
+    assert socket.pings == 86_400 // 20

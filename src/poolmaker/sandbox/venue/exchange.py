@@ -6,7 +6,9 @@ which the engine made them, before anything else can happen.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +16,7 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.venue.book import Market
 from poolmaker.sandbox.venue.engine import Engine
-from poolmaker.sandbox.venue.faults import FaultPlan
+from poolmaker.sandbox.venue.faults import EventFaults, FaultPlan
 from poolmaker.sandbox.venue.keys import KeyRing
 from poolmaker.sandbox.venue.limits import Limiter, LimitSettings
 from poolmaker.sandbox.venue.model import Event, Report, Retention, SymbolSpec, TradePrint
@@ -51,16 +53,18 @@ class Exchange:
             first_id=time_us // SECOND_US * 1_000,
             retention=settings.retention,
         )
-        self.hub = Hub()
+        self.faults = FaultPlan()
+        self._delayed: set[asyncio.Task[None]] = set()
+        event_faults = EventFaults(self.faults, self._later)
+        self.hub = Hub(event_faults)
         self.feeds = {
             market.spec.name: MarketFeed(market, Tape(market.last_price, time_us), self.hub)
             for market in self.engine.markets.values()
         }
-        self.users = UserHub(self.engine.markets)
+        self.users = UserHub(self.engine.markets, event_faults)
         self.keys = KeyRing()
         self.limiter = Limiter(settings.limits)
         self.wallet = Wallet(self.engine, rng.fork("wallet"), settings.withdrawal_delay)
-        self.faults = FaultPlan()
         self.peers: set[Peer] = set()
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_MAX)
         self._ids = rng.fork("ids")
@@ -68,6 +72,15 @@ class Exchange:
     def time_us(self) -> int:
         """The venue's wall time, with the skew that the outside world has set."""
         return self.clock.now_us() + self.skew_us
+
+    def _later(self, delay_ms: int, act: Callable[[], None]) -> None:
+        async def wait() -> None:
+            await self.clock.sleep_us(delay_ms * 1_000)
+            act()
+
+        task = asyncio.get_running_loop().create_task(wait())
+        self._delayed.add(task)
+        task.add_done_callback(self._delayed.discard)
 
     def make_id(self) -> str:
         """A client id for whoever sent none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -18,7 +18,7 @@ class When(StrEnum):
 
 
 class Effect(StrEnum):
-    """What the caller sees."""
+    """What the caller sees. Events can only be delayed, dropped or duplicated."""
 
     DELAY = "delay"
     DROP = "drop"
@@ -26,11 +26,17 @@ class Effect(StrEnum):
     RESET = "reset"
     HTML = "html"
     HANG = "hang"
+    DUPLICATE = "duplicate"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Fault:
-    """One planned fault. ``endpoint`` is ``POST /api/v3/order``, ``order.place`` or ``*``."""
+    """One planned fault.
+
+    ``endpoint`` is ``POST /api/v3/order``, ``order.place`` or ``*`` for a call; for an event it
+    is ``event:executionReport``, ``event:executionReport/TRADE``, ``event:balanceUpdate`` or the
+    stream's name as in ``event:btcusdt@depth@100ms``.
+    """
 
     endpoint: str
     effect: Effect
@@ -71,6 +77,13 @@ class FaultPlan:
         self._faults.clear()
         return count
 
+    def take_event(self, names: tuple[str, ...], account: int | None) -> Fault | None:
+        """The next fault for an event of any of these names; ``*`` does not mean events."""
+        for name in names if self._faults else ():
+            if any(fault.endpoint == name for fault in self._faults):
+                return self.take(name, account, When.BEFORE)
+        return None
+
     def take(self, endpoint: str, account: int | None, when: When) -> Fault | None:
         """The next fault for this call, counted down."""
         if not self._faults:
@@ -82,3 +95,29 @@ class FaultPlan:
                     self._faults.remove(fault)
                 return fault
         return None
+
+
+Later = Callable[[int, Callable[[], None]], None]
+
+
+class EventFaults:
+    """Delivers events, or not, as the plan says. ``later`` carries out after some milliseconds."""
+
+    def __init__(self, plan: FaultPlan, later: Later) -> None:
+        self._plan = plan
+        self._later = later
+
+    def deliver(
+        self, names: tuple[str, ...], account: int | None, send: Callable[[], None]
+    ) -> None:
+        """Send an event once, twice, later or never."""
+        fault = self._plan.take_event(names, account)
+        if fault is None:
+            send()
+        elif fault.effect is Effect.DUPLICATE:
+            send()
+            send()
+        elif fault.effect is Effect.DELAY:
+            self._later(fault.delay_ms, send)
+        elif fault.effect is not Effect.DROP:
+            send()

@@ -137,6 +137,8 @@ class RestWire:
     async def _suffer(self, fault: Fault, request: web.Request) -> web.Response | None:
         """Let the fault happen; None when the call goes on after it."""
         clock = self._exchange.clock
+        if fault.effect is Effect.DUPLICATE:
+            return None
         if fault.effect is Effect.DELAY:
             await clock.sleep_us(fault.delay_ms * 1_000)
             return None

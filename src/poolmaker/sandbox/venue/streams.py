@@ -9,6 +9,7 @@ from typing import Final
 from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.sandbox.venue import render_market
 from poolmaker.sandbox.venue.book import Market
+from poolmaker.sandbox.venue.faults import EventFaults
 from poolmaker.sandbox.venue.model import TradePrint
 from poolmaker.sandbox.venue.peers import Peer, encode
 from poolmaker.sandbox.venue.render import Json, millis, price_text
@@ -26,7 +27,8 @@ ALL_MINI_TICKERS: Final = "!miniTicker@arr"
 class Hub:
     """Who listens to which stream; a message is encoded once for all its listeners."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: EventFaults) -> None:
+        self._faults = faults
         self.listeners: dict[str, set[Peer]] = {}
         self.sent = 0
 
@@ -56,12 +58,13 @@ class Hub:
 
     def publish(self, name: str, body: object) -> None:
         """Send to everybody who listens, raw or wrapped with the stream's name."""
-        listeners = self.listeners.get(name)
-        if not listeners:
-            return
-        raw = encode(body)
+        if name in self.listeners:
+            raw = encode(body)
+            self._faults.deliver((f"event:{name}",), None, lambda: self._send(name, raw))
+
+    def _send(self, name: str, raw: bytes) -> None:
         wrapped: bytes | None = None
-        for peer in listeners:
+        for peer in self.listeners.get(name, ()):
             if peer.is_combined:
                 if wrapped is None:
                     wrapped = b'{"stream":"' + name.encode() + b'","data":' + raw + b"}"

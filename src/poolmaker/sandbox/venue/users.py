@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from poolmaker.sandbox.venue import render
 from poolmaker.sandbox.venue.book import Market
+from poolmaker.sandbox.venue.faults import EventFaults
 from poolmaker.sandbox.venue.model import Account, AccountId, BalanceMoved, PositionSeen, Report
 from poolmaker.sandbox.venue.peers import Peer, encode
 
@@ -24,8 +25,9 @@ class Subscription:
 class UserHub:
     """Sends account events in the order in which the engine made them."""
 
-    def __init__(self, markets: Mapping[str, Market]) -> None:
+    def __init__(self, markets: Mapping[str, Market], faults: EventFaults) -> None:
         self._markets = markets
+        self._faults = faults
         self._by_account: dict[AccountId, list[Subscription]] = {}
 
     def subscribe(self, subscription: Subscription) -> None:
@@ -65,9 +67,17 @@ class UserHub:
         subscriptions = self._by_account.get(account.account_id)
         if not subscriptions:
             return
-        body = encode(self._body(event))
-        for subscription in list(subscriptions):
-            self._send(subscription, body)
+        body = self._body(event)
+        encoded = encode(body)
+        names: tuple[str, ...] = (f"event:{body['e']}",)
+        if isinstance(event, Report):
+            names = (f"{names[0]}/{event.execution}", *names)
+
+        def send() -> None:
+            for subscription in list(self._by_account.get(account.account_id, ())):
+                self._send(subscription, encoded)
+
+        self._faults.deliver(names, int(account.account_id), send)
 
     def _body(self, event: Report | PositionSeen | BalanceMoved) -> render.Json:
         if isinstance(event, Report):

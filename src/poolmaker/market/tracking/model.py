@@ -91,6 +91,7 @@ ORDER_STATES: Final = StateTable(
             SEEN_LIVE=_S.OPEN,
             SEEN_PART=_S.PARTLY_FILLED,
             CANCEL_SENT=_S.PENDING_CANCEL,
+            REJECT_PROVED=_S.EXPIRED,
             OUTCOME_LOST=_S.UNKNOWN,
         ),
         **_row(
@@ -98,6 +99,7 @@ ORDER_STATES: Final = StateTable(
             SEEN_LIVE=_S.PARTLY_FILLED,
             SEEN_PART=_S.PARTLY_FILLED,
             CANCEL_SENT=_S.PENDING_CANCEL,
+            REJECT_PROVED=_S.EXPIRED,
             OUTCOME_LOST=_S.UNKNOWN,
         ),
         **_row(

@@ -1,0 +1,159 @@
+"""The order book: snapshot, diffs, gap, confirmation, staleness, and what is read from it."""
+
+from __future__ import annotations
+
+from poolmaker.kernel.market import Side
+from poolmaker.market.tracking.book import BookState, DiffOutcome, OrderBook
+from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Levels
+
+SNAPSHOT = BookSnapshot(100, [(99, 5), (98, 7)], [(101, 6), (102, 8)])
+
+
+def diff(first: int, last: int, bids: Levels | None = None, asks: Levels | None = None) -> BookDiff:
+    return BookDiff(first, last, bids or [], asks or [])
+
+
+def live_book() -> OrderBook:
+    book = OrderBook("X")
+    book.on_snapshot(SNAPSHOT, 0)
+    book.on_diff(diff(101, 101), 1_000)
+    return book
+
+
+def test_a_snapshot_is_not_used_before_one_diff_continued_it() -> None:
+    """Exchange fault 19: a stale snapshot looks as good as a fresh one."""
+    book = OrderBook("X")
+    book.on_snapshot(SNAPSHOT, 0)
+    assert book.state is BookState.UNCONFIRMED
+    assert not book.usable(0, 10**9)
+    assert book.on_diff(diff(101, 103), 5) is DiffOutcome.APPLIED
+    assert book.usable(5, 10**9)
+
+
+def test_a_snapshot_older_than_the_first_diff_is_dropped() -> None:
+    """Exchange fault 19: its last update does not reach the stream."""
+    book = OrderBook("X")
+    book.on_diff(diff(150, 151), 0)
+    book.on_snapshot(SNAPSHOT, 1)
+    assert book.needs_snapshot
+    book.on_snapshot(BookSnapshot(150, [(90, 1)], [(110, 1)]), 2)
+    assert book.state is BookState.LIVE
+    assert book.last_id == 151
+
+
+def test_the_first_diff_may_begin_before_the_snapshot_and_later_ones_may_not() -> None:
+    book = OrderBook("X")
+    book.on_snapshot(SNAPSHOT, 0)
+    assert book.on_diff(diff(95, 104), 0) is DiffOutcome.APPLIED
+    assert book.on_diff(diff(104, 105), 0) is DiffOutcome.GAP
+
+
+def test_hummingbot_fact_1_old_diffs_never_reach_a_newer_snapshot() -> None:
+    book = OrderBook("X")
+    book.on_diff(diff(101, 101, bids=[(995, 1)]), 0)
+    book.on_diff(diff(102, 102, asks=[(1005, 1)]), 0)
+    book.on_snapshot(BookSnapshot(200, [(970, 1)], [(1030, 1)]), 0)
+    book.on_diff(diff(201, 201), 0)
+    top = book.top()
+    assert top is not None
+    assert (top.bid_ticks, top.ask_ticks) == (970, 1030)
+
+
+def test_hummingbot_fact_2_a_gap_makes_the_book_unusable_until_a_new_snapshot() -> None:
+    """Exchange fault 18."""
+    book = live_book()
+    assert book.on_diff(diff(103, 104), 0) is DiffOutcome.GAP
+    assert book.needs_snapshot
+    assert book.top() is None
+    assert not book.usable(0, 10**9)
+    book.on_diff(diff(105, 105, bids=[(97, 1)]), 0)
+    book.on_snapshot(BookSnapshot(103, [(99, 5)], [(101, 6)]), 0)
+    assert book.state is BookState.LIVE
+    assert book.last_id == 105
+    assert book.depth(Side.BUY, 9) == [(99, 5), (97, 1)]
+
+
+def test_a_repeated_diff_is_old_and_changes_nothing() -> None:
+    book = live_book()
+    book.on_diff(diff(102, 102, bids=[(99, 1)]), 0)
+    assert book.on_diff(diff(101, 102, bids=[(99, 9)]), 0) is DiffOutcome.OLD
+    assert book.depth(Side.BUY, 1) == [(99, 1)]
+
+
+def test_hummingbot_fact_3_a_silent_feed_ages_out() -> None:
+    book = live_book()
+    assert book.usable(1_000 + 2_000, 2_000)
+    assert not book.usable(1_000 + 2_001, 2_000)
+
+
+def test_a_second_source_that_knows_nothing_newer_keeps_a_quiet_book_fresh() -> None:
+    """Exchange fault 15: quiet and silent look alike until somebody else is asked."""
+    book = live_book()
+    book.confirm(101, 9_000)
+    assert book.age_us(9_000) == 0
+    book.confirm(102, 20_000)
+    assert book.age_us(20_000) == 11_000
+
+
+def test_zero_lots_remove_a_level_and_removing_an_unknown_one_is_nothing() -> None:
+    book = live_book()
+    book.on_diff(diff(102, 102, bids=[(99, 0), (50, 0)], asks=[(100, 3)]), 0)
+    top = book.top()
+    assert top is not None
+    assert (top.bid_ticks, top.bid_lots, top.ask_ticks, top.ask_lots) == (98, 7, 100, 3)
+
+
+def test_own_lots_do_not_lead_us() -> None:
+    """Hummingbot fact 13: own quotes are no market to lean on."""
+    book = live_book()
+    top = book.top_of_others({99: 5}, {101: 2})
+    assert top is not None
+    assert (top.bid_ticks, top.ask_ticks, top.ask_lots) == (98, 101, 4)
+    assert book.top_of_others({99: 5, 98: 7}, {}) is None
+
+
+def test_middle_microprice_and_cost_of_taking_are_exact() -> None:
+    book = live_book()
+    top = book.top()
+    assert top is not None
+    assert top.mid_halfticks == 200
+    assert top.microprice == (99 * 6 + 101 * 5, 11)
+    assert book.ticklots_to_take(Side.BUY, 8) == 6 * 101 + 2 * 102
+    assert book.ticklots_to_take(Side.SELL, 12) == 5 * 99 + 7 * 98
+    assert book.ticklots_to_take(Side.BUY, 15) is None
+
+
+def test_a_crossed_or_one_sided_book_has_no_top() -> None:
+    book = live_book()
+    book.on_diff(diff(102, 102, bids=[(103, 1)]), 0)
+    assert book.top() is None
+
+
+def test_every_change_raises_the_version() -> None:
+    book = live_book()
+    before = book.version
+    book.on_diff(diff(102, 102, bids=[(99, 1)]), 0)
+    book.lose()
+    assert book.version == before + 2
+
+
+def test_the_average_weights_by_time_and_leaves_out_time_without_a_price() -> None:
+    average = MidAverage(60)
+    average.add(0, 100)
+    average.add(10, 200)
+    average.add(20, None)
+    average.add(30, 400)
+    value = average.value(40, 1)
+    assert value is not None
+    assert (value.halfticks_us, value.span_us) == (10 * 100 + 10 * 200 + 10 * 400, 30)
+    assert average.value(40, 31) is None
+
+
+def test_the_average_forgets_what_left_the_window() -> None:
+    average = MidAverage(60)
+    average.add(0, 100)
+    average.add(50, 300)
+    value = average.value(100, 1)
+    assert value is not None
+    assert (value.halfticks_us, value.span_us) == (10 * 100 + 50 * 300, 60)

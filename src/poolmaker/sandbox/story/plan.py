@@ -100,7 +100,7 @@ rest_url = {_text(venue["rest"])}
 ws_url = {_text(venue["ws"])}
 ws_api_url = {_text(venue["ws_api"])}
 symbols = ["{BASE}/{QUOTE}"]
-tick_ms = 250
+tick_ms = 500
 
 [[pools]]
 id = "{POOL}"
@@ -110,11 +110,11 @@ first_join_min = "100"
 
 [pools.strategy]
 levels = 3
-spread_cbps = 60
-level_spacing_cbps = 60
+spread_cbps = 100
+level_spacing_cbps = 100
 level_size_ppm = 60000
 spread_floor_cbps = 1
-refresh_tolerance_cbps = 25
+refresh_tolerance_cbps = 70
 inventory_band_ppm = 400000
 """
 

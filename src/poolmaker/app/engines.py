@@ -28,7 +28,7 @@ from poolmaker.market.tracking.account_stream import postgres_tracking
 BINANCE_LIMITS: Final = (
     Limit("weight", 6_000, MINUTE_US),
     Limit("orders", 100, 10 * SECOND_US),
-    Limit("orders_day", 200_000, 86_400 * SECOND_US),
+    Limit("orders_per_day", 200_000, 86_400 * SECOND_US),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,7 +71,9 @@ class Client:
         pending = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
-            return pending.pop() if pending else {"type": "http.disconnect"}
+            if not pending:
+                await asyncio.Event().wait()  # this client never hangs up
+            return pending.pop()
 
         async def send(message: Message) -> None:
             messages.append(message)

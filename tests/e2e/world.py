@@ -244,7 +244,7 @@ class FakeWorld:
             shares="0",
             value=Money("USDT", "6122.10"),
             result=Money("USDT", "-2.04"),
-            waiting_for="evidence",
+            waiting_for="order.exit:evidence",
             paid_out=(Money("USDT", "2000.00"),),
             bar=(
                 _part(Part.LEAVING, "3061.05", ("BTC", "0.05")),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from poolmaker.views import figures
 from poolmaker.views.catalogue import Catalogues, Words
-from poolmaker.views.model import BarPart, Entry, Happening, Money
+from poolmaker.views.model import BarPart, Entry, Happening, Money, OrderSeen
 from poolmaker.web import rules
 from poolmaker.web.assets import Assets
 from poolmaker.web.model import Look
@@ -172,9 +172,21 @@ def _values(look: Look, words: Words) -> dict[str, Any]:
         "place": lambda name: _place(words, name, names),
         "place_url": _place_url,
         "by": lambda name: words.say(f"by.{name}") if words.has(f"by.{name}") else name,
+        "next_words": partial(_next_words, words),
         "bar_words": partial(_bar_words, words, displays),
         "happening": partial(_happening, words, displays),
     }
+
+
+def _next_words(words: Words, order: OrderSeen) -> str:
+    """What happens next: by the step at work, else by the state and the reason it gives."""
+    step = f"next.{order.waiting_for}"
+    if words.has(step):
+        return words.say(step)
+    sentence = words.say(f"next.{order.state}")
+    if not order.waiting_for:
+        return sentence
+    return words.say("next.because", sentence=sentence, reason=order.waiting_for)
 
 
 def _gain_ppm(share_price: str) -> int:

@@ -107,17 +107,24 @@ def config(pool: str = POOL, **parameters: int) -> PoolConfig:
     )
 
 
+READS = frozenset({"pools.look", "orders.view", "orders.of", "withdrawals.of_user"})
+
+
 class CrashError(Exception):
     """The process is gone."""
 
 
 class CrashingTransactions:
-    """Raises at the n-th commit, once: before it (``lost`` False) or after it (``lost`` True)."""
+    """Raises at the n-th commit: before it (``lost`` False) or after it (``lost`` True).
+
+    With ``chance`` it raises at a third of all commits, before or after, as chance has it.
+    """
 
     def __init__(self, inner: Transactions) -> None:
         self._inner = inner
         self.commits = 0
         self.crash_at = 0
+        self.chance: Rng | None = None
         self.lost = False
         self.labels: list[str] = []
 
@@ -126,9 +133,9 @@ class CrashingTransactions:
         async with self._inner.begin(label) as tx:
             yield tx
             # A transaction that wrote nothing has nothing to lose.
-            wrote = bool(getattr(tx, "_undo", True))
+            wrote = bool(getattr(tx, "_undo", True)) and label not in READS
             self.commits += wrote
-            crash = wrote and self.commits == self.crash_at
+            crash = wrote and self._crashes_now()
             if wrote:
                 self.labels.append(label)
             if crash and not self.lost:
@@ -136,12 +143,19 @@ class CrashingTransactions:
         if crash:
             raise CrashError(f"after the commit of {label}")
 
+    def _crashes_now(self) -> bool:
+        if self.chance is not None:
+            self.lost = self.chance.chance_ppm(500_000)
+            return self.chance.chance_ppm(333_333)
+        return self.commits == self.crash_at
+
 
 class WriterClock:
-    """The world's time for the ledger's writer, whose waits are short and real."""
+    """The world's time for the ledger's writer, whose waits are short."""
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, *, real: bool) -> None:
         self._clock = clock
+        self._real = real
 
     def now_us(self) -> int:
         return self._clock.now_us()
@@ -150,7 +164,8 @@ class WriterClock:
         return self._clock.monotonic_us()
 
     async def sleep_us(self, duration_us: int) -> None:
-        await asyncio.sleep(min(duration_us, 1_000) / 1_000_000)
+        for _ in range(3):
+            await asyncio.sleep(min(duration_us, 1_000) / 1_000_000 if self._real else 0)
 
 
 class Engine:
@@ -272,6 +287,7 @@ class Provider:
     taken: dict[str, list[PayoutRequest]] = field(default_factory=dict)
     looked: dict[str, int] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     hidden: bool = False
     unread: bool = False
 
@@ -279,7 +295,8 @@ class Provider:
         self.requests.append(request)
         moods = self.moods.get(request.asset)
         mood = moods.popleft() if moods else "ok"
-        if mood == "refuse":
+        if mood == "refuse" or request.reference in self.refused:
+            self.refused.add(request.reference)
             return PayoutRefused("withdrawals are closed")
         if mood == "unavailable":
             raise Unavailable("the venue cannot be reached")
@@ -335,7 +352,9 @@ class Stores:
 
 def model_stores(clock: ManualClock) -> Stores:
     database = ModelDatabase()
-    writer = LedgerWriter(ModelLedgerStore(database), WriterClock(clock), "writer", _FAST)
+    writer = LedgerWriter(
+        ModelLedgerStore(database), WriterClock(clock, real=False), "writer", _FAST
+    )
     return Stores(
         transactions=database,
         ledger=Ledger(ModelLedgerRows(), writer),
@@ -491,12 +510,12 @@ class World:
 
     async def insist(self, act: Callable[[], Awaitable[Any]]) -> Any:
         """A caller who asks again with the same key when he got no answer."""
-        for _ in range(3):
+        for _ in range(100):
             try:
                 return await act()
             except CrashError as crash:
                 self.crashes.append(str(crash))
-        raise AssertionError("three crashes")
+        raise AssertionError("a hundred crashes")
 
     # ------------------------------------------------------------------------------ shortcuts
 

@@ -99,6 +99,14 @@ def wants_quoting(pool: Pool, tickets: Iterable[Ticket]) -> bool:
     return not pool.paused and (has_capital(pool) or joining)
 
 
+def is_restless(pools: Sequence[Pool], tickets: Sequence[Ticket]) -> bool:
+    """Whether the coordinator of an account may have something to do, now or when time passes."""
+    return bool(tickets) or any(
+        pool.drain_version > pool.lifted_version or pool.quoting != wants_quoting(pool, tickets)
+        for pool in pools
+    )
+
+
 def configured(config: PoolConfig, found: Pool | None) -> Pool:
     """The pool as configuration now says. Account and market of a pool never change."""
     if found is None:
@@ -118,9 +126,7 @@ def configured(config: PoolConfig, found: Pool | None) -> Pool:
         not changed or config.strategy.version > found.strategy.version,
         f"pool {config.id}: a changed strategy needs a version above {found.strategy.version}",
     )
-    # Told anew with the next coordination, because a stopped or changed pool is started again.
-    quoting = found.quoting and not changed
-    return replace(found, strategy=config.strategy, parameters=config.parameters, quoting=quoting)
+    return replace(found, strategy=config.strategy, parameters=config.parameters)
 
 
 def moved(ticket: Ticket, event: TicketEvent) -> Ticket:

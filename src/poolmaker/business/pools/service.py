@@ -8,7 +8,7 @@ repeats nothing and loses nothing; several processes may pump at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from poolmaker.bus.ports import Bus, NewEvent
@@ -31,6 +31,7 @@ from poolmaker.business.pools.model import (
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.rules import (
     configured,
+    is_restless,
     moved,
     plan,
     pool_of_leg,
@@ -87,6 +88,17 @@ class PoolPorts:
     sagas: SagaStore
 
 
+@dataclass(slots=True)
+class _News:
+    """What a look found: venue accounts, and those of them where something is to be done."""
+
+    ledger: bool = False
+    accounts: set[VenueAccountId] = field(default_factory=set)
+    facts: set[VenueAccountId] = field(default_factory=set)
+    reports: set[VenueAccountId] = field(default_factory=set)
+    restless: set[VenueAccountId] = field(default_factory=set)
+
+
 class PoolService:
     """Pools, their tickets and their barriers."""
 
@@ -98,6 +110,8 @@ class PoolService:
         self._sagas = ports.sagas
         self._clock = clock
         self._settings = settings
+        # Only a hint, so that looking costs nothing; what counts is the cursor.
+        self._applied: dict[str, int] = {}
 
     # ------------------------------------------------------------------------------ the operator
 
@@ -112,7 +126,10 @@ class PoolService:
                 await self._store.lock_account(tx, account)
             for config in configs:
                 found = await self._store.pool(tx, config.id)
-                await self._store.save_pool(tx, configured(config, found))
+                pool = configured(config, found)
+                await self._store.save_pool(tx, pool)
+                if found is not None and found.quoting and found.strategy != pool.strategy:
+                    await self._start(tx, pool)
 
     async def pause(self, pool_id: PoolId, reason: str) -> None:
         """The operator's stop: no quotes and no joins; leaves go on. Again is no error."""
@@ -186,18 +203,41 @@ class PoolService:
     # ---------------------------------------------------------------------------------- the pump
 
     async def pump(self) -> int:
-        """Everything there is to do for every account; how many events and actions it was."""
-        async with self._transactions.begin("pools.accounts") as tx:
-            pools = await self._store.pools(tx)
-        accounts = sorted({pool.account for pool in pools})
+        """Everything there is to do for every account; how many events and actions it was.
+
+        Where nothing is to be done it only reads.
+        """
+        news = await self._look()
         done = 0
-        for account in accounts:
+        for account in sorted(news.facts):
             done += await self.apply_account(account)
-        done += await self.apply_ledger()
-        for account in accounts:
+        if news.ledger or done:
+            done += await self.apply_ledger()
+        for account in sorted(news.reports):
             done += await self.apply_engine(account)
+        for account in sorted(news.accounts if done else news.restless):
             done += await self.coordinate(account)
         return done
+
+    async def _look(self) -> _News:
+        news = _News()
+        async with self._transactions.begin("pools.look") as tx:
+            pools = await self._store.pools(tx)
+            news.ledger = bool(await self._ledger.read(tx, self._applied.get(LEDGER_LOG, 0), 1))
+            for account in sorted({pool.account for pool in pools}):
+                news.accounts.add(account)
+                if await self._has_news(tx, account_stream(account)):
+                    news.facts.add(account)
+                if await self._has_news(tx, engine_stream(account)):
+                    news.reports.add(account)
+                tickets = await self._store.tickets(tx, account)
+                here = [pool for pool in pools if pool.account == account]
+                if is_restless(here, tickets):
+                    news.restless.add(account)
+        return news
+
+    async def _has_news(self, tx: Tx, stream: str) -> bool:
+        return await self._bus.head(tx, stream) > self._applied.get(stream, 0)
 
     async def apply_account(self, account: VenueAccountId) -> int:
         """Post a batch of facts to the ledger in their order and hand barriers to their tickets."""
@@ -210,6 +250,7 @@ class PoolService:
                 row = await self._apply_account_event(tx, row, envelope)
             if events:
                 await self._bus.move_cursor(tx, CONSUMER, stream, applied, events[-1].seq)
+        self._applied[stream] = events[-1].seq if events else applied
         return len(events)
 
     async def _apply_account_event(self, tx: Tx, row: AccountRow, envelope: Envelope) -> AccountRow:
@@ -248,6 +289,7 @@ class PoolService:
             applied = await self._bus.cursor(tx, CONSUMER, LEDGER_LOG)
             log = await self._ledger.read(tx, applied, self._settings.batch)
             if not log:
+                self._applied[LEDGER_LOG] = applied
                 return 0
             pools = {pool.id: pool for pool in await self._store.pools(tx)}
             before = dict(pools)
@@ -260,6 +302,7 @@ class PoolService:
                 elif pool != before[pool_id]:
                     await self._store.save_pool(tx, pool)
             await self._bus.move_cursor(tx, CONSUMER, LEDGER_LOG, applied, log[-1].seq)
+        self._applied[LEDGER_LOG] = log[-1].seq
         return len(log)
 
     async def _set_capital(
@@ -289,6 +332,7 @@ class PoolService:
                     await self._reduce(tx, event)
             if events:
                 await self._bus.move_cursor(tx, CONSUMER, stream, applied, events[-1].seq)
+        self._applied[stream] = events[-1].seq if events else applied
         return len(events)
 
     async def _reduce(self, tx: Tx, event: ExposureReduced) -> None:

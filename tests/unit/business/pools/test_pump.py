@@ -1,0 +1,184 @@
+"""Facts into the ledger, capital to the engine, barriers to whoever waits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.ids import PoolId
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Amount
+from poolmaker.messages.base import Money, Rate
+from poolmaker.messages.market import (
+    BarrierWanted,
+    CapitalSet,
+    StartQuoting,
+    StopQuoting,
+    StrategySnapshot,
+)
+from tests.support.business import ACCOUNT, BNB, POOL, World, config, model_world
+
+
+async def _started(world: World) -> None:
+    await world.open_pool()
+    alice = await world.user("alice", btc=1_000_000, usdt=500_000_000)
+    await world.until_state(await world.open(alice, 1_000_000, 500_000_000), "in_mm")
+    await world.rest(SECOND_US)
+
+
+def _capitals(world: World) -> list[CapitalSet]:
+    return [one for one in world.engine.heard if isinstance(one, CapitalSet)]
+
+
+async def test_the_engine_hears_of_a_pool_before_its_first_join_and_of_its_end() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        alice = await world.user("alice", usdt=500_000_000)
+        await world.rest(SECOND_US)
+        assert world.engine.heard == []
+        order = await world.open(alice, 0, 500_000_000)
+        await world.until_state(order, "in_mm")
+        await world.rest(SECOND_US)
+        kinds = [type(one).__name__ for one in world.engine.heard]
+        assert kinds == ["StartQuoting", "BarrierWanted", "CapitalSet"]
+        await world.pause(alice, order)
+        await world.until_state(order, "pause")
+        await world.rest(SECOND_US)
+        assert any(isinstance(one, StopQuoting) for one in world.engine.heard)
+        await world.resume(alice, order)
+        await world.until_state(order, "in_mm")
+        starts = [one for one in world.engine.heard if isinstance(one, StartQuoting)]
+        assert [one.version for one in starts] == [1, 2]
+
+
+async def test_capital_names_the_stream_position_that_it_includes() -> None:
+    async with model_world() as world:
+        await _started(world)
+        before = _capitals(world)[-1]
+        fee = Money(asset="USDT", units=49_000)
+        await world.engine.fill(Side.BUY, 100_000, 49_000_000, fee=fee)
+        await world.rest(SECOND_US)
+        after = _capitals(world)[-1]
+        assert after.version > before.version
+        assert after.includes_stream_seq == world.engine.facts_seq
+        assert (after.base_units, after.quote_units) == (1_100_000, 450_951_000)
+        assert await world.capital() == (1_100_000, 450_951_000)
+
+
+async def test_a_burst_of_facts_is_told_to_the_engine_once_per_batch() -> None:
+    async with model_world() as world:
+        await _started(world)
+        heard = len(_capitals(world))
+        for _ in range(100):
+            await world.engine.fill(Side.SELL, 100, 51_000)
+        await world.rest(SECOND_US)
+        assert len(_capitals(world)) - heard <= 3
+        assert await world.capital() == (990_000, 505_100_000)
+
+
+async def test_a_fee_in_a_third_asset_is_recharged_in_quote_at_its_stored_price() -> None:
+    async with model_world() as world:
+        await _started(world)
+        await world.treasury.operator_in(ACCOUNT, Amount(BNB, 1_000), "bnb")
+        await world.treasury.fund_fee_float(Amount(BNB, 1_000), "float")
+        fee, rate = Money(asset="BNB", units=10), Rate(numerator=3, denominator=1)
+        await world.engine.fill(Side.SELL, 100, 51_000, fee=fee, rate=rate)
+        await world.rest(SECOND_US)
+        assert await world.balance("platform:fee_float", "BNB") == 990
+        assert await world.balance("platform:fee_float", "USDT") == 30
+        assert await world.capital() == (999_900, 500_050_970)
+
+
+async def test_a_fee_that_nobody_can_price_waits_in_suspense_and_holds_up_nothing() -> None:
+    async with model_world() as world:
+        await _started(world)
+        await world.treasury.operator_in(ACCOUNT, Amount(BNB, 1_000), "bnb")
+        await world.engine.fill(Side.SELL, 100, 51_000, fee=Money(asset="BNB", units=10))
+        await world.engine.fill(Side.SELL, 100, 51_000)
+        await world.rest(SECOND_US)
+        assert await world.capital() == (999_800, 500_102_000)
+        assert _capitals(world)[-1].includes_stream_seq == world.engine.facts_seq
+        assert world.books_balance()
+
+
+async def test_a_rebate_makes_the_pool_richer() -> None:
+    async with model_world() as world:
+        await _started(world)
+        await world.engine.fill(Side.SELL, 100, 51_000, fee=Money(asset="USDT", units=-25))
+        await world.rest(SECOND_US)
+        assert await world.capital() == (999_900, 500_051_025)
+
+
+async def test_a_fill_that_is_no_pools_is_booked_and_changes_no_pool() -> None:
+    async with model_world() as world:
+        await _started(world)
+        custody = await world.custody()
+        await world.engine.fill(Side.BUY, 100, 50_000, pool=PoolId(""))
+        await world.rest(SECOND_US)
+        assert await world.capital() == (1_000_000, 500_000_000)
+        assert await world.custody() == (custody[0] + 100, custody[1] - 50_000)
+
+
+async def test_many_who_wait_share_one_barrier() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.engine.barriers = False
+        orders = []
+        for at in range(5):
+            user = await world.user(f"user{at}", usdt=1_000_000)
+            orders.append(await world.open(user, 0, 1_000_000))
+        first = await world.user("first", usdt=1_000_000)
+        await world.open(first, 0, 1_000_000)
+        await world.rest(5 * SECOND_US)
+        wanted = {one.barrier_id for one in world.engine.heard if isinstance(one, BarrierWanted)}
+        assert len(wanted) == 1
+
+
+async def test_a_barrier_that_does_not_come_is_asked_again_under_its_old_id() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.engine.barriers = False
+        alice = await world.user("alice", usdt=1_000_000)
+        order = await world.open(alice, 0, 1_000_000)
+        await world.rest(70 * SECOND_US)
+        wanted = [one.barrier_id for one in world.engine.heard if isinstance(one, BarrierWanted)]
+        assert len(wanted) >= 2
+        assert len(set(wanted)) == 1
+        world.engine.barriers = True
+        await world.until_state(order, "in_mm")
+
+
+async def test_positions_are_those_of_the_ledger_and_surplus_is_what_nobody_claims() -> None:
+    async with model_world() as world:
+        await _started(world)
+        await world.user("bob", usdt=77)
+        await world.engine.fill(Side.BUY, 100_000, 49_000_000)
+        await world.rest(SECOND_US)
+        async with world.stores.transactions.begin("look") as tx:
+            pool = await world.pools.pool(tx, POOL)
+            surplus = await world.pools.surplus(tx, ACCOUNT, "USDT")
+        assert pool is not None
+        assert (pool.base_units, pool.quote_units) == await world.capital()
+        assert pool.issued == 1_000_000_000
+        assert surplus == 77
+
+
+async def test_a_changed_strategy_is_told_to_the_engine_at_once_and_a_pause_stops_it() -> None:
+    async with model_world() as world:
+        await _started(world)
+        await world.open_pool(replace(config(), strategy=StrategySnapshot(version=2, levels=1)))
+        await world.pools.pause(POOL, "the operator looks at something")
+        await world.rest(SECOND_US)
+        told = [one for one in world.engine.heard if isinstance(one, StartQuoting | StopQuoting)]
+        assert [type(one) for one in told] == [StartQuoting, StartQuoting, StopQuoting]
+        assert isinstance(told[1], StartQuoting)
+        assert (told[1].strategy.levels, told[1].version) == (1, 2)
+
+
+async def test_a_pump_that_finds_nothing_writes_nothing() -> None:
+    async with model_world() as world:
+        await _started(world)
+        commits = world.crashing.commits
+        for _ in range(10):
+            assert await world.pools.pump() == 0
+        assert world.crashing.commits == commits

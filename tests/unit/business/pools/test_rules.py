@@ -1,0 +1,212 @@
+"""Pure decisions of pools."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolmaker.business.ledger.model import Leg
+from poolmaker.business.pools.model import (
+    AccountRow,
+    Pool,
+    PoolParameters,
+    PoolSettings,
+    Ticket,
+    TicketEvent,
+    TicketKind,
+    TicketState,
+)
+from poolmaker.business.pools.rules import (
+    capital_after,
+    configured,
+    exit_id_of,
+    moved,
+    nav_units,
+    plan,
+    pool_of_leg,
+    reask_due,
+    share_of,
+    wants_quoting,
+    with_leg,
+)
+from poolmaker.kernel.errors import CallerFault, InvariantBroken
+from poolmaker.kernel.ids import SagaId, VenueAccountId
+from poolmaker.kernel.money import Ratio
+from poolmaker.messages.market import StrategySnapshot
+from tests.support.business import ACCOUNT, POOL, config
+
+SETTINGS = PoolSettings(barrier_interval_us=60, drain_patience_us=5, barrier_reask_us=30)
+
+
+def _pool(**changes: object) -> Pool:
+    return replace(configured(config(), None), **changes)  # type: ignore[arg-type]
+
+
+def _ticket(
+    name: str, kind: TicketKind = TicketKind.JOIN, state: TicketState = TicketState.WAITING
+) -> Ticket:
+    return Ticket(
+        id=name, saga=SagaId(name), pool=POOL, account=ACCOUNT, kind=kind, shares=0, state=state
+    )
+
+
+def test_positions_follow_the_legs_of_capital_shares_and_exits() -> None:
+    pool = _pool()
+    for leg in (
+        Leg("pool:btc:capital", "BTC", -500),
+        Leg("pool:btc:capital", "USDT", -900),
+        Leg("pool:btc:issued", "share:btc:1", 900),
+        Leg("pool:btc:capital", "BTC", 200),
+        Leg("exit:btc.uo_1-2", "BTC", -200),
+    ):
+        assert pool_of_leg(leg) == POOL
+        pool = with_leg(pool, leg)
+    assert (pool.base_units, pool.quote_units, pool.issued) == (300, 900, 900)
+    assert (pool.claim_units("BTC"), pool.claim_units("USDT"), pool.claim_units("X")) == (
+        500,
+        900,
+        0,
+    )
+    with pytest.raises(InvariantBroken, match="a leg in ETH"):
+        with_leg(pool, Leg("pool:btc:capital", "ETH", 1))
+
+
+def test_legs_of_others_belong_to_no_pool() -> None:
+    assert pool_of_leg(Leg("user:a:available", "BTC", 1)) is None
+    assert pool_of_leg(Leg("exit:of_somebody_else", "BTC", 1)) is None
+    assert exit_id_of(POOL, SagaId("uo_1-2")) == "btc.uo_1-2"
+
+
+def test_net_asset_value_is_rounded_down() -> None:
+    assert nav_units(3, 10, Ratio(1, 2)) == 11
+
+
+@given(
+    base=st.integers(0, 10**30),
+    quote=st.integers(0, 10**30),
+    issued=st.integers(1, 10**30),
+    part=st.integers(0, 10**6),
+)
+def test_what_stays_and_what_leaves_never_exceed_the_whole(
+    base: int, quote: int, issued: int, part: int
+) -> None:
+    pool = _pool(base_units=base, quote_units=quote, issued=issued)
+    leaving = issued * part // 10**6
+    stays, leaves = capital_after(pool, leaving), share_of(pool, leaving)
+    assert stays[0] + leaves[0] <= base
+    assert stays[1] + leaves[1] <= quote
+    assert capital_after(pool, issued) == (0, 0)
+
+
+def test_a_share_that_was_counted_twice_asks_for_less_and_never_for_more() -> None:
+    pool = _pool(base_units=100, quote_units=100, issued=50)
+    assert capital_after(pool, 60) == (0, 0)
+    assert capital_after(replace(pool, issued=0), 0) == (0, 0)
+
+
+def test_account_and_market_of_a_pool_never_change() -> None:
+    with pytest.raises(CallerFault, match="open another pool"):
+        configured(replace(config(), account=VenueAccountId("elsewhere")), _pool())
+
+
+def test_a_changed_strategy_needs_a_higher_version() -> None:
+    pool = _pool(quoting=True)
+    changed = StrategySnapshot(version=1, levels=5)
+    with pytest.raises(CallerFault, match="needs a version above 1"):
+        configured(replace(config(), strategy=changed), pool)
+    newer = configured(replace(config(), strategy=StrategySnapshot(version=2, levels=5)), pool)
+    assert (newer.quoting, newer.strategy.levels) == (True, 5)
+
+
+def test_parameters_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"join_cost_cbps": 1_000_000}, {"stay_min_us": -1}, {"price_age_max_us": 0}):
+        with pytest.raises(CallerFault):
+            PoolParameters(**wrong)
+
+
+def test_the_engine_knows_a_pool_while_it_has_capital_or_somebody_waits_to_bring_some() -> None:
+    assert not wants_quoting(_pool(), [])
+    assert wants_quoting(_pool(), [_ticket("1")])
+    assert not wants_quoting(_pool(), [_ticket("1", state=TicketState.USED)])
+    assert not wants_quoting(_pool(), [_ticket("1", TicketKind.LEAVE)])
+    assert wants_quoting(_pool(issued=1), [])
+    assert not wants_quoting(_pool(issued=1, paused="a reason"), [])
+
+
+def test_everybody_who_waits_shares_one_barrier() -> None:
+    waiting = [_ticket("1"), _ticket("2", TicketKind.EVIDENCE)]
+    todo = plan(AccountRow(account=ACCOUNT), [_pool()], waiting, 0, 1_000, SETTINGS)
+    assert {ticket.id for ticket in todo.taken} == {"1", "2"}
+    assert {(ticket.id, ticket.state) for ticket in todo.asked} == {
+        ("1", TicketState.ASKED),
+        ("2", TicketState.ASKED),
+    }
+
+
+def test_nobody_gets_a_barrier_before_the_interval_is_over() -> None:
+    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000, barriers=1, barrier_at_us=1_000)
+    for now_us, asked in ((1_059, 0), (1_060, 1)):
+        todo = plan(row, [_pool()], [_ticket("1")], 0, now_us, SETTINGS)
+        assert len(todo.asked) == asked
+        assert len(todo.taken) == asked
+
+
+def test_leavers_are_drained_together_and_the_barrier_waits_for_them() -> None:
+    pool = _pool(base_units=100, quote_units=1_000, issued=10)
+    leavers = [replace(_ticket(str(i), TicketKind.LEAVE), shares=2) for i in range(2)]
+    todo = plan(AccountRow(account=ACCOUNT), [pool], [*leavers, _ticket("j")], 0, 1_000, SETTINGS)
+    assert [(one.base_units, one.quote_units, one.version) for one in todo.drains] == [(60, 600, 1)]
+    assert [ticket.drain_version for ticket in todo.drained] == [1, 1]
+    assert todo.asked == ()
+    draining = [*todo.drained, *todo.taken]
+    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    drained = replace(pool, drain_version=1)
+    assert plan(row, [drained], draining, 0, 1_004, SETTINGS).asked == ()
+    done = plan(row, [replace(drained, reduced_version=1)], draining, 0, 1_004, SETTINGS)
+    assert len(done.reduced) == 2
+    assert len(done.asked) == 3
+
+
+def test_a_drain_that_takes_long_does_not_hold_up_the_others() -> None:
+    pool = _pool(issued=10, drain_version=1)
+    stuck = replace(_ticket("l", TicketKind.LEAVE, TicketState.DRAINING), drain_version=1)
+    ready = _ticket("j", state=TicketState.READY)
+    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    todo = plan(row, [pool], [stuck, ready], 0, 1_005, SETTINGS)
+    assert [ticket.id for ticket in todo.asked] == ["j"]
+
+
+def test_a_drain_is_lifted_only_when_the_position_includes_every_leave() -> None:
+    pool = _pool(issued=10, drain_version=1, reduced_version=1)
+    used = replace(_ticket("l", TicketKind.LEAVE, TicketState.USED), drain_version=1, ledger_seq=7)
+    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    assert plan(row, [pool], [used], 6, 1_001, SETTINGS).lifts == ()
+    todo = plan(row, [pool], [used], 7, 1_001, SETTINGS)
+    assert [one.lifted_version for one in todo.lifts] == [1]
+    assert [ticket.state for ticket in todo.applied] == [TicketState.GONE]
+
+
+def test_a_paused_pool_takes_leavers_and_no_joins() -> None:
+    pool = _pool(issued=10, paused="a reason")
+    waiting = [_ticket("j"), replace(_ticket("l", TicketKind.LEAVE), shares=1)]
+    todo = plan(AccountRow(account=ACCOUNT), [pool], waiting, 0, 1_000, SETTINGS)
+    assert [ticket.id for ticket in (*todo.taken, *todo.drained)] == ["l"]
+
+
+def test_an_open_barrier_lets_nobody_ask_for_another_and_is_asked_again_after_a_while() -> None:
+    row = AccountRow(
+        account=ACCOUNT, barriers=1, barrier_at_us=1_000, open_barrier="b", asked_at_us=1_000
+    )
+    todo = plan(row, [_pool()], [_ticket("1")], 0, 10_000, SETTINGS)
+    assert todo.asked == ()
+    assert todo.taken == ()
+    assert not reask_due(row, 1_029, SETTINGS)
+    assert reask_due(row, 1_030, SETTINGS)
+
+
+def test_a_ticket_moves_only_by_its_table() -> None:
+    with pytest.raises(InvariantBroken, match="is not possible in waiting"):
+        moved(_ticket("1"), TicketEvent.BARRIER_SEEN)

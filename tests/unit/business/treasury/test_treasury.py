@@ -1,0 +1,113 @@
+"""The operator's commands: one reference, one effect."""
+
+from __future__ import annotations
+
+import pytest
+
+from poolmaker.business.ledger.commands import Command
+from poolmaker.business.ledger.model import Outcome, Refusal
+from poolmaker.business.treasury.model import Booked, NotBooked, Trouble
+from poolmaker.business.treasury.service import Treasury, TreasuryPorts
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown
+from poolmaker.kernel.ids import UserId, VenueAccountId
+from poolmaker.kernel.money import Amount
+from tests.support.business import ACCOUNT, BNB, BTC, USDT, World, model_world
+
+
+class _Forgetful:
+    """A ledger whose answers are lost, before or after the command was taken."""
+
+    def __init__(self, world: World, *, taken: bool) -> None:
+        self._ledger, self._taken = world.ledger, taken
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+    async def submit(self, command: Command) -> Outcome:
+        if self._taken:
+            await self._ledger.submit(command)
+        raise OutcomeUnknown("no answer")
+
+
+def _forgetful(world: World, *, taken: bool) -> Treasury:
+    return Treasury(
+        TreasuryPorts(
+            transactions=world.stores.transactions,
+            ledger=_Forgetful(world, taken=taken),  # type: ignore[arg-type]
+            users=world.orders,
+            on_the_way_out=world.withdrawals,
+        )
+    )
+
+
+async def test_a_reference_is_credited_once_however_often_it_is_told() -> None:
+    async with model_world() as world:
+        alice = await world.user("alice")
+        credit = world.treasury.credit_deposit
+        first = await credit(alice, ACCOUNT, Amount(USDT, 100), "transfer 7")
+        again = await credit(alice, ACCOUNT, Amount(USDT, 100), "transfer 7")
+        assert isinstance(first, Booked)
+        assert again == Booked(first.seq, already=True)
+        assert await world.available(alice) == (0, 100)
+
+
+async def test_a_reference_with_another_amount_owner_or_purpose_is_a_conflict() -> None:
+    async with model_world() as world:
+        alice, bob = await world.user("alice"), await world.user("bob")
+        treasury, conflict = world.treasury, NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+        await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 100), "t")
+        assert await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 101), "t") == conflict
+        assert await treasury.credit_deposit(bob, ACCOUNT, Amount(USDT, 100), "t") == conflict
+        assert await treasury.operator_in(ACCOUNT, Amount(USDT, 100), "t") == conflict
+        other = await treasury.operator_in(VenueAccountId("other"), Amount(USDT, 100), "t")
+        assert isinstance(other, Booked)
+        assert await world.available(bob) == (0, 0)
+
+
+async def test_what_makes_no_sense_is_not_booked() -> None:
+    async with model_world() as world:
+        alice, treasury = await world.user("alice"), world.treasury
+        nobody = await treasury.credit_deposit(UserId("us_x"), ACCOUNT, Amount(USDT, 1), "a")
+        assert nobody == NotBooked(Trouble.UNKNOWN_USER)
+        nothing = await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 0), "b")
+        assert nothing == NotBooked(Trouble.BAD_AMOUNT)
+        with pytest.raises(CallerFault, match="reference"):
+            await treasury.operator_in(ACCOUNT, Amount(USDT, 1), "")
+
+
+async def test_the_operator_never_takes_more_than_his_own() -> None:
+    async with model_world() as world:
+        treasury = world.treasury
+        await world.user("alice", usdt=1_000)
+        await treasury.operator_in(ACCOUNT, Amount(USDT, 100), "in")
+        too_much = await treasury.operator_out(ACCOUNT, Amount(USDT, 101), "out 1")
+        assert too_much == NotBooked(Refusal.EQUITY_BELOW_ZERO)
+        assert isinstance(await treasury.operator_out(ACCOUNT, Amount(USDT, 100), "out 2"), Booked)
+        assert await world.custody() == (0, 1_000)
+
+
+async def test_the_fee_float_comes_out_of_equity() -> None:
+    async with model_world() as world:
+        treasury = world.treasury
+        refused = await treasury.fund_fee_float(Amount(BNB, 5), "float 1")
+        assert refused == NotBooked(Refusal.EQUITY_BELOW_ZERO)
+        await treasury.operator_in(ACCOUNT, Amount(BNB, 5), "in")
+        assert isinstance(await treasury.fund_fee_float(Amount(BNB, 5), "float 2"), Booked)
+        assert await world.balance("platform:fee_float", "BNB") == 5
+
+
+async def test_a_lost_answer_is_looked_up_and_not_guessed() -> None:
+    async with model_world() as world:
+        alice = await world.user("alice")
+        taken = _forgetful(world, taken=True)
+        assert isinstance(
+            await taken.credit_deposit(alice, ACCOUNT, Amount(USDT, 100), "t"), Booked
+        )
+        # The ledger has something under that reference, but it is not what was asked now.
+        other = await taken.credit_deposit(alice, ACCOUNT, Amount(USDT, 101), "t")
+        assert other == NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+        lost = _forgetful(world, taken=False)
+        with pytest.raises(OutcomeUnknown, match="give the same command again"):
+            await lost.operator_in(ACCOUNT, Amount(BTC, 100), "u")
+        assert isinstance(await world.treasury.operator_in(ACCOUNT, Amount(BTC, 100), "u"), Booked)
+        assert await world.custody() == (100, 100)

@@ -1,0 +1,409 @@
+"""The saga that pays: recorded before sent, unknown is never failed, never paid twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from poolmaker.business.user_orders.model import Destination
+from poolmaker.business.withdrawals.model import (
+    WITHDRAWAL_TABLE,
+    NotRequested,
+    PayoutAbsent,
+    PayoutCompleted,
+    PayoutPending,
+    Requested,
+    Withdrawal,
+    WithdrawalData,
+    WithdrawalEvent,
+    WithdrawalSettings,
+    WithdrawalState,
+    WithdrawRefusal,
+)
+from poolmaker.business.withdrawals.rules import Verdict, has_cash, reference_of, verdict
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US
+from poolmaker.kernel.errors import InvariantBroken
+from poolmaker.kernel.ids import (
+    CorrelationId,
+    SagaId,
+    UserId,
+    VenueAccountId,
+    WithdrawalId,
+    request_uuid,
+)
+from poolmaker.kernel.money import Amount
+from poolmaker.messages.base import Money
+from tests.support.business import ACCOUNT, USDT, USDT_OUT, World, model_world
+
+WINDOW_US = WithdrawalSettings().absent_after_us
+
+
+async def _request(
+    world: World, user: UserId, units: int, key: str = "w", to: Destination = USDT_OUT
+) -> WithdrawalId:
+    money = Money(asset="USDT", units=units)
+    answer = await world.insist(lambda: world.withdrawals.withdraw(user, ACCOUNT, money, to, key))
+    assert isinstance(answer, Requested), answer
+    return answer.withdrawal
+
+
+async def _states(world: World, withdrawal: WithdrawalId) -> list[str]:
+    view = await world.withdrawals.view(withdrawal)
+    assert view is not None
+    states = [line.state.value for line in view[1]]
+    return [state for at, state in enumerate(states) if at == 0 or states[at - 1] != state]
+
+
+async def test_a_payout_walks_the_states_of_the_drawing_and_the_receiver_pays_the_network() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.fee_units = 30
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        row = await world.until_withdrawal(withdrawal, "done")
+        assert await _states(world, withdrawal) == [
+            "requested",
+            "awaiting_cash",
+            "held",
+            "sent",
+            "confirmed",
+            "debited",
+            "done",
+        ]
+        assert row.fee_units == 30
+        assert row.transaction_id
+        assert await world.available(alice) == (0, 400)
+        assert await world.custody() == (0, 400)
+        async with world.stores.transactions.begin("look") as tx:
+            log = await world.ledger.read(tx, 0, 100)
+        facts = {one.kind: one for one in log if one.kind in ("DEBIT_WITHDRAW", "NETWORK_FEE")}
+        assert set(facts) == {"DEBIT_WITHDRAW", "NETWORK_FEE"}
+        assert b'"units":570' in facts["DEBIT_WITHDRAW"].body
+
+
+async def test_a_refused_withdrawal_asked_again_is_a_withdrawal_of_its_own_l7() -> None:
+    """L7: fail once, then succeed: the ledger has moved exactly what has left."""
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "refuse")
+        alice = await world.user("alice", usdt=1_000)
+        first = await _request(world, alice, 600, "first")
+        assert (await world.until_withdrawal(first, "released")).reason == "withdrawals are closed"
+        assert await world.available(alice) == (0, 1_000)
+        second = await _request(world, alice, 600, "second")
+        await world.until_withdrawal(second, "done")
+        assert await world.available(alice) == (0, 400)
+        assert world.provider.paid("USDT") == 600
+        assert await world.custody() == (0, 400)
+
+
+async def test_an_answer_lost_after_it_was_taken_is_looked_up_and_not_compensated_l8() -> None:
+    """L8: accepted but timed out is unknown; nothing is given back before the history was read."""
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "lost_after")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "done")
+        assert len(world.provider.requests) == 1
+        assert await world.available(alice) == (0, 400)
+        assert "refused" not in await _states(world, withdrawal)
+
+
+async def test_the_reference_is_a_pure_function_of_the_saga_that_a_venue_takes_l9() -> None:
+    """L9: two sendings bear one reference, a UUID of 32 characters."""
+    saga = SagaId("wd_1")
+    assert reference_of(saga) == reference_of(saga) == request_uuid(saga, "payout").hex
+    assert len(reference_of(saga)) == 32
+    assert reference_of(saga) != reference_of(SagaId("wd_2"))
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "lost_before")
+        alice = await world.user("alice", usdt=1_000)
+        await world.until_withdrawal(await _request(world, alice, 600), "done")
+        assert len({request.reference for request in world.provider.requests}) == 1
+
+
+async def test_it_is_sent_again_only_when_absent_after_the_stated_time() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "lost_before")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        sent_us = world.clock.now_us()
+        await world.rest(WINDOW_US - MINUTE_US)
+        assert len(world.provider.requests) == 1
+        await world.until_withdrawal(withdrawal, "done")
+        assert len(world.provider.requests) == 2
+        assert world.clock.now_us() >= sent_us + WINDOW_US
+        assert world.provider.paid("USDT") == 600
+
+
+async def test_what_takes_long_is_still_followed_and_never_failed_l11() -> None:
+    """L11: hours without completion leave it SENT; it is confirmed when it is."""
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.looks = 10_000
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(120 * MINUTE_US)
+        assert (await world.withdrawal(withdrawal)).state == "sent"
+        world.provider.looks = 0
+        await world.until_withdrawal(withdrawal, "done")
+        assert len(world.provider.requests) == 1
+
+
+async def test_what_the_provider_acknowledged_is_never_sent_again_however_silent_it_is() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.hidden = True
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(3 * WINDOW_US)
+        assert len(world.provider.requests) == 1
+        world.provider.hidden = False
+        await world.until_withdrawal(withdrawal, "done")
+
+
+async def test_an_unreadable_history_is_no_evidence() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "lost_before")
+        world.provider.unread = True
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(2 * WINDOW_US)
+        assert len(world.provider.requests) == 1
+        world.provider.unread = False
+        await world.until_withdrawal(withdrawal, "done")
+        assert len(world.provider.requests) == 2
+
+
+async def test_what_surely_was_not_sent_is_sent_again_without_the_long_wait() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "unavailable")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        begun_us = world.clock.now_us()
+        await world.until_withdrawal(withdrawal, "done")
+        assert world.clock.now_us() < begun_us + WINDOW_US
+
+
+async def test_a_refusal_after_a_doubt_is_believed_only_after_a_long_silence() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "lost_before", "refuse")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+
+        async def refused() -> bool:
+            return len(world.provider.requests) == 2
+
+        await world.until(refused)
+        await world.rest(MINUTE_US)
+        assert (await world.withdrawal(withdrawal)).state == "sent"
+        await world.until_withdrawal(withdrawal, "released")
+        assert await world.available(alice) == (0, 1_000)
+
+
+async def test_the_history_saying_failed_is_the_providers_own_word_and_releases() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        row = await world.withdrawal(withdrawal)
+        world.provider.failed.add(row.reference)
+        row = await world.until_withdrawal(withdrawal, "released")
+        assert row.reason == "the address is not on the list"
+        assert await world.available(alice) == (0, 1_000)
+
+
+async def test_one_is_in_flight_per_account_asset_and_address() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.looks = 10_000
+        alice = await world.user("alice", usdt=1_000)
+        first = await _request(world, alice, 100, "1")
+        await world.until_withdrawal(first, "sent")
+        second = await _request(world, alice, 100, "2")
+        other = Destination(asset="USDT", network="TRON", address="another")
+        third = await _request(world, alice, 100, "3", other)
+        await world.until_withdrawal(third, "sent")
+        await world.rest(5 * MINUTE_US)
+        assert (await world.withdrawal(second)).state == "held"
+        world.provider.looks = 0
+        await world.until_withdrawal(second, "done")
+
+
+async def test_a_freeze_stops_what_is_not_sent_and_follows_what_is() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.looks = 50
+        alice = await world.user("alice", usdt=1_000)
+        first = await _request(world, alice, 100, "1")
+        await world.until_withdrawal(first, "sent")
+        await world.withdrawals.freeze("the address book is being checked", "Olga")
+        other = Destination(asset="USDT", network="TRON", address="another")
+        second = await _request(world, alice, 100, "2", other)
+        await world.until_withdrawal(first, "done")
+        await world.rest(5 * MINUTE_US)
+        assert (await world.withdrawal(second)).state == "held"
+        assert len(world.provider.requests) == 1
+        assert (await world.withdrawals.frozen()) is not None
+        await world.withdrawals.unfreeze()
+        await world.until_withdrawal(second, "done")
+
+
+async def test_a_freeze_also_stops_a_second_sending() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "lost_before")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 100)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.withdrawals.freeze("stop", "Olga")
+        await world.rest(2 * WINDOW_US)
+        assert len(world.provider.requests) == 1
+
+
+async def test_money_that_pools_claim_at_a_place_is_never_paid_out_from_there() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        alice = await world.user("alice", usdt=1_000)
+        await world.until_state(await world.open(alice, 0, 1_000), "in_mm")
+        bob = await world.user("bob")
+        await world.treasury.credit_deposit(bob, VenueAccountId("other"), Amount(USDT, 500), "r")
+        withdrawal = await _request(world, bob, 500)
+        await world.rest(5 * MINUTE_US)
+        assert (await world.withdrawal(withdrawal)).state == "awaiting_cash"
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 500), "cash")
+        await world.until_withdrawal(withdrawal, "done")
+        assert await world.capital() == (0, 1_000)
+
+
+async def test_more_than_is_available_is_declined_and_nothing_is_sent() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 5_000), "cash")
+        alice = await world.user("alice", usdt=1_000)
+        row = await world.until_withdrawal(await _request(world, alice, 1_001), "declined")
+        assert row.reason == "insufficient"
+        assert world.provider.requests == []
+        assert await world.available(alice) == (0, 1_000)
+
+
+async def test_the_same_key_is_the_same_withdrawal_and_another_content_is_a_conflict() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        alice = await world.user("alice", usdt=1_000)
+        ask = world.withdrawals.withdraw
+        first = await ask(alice, ACCOUNT, Money(asset="USDT", units=10), USDT_OUT, "k")
+        again = await ask(alice, ACCOUNT, Money(asset="USDT", units=10), USDT_OUT, "k")
+        other = await ask(alice, ACCOUNT, Money(asset="USDT", units=11), USDT_OUT, "k")
+        assert first == again
+        assert other == NotRequested(WithdrawRefusal.SAME_KEY_DIFFERENT_CONTENT)
+        nothing = await ask(alice, ACCOUNT, Money(asset="USDT", units=0), USDT_OUT, "n")
+        assert nothing == NotRequested(WithdrawRefusal.BAD_AMOUNT)
+        solana = Destination(asset="USDT", network="SOLANA", address="s")
+        there = await ask(alice, ACCOUNT, Money(asset="USDT", units=1), solana, "s")
+        assert there == NotRequested(WithdrawRefusal.DESTINATION_REFUSED)
+
+
+async def test_a_saga_whose_row_is_missing_or_elsewhere_is_reported_l14() -> None:
+    """L14: an update that does not fit is refused by the table and told, never a silent no-op."""
+    async with model_world() as world:
+        await world.open_pool()
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "done")
+        async with world.stores.transactions.begin("look") as tx:
+            saga = await world.stores.sagas.find(tx, SagaId(withdrawal))
+        assert saga is not None
+        with pytest.raises(InvariantBroken, match="has ended"):
+            await world.handlers["withdrawal"].step(saga)
+        assert WITHDRAWAL_TABLE.next(WithdrawalState.DONE, WithdrawalEvent.REFUSED) is None
+
+
+async def test_what_is_on_its_way_is_named_beside_custody() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.looks = 10_000
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        rows = await world.treasury.custody([ACCOUNT], ["BTC", "USDT"])
+        usdt = next(row for row in rows if row.asset == "USDT")
+        assert usdt.units == 1_000
+        assert [(one.units, one.what) for one in usdt.in_flight] == [
+            (600, f"withdrawal {withdrawal}")
+        ]
+        world.provider.looks = 0
+        await world.until_withdrawal(withdrawal, "done")
+        rows = await world.treasury.custody([ACCOUNT], ["USDT"])
+        assert (rows[0].units, rows[0].in_flight) == (400, ())
+
+
+def _row(name: str, units: int, held_seq: int) -> Withdrawal:
+    return Withdrawal(
+        id=WithdrawalId(name),
+        key=name,
+        user=UserId("u"),
+        account=ACCOUNT,
+        asset="USDT",
+        units=units,
+        network="TRON",
+        address="a",
+        tag="",
+        reference=name,
+        requested_us=0,
+        correlation=CorrelationId(""),
+        held_seq=held_seq,
+    )
+
+
+def test_whoever_was_held_first_is_paid_first() -> None:
+    first, second = _row("1", 60, 10), _row("2", 50, 20)
+    fresh = _row("3", 1, 0)
+    assert has_cash(60, first, [first, second])
+    assert not has_cash(109, second, [first, second])
+    assert has_cash(110, second, [first, second])
+    assert not has_cash(110, fresh, [first, second])
+
+
+@pytest.mark.parametrize(
+    ("status", "provider_id", "in_doubt", "refusal", "age_us", "expected"),
+    [
+        (PayoutPending("p"), "", True, "", 10 * WINDOW_US, Verdict.WAIT),
+        (PayoutAbsent(), "", True, "", WINDOW_US - 1, Verdict.WAIT),
+        (PayoutAbsent(), "", True, "", WINDOW_US, Verdict.SEND_AGAIN),
+        (PayoutAbsent(), "", False, "", 0, Verdict.SEND_AGAIN),
+        (PayoutAbsent(), "", True, "no", WINDOW_US - 1, Verdict.WAIT),
+        (PayoutAbsent(), "", True, "no", WINDOW_US, Verdict.REFUSED),
+        (PayoutAbsent(), "p", True, "", 10 * WINDOW_US, Verdict.WAIT),
+        (
+            PayoutCompleted(provider_id="p", transaction_id="t", units=1, fee_units=0),
+            "",
+            True,
+            "no",
+            SECOND_US,
+            Verdict.COMPLETED,
+        ),
+    ],
+)
+def test_the_history_is_judged_by_one_table(
+    status: PayoutPending | PayoutAbsent | PayoutCompleted,
+    provider_id: str,
+    in_doubt: bool,
+    refusal: str,
+    age_us: int,
+    expected: Verdict,
+) -> None:
+    row = replace(_row("1", 60, 10), provider_id=provider_id)
+    data = WithdrawalData(sends=1, sent_at_us=1_000, in_doubt=in_doubt, refusal=refusal)
+    assert verdict(status, row, data, 1_000 + age_us, WINDOW_US) is expected

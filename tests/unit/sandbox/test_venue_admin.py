@@ -156,3 +156,19 @@ async def test_a_revoked_key_is_unknown(venue: LocalVenue) -> None:
     await venue.admin("DELETE", "/keys/key1")
     status, body, _ = await venue.signed("GET", "/api/v3/account")
     assert (status, body["code"]) == (401, -2015)
+
+
+async def test_filters_can_change_while_a_symbol_trades(venue: LocalVenue) -> None:
+    """exchanges.md section 4 row 29."""
+    await venue.admin("POST", "/symbols/BTCUSDT/filters", {"min_notional": "100"})
+    _, body = await venue.order()
+    assert body["msg"] == "Filter failure: NOTIONAL"
+    _, info, _ = await venue.call("GET", "/api/v3/exchangeInfo", "symbol=BTCUSDT")
+    rules = {rule["filterType"]: rule for rule in info["symbols"][0]["filters"]}
+    assert rules["NOTIONAL"]["minNotional"] == "100.00000000"
+    await venue.admin(
+        "POST", "/symbols/BTCUSDT/filters", {"min_notional": "5", "max_num_orders": 1}
+    )
+    await venue.order()
+    _, body = await venue.order()
+    assert body["msg"] == "Filter failure: MAX_NUM_ORDERS"

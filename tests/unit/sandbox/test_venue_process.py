@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import aiohttp
+import pytest
+
 from tests.support.venue import running_venue
 
 
@@ -56,3 +59,16 @@ async def test_a_bad_balance_is_one_sentence_and_exit_code_2() -> None:
     assert code == 2
     assert "DOGE" in errors
     assert "Traceback" not in errors
+
+
+async def test_sigterm_ends_it_although_a_caller_still_hangs() -> None:
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with running_venue("--flow", "thin") as venue:
+            await venue.admin("POST", "/faults", {"endpoint": "*", "effect": "hang"})
+            socket = await session.ws_connect(venue.ready["ws"])
+            hanging = asyncio.ensure_future(session.get(venue.ready["rest"] + "/api/v3/time"))
+            await asyncio.sleep(0.3)
+        with pytest.raises(aiohttp.ClientError):
+            await hanging
+        assert (await socket.receive()).type is not aiohttp.WSMsgType.TEXT

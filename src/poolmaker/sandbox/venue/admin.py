@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -39,6 +40,13 @@ class StatusOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Open, halt or close a symbol."""
 
     status: SymbolStatus
+
+
+class FilterOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Change a symbol's filters while it trades."""
+
+    min_notional: str | None = None
+    max_num_orders: int | None = None
 
 
 class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -112,6 +120,7 @@ class AdminWire:
             web.get("/log", self._guard(self._log)),
             web.delete("/log", self._guard(self._forget_log)),
             web.post("/symbols/{symbol}/status", self._guard(self._status)),
+            web.post("/symbols/{symbol}/filters", self._guard(self._filters)),
             web.post("/faults", self._guard(self._fault)),
             web.delete("/faults", self._guard(self._no_faults)),
             web.post("/streams", self._guard(self._streams)),
@@ -246,6 +255,18 @@ class AdminWire:
         market = self._exchange.market(request.match_info["symbol"].upper())
         market.status = order.status
         return {"symbol": market.spec.name, "status": market.status}
+
+    async def _filters(self, request: web.Request) -> Body:
+        order = await self._read(request, FilterOrder)
+        market = self._exchange.market(request.match_info["symbol"].upper())
+        spec = market.spec
+        if order.min_notional is not None:
+            spec = replace(spec, min_notional_units=to_units(order.min_notional))
+        if order.max_num_orders is not None:
+            spec = replace(spec, open_orders_max=order.max_num_orders)
+        market.spec = spec
+        return {"symbol": spec.name, "min_notional": to_text(spec.min_notional_units),
+                "max_num_orders": spec.open_orders_max}  # fmt: skip
 
     async def _fault(self, request: web.Request) -> Body:
         order = await self._read(request, FaultOrder)

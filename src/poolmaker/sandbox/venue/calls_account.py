@@ -21,12 +21,7 @@ _WITHDRAW_ORDER_ID = re.compile(r"[a-zA-Z0-9\-_]{1,64}")
 
 def account_status(caller: Caller, params: Params) -> object:
     """Balances and permissions."""
-    key = caller.key
-    return render.account_info(
-        caller.account,
-        can_trade=key is not None and key.may_trade,
-        omit_zero=params.flag("omitZeroBalances"),
-    )
+    return render.account_info(caller.account, omit_zero=params.flag("omitZeroBalances"))
 
 
 def commission(caller: Caller, params: Params) -> object:

@@ -261,8 +261,8 @@ def balance_update(event: BalanceMoved) -> Json:
     }
 
 
-def account_info(account: Account, *, can_trade: bool, omit_zero: bool) -> Json:
-    """The account with its balances."""
+def account_info(account: Account, *, omit_zero: bool) -> Json:
+    """The account with its balances; what a key may do is not told here, as on the real wire."""
     return {
         "makerCommission": account.maker_rate // 10_000,
         "takerCommission": account.taker_rate // 10_000,
@@ -274,8 +274,8 @@ def account_info(account: Account, *, can_trade: bool, omit_zero: bool) -> Json:
             "buyer": ZERO,
             "seller": ZERO,
         },
-        "canTrade": can_trade,
-        "canWithdraw": can_trade,
+        "canTrade": True,
+        "canWithdraw": True,
         "canDeposit": True,
         "brokered": False,
         "requireSelfTradePrevention": False,

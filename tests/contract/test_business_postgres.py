@@ -45,7 +45,7 @@ def open_world(database: Database, open_database: OpenDatabase) -> OpenWorld:
             pools=open_pool_store(),
             orders=open_order_store(),
             withdrawals=open_withdrawal_store(),
-            breath_s=0.002,
+            asked=ledger_store,
         )
         async with World(stores, clock) as world:
             yield world

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from poolmaker.bus.ports import Bus, NewEvent
 from poolmaker.business.ledger.model import Leg
-from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.ledger.ports import LedgerClient, LedgerStore
 from poolmaker.business.ledger.rules import trial_rows
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
@@ -346,8 +346,8 @@ class Stores:
     pools: PoolStore
     orders: OrderStore
     withdrawals: WithdrawalStore
-    breath_s: float = 0.0
-    """How long to wait really for the writer when nobody else has anything to do."""
+    asked: LedgerStore | None = None
+    """Where to see whether the writer, who works in real time, has answered everything."""
 
 
 def model_stores(clock: ManualClock) -> Stores:
@@ -465,10 +465,18 @@ class World:
             )
         for saga in due:
             await self._survive(lambda saga=saga: self._step(saga))  # type: ignore[misc]
-        await asyncio.sleep(self.stores.breath_s)
+        await self._written()
+        return done + len(due)
+
+    async def _written(self) -> None:
+        """Give the writer the time it needs, so that the world's time cannot run away from it."""
         for _ in range(20):
             await asyncio.sleep(0)
-        return done + len(due)
+        asked = self.stores.asked
+        for _ in range(2_000):
+            if asked is None or not await asked.pending(0, 1):
+                return
+            await asyncio.sleep(0.001)
 
     async def _step(self, saga: Saga) -> None:
         try:

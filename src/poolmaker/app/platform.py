@@ -158,4 +158,4 @@ async def _stop_desk(desk: Desk) -> None:
     try:
         await desk.engine.stop()
     finally:
-        await desk.transport.close()
+        await desk.venue.close()

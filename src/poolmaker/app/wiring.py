@@ -92,7 +92,7 @@ async def wire(root: Root, data: Data) -> Wired:
             rng=root.rng.fork("engines"),
         ),
     )
-    wallets = {account: desk.wallet for account, desk in desks.items()}
+    wallets = {account: desk.venue.wallet for account, desk in desks.items()}
     ports = BusinessPorts(
         transactions=data.app,
         ledger=Ledger(open_rows(), writer),

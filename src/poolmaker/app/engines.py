@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
 from poolmaker.bus.ports import Bus
 from poolmaker.infra.settings.model import Settings, VenueAccountSettings
 from poolmaker.infra.transactions import Transactions

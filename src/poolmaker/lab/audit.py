@@ -47,7 +47,7 @@ _STREAMS: Final = (account_stream(ACCOUNT), control_stream(ACCOUNT), engine_stre
 
 @dataclass(slots=True)
 class Findings:
-    """What an audit saw. ``books`` is a hash of everything the ledger knows."""
+    """What an audit saw. ``books`` is a hash of all that is booked."""
 
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -93,7 +93,8 @@ async def audit(stores: WorldStores, venue: SimVenue, provider: SimProvider) -> 
     for check in (_conservation, _custody, _payments, _nothing_stuck, _keys, _streams, _facts):
         subject = venue if check is _custody else None
         findings.violations += check(evidence, subject)
-    findings.books = content_hash(msgspec.json.encode(in_order(evidence.image))).hex()[:16]
+    everything = (in_order(evidence.image), evidence.orders, evidence.withdrawals)
+    findings.books = content_hash(msgspec.json.encode(everything)).hex()[:16]
     findings.counts.update({f"posted {one.kind}": 0 for one in evidence.log})
     for one in evidence.log:
         findings.counts[f"posted {one.kind}"] += 1
@@ -284,7 +285,7 @@ def _facts(evidence: _Evidence, _: SimVenue | None) -> Iterator[str]:
         max(leg.units, -leg.units)
         for one in posted
         for leg in one.legs
-        if leg.account == custody_venue(ACCOUNT) and leg.asset == "BTC"
+        if leg.account == custody_venue(ACCOUNT) and leg.asset != "USDT"
     )
     if (len(fills), told) != (len(posted), booked):
         yield f"{len(fills)} fills of {told} were told, {len(posted)} of {booked} booked"

@@ -5,10 +5,16 @@ A simulation that cannot find them proves nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
-from typing import assert_never
+from typing import Any, assert_never, cast
 
+import msgspec
+
+from poolmaker.bus.ports import Bus, NewEvent
+from poolmaker.business.ledger.model import Outcome, Refusal, Refused
+from poolmaker.business.ledger.ports import LedgerRows
 from poolmaker.business.withdrawals.model import (
     PayoutAnswer,
     PayoutRefused,
@@ -16,7 +22,10 @@ from poolmaker.business.withdrawals.model import (
     PayoutStatus,
 )
 from poolmaker.business.withdrawals.ports import PayoutProvider
+from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import OutcomeUnknown
+from poolmaker.kernel.ids import CommandKey
+from poolmaker.messages.market import FillFact
 
 
 class Defect(StrEnum):
@@ -26,6 +35,10 @@ class Defect(StrEnum):
     """A payout whose answer was lost is sent again under another reference."""
     LOST_ANSWER_IS_REFUSAL = "lost_answer_is_refusal"
     """A payout whose answer was lost is taken for refused."""
+    SILENCE_IS_REFUSAL = "silence_is_refusal"
+    """A ledger command that is not answered yet is taken for refused."""
+    FILL_UNDER_ARRIVAL_TIME = "fill_under_arrival_time"
+    """The key of a fill holds the time at which it was told, so that it is booked twice."""
 
 
 class _Resending:
@@ -59,7 +72,7 @@ class _Presuming:
         return await self._inner.find(request, since_us)
 
 
-def with_defect(provider: PayoutProvider, defect: Defect | None) -> PayoutProvider:
+def provider_with(provider: PayoutProvider, defect: Defect | None) -> PayoutProvider:
     """The provider as the platform sees it when it has ``defect``."""
     match defect:
         case None:
@@ -68,5 +81,53 @@ def with_defect(provider: PayoutProvider, defect: Defect | None) -> PayoutProvid
             return _Resending(provider)
         case Defect.LOST_ANSWER_IS_REFUSAL:
             return _Presuming(provider)
+        case Defect.SILENCE_IS_REFUSAL | Defect.FILL_UNDER_ARRIVAL_TIME:
+            return provider
         case _:
             assert_never(defect)
+
+
+class _Impatient:
+    """Rows whose silence is an answer."""
+
+    def __init__(self, inner: LedgerRows) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
+        return await self._inner.outcome(tx, key) or Refused(Refusal.INSUFFICIENT)
+
+
+def rows_with(rows: LedgerRows, defect: Defect | None) -> LedgerRows:
+    """The ledger's rows as the platform sees them when it has ``defect``."""
+    return cast("LedgerRows", _Impatient(rows)) if defect is Defect.SILENCE_IS_REFUSAL else rows
+
+
+class _Stamping:
+    """A bus whose fills are told under the time of telling."""
+
+    def __init__(self, inner: Bus) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def append(
+        self, tx: Tx, stream: str, events: Sequence[NewEvent], now_us: int
+    ) -> list[int]:
+        stamped = [_stamped(event, now_us) for event in events]
+        return await self._inner.append(tx, stream, stamped, now_us)
+
+
+def _stamped(event: NewEvent, now_us: int) -> NewEvent:
+    if not isinstance(event.message, FillFact):
+        return event
+    fill = msgspec.structs.replace(event.message, trade_id=f"{event.message.trade_id}@{now_us}")
+    return replace(event, key=f"{event.key}@{now_us}", message=fill)
+
+
+def bus_with(bus: Bus, defect: Defect | None) -> Bus:
+    """The bus as the engine sees it when it has ``defect``."""
+    return cast("Bus", _Stamping(bus)) if defect is Defect.FILL_UNDER_ARRIVAL_TIME else bus

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from poolmaker.business.pools.model import PoolConfig
 from poolmaker.business.user_orders.model import Accepted, Destination, OrderState
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
-from poolmaker.kernel.ids import OrderId, PoolId, UserId, VenueAccountId
+from poolmaker.kernel.ids import OrderId, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.gate import ProcessCrash
@@ -22,6 +23,7 @@ from poolmaker.messages.base import Money
 T = TypeVar("T")
 
 BTC: Final = Asset("BTC", 8)
+ETH: Final = Asset("ETH", 8)
 USDT: Final = Asset("USDT", 6)
 ACCOUNT: Final = VenueAccountId("main")
 _SETTLED: Final = frozenset(
@@ -83,19 +85,24 @@ class Person:
     venue: SimVenue
     clock: VirtualClock
     rng: Rng
-    pools: tuple[PoolId, ...]
+    pools: tuple[PoolConfig, ...]
 
     async def live(self) -> None:
         """Deposit, open orders, change one's mind, withdraw."""
         await self._pause_for(20)
         user = await self.door.ask(lambda p: p.orders.create_user(self.name, f"user {self.name}"))
-        await self._deposit(user, BTC, self.rng.between(10**7, 10**9))
+        for base in self._bases():
+            await self._deposit(user, base, self.rng.between(10**7, 10**9))
         await self._deposit(user, USDT, self.rng.between(10**9, 6 * 10**11))
         for number in range(self.rng.between(1, 2)):
             await self._pause_for(30)
             await self._order(user, number)
         if self.rng.chance_ppm(500_000):
             await self._withdraw_money(user)
+
+    def _bases(self) -> list[Asset]:
+        bases = {pool.market.base: pool.market.base_asset for pool in self.pools}
+        return [bases[code] for code in sorted(bases)]
 
     async def _pause_for(self, seconds: int) -> None:
         await self.clock.sleep_us(self.rng.exponential_us(seconds * SECOND_US))
@@ -109,10 +116,10 @@ class Person:
     async def _order(self, user: UserId, number: int) -> None:
         pool = self.rng.choice(self.pools)
         # Now and then more than there is: the ledger must refuse.
-        base = self.rng.below(6 * 10**8)
-        quote = self.rng.below(4 * 10**11)
+        base = self.rng.choice([0, self.rng.below(10**7), self.rng.below(3 * 10**8)])
+        quote = self.rng.choice([0, self.rng.below(10**10), self.rng.below(2 * 10**11)])
         key = f"open {number}"
-        answer = await self.door.ask(lambda p: p.orders.open_order(user, pool, base, quote, key))
+        answer = await self.door.ask(lambda p: p.orders.open_order(user, pool.id, base, quote, key))
         if not isinstance(answer, Accepted):
             return
         order = answer.order
@@ -126,10 +133,10 @@ class Person:
                 await self.door.ask(lambda p: p.orders.resume(user, order, f"resume {number}"))
                 await self._pause_for(60)
         if self.rng.chance_ppm(700_000):
-            await self._withdraw_order(user, order, number)
+            await self._withdraw_order(user, order, number, pool.market.base)
 
-    async def _withdraw_order(self, user: UserId, order: OrderId, number: int) -> None:
-        where = [self._destination("BTC", "BTC"), self._destination("USDT", "TRX")]
+    async def _withdraw_order(self, user: UserId, order: OrderId, number: int, base: str) -> None:
+        where = [self._destination(base, base), self._destination("USDT", "TRX")]
         await self.door.ask(lambda p: p.orders.withdraw(user, order, where, f"withdraw {number}"))
 
     def _destination(self, asset: str, network: str) -> Destination:

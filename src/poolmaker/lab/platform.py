@@ -42,7 +42,7 @@ POOLS: Final = PoolSettings(
     barrier_reask_us=20 * SECOND_US,
 )
 ORDERS: Final = OrderSettings(event_wait_us=15 * SECOND_US)
-NETWORKS: Final = {"BTC": frozenset({"BTC"}), "USDT": frozenset({"TRX"})}
+NETWORKS: Final = {"BTC": frozenset({"BTC"}), "ETH": frozenset({"ETH"}), "USDT": frozenset({"TRX"})}
 WITHDRAWALS: Final = WithdrawalSettings(
     networks=NETWORKS, absent_after_us=90 * SECOND_US, poll_max_us=20 * SECOND_US
 )

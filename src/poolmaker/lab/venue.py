@@ -71,7 +71,11 @@ class SimProvider:
         self._clock = clock
         self._rng = rng
         self._idempotent = rng.chance_ppm(500_000)
-        self._fees: Mapping[str, int] = {"USDT": rng.choice([0, 1_000_000]), "BTC": 20_000}
+        self._fees: Mapping[str, int] = {
+            "USDT": rng.choice([0, 1_000_000]),
+            "BTC": 20_000,
+            "ETH": 0,
+        }
 
     async def send(self, request: PayoutRequest) -> PayoutAnswer:
         """See ``PayoutProvider.send``."""

@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from poolmaker.business.ledger.model import Fenced
@@ -23,11 +23,11 @@ from poolmaker.kernel.ids import PoolId
 from poolmaker.kernel.money import Amount
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.audit import Findings, audit, under_way
-from poolmaker.lab.defects import Defect, with_defect
+from poolmaker.lab.defects import Defect, bus_with, provider_with, rows_with
 from poolmaker.lab.engine import SimEngine
 from poolmaker.lab.gate import Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
-from poolmaker.lab.people import ACCOUNT, BTC, USDT, Door, Person, all_of
+from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Person, all_of
 from poolmaker.lab.platform import Outside, SimPlatform, WorldStores
 from poolmaker.lab.stores.all import model_stores
 from poolmaker.lab.venue import SimProvider, SimVenue
@@ -36,11 +36,6 @@ from poolmaker.messages.market import MarketSpec, StrategySnapshot
 
 FAULTS_S: Final = 600
 CALM_S_MAX: Final = 7_200
-_MARKET: Final = MarketSpec(
-    symbol="BTC/USDT", base="BTC", base_scale=8, quote="USDT", quote_scale=6
-)
-_PARAMETERS: Final = PoolParameters(join_cost_cbps=2_000)
-
 OpenStores = Callable[[VirtualClock], AbstractAsyncContextManager[WorldStores]]
 
 
@@ -59,18 +54,29 @@ class WorldReport:
     tail: tuple[str, ...] = field(repr=False, default=())
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    seed: int
+    defect: Defect | None
+    people_max: int
+
+
 def run_world(
-    seed: int, stores: OpenStores | None = None, defect: Defect | None = None
+    seed: int,
+    stores: OpenStores | None = None,
+    defect: Defect | None = None,
+    people_max: int = 4,
 ) -> WorldReport:
     """Run one seed to its end. ``stores`` None: everything in memory."""
+    plan = _Plan(seed, defect, people_max)
 
     async def work(loop: VirtualLoop) -> WorldReport:
         clock = VirtualClock(loop)
         with silenced(clock):
             if stores is None:
-                return await _World(seed, loop, clock, model_stores(), defect).run()
+                return await _World(loop, clock, model_stores(), plan).run()
             async with _real(loop, stores(clock)) as opened:
-                return await _World(seed, loop, clock, opened, defect).run()
+                return await _World(loop, clock, opened, plan).run()
 
     return run_virtual(work)
 
@@ -92,14 +98,13 @@ async def _real(
 class _World:
     def __init__(
         self,
-        seed: int,
         loop: VirtualLoop,
         clock: VirtualClock,
         stores: WorldStores,
-        defect: Defect | None,
+        plan: _Plan,
     ) -> None:
-        self._seed = seed
-        self._rng = rng = Rng(f"world {seed}")
+        self._plan = plan
+        self._rng = rng = Rng(f"world {plan.seed}")
         self._loop = loop
         self._clock = clock
         self._stores = stores
@@ -111,12 +116,12 @@ class _World:
         self._outside = Outside(
             clock=clock,
             gate=self._gate,
-            stores=stores,
-            provider=with_defect(self._provider, defect),
+            stores=replace(stores, ledger_rows=rows_with(stores.ledger_rows, plan.defect)),
+            provider=provider_with(self._provider, plan.defect),
             hints=self._hints,
             rng=rng.fork("platform"),
             pools=_pools(rng.fork("pools")),
-            assets=(BTC, USDT),
+            assets=(BTC, ETH, USDT),
         )
         self._engine = self._new_engine()
         observer = SimProcess("observer", mortal=False)
@@ -127,10 +132,11 @@ class _World:
 
     def _new_engine(self) -> SimEngine:
         process = SimProcess("engine", mortal=False)
+        bus = bus_with(self._stores.bus, self._plan.defect)
         engine = SimEngine(
             ACCOUNT,
             GatedTransactions(self._stores.transactions, self._gate, process),
-            hinted(self._stores.bus, self._gate, ("append",), self._hints.about("events")),
+            hinted(bus, self._gate, ("append",), self._hints.about("events")),
             self._venue,
             self._clock,
             self._rng.fork("engine"),
@@ -164,7 +170,6 @@ class _World:
         for asset, units in ((BTC, 10**8), (USDT, 10**10)):
             self._venue.move(asset.code, units)
             await self._door.ask(_operator_in(Amount(asset, units), f"operator {asset.code}"))
-        pools = tuple(pool.id for pool in self._outside.pools)
         await all_of(
             [
                 Person(
@@ -173,9 +178,9 @@ class _World:
                     venue=self._venue,
                     clock=self._clock,
                     rng=self._rng.fork(f"user {number}"),
-                    pools=pools,
+                    pools=self._outside.pools,
                 )
-                for number in range(self._rng.between(2, 4))
+                for number in range(self._rng.between(2, self._plan.people_max))
             ]
         )
 
@@ -255,12 +260,14 @@ class _World:
 
     def _report(self, findings: Findings, trace: str, *, quiet: bool) -> WorldReport:
         late = [] if quiet else [f"not everything ended within {CALM_S_MAX} s without faults"]
+        if self._engine.doubles:
+            late.append(f"{self._engine.doubles} events have two places in their stream")
         counts = Counter(findings.counts)
         counts.update({f"gate {fate}": count for fate, count in self._gate.fates.items()})
         counts.update({f"provider {name}": n for name, n in self._provider.calls.items()})
         counts["fills"] = self._engine.fills
         return WorldReport(
-            seed=self._seed,
+            seed=self._plan.seed,
             violations=(*self._unexpected, *late, *findings.violations),
             trace=trace,
             books=findings.books,
@@ -283,17 +290,23 @@ async def _until(event: asyncio.Event) -> None:
 
 
 def _pools(rng: Rng) -> tuple[PoolConfig, ...]:
+    """One pool or two on the one account, each seed its own parameters."""
+    bases = ("BTC", "ETH")[: rng.between(1, 2)]
+    return tuple(_pool(base, rng.fork(base)) for base in bases)
+
+
+def _pool(base: str, rng: Rng) -> PoolConfig:
+    market = MarketSpec(symbol=f"{base}/USDT", base=base, base_scale=8, quote="USDT", quote_scale=6)
     parameters = PoolParameters(
-        join_cost_cbps=_PARAMETERS.join_cost_cbps,
-        first_join_min_units=rng.choice([0, 10**9]),
+        join_cost_cbps=rng.choice([0, 2_000, 50_000]),
+        first_join_min_units=rng.choice([0, 10**10]),
         nav_floor_units=0,
         stay_min_us=rng.choice([0, 30 * SECOND_US]),
     )
-    pool = PoolConfig(
-        id=PoolId("btc"),
+    return PoolConfig(
+        id=PoolId(base.lower()),
         account=ACCOUNT,
-        market=_MARKET,
+        market=market,
         strategy=StrategySnapshot(version=1),
         parameters=parameters,
     )
-    return (pool,)

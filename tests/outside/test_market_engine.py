@@ -305,3 +305,18 @@ async def test_the_streams_are_rebuilt_when_the_venue_breaks_them(
         await until(lambda: quoting(engine) and fills(engine) > before, 40, "quoting again")
         await engine.stop()
     assert set(await booked_trades(world)) == await trades_at_venue(world)
+
+
+async def test_a_clock_that_is_off_is_corrected_and_a_ban_is_waited_out(world: World) -> None:
+    """Exchange faults 20 and 22: -1021 on every signed request, later 418 with Retry-After."""
+    await world.quote()
+    async with world.running() as engine:
+        await until(lambda: quoting(engine), what="quoting")
+        await world.venue.admin("clock", skew_ms=60_000)
+        before = fills(engine)
+        await until(lambda: quoting(engine) and fills(engine) > before, 40, "quoting in step")
+        await world.venue.admin("limits", ban_ms=1_500)
+        before = fills(engine)
+        await until(lambda: quoting(engine) and fills(engine) > before, 40, "quoting after it")
+        await engine.stop()
+    assert await open_at_venue(world) == []

@@ -172,8 +172,12 @@ class AccountDesk:
         stored = await self._journal.publish(attributed, self._state.specs(), moved)
         for fill in stored:
             self._state.fills_booked += 1
-            self._state.pool(fill.pool).add_fill(fill)
+            self._note_fill(fill)
         return stored
+
+    def _note_fill(self, fill: StoredFill) -> None:
+        if fill.pool:
+            self._state.pool(fill.pool).add_fill(fill)
 
     def _hold(self, trades: list[TradeReport]) -> None:
         self._held += [trade for trade in trades if trade not in self._held]
@@ -223,7 +227,7 @@ class AccountDesk:
             rate = await self._venue.price(fill.trade.fee_asset, desk.rules.market)
             if rate is not None:
                 paid = await self._journal.publish_fee(fill, desk.spec, rate)
-                self._state.pool(paid.pool).add_fill(paid)
+                self._note_fill(paid)
 
     def _may_prove(self) -> bool:
         """A proof that failed is not tried again at once: it costs the venue's patience."""

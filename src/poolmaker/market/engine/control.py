@@ -51,6 +51,7 @@ class ControlDesk:
         self._clock = clock
         self._account = state.config.account
         self._consumer = f"engine:{self._account}"
+        self._applied_seq = 0
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -61,19 +62,28 @@ class ControlDesk:
     async def consume(self) -> bool:
         """Apply one batch; whether there was anything."""
         stream = control_stream(self._account)
+        if not await self._anything_new(stream):
+            return False
         batch = _Batch()
         async with self._journal.begin("engine control") as tx:
             bus = self._stores.bus
             cursor = await bus.cursor(tx, self._consumer, stream)
             events = await bus.read(tx, stream, cursor, _BATCH_MAX)
             if not events:
+                self._applied_seq = cursor
                 return False
             for envelope in events:
                 self._read(envelope, batch)
             await self._save(tx, batch)
             await bus.move_cursor(tx, self._consumer, stream, cursor, events[-1].seq)
         self._take_effect(batch)
+        self._applied_seq = events[-1].seq
         return True
+
+    async def _anything_new(self, stream: str) -> bool:
+        """A look without locks, because most looks find nothing."""
+        async with self._stores.transactions.begin("engine control look") as tx:
+            return await self._stores.bus.head(tx, stream) > self._applied_seq
 
     def _read(self, envelope: Envelope, batch: _Batch) -> None:
         try:

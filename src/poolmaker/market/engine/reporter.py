@@ -75,21 +75,26 @@ class Reporter:
         return any(o.pool == desk.wish.pool and o.side is side for o in orders)
 
     def _reduced(self, desk: PoolDesk) -> DrainTo | None:
+        """The drain that is reached and not reported yet."""
         drain = desk.wish.drain
-        market = self._state.markets.get(desk.symbol)
         if drain is None or desk.wish.drain_reported or not self._state.ready:
             return None
-        if desk.symbol and market is None:
+        taken = self._taken(desk)
+        if taken is None:
             return None
-        taken = dict.fromkeys(Side, 0)
-        if market is not None:
-            live = self._state.at_stake(self._clock.now_us(), desk.symbol)
-            mine = [order for order in live if order.pool == desk.wish.pool]
-            for side in Side:
-                orders = [order for order in mine if order.side is side]
-                taken[side] = committed_units(market.rules.market, orders)
         fits = taken[Side.BUY] <= drain.quote_units and taken[Side.SELL] <= drain.base_units
         return drain if fits else None
+
+    def _taken(self, desk: PoolDesk) -> dict[Side, int] | None:
+        """What a pool's orders may still take; None while that cannot be said."""
+        market = self._state.markets.get(desk.symbol)
+        orders = [o for o in self._state.shadow.at_stake() if o.pool == desk.wish.pool]
+        if market is None:
+            return None if orders else dict.fromkeys(Side, 0)
+        live = self._state.at_stake(self._clock.now_us(), desk.symbol)
+        mine = [order for order in live if order.pool == desk.wish.pool]
+        rules = market.rules.market
+        return {side: committed_units(rules, [o for o in mine if o.side is side]) for side in Side}
 
     def _changed_balances(self) -> list[Message]:
         now_us = self._clock.monotonic_us()

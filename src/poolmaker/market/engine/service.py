@@ -25,6 +25,7 @@ from poolmaker.market.execution.model import CreateIntent
 from poolmaker.market.execution.sender import Sender, SenderPorts
 from poolmaker.market.tracking.book import OrderBook
 from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.market.tracking.model import ExchangeOrder
 from poolmaker.messages.market import MarketSpec
 
 _LOG: Final = get_logger("market")
@@ -83,13 +84,14 @@ class Session:
 
     async def withdraw(self) -> None:
         """Cancel what may rest, without a database: best effort after a failure."""
-        for order in self.state.shadow.living():
-            if order.exchange_ids:
-                cancel = self._ticker.cancel_intent(order)
-                try:
-                    await self._ports.entry.cancel(cancel)
-                except (OutcomeUnknown, Unavailable):
-                    continue
+        orders = [order for order in self.state.shadow.living() if order.exchange_ids]
+        await asyncio.gather(*(self._withdraw(order) for order in orders))
+
+    async def _withdraw(self, order: ExchangeOrder) -> None:
+        try:
+            await self._ports.entry.cancel(self._ticker.cancel_intent(order))
+        except (OutcomeUnknown, Unavailable) as problem:
+            _LOG.warning("an order may still rest", intent=order.intent, why=str(problem))
 
     async def drained(self, timeout_us: int) -> bool:
         """Wait until no own order lives and all fills are booked; False when that took longer."""

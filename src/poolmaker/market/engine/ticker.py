@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.journal import Journal
@@ -18,8 +21,10 @@ from poolmaker.market.execution.rules import Plan, PlanRequest, plan_side
 from poolmaker.market.execution.sender import Sender
 from poolmaker.market.quoting.model import Decision, MarketView, gated
 from poolmaker.market.quoting.rules import decide
-from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent
+from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent, OrderState
 from poolmaker.messages.market import QuoteGate, StrategySnapshot
+
+_LOG: Final = get_logger("market")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,13 @@ class Ticker:
         if not self._state.ready:
             return
         for desk in list(self._state.pools.values()):
-            self._tick_pool(desk)
+            try:
+                self._tick_pool(desk)
+            except CallerFault as problem:
+                # One pool's bad numbers do not stop the account's other pools.
+                _LOG.error("pool cannot be quoted", pool=desk.wish.pool, why=str(problem))
+                self._note_gates(desk, dict.fromkeys(Side, QuoteGate.NOT_READY))
+                self._withdraw(desk)
         self._state.shadow.forget_ended(self._clock.now_us())
 
     def cancel(self, orders: Sequence[ExchangeOrder]) -> None:
@@ -97,6 +108,11 @@ class Ticker:
             self._carry_out(desk, market, plan)
             gates[side] = _shown_gate(decision.side(side).gate, brake, plan, request)
         self._note_gates(desk, gates)
+
+    def _withdraw(self, desk: PoolDesk) -> None:
+        resting = (OrderState.OPEN, OrderState.PARTLY_FILLED)
+        orders = self._state.shadow.of_pool(desk.wish.pool)
+        self.cancel([order for order in orders if order.state in resting])
 
     def _account_gate(self, desk: PoolDesk) -> QuoteGate | None:
         if self._state.halted or self._state.stopping:

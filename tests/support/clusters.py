@@ -20,7 +20,13 @@ from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.dsn import connect_arguments
 from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.infra.postgres.placement import Placement
-from tests.support.folders import MEMORY, own_placement, roomy_parent
+from tests.support.folders import (
+    MEMORY,
+    abandon_what_killed_runs_left,
+    is_alive,
+    own_placement,
+    roomy_parent,
+)
 
 T = TypeVar("T")
 
@@ -99,14 +105,15 @@ def choose_server_folder() -> None:
     """The controller of a run decides once where its server lies; nothing is made yet."""
     if SERVER_FOLDER_VARIABLE not in os.environ:
         _erase_what_killed_runs_left()
+        abandon_what_killed_runs_left()
         os.environ[SERVER_FOLDER_VARIABLE] = str(roomy_parent() / f"{_PREFIX}{os.getpid()}")
 
 
 def erase_server_folder() -> None:
     """The controller removes the run's server at its end."""
-    folder = Path(os.environ.pop(SERVER_FOLDER_VARIABLE))
-    if folder.exists():
-        _erase(folder)
+    name = os.environ.pop(SERVER_FOLDER_VARIABLE, None)
+    if name is not None and Path(name).exists():
+        _erase(Path(name))
 
 
 def _run_placement(folder: Path) -> Placement:
@@ -118,16 +125,8 @@ def _run_placement(folder: Path) -> Placement:
 def _erase_what_killed_runs_left() -> None:
     for parent in (MEMORY, Path("/tmp")):
         for folder in parent.glob(f"{_PREFIX}*"):
-            if not _is_alive(int(folder.name.removeprefix(_PREFIX))):
+            if not is_alive(int(folder.name.removeprefix(_PREFIX))):
                 _erase(folder)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def _erase(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from poolmaker.infra.postgres.placement import Placement, place
 
 MEMORY = Path("/dev/shm")
 _MEMORY_BYTES_MIN = 2 << 30
+_PREFIX = "pmt-"
 
 
 def own_placement(folder: Path) -> Placement:
@@ -20,16 +22,44 @@ def own_placement(folder: Path) -> Placement:
     return place(folder / "home", service_root=folder / "service")
 
 
+def abandon(folder: Path) -> None:
+    """End every process that still works in ``folder``, stopped or not, and remove the folder."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "cwd").readlink().is_relative_to(folder):
+                os.kill(int(entry.name), signal.SIGQUIT)
+                os.kill(int(entry.name), signal.SIGCONT)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def abandon_what_killed_runs_left() -> None:
+    """Tidy up after test processes that were killed in the middle of ``open_folder``."""
+    for parent in (MEMORY, Path("/tmp")):
+        for folder in parent.glob(f"{_PREFIX}*"):
+            pid = folder.name.removeprefix(_PREFIX).split("-")[0]
+            if os.getuid() in {0, folder.stat().st_uid} and not is_alive(int(pid)):
+                abandon(folder)
+
+
+def is_alive(pid: int) -> bool:
+    """There is such a process, as far as we may know."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def open_folder() -> Iterator[Path]:
     """A temporary folder that other accounts can walk into, unlike pytest's, with a short path."""
-    folder = Path(tempfile.mkdtemp(prefix="pm-", dir=roomy_parent()))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=roomy_parent()))
     folder.chmod(0o711)
     (folder / "service").mkdir(mode=0o755)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        abandon(folder)
 
 
 def roomy_parent() -> Path:

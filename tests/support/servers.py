@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +20,7 @@ from pathlib import Path
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.placement import Placement
-from poolmaker.infra.postgres.processes import listener_of, working_in
+from poolmaker.infra.postgres.processes import listener_of
 from tests.support.folders import open_folder, own_placement
 
 Scenario = Callable[[Path], Awaitable[None]]
@@ -38,13 +37,10 @@ _SCENARIO_TIMEOUT_S = 110
 async def run_scenario(identity: str, scenario: Scenario) -> None:
     """Run it in an empty folder; whatever server it leaves behind is removed."""
     with open_folder() as folder:
-        try:
-            if identity == OURSELVES:
-                await scenario(folder)
-            else:
-                await asyncio.to_thread(_run_as_ordinary_user, scenario, folder)
-        finally:
-            await sweep(folder)
+        if identity == OURSELVES:
+            await scenario(folder)
+        else:
+            await asyncio.to_thread(_run_as_ordinary_user, scenario, folder)
 
 
 async def start(folder: Path, **settings: str) -> Cluster:
@@ -53,15 +49,6 @@ async def start(folder: Path, **settings: str) -> Cluster:
     return await Cluster.start(
         placement.home, SystemClock(), placement=placement, settings=settings
     )
-
-
-async def sweep(folder: Path) -> None:
-    """End whatever a failed scenario left on its data: servers, their orphans, stopped or not."""
-    for placement in list(_users_placements(folder)) or [own_placement(folder)]:
-        for pid in working_in(placement.data):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGQUIT)
-                os.kill(pid, signal.SIGCONT)
 
 
 def postmaster(placement: Placement) -> int:
@@ -125,12 +112,6 @@ def _as_ordinary_user() -> list[str]:
     # An interpreter below root's own folder: the user may read it, and still write nothing.
     right = "+dac_read_search"
     return [*plain, f"--inh-caps={right}", f"--ambient-caps={right}"]
-
-
-def _users_placements(folder: Path) -> Iterator[Placement]:
-    base = folder / "home" / "postgres"
-    if os.getuid() == 0 and base.exists():
-        yield Placement(folder / "home", base, base / "run", account=None)
 
 
 async def _hold(folder: Path) -> None:

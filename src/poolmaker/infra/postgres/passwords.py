@@ -91,7 +91,7 @@ def _escaped(field: str) -> str:
 
 
 def _parsed(entry: str) -> tuple[str, str]:
-    fields = re.split(r"(?<!\\):", entry)
+    fields = re.findall(r"(?:^|:)((?:\\.|[^\\:])*)", entry)
     user, password = (re.sub(r"\\(.)", r"\1", field) for field in fields[3:5])
     return user, password
 

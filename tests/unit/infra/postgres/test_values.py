@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from poolmaker.infra.postgres import passwords
@@ -51,6 +51,7 @@ def test_a_verifier_proves_the_password_and_does_not_contain_it() -> None:
 
 
 @given(user=WORDS, password=WORDS)
+@example(user="\\", password=":\\:")
 def test_a_line_of_passwords_is_read_back_whatever_characters_it_has(
     tmp_path_factory: pytest.TempPathFactory, user: str, password: str
 ) -> None:

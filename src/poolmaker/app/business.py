@@ -111,6 +111,7 @@ def _withdrawal_settings(settings: Settings) -> WithdrawalSettings:
     poll_us = settings.payout.poll_s * SECOND_US
     return WithdrawalSettings(
         networks={asset: frozenset(names) for asset, names in networks.items()},
+        absent_after_us=settings.payout.absent_after_s * SECOND_US,
         poll_first_us=min(SECOND_US, poll_us),
         poll_max_us=max(SECOND_US, poll_us),
     )

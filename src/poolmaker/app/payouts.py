@@ -22,6 +22,7 @@ from poolmaker.kernel.errors import Unavailable
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.money import parse_units
 from poolmaker.market.connectors.binance.wallet import (
+    Destination,
     VenueWallet,
     VenueWithdrawal,
     WithdrawalRefused,
@@ -43,7 +44,10 @@ class VenuePayouts:
         amount = self._scales.text(request.asset, request.units)
         try:
             provider_id = await self._wallet(request).withdraw(
-                request.asset, amount, request.address, request.network, request.reference
+                request.asset,
+                amount,
+                Destination(request.network, request.address, request.tag),
+                request.reference,
             )
         except WithdrawalRefused as refused:
             return PayoutRefused(str(refused))
@@ -52,11 +56,8 @@ class VenuePayouts:
     async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
         """See ``PayoutProvider.find``. The venue's clock may be behind ours by some minutes."""
         since_ms = max(0, since_us - _LOOK_BACK_US) // 1_000
-        rows = await self._wallet(request).withdrawals(request.asset, since_ms)
-        for row in rows:
-            if row.client_reference == request.reference:
-                return self._status(request.asset, row)
-        return PayoutAbsent()
+        row = await self._wallet(request).withdrawal(request.asset, request.reference, since_ms)
+        return self._status(request.asset, row) if row is not None else PayoutAbsent()
 
     def _status(self, asset: str, row: VenueWithdrawal) -> PayoutStatus:
         """The history's amount is what the receiver gets; the fee was taken beside it."""

@@ -160,6 +160,9 @@ class PayoutSettings(_Section):
     fees: tuple[AmountSettings, ...] = ()
     networks: tuple[NetworkSettings, ...] = ()
     poll_s: int = Field(default=5, ge=1, le=3_600)
+    absent_after_s: int = Field(default=600, ge=1, le=86_400)
+    """How long the provider's history must not know a payment before it may be sent again. It has
+    to be longer than the provider can take from a request to its history."""
 
 
 class TokenSettings(_Section):

@@ -72,6 +72,7 @@ format = "json"
 
 [payout]
 poll_s = 1
+absent_after_s = 5
 fees = [
   {{ asset = "{BASE}", amount = "0.00004" }},
   {{ asset = "{QUOTE}", amount = "1.5" }},

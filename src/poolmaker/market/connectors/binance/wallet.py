@@ -88,6 +88,15 @@ class VenueDeposit:
     seen_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a withdrawal goes. Some networks want a ``tag`` beside the address."""
+
+    network: str
+    address: str
+    tag: str = ""
+
+
 class WithdrawalRefused(CallerFault):
     """The venue definitely refused a withdrawal; nothing left."""
 
@@ -101,7 +110,7 @@ class VenueWallet:
         self._transport = transport
 
     async def withdraw(
-        self, asset: str, amount_text: str, address: str, network: str, client_reference: str
+        self, asset: str, amount_text: str, destination: Destination, client_reference: str
     ) -> str:
         """Ask once for a withdrawal and answer the venue's id.
 
@@ -111,10 +120,12 @@ class VenueWallet:
         asked = {
             "coin": asset,
             "amount": amount_text,
-            "address": address,
-            "network": network,
+            "address": destination.address,
+            "network": destination.network,
             "withdrawOrderId": client_reference,
         }
+        if destination.tag:
+            asked["addressTag"] = destination.tag
         try:
             answer = await self._transport.ask("sapiPostCapitalWithdrawApply", asked, 600)
         except VenueRefused as refused:
@@ -130,6 +141,18 @@ class VenueWallet:
         asked = {"coin": asset, "startTime": since_ms}
         rows = await self._rows("sapiGetCapitalWithdrawHistory", asked, list[_WithdrawalRow])
         return sorted((_withdrawal(row) for row in rows), key=lambda one: one.applied_ms)
+
+    async def withdrawal(
+        self, asset: str, client_reference: str, since_ms: int
+    ) -> VenueWithdrawal | None:
+        """What the venue's history says of our reference; None when it does not know it.
+
+        The venue filters by the reference itself, so that no page can hide the row.
+        """
+        asked = {"coin": asset, "withdrawOrderId": client_reference, "startTime": since_ms}
+        rows = await self._rows("sapiGetCapitalWithdrawHistory", asked, list[_WithdrawalRow])
+        mine = [row for row in rows if row.withdraw_order_id == client_reference]
+        return _withdrawal(mine[-1]) if mine else None
 
     async def deposits(self, asset: str, since_ms: int) -> list[VenueDeposit]:
         """Deposits of an asset that the venue has seen, oldest first."""

@@ -188,7 +188,7 @@ class LedgerWriter:
         try:
             await self._renew_when_due()
             if not self._inside:
-                self._inside = await self._collect()
+                await self._collect()
             if self._inside:
                 await self._commit()
             self._divergences = 0
@@ -200,26 +200,24 @@ class LedgerWriter:
                 raise
             await self._recover()
 
-    async def _collect(self) -> list[_Waiting]:
-        """What the queue holds, and as many command rows as there is room for beside it."""
+    async def _collect(self) -> None:
+        """Take in command rows, and of the queue what there is room for beside them."""
         rows: list[_Waiting] = []
         if self._rows_may_wait:
             # Set before reading: a row that comes meanwhile sets it again.
             self._rows_may_wait = False
             rows = await self._pending_rows(self._settings.batch_max)
-        taken = [self._queue.popleft() for _ in range(self._room_in_batch(len(rows)))]
+        # Neither way in starves the other: rows fill half a batch at most.
+        room = max(1, self._settings.batch_max - len(rows))
+        taken = [self._queue.popleft() for _ in range(min(room, len(self._queue)))]
+        self._inside = rows + taken
         async with self._room:
             self._room.notify_all()
-        return rows + taken
-
-    def _room_in_batch(self, rows: int) -> int:
-        # Rows never starve the queue: at least half of a batch is its.
-        return min(len(self._queue), max(self._settings.batch_max - rows, 0))
 
     async def _pending_rows(self, limit: int) -> list[_Waiting]:
         """Command rows that are not known to wait, at most half a batch."""
         found: list[_Waiting] = []
-        after_row, size = 0, limit // 2
+        after_row, size = 0, max(1, limit // 2)
         while len(found) < size:
             page = await self._store.pending(after_row, size)
             for row in page:

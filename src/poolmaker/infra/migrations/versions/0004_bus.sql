@@ -55,7 +55,7 @@ END $$;
 
 -- A head only grows, one append at a time, and a cursor only moves forward within its stream.
 CREATE FUNCTION bus.check_head() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     before bigint := 0;
     found bigint;

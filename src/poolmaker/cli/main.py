@@ -59,12 +59,9 @@ def root(
 def call(arguments: list[str] | None = None) -> int:
     """Run one command and answer its exit code."""
     try:
-        cli(args=arguments)
+        cli(args=arguments, prog_name="poolmaker")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else DONE
-    except KeyboardInterrupt:
-        complain("stopped")
-        return USAGE
     except ApiRefused as refusal:
         complain(str(refusal))
         return CHECK_FAILED

@@ -9,6 +9,7 @@ import socket
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from poolmaker.infra.clock import SystemClock
@@ -40,9 +41,10 @@ def run(options: StoryOptions, judge: Judge) -> bool:
     """
     clock = SystemClock()
     seed = options.seed if options.seed is not None else system_rng().below(SEED_MAX)
-    lock = _lock(options)
+    _refuse(options.home)
+    options = replace(options, port=_free_port(options.port))
+    lock = _lock(options.home)
     try:
-        options = replace(options, port=_free_port(options.port))
         told = Told(seed=seed)
         started_us = clock.monotonic_us()
         asyncio.run(_tell(options, told, clock, judge, started_us))
@@ -54,14 +56,26 @@ def run(options: StoryOptions, judge: Judge) -> bool:
     return told.ok
 
 
-def _lock(options: StoryOptions) -> FileLock:
-    """One demo per folder; a folder that holds anything else is left alone."""
-    home = options.home
+def _refuse(home: Path) -> None:
+    """Raise EnvironmentProblem where a demo must not begin; writes nothing."""
     if (home / TOKEN_NAME).exists() and not (home / CONFIG_NAME).exists():
         raise EnvironmentProblem(
             f"{home} holds the data of a platform that is not a demo; "
             "choose another folder with --home"
         )
+    if not FileLock(home / LOCK_NAME).free():
+        raise EnvironmentProblem(_running(home))
+
+
+def _running(home: Path) -> str:
+    return (
+        f"a demo is already running in {home}; stop it with Ctrl-C there, "
+        "or choose another folder and port with --home and --port"
+    )
+
+
+def _lock(home: Path) -> FileLock:
+    """One demo per folder, as long as this process lives."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = FileLock(home / LOCK_NAME)
@@ -72,10 +86,7 @@ def _lock(options: StoryOptions) -> FileLock:
             "another with --home"
         ) from None
     if not taken:
-        raise EnvironmentProblem(
-            f"a demo is already running in {home}; stop it with Ctrl-C there, "
-            "or choose another folder and port with --home and --port"
-        )
+        raise EnvironmentProblem(_running(home))
     return lock
 
 
@@ -87,7 +98,7 @@ def _free_port(port: int) -> int:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise EnvironmentProblem(
-                f"port {port} is taken ({error.strerror}); stop the program that has it, "
+                f"port {port} cannot be used ({error.strerror}); stop the program that has it, "
                 "or choose another with --port"
             ) from None
         found: int = probe.getsockname()[1]

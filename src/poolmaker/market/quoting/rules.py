@@ -5,7 +5,6 @@ One million cbps are the whole price: a factor of ``WHOLE + n`` is a price ``n``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from poolmaker.kernel.market import Side
@@ -67,56 +66,68 @@ def size_weight_ppm(side: Side, deviation_ppm: int, band_ppm: int) -> int:
     return max(0, WHOLE - worsening * WHOLE // band_ppm)
 
 
-def ideal_ticks(view: MarketView, side: Side, distance_cbps: int, lean: int) -> int:
-    """The price of one level before it meets the book, rounded away from the other side."""
-    signed = -distance_cbps if side is Side.BUY else distance_cbps
-    return divide(
-        view.reference_ticks * (WHOLE + signed + lean),
-        view.reference_weight * WHOLE,
-        side.passive_rounding,
-    )
-
-
 def level_prices(view: MarketView, strategy: StrategySnapshot, side: Side, lean: int) -> list[int]:
     """Prices of the levels, best first: passive, at most one tick better than others' best."""
     half = half_spread_cbps(strategy, view.maker_fee_cbps)
-    step = -1 if side is Side.BUY else 1
     if side is Side.BUY:
-        bound = min(view.ask_ticks - 1, view.bid_ticks + 1)
-    else:
-        bound = max(view.bid_ticks + 1, view.ask_ticks - 1)
+        return _bid_prices(view, strategy, WHOLE - half + lean)
+    return _ask_prices(view, strategy, WHOLE + half + lean)
+
+
+def _bid_prices(view: MarketView, strategy: StrategySnapshot, factor: int) -> list[int]:
+    """Rounded down; each level at least one tick below the one before."""
+    bound = min(view.ask_ticks - 1, view.bid_ticks + 1)
+    scale = view.reference_weight * WHOLE
     prices = []
-    for level in range(strategy.levels):
-        ideal = ideal_ticks(view, side, half + level * strategy.level_spacing_cbps, lean)
-        bound = min(ideal, bound) if side is Side.BUY else max(ideal, bound)
+    for _ in range(strategy.levels):
+        bound = min(view.reference_ticks * factor // scale, bound)
         prices.append(bound)
-        bound += step
+        factor -= strategy.level_spacing_cbps
+        bound -= 1
     return prices
 
 
-def _affordable_lots(view: MarketView, side: Side, ticks: int, units: int) -> int:
+def _ask_prices(view: MarketView, strategy: StrategySnapshot, factor: int) -> list[int]:
+    """Rounded up; each level at least one tick above the one before."""
+    bound = max(view.bid_ticks + 1, view.ask_ticks - 1)
+    scale = view.reference_weight * WHOLE
+    prices = []
+    for _ in range(strategy.levels):
+        bound = max(-(-view.reference_ticks * factor // scale), bound)
+        prices.append(bound)
+        factor += strategy.level_spacing_cbps
+        bound += 1
+    return prices
+
+
+def _bids(view: MarketView, prices: list[int], share_units: int, left_units: int) -> list[Quote]:
+    """Sizes of bids: quote units buy what they can, and the next level has the rest."""
     market = view.market
-    if side is Side.SELL:
-        return units // market.lot_units
-    return units * market.base.one // (ticks * market.tick_units * market.lot_units)
-
-
-def _cost_units(view: MarketView, side: Side, ticks: int, lots: int) -> int:
-    if side is Side.SELL:
-        return lots * view.market.lot_units
-    return view.market.notional_units(ticks, lots, Rounding.UP)
-
-
-def _sized(
-    view: MarketView, side: Side, prices: list[int], share_units: int, left_units: int
-) -> Iterator[Quote]:
+    one, unit = market.base.one, market.tick_units * market.lot_units
+    quotes = []
     for level, ticks in enumerate(prices):
         if ticks <= 0:
-            continue
-        lots = _affordable_lots(view, side, ticks, min(share_units, left_units))
-        if view.market.accepts(ticks, lots):
-            left_units -= _cost_units(view, side, ticks, lots)
-            yield Quote(level, ticks, lots)
+            break
+        lots = min(share_units, left_units) * one // (ticks * unit)
+        worth = ticks * unit * lots
+        if lots >= market.quantity_min_lots and worth // one >= market.notional_min_units:
+            left_units -= -(-worth // one)
+            quotes.append(Quote(level, ticks, lots))
+    return quotes
+
+
+def _asks(view: MarketView, prices: list[int], share_units: int, left_units: int) -> list[Quote]:
+    """Sizes of asks: base units, and the next level has the rest."""
+    market = view.market
+    one, unit = market.base.one, market.tick_units * market.lot_units
+    quotes = []
+    for level, ticks in enumerate(prices):
+        lots = min(share_units, left_units) // market.lot_units
+        small = ticks * unit * lots // one < market.notional_min_units
+        if ticks > 0 and lots >= market.quantity_min_lots and not small:
+            left_units -= lots * market.lot_units
+            quotes.append(Quote(level, ticks, lots))
+    return quotes
 
 
 def _side(
@@ -130,7 +141,7 @@ def _side(
         return SideQuotes((), QuoteGate.INVENTORY_BAND)
     share = inventory.owned(side) * strategy.level_size_ppm * weight // WHOLE**2
     prices = level_prices(view, strategy, side, lean_cbps(deviation, strategy.inventory_skew_cbps))
-    quotes = tuple(_sized(view, side, prices, share, usable))
+    quotes = tuple((_bids if side is Side.BUY else _asks)(view, prices, share, usable))
     if quotes:
         return SideQuotes(quotes, QuoteGate.NONE)
     drained = usable < inventory.owned(side)

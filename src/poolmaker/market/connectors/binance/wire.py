@@ -191,8 +191,11 @@ class Grid:
     """Decimal text to multiples of a step, exactly. Texts recur, so they are remembered."""
 
     def __init__(self, scale: int, step_units: int) -> None:
-        self._scale = scale
-        self._step_units = step_units
+        # A scale below the wire's precision is widened, so that every text of the wire fits.
+        widened = max(0, PRECISION - scale)
+        self._scale = scale + widened
+        self._fine = step_units * power_of_ten(widened)
+        self._fill = power_of_ten(self._scale - PRECISION)
         self._known: dict[str, int] = {}
 
     def steps(self, text: str) -> int:
@@ -200,17 +203,21 @@ class Grid:
         known = self._known.get(text)
         if known is not None:
             return known
-        steps, rest = divmod(parse_units(text, max(self._scale, PRECISION)), self._fine)
+        steps, rest = divmod(self._units(text), self._fine)
         if rest:
-            raise NoAnswer(f"{text} is not a multiple of the step of {self._step_units} units")
+            raise NoAnswer(f"{text} is not a multiple of the step of {self._fine} units")
         if len(self._known) >= _CACHE_MAX:
             self._known.clear()
         self._known[text] = steps
         return steps
 
-    @property
-    def _fine(self) -> int:
-        return self._step_units * power_of_ten(max(0, PRECISION - self._scale))
+    def _units(self, text: str) -> int:
+        """The same as ``parse_units``, quicker for the form that the wire nearly always has."""
+        whole, _, fraction = text.partition(".")
+        digits = whole + fraction
+        if len(fraction) != PRECISION or not (digits.isascii() and digits.isdigit()):
+            return parse_units(text, self._scale)
+        return int(digits) * self._fill
 
 
 class MarketWire:

@@ -53,13 +53,13 @@ def test_no_seed_finds_a_violation(first: int) -> None:
 
 @pytest.mark.parametrize("defect", Defect)
 def test_a_planted_defect_is_found_within_a_few_seeds(defect: Defect) -> None:
-    found = [seed for seed in range(5) if run_world(seed, defect=defect).violations]
+    found = any(run_world(seed, defect=defect).violations for seed in range(5))
     assert found, f"no seed of 5 found {defect}"
 
 
 def test_the_worlds_are_worth_looking_at() -> None:
     counts: Counter[str] = Counter()
-    for seed in range(16):
+    for seed in range(10):
         counts.update(run_world(seed).counts)
     assert [name for name in HAPPENS if not counts[name]] == []
 
@@ -84,7 +84,7 @@ def test_a_seed_means_the_same_in_every_process() -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [3, 5, 8, 13])
+@pytest.mark.parametrize("seed", [3, 8, 13])
 def test_postgresql_and_the_model_agree_on_every_event_and_every_balance(
     seed: int, migrated_dsn: Callable[[DatabaseRole], str]
 ) -> None:

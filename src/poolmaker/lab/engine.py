@@ -138,7 +138,7 @@ class SimEngine:
             self._act()
             await self._publish()
             try:
-                async with asyncio.timeout(self._rng.between(2, 12)):
+                async with asyncio.timeout(self._rng.between(3, 15)):
                     await self.woken.wait()
             except TimeoutError:
                 continue

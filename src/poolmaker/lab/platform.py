@@ -34,7 +34,9 @@ from poolmaker.lab.loop import VirtualClock
 from poolmaker.lab.wrapping import Hints, gated_calls, hinted
 
 PUMP_POLL_S: Final = 15
-WRITER: Final = WriterSettings(poll_us=15 * SECOND_US, lease_us=20 * SECOND_US)
+WRITER: Final = WriterSettings(
+    poll_us=15 * SECOND_US, lease_us=20 * SECOND_US, back_off_us=2 * SECOND_US
+)
 RUNNER: Final = RunnerOptions(poll_us=15 * SECOND_US, lease_us=60 * SECOND_US)
 POOLS: Final = PoolSettings(
     barrier_interval_us=10 * SECOND_US,

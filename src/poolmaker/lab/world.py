@@ -35,7 +35,7 @@ from poolmaker.lab.wrapping import Hints, hinted
 from poolmaker.messages.market import MarketSpec, StrategySnapshot
 
 FAULTS_S: Final = 600
-CALM_S_MAX: Final = 7_200
+CALM_S_MAX: Final = 3_600
 OpenStores = Callable[[VirtualClock], AbstractAsyncContextManager[WorldStores]]
 
 

@@ -15,6 +15,9 @@ from poolmaker.sandbox.story.model import ACCOUNT, BASE, POOL, QUOTE, Person, Pl
 OPERATORS_OWN: Final = f"{BASE}=0.05,{QUOTE}=5000"
 BASE_NETWORK: Final = "ETH"
 QUOTE_NETWORK: Final = "ETH"
+# As far from mid as takers reach some times a second: the recorded market is tighter.
+QUIET_CBPS: Final = 80
+RECORDED_CBPS: Final = 40
 _CENTI: Final = 100
 _HEX_DIGITS: Final = 40
 
@@ -51,10 +54,13 @@ def _destination(rng: Rng, asset: str, network: str) -> Mapping[str, str]:
     return {"asset": asset, "network": network, "address": address}
 
 
-def configuration(venue: Mapping[str, Any], home: Path, port: int) -> str:
+def configuration(
+    venue: Mapping[str, Any], home: Path, port: int, distance_cbps: int = QUIET_CBPS
+) -> str:
     """The platform's configuration file: the same form as a live one, with short waits.
 
-    Only addresses, keys and the waits differ from what an operator would write.
+    Only addresses, keys and the waits differ from what an operator would write. ``distance_cbps``
+    is from mid to the first level and from level to level.
     """
     keys = venue["accounts"][0]
     return f"""\
@@ -111,11 +117,11 @@ first_join_min = "100"
 
 [pools.strategy]
 levels = 3
-spread_cbps = 100
-level_spacing_cbps = 100
+spread_cbps = {distance_cbps}
+level_spacing_cbps = {distance_cbps}
 level_size_ppm = 60000
 spread_floor_cbps = 1
-refresh_tolerance_cbps = 70
+refresh_tolerance_cbps = {distance_cbps * 3 // 4}
 inventory_band_ppm = 400000
 """
 

@@ -45,7 +45,7 @@ def test_parts_per_million_as_per_cent(ppm: int, decimals: int, wanted: str) -> 
     assert figures.percent(ppm, decimals) == wanted
 
 
-def test_times() -> None:
+def test_a_time_is_written_with_two_digits_each() -> None:
     assert figures.duration(72_900_000) == "01:12"
     assert figures.duration(3_600_000_000 + 61_000_000) == "1:01:01"
     assert figures.duration(-5) == "00:00"

@@ -28,6 +28,12 @@ class RawBinance(ccxt.pro.binance):  # type: ignore[misc]
     on_frame: Callable[[Frame], None] | None = None
     on_used_weight: Callable[[int], None] | None = None
 
+    def open(self, lazy: bool = False) -> None:  # noqa: FBT001, FBT002 - the library's signature
+        """Open the session. aiohttp would silently repeat a GET or DELETE on a cut connection."""
+        super().open(lazy)
+        if self.session is not None:
+            self.session._retry_connection = False  # noqa: SLF001 - there is no public way
+
     def handle_errors(self, *answer: Any) -> None:
         """Judge an answer before the library maps it (see ``Exchange.handle_errors``)."""
         status, _, _, _, headers, text, body = answer[:7]

@@ -166,11 +166,7 @@ class BinanceVenue:
             raise OutcomeUnknown(f"create {intent.intent}: {problem}") from problem
 
     async def cancel(self, cancel: CancelIntent) -> CancelReply:
-        """See ``OrderEntry.cancel``.
-
-        The HTTP library repeats a DELETE once when a kept connection was cut; the second answer
-        is then ``NotThere``, which proves no more than the lost one. A POST is never repeated.
-        """
+        """See ``OrderEntry.cancel``."""
         named = {"symbol": native(cancel.symbol)}
         if cancel.exchange_order_id:
             named["orderId"] = cancel.exchange_order_id

@@ -39,6 +39,7 @@ cli.add_typer(operate.pools, name="pool")
 cli.add_typer(operate.orders, name="order")
 cli.add_typer(books.ledger, name="ledger")
 cli.add_typer(worlds.sandbox, name="sandbox")
+cli.add_typer(worlds.sim, name="sim")
 
 
 def _version(wanted: bool) -> None:

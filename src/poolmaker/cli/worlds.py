@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from poolmaker import app
 from poolmaker.cli.context import Config, Json, home_of, settings_of
-from poolmaker.cli.output import CHECK_FAILED
+from poolmaker.cli.output import CHECK_FAILED, complain, say, show
 from poolmaker.kernel.errors import EnvironmentProblem
 
 sandbox = typer.Typer(no_args_is_help=True, help="Worlds on loopback that speak the real wires.")
+
+sim = typer.Typer(no_args_is_help=True, help="Whole simulated worlds under virtual time.")
 
 Seed = Annotated[int, typer.Option("--seed", help="Replays the same run.", min=0)]
 Recording = Annotated[
@@ -69,3 +71,32 @@ def venue(
         port=port, admin_port=admin_port, seed=seed, flow=known[flow], recording=recording
     )
     app.load("cli.running").run(app.load("sandbox.venue.server").serve(made))
+
+
+@sim.command("swarm")
+def swarm(
+    seeds: Annotated[int, typer.Option("--seeds", help="How many worlds.", min=1)] = 200,
+    first: Annotated[int, typer.Option("--first", help="The first seed.", min=0)] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Processes.", min=1, max=64)] = 2,
+    as_json: Json = False,
+) -> None:
+    """Run many worlds with crashes and faults; exit code 1 on any violation.
+
+    Planted defects must each be found, or the swarm proves nothing.
+    """
+    clock = app.load("infra.clock").SystemClock()
+    report = app.load("lab.swarm").run_swarm(range(first, first + seeds), clock, workers)
+    show(as_json, {"figures": report.figures, "context": report.context}, _swarm)
+    for world in report.failures:
+        complain(f"seed {world.seed}: {world.violations[0]}")
+    for defect, seed in report.found_at.items():
+        if seed is None:
+            complain(f"the planted defect {defect} was not found")
+    if not report.ok:
+        raise typer.Exit(CHECK_FAILED)
+
+
+def _swarm(value: dict[str, Any]) -> None:
+    for part in ("figures", "context"):
+        for name, found in value[part].items():
+            say(f"{name.ljust(28)} {found}")

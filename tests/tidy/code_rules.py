@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 
 from tests.tidy.tree import Function, Module, Tree
 
@@ -155,6 +158,23 @@ def ground_is_plain(tree: Tree) -> Iterator[str]:
             if module.within(place):
                 for line, name in _foreign(module, allowed):
                     yield module.at(line, f"{place[:-1]} imports {name}")
+
+
+def imports_are_declared(tree: Tree) -> Iterator[str]:
+    """What the product imports it also asks for; another's dependency may be gone tomorrow."""
+    project = tomllib.loads(tree.text("pyproject.toml"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = (re.split(r"[\[<>=~! ]", text)[0] for group in groups for text in group)
+    wanted = {name.lower().replace("-", "_") for name in names}
+    distributions = metadata.packages_distributions()
+    for module in tree.modules:
+        for line, name in module.imports():
+            top = name.partition(".")[0]
+            if top == "poolmaker" or top in sys.stdlib_module_names:
+                continue
+            found = {name.lower().replace("-", "_") for name in distributions.get(top, [top])}
+            if wanted.isdisjoint(found):
+                yield module.at(line, f"imports {top}, which pyproject.toml does not ask for")
 
 
 def stores_are_private(tree: Tree) -> Iterator[str]:

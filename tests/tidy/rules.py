@@ -21,6 +21,7 @@ RULES: Final[dict[str, Rule]] = {
         code_rules.supervisors_only_catch_all,
         code_rules.no_bare_assert,
         code_rules.ground_is_plain,
+        code_rules.imports_are_declared,
         code_rules.stores_are_private,
         code_rules.queues_are_bounded,
         code_rules.waits_have_a_timeout,

@@ -357,6 +357,7 @@ TIDY: list[tuple[str, str, str]] = [
         P + "business/ledger/commands.py",
         '\n\nclass Adjust(_Command, tag=\'ADJUST\'):\n    """Anything."""\n',
     ),
+    ("imports_are_declared", P + "views/planted.py", "import pluggy\n"),
     ("waits_have_a_timeout", P + "views/planted.py", "s = aiohttp.ClientSession()\n"),
     ("queues_are_bounded", P + "views/planted.py", "q = asyncio.Queue[int]()\n"),
     ("tests_are_sentences", "tests/unit/test_planted.py", "def test_it(): ...\n"),

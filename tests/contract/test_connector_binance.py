@@ -29,6 +29,7 @@ from poolmaker.market.tracking.book import OrderBook
 from poolmaker.market.tracking.model import (
     BalanceReport,
     BookDiff,
+    BookSnapshot,
     OrderReport,
     ReportedState,
     TradeReport,
@@ -212,6 +213,15 @@ async def test_lost_answers_are_unknown_for_writes_and_unavailable_for_questions
     assert await account.venue.open_orders(market) == []
 
 
+def replay(snapshot: BookSnapshot, diffs: list[BookDiff]) -> list[tuple[int, int]]:
+    """The best ask after a snapshot and what followed."""
+    book = OrderBook("BTCUSDT")
+    book.on_snapshot(snapshot, 0)
+    for diff in diffs:
+        book.on_diff(diff, 0)
+    return book.depth(Side.SELL, 1)
+
+
 async def test_the_streams_tell_of_book_orders_trades_and_balances_in_exact_units(
     account: BinanceAccount, venue: VenueProcess
 ) -> None:
@@ -239,7 +249,8 @@ async def test_the_streams_tell_of_book_orders_trades_and_balances_in_exact_unit
                 "quantity": "0.001",
             }
         )
-        await until(lambda: bool(heard.trades and heard.balances and heard.diffs))
+        await until(lambda: bool(heard.trades and heard.balances))
+        await until(lambda: replay(snapshot, heard.diffs) == [(6_000_050, 200)], what="the book")
         page = await account.venue.trades_after(market, cursor)
     finally:
         for task in tasks:
@@ -253,11 +264,6 @@ async def test_the_streams_tell_of_book_orders_trades_and_balances_in_exact_unit
     assert (read.base_units, read.quote_units) == (100_000, 6_000_050_000)
     assert (read.side, read.is_maker, read.fee_asset) == (Side.SELL, True, "USDT")
     assert read.fee_units == streamed.fee_units == read.quote_units // 1_000
-    book = OrderBook("BTCUSDT")
-    book.on_snapshot(snapshot, 0)
-    for diff in heard.diffs:
-        book.on_diff(diff, 0)
-    assert book.depth(Side.SELL, 1) == [(6_000_050, 200)]
     assert heard.orders[0].state is ReportedState.LIVE
     assert heard.orders[-1].filled_lots == 100
 

@@ -19,19 +19,21 @@ from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.service import AccountEngine
 from poolmaker.market.execution.model import CreateIntent, CreateReply, Refusal, Refused
-from poolmaker.market.tracking.model import VenueMarket
+from poolmaker.market.tracking.account_stream import postgres_tracking
+from poolmaker.market.tracking.model import StoredFill, VenueMarket
 from poolmaker.messages.market import (
     Barrier,
     BarrierWanted,
     FeeFact,
     FillFact,
+    Halted,
     MarketSpec,
     QuoteGate,
     StartQuoting,
     StopQuoting,
     StrategySnapshot,
 )
-from tests.unit.market.makers import MARKET, POOL
+from tests.unit.market.makers import MARKET, POOL, trade
 from tests.unit.market.scripted import (
     ACCOUNT,
     SPEC,
@@ -535,3 +537,39 @@ async def test_p5_a_venue_that_is_away_at_the_start_is_asked_again(stage: Stage)
     await stage.quote()
     async with stage.running() as engine:
         await until(lambda: both(engine))
+
+
+async def test_p17_five_thousand_trades_are_known_again_in_one_question(stage: Stage) -> None:
+    """P17: no bound on how many are asked for at once."""
+    store = postgres_tracking()
+    trades = [trade(number) for number in range(1, 5_001)]
+    stored = [
+        StoredFill(trade=one, pool=POOL, published_us=1, fill_seq=number)
+        for number, one in enumerate(trades, 1)
+    ]
+    async with stage.database.begin("test many") as tx:
+        await store.add_fills(tx, ACCOUNT, stored)
+        known = await store.known_fills(tx, ACCOUNT, [*trades, trade(9_999)])
+    assert known == {one.key for one in trades}
+
+
+async def test_a_wish_that_cannot_be_read_halts_the_account(stage: Stage) -> None:
+    """It may have been a stop: nothing is created until a person has looked."""
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        barrier = Barrier(
+            account=ACCOUNT,
+            barrier_id="not a wish",
+            facts_seq=0,
+            venue_time_us=0,
+            prices=(),
+            at_risk=(),
+        )
+        await stage.tell(barrier)
+        await until(lambda: gates(engine) == {QuoteGate.HALTED} and not stage.venue.live())
+        for _ in range(200):
+            if any(isinstance(told, Halted) for told in await stage.reports()):
+                return
+            await asyncio.sleep(0.02)
+    raise AssertionError("not told")

@@ -1,0 +1,145 @@
+"""Wishes, capital and what is at stake."""
+
+from __future__ import annotations
+
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Ratio
+from poolmaker.market.engine.model import OwnFact, PoolWish
+from poolmaker.market.engine.rules import (
+    average_ratio,
+    facts_of,
+    inventory_now,
+    live_order,
+    mid_ratio,
+    stage_of,
+    wish_after,
+)
+from poolmaker.market.execution.model import Stage
+from poolmaker.market.quoting.model import Inventory
+from poolmaker.market.tracking.book import Top
+from poolmaker.market.tracking.mid_average import AverageMid
+from poolmaker.market.tracking.model import OrderState, StoredFill, VenueMarket
+from poolmaker.messages.market import (
+    CapitalSet,
+    DrainLifted,
+    DrainTo,
+    MarketSpec,
+    StartQuoting,
+    StopQuoting,
+    StrategySnapshot,
+)
+from tests.unit.market.makers import MARKET, POOL, order, trade
+
+FRESH = PoolWish(pool=POOL)
+RULES = VenueMarket(MARKET, is_open=True, maker_fee_cbps=0)
+
+
+def start(version: int, **strategy: int) -> StartQuoting:
+    return StartQuoting(
+        pool=POOL,
+        account=VenueAccountId("a"),
+        market=MarketSpec.of(MARKET),
+        strategy=StrategySnapshot(version=version, **strategy),
+        version=version,
+    )
+
+
+def capital(version: int, base: int = 1_000, quote: int = 2_000, seq: int = 0) -> CapitalSet:
+    return CapitalSet(
+        pool=POOL, version=version, base_units=base, quote_units=quote, includes_stream_seq=seq
+    )
+
+
+def drain(version: int, base: int, quote: int) -> DrainTo:
+    return DrainTo(pool=POOL, version=version, base_units=base, quote_units=quote)
+
+
+def test_a_higher_start_replaces_and_a_lower_or_equal_one_does_not() -> None:
+    wish = wish_after(FRESH, start(2))
+    assert wish.quoting
+    assert wish_after(wish, start(2, levels=1)) == wish
+    assert wish_after(wish, start(1)) == wish
+    assert wish_after(wish, start(3)).start == start(3)
+
+
+def test_a_stop_holds_until_the_next_start() -> None:
+    stopped = wish_after(wish_after(FRESH, start(1)), StopQuoting(pool=POOL, reason="drawdown"))
+    assert (stopped.quoting, stopped.stop_reason) == (False, "drawdown")
+    assert wish_after(stopped, start(1)).quoting
+
+
+def test_a_snapshot_that_cannot_be_quoted_is_not_started_and_says_why() -> None:
+    wish = wish_after(FRESH, start(1, levels=0))
+    assert (wish.quoting, wish.stop_reason) == (False, "levels: expected 1 to 50, was 0")
+
+
+def test_capital_never_goes_back_to_an_older_version() -> None:
+    wish = wish_after(wish_after(FRESH, capital(5)), capital(4, base=9))
+    assert wish.capital == capital(5)
+
+
+def test_a_drain_holds_until_it_is_lifted_by_its_version_or_a_later_one() -> None:
+    wish = wish_after(FRESH, drain(3, 1, 1))
+    assert wish_after(wish, drain(2, 9, 9)).drain == drain(3, 1, 1)
+    assert wish_after(wish, DrainLifted(pool=POOL, version=2)).drain == drain(3, 1, 1)
+    assert wish_after(wish, DrainLifted(pool=POOL, version=3)).drain is None
+
+
+def test_engine_invariant_3_capital_is_the_newest_set_plus_own_facts_after_it() -> None:
+    wish = wish_after(FRESH, capital(1, seq=4))
+    facts = [OwnFact(4, 500, -500, 1), OwnFact(5, 100, -300, 1), OwnFact(6, -1, 0, 1)]
+    assert inventory_now(wish, facts) == Inventory.whole(1_099, 1_700)
+
+
+def test_a_drain_bounds_what_may_be_used_and_not_what_is_owned() -> None:
+    wish = wish_after(wish_after(FRESH, capital(1)), drain(1, 300, 5_000))
+    assert inventory_now(wish, []) == Inventory(1_000, 2_000, 300, 2_000)
+
+
+def test_without_capital_there_is_nothing_to_use() -> None:
+    assert inventory_now(FRESH, []) == Inventory.whole(0, 0)
+
+
+def test_a_fill_and_its_fee_are_two_facts_of_the_capital() -> None:
+    """A fee in base shrinks what was bought; the sequence tells what is booked."""
+    fill = StoredFill(
+        trade=trade(base_units=1_000, quote_units=500), pool=POOL, published_us=7, fill_seq=3,
+        fee_seq=4, fee_base_units=10,
+    )  # fmt: skip
+    assert facts_of(fill) == [OwnFact(3, 1_000, -500, 7), OwnFact(4, -10, 0, 7)]
+    sold = StoredFill(
+        trade=trade(side=Side.SELL, base_units=1_000, quote_units=500), pool=POOL, published_us=7,
+        fill_seq=3,
+    )  # fmt: skip
+    assert facts_of(sold) == [OwnFact(3, -1_000, 500, 7)]
+
+
+def test_every_state_is_a_stage_and_ended_orders_are_none() -> None:
+    stages = {state: stage_of(order(state=state)) for state in OrderState}
+    assert stages[OrderState.PENDING_NEW] is Stage.PENDING
+    assert stages[OrderState.OPEN] is stages[OrderState.PARTLY_FILLED] is Stage.RESTING
+    assert stages[OrderState.PENDING_CANCEL] is Stage.CANCELLING
+    assert stages[OrderState.UNKNOWN] is Stage.UNKNOWN
+    ended = (OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED)
+    assert {stages[state] for state in ended} == {None}
+
+
+def test_a_fill_that_is_reported_and_not_booked_still_binds_capital() -> None:
+    """Otherwise the same units would be quoted twice between the report and its booking."""
+    gone = order(state=OrderState.FILLED, reported_lots=100, booked_lots=40)
+    live = live_order(gone, 1)
+    assert live is not None
+    assert (live.stage, live.open_lots) == (Stage.CANCELLING, 60)
+    half = live_order(order(state=OrderState.OPEN, reported_lots=30, booked_lots=10), 1)
+    assert half is not None
+    assert half.open_lots == 70 + 20
+
+
+def test_prices_at_a_barrier_are_exact() -> None:
+    assert mid_ratio(RULES, Top(6_000_000, 1, 6_000_001, 1)) == Ratio(
+        12_000_001 * 1_000_000, 2 * 10**8
+    )
+    assert average_ratio(RULES, AverageMid(36_000_000, 3)) == Ratio(
+        36_000_000 * 1_000_000, 6 * 10**8
+    )

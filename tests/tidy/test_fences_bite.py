@@ -167,6 +167,7 @@ IMPORTS: dict[str, tuple[Plants, set[str]]] = {
     "a view calls an exchange": ({"views/planted.py": _imports("ccxt.pro")}, {"S6"}),
     "a sandbox calls an exchange library": ({"sandbox/planted.py": _imports("ccxt")}, {"S6"}),
     "a sandbox reads our books": ({"sandbox/planted.py": _imports("poolmaker.views")}, {"S7"}),
+    "the codec opens a socket": ({"mixin/codec/planted.py": _imports("socket")}, {"S7b"}),
     "the platform reaches into a sandbox": (
         {"views/planted.py": _imports("poolmaker.sandbox")},
         {"S8"},
@@ -210,9 +211,7 @@ def test_every_contract_has_a_plant() -> None:
 
 
 def test_a_sandbox_may_use_the_two_pure_modules(copy: Copy, broken_before: set[str]) -> None:
-    copy.plant("src/poolmaker/mixin/codec.py", "\n")
-    copy.plant("src/poolmaker/hufi/rules.py", "\n")
-    text = _imports("poolmaker.hufi.rules") + _imports("poolmaker.mixin.codec")
+    text = _imports("poolmaker.hufi.rules") + _imports("poolmaker.mixin.codec.keys")
     copy.plant("src/poolmaker/sandbox/planted.py", text)
     assert _broken_contracts(copy) == broken_before
 

@@ -1,4 +1,4 @@
-"""``python -m tests.vectors hufi FILE [--json]``: exit 0 only when no case failed."""
+"""``python -m tests.vectors hufi|mixin FILE [--json]``: exit 0 only when no case failed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Final
 
 import msgspec
 
-from tests.vectors import hufi
+from tests.vectors import hufi, mixin
 from tests.vectors.result import Json, VectorResult
 
-RUNNERS: Final[Mapping[str, Callable[[Json], VectorResult]]] = {"hufi": hufi.run}
+RUNNERS: Final[Mapping[str, Callable[[Json], VectorResult]]] = {
+    "hufi": hufi.run,
+    "mixin": mixin.run,
+}
 
 
 def main(arguments: list[str]) -> int:

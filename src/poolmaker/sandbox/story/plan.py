@@ -15,9 +15,10 @@ from poolmaker.sandbox.story.model import ACCOUNT, BASE, POOL, QUOTE, Person, Pl
 OPERATORS_OWN: Final = f"{BASE}=0.05,{QUOTE}=5000"
 BASE_NETWORK: Final = "ETH"
 QUOTE_NETWORK: Final = "ETH"
-# As far from mid as takers reach some times a second: the recorded market is tighter.
-QUIET_CBPS: Final = 80
-RECORDED_CBPS: Final = 40
+# (mid to first level, level to level, tolerance) in cbps: as far out as takers reach some times a
+# second. The recorded market is tighter than the made-up one.
+SEEDED_LEVELS: Final = (80, 80, 60)
+RECORDED_LEVELS: Final = (8, 40, 30)
 _CENTI: Final = 100
 _HEX_DIGITS: Final = 40
 
@@ -55,12 +56,12 @@ def _destination(rng: Rng, asset: str, network: str) -> Mapping[str, str]:
 
 
 def configuration(
-    venue: Mapping[str, Any], home: Path, port: int, distance_cbps: int = QUIET_CBPS
+    venue: Mapping[str, Any], home: Path, port: int, levels: tuple[int, int, int] = SEEDED_LEVELS
 ) -> str:
     """The platform's configuration file: the same form as a live one, with short waits.
 
-    Only addresses, keys and the waits differ from what an operator would write. ``distance_cbps``
-    is from mid to the first level and from level to level.
+    Only addresses, keys and the waits differ from what an operator would write. ``levels`` is from
+    mid to the first level, from level to level, and how far off a live order is kept, in cbps.
     """
     keys = venue["accounts"][0]
     return f"""\
@@ -117,11 +118,11 @@ first_join_min = "100"
 
 [pools.strategy]
 levels = 3
-spread_cbps = {distance_cbps}
-level_spacing_cbps = {distance_cbps}
+spread_cbps = {levels[0]}
+level_spacing_cbps = {levels[1]}
 level_size_ppm = 60000
 spread_floor_cbps = 1
-refresh_tolerance_cbps = {distance_cbps * 3 // 4}
+refresh_tolerance_cbps = {levels[2]}
 inventory_band_ppm = 400000
 """
 

@@ -11,7 +11,12 @@ import aiohttp
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.sandbox.story.model import ACTS, POOL, ActName, Plan, StoryFailed, StoryOptions, Told
-from poolmaker.sandbox.story.plan import OPERATORS_OWN, QUIET_CBPS, RECORDED_CBPS, configuration
+from poolmaker.sandbox.story.plan import (
+    OPERATORS_OWN,
+    RECORDED_LEVELS,
+    SEEDED_LEVELS,
+    configuration,
+)
 from poolmaker.sandbox.story.processes import addresses, platform_child, venue_child
 from poolmaker.sandbox.story.wire import Api, NotReached, World
 from poolmaker.sandbox.story.words import Teller
@@ -65,8 +70,8 @@ class Stage:
         """Start the venue and write the configuration that names it."""
         found = await addresses(self.venue)
         self.world = World(self._session, self.clock, found)
-        distance = QUIET_CBPS if self.options.recording is None else RECORDED_CBPS
-        text = configuration(found, self.options.home, self.options.port, distance)
+        levels = SEEDED_LEVELS if self.options.recording is None else RECORDED_LEVELS
+        text = configuration(found, self.options.home, self.options.port, levels)
         half = self.config.with_suffix(".part")
         half.touch(mode=0o600)
         half.write_text(text, "utf-8")

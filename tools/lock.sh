@@ -11,5 +11,5 @@ lock() {
 }
 
 lock requirements/bootstrap.in -o requirements/bootstrap.txt "$@"
-lock pyproject.toml --extra ccxt -o requirements/base.txt "$@"
-lock pyproject.toml --extra ccxt --group dev -c requirements/base.txt -o requirements/dev.txt "$@"
+lock pyproject.toml --extra ccxt --extra sandbox -o requirements/base.txt "$@"
+lock pyproject.toml --extra ccxt --extra sandbox --group dev -c requirements/base.txt -o requirements/dev.txt "$@"

@@ -1,0 +1,197 @@
+"""The admin port: what the outside world does on the chain."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from eth_utils.address import is_address, to_checksum_address
+
+from poolmaker.kernel.checks import require
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import CallerFault
+from poolmaker.sandbox.chain.abi import call_data, decoded
+from poolmaker.sandbox.chain.contracts import DEPLOYER, TOKENS, Token, token_called
+from poolmaker.sandbox.chain.loopback import Body, FaultyCalls, guarded, read
+from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MINE_MAX, MNEMONIC
+from poolmaker.sandbox.chain.rpc import Rpc
+from poolmaker.sandbox.chain.wallet import Wallet, account_of
+
+NATIVE: Final = Token("ETH", "Ether", 18, "")
+DEPTH_MAX: Final = 64
+BLOCKS_MAX: Final = 1_024
+
+
+class GiveOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Give ``amount`` of ``asset`` (ETH, HMT, USDT or a token's address) to an address."""
+
+    address: str
+    asset: str
+    amount: str
+    mine: bool = True
+
+
+class TransferOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """The same from one of the mnemonic's wallets."""
+
+    account: int
+    address: str
+    asset: str
+    amount: str
+    mine: bool = True
+
+
+class MineOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Mine so many blocks now."""
+
+    blocks: int = 1
+
+
+class MiningOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Pause or resume the blocks that come by themselves."""
+
+    is_running: bool
+
+
+class ReorgOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Replace the newest blocks by empty ones: what was in them is gone."""
+
+    depth: int
+
+
+class RevertOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Go back to a snapshot."""
+
+    id: str
+
+
+def units_of(amount: str, decimals: int) -> int:
+    """Smallest units of a decimal text.
+
+    Raises CallerFault when it is not above zero or too precise.
+    """
+    try:
+        units = Decimal(amount).scaleb(decimals)
+    except InvalidOperation:
+        raise CallerFault(f"amount: expected a decimal number, was {amount!r}") from None
+    require(units.is_finite() and units > 0, f"amount: expected more than zero, was {amount!r}")
+    require(units == int(units), f"amount: at most {decimals} decimals, was {amount!r}")
+    return int(units)
+
+
+def asset_called(name: str) -> Token:
+    """A token or the chain's own coin.
+
+    Raises CallerFault when it is unknown.
+    """
+    if name.upper() in {NATIVE.symbol, "NATIVE"}:
+        return NATIVE
+    found = token_called(name)
+    if found is None:
+        known = ", ".join([NATIVE.symbol, *(token.symbol for token in TOKENS)])
+        raise CallerFault(f"asset: expected one of {known}, was {name!r}")
+    return found
+
+
+class ChainAdmin:
+    """Serves the admin port of a chain; ``mines_each`` if the node mines every transaction."""
+
+    def __init__(self, node: Rpc, clock: Clock, faults: FaultyCalls, *, mines_each: bool) -> None:
+        self._node = node
+        self._faults = faults
+        self._mines_each = mines_each
+        self.is_mining = True
+        self._wallets = [
+            Wallet(node, account_of(MNEMONIC, index), CHAIN_ID, clock) for index in range(ACCOUNTS)
+        ]
+
+    def app(self) -> web.Application:
+        """All its calls."""
+        app = web.Application()
+        app.router.add_routes(
+            [
+                web.post("/faucet", guarded(self._give)),
+                web.post("/transfer", guarded(self._transfer)),
+                web.post("/mine", guarded(self._mine)),
+                web.post("/mining", guarded(self._mining)),
+                web.post("/reorg", guarded(self._reorg)),
+                web.post("/snapshot", guarded(self._snapshot)),
+                web.post("/revert", guarded(self._revert)),
+                web.get("/balances/{address}", guarded(self._balances)),
+                *self._faults.routes(),
+            ]
+        )
+        return app
+
+    async def _give(self, request: web.Request) -> Body:
+        order = await read(request, GiveOrder)
+        wanted = TransferOrder(DEPLOYER, order.address, order.asset, order.amount, order.mine)
+        return await self._send(wanted)
+
+    async def _transfer(self, request: web.Request) -> Body:
+        return await self._send(await read(request, TransferOrder))
+
+    async def _send(self, order: TransferOrder) -> Body:
+        require(is_address(order.address), f"address: expected one, was {order.address!r}")
+        require(0 <= order.account < ACCOUNTS, f"account: 0 to {ACCOUNTS - 1}")
+        token = asset_called(order.asset)
+        units, wallet = units_of(order.amount, token.decimals), self._wallets[order.account]
+        to = to_checksum_address(order.address)
+        data, value, where = "0x", units, str(to)
+        if token is not NATIVE:
+            data, value = call_data("transfer(address,uint256)", to, units), 0
+            where = token.address
+        if not order.mine:
+            return {"tx_hash": await wallet.submit(where, data, value), "block": None}
+        receipt = await wallet.send(where, data, value, mine=not self._mines_each)
+        return {"tx_hash": receipt["transactionHash"], "block": int(receipt["blockNumber"], 16)}
+
+    async def _mine(self, request: web.Request) -> Body:
+        order = await read(request, MineOrder)
+        require(0 < order.blocks <= BLOCKS_MAX, f"blocks: 1 to {BLOCKS_MAX}")
+        await self.mine(order.blocks)
+        return await self._heads()
+
+    async def mine(self, blocks: int) -> None:
+        """Mine so many blocks, at most 64 in one call of the node."""
+        while blocks > 0:
+            now = min(blocks, MINE_MAX)
+            await self._node.call("anvil_mine", hex(now), "0x0")
+            blocks -= now
+
+    async def _heads(self) -> Body:
+        found: Body = {}
+        for tag in ("latest", "safe", "finalized"):
+            block = await self._node.call("eth_getBlockByNumber", tag, False)
+            found[tag] = int(block["number"], 16)
+        return found
+
+    async def _mining(self, request: web.Request) -> Body:
+        self.is_mining = (await read(request, MiningOrder)).is_running
+        return {"is_running": self.is_mining}
+
+    async def _reorg(self, request: web.Request) -> Body:
+        order = await read(request, ReorgOrder)
+        require(0 < order.depth <= DEPTH_MAX, f"depth: 1 to {DEPTH_MAX}, not below finality")
+        await self._node.call("anvil_reorg", order.depth, [])
+        return await self._heads()
+
+    async def _snapshot(self, _request: web.Request) -> Body:
+        return {"id": await self._node.call("evm_snapshot")}
+
+    async def _revert(self, request: web.Request) -> Body:
+        order = await read(request, RevertOrder)
+        require(await self._node.call("evm_revert", order.id), f"id: no snapshot {order.id!r}")
+        return await self._heads()
+
+    async def _balances(self, request: web.Request) -> Body:
+        address = request.match_info["address"]
+        require(is_address(address), f"address: expected one, was {address!r}")
+        found: Body = {"ETH": str(await self._node.number("eth_getBalance", address, "latest"))}
+        data = call_data("balanceOf(address)", to_checksum_address(address))
+        for token in TOKENS:
+            said = await self._node.call("eth_call", {"to": token.address, "data": data}, "latest")
+            found[token.symbol] = str(decoded(["uint256"], said)[0])
+        return found

@@ -1,0 +1,85 @@
+"""The public RPC: what a node of a provider answers, passed on to anvil; nothing of its cheats."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import Unavailable
+from poolmaker.sandbox.chain.loopback import FaultyCalls, Handler
+from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
+from poolmaker.sandbox.venue.faults import Fault
+from poolmaker.sandbox.venue.rest import answer
+
+BATCH_MAX: Final = 100
+_PUBLIC: Final = ("eth_", "net_", "web3_")
+_OF_NODE_KEYS: Final = frozenset(
+    {
+        "eth_sendTransaction", "eth_sendUnsignedTransaction", "eth_sign", "eth_signTransaction",
+        "eth_signTypedData", "eth_signTypedData_v3", "eth_signTypedData_v4",
+    }
+)  # fmt: skip
+
+
+def _error(request_id: object, number: int, message: str, data: object = None) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": number, "message": message}
+    if data is not None:
+        error["data"] = data
+    return {"jsonrpc": "2.0", "id": request_id, "error": error}
+
+
+def _fault_body(fault: Fault, _request: web.Request) -> object:
+    return _error(None, fault.code, fault.message)
+
+
+class RpcWire:
+    """Serves JSON-RPC over HTTP, single and in batches. A fault's endpoint is a method."""
+
+    def __init__(self, node: Rpc, clock: Clock) -> None:
+        self._node = node
+        self.faults = FaultyCalls(clock, _fault_body)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one HTTP request."""
+        if request.method != "POST":
+            return web.Response(status=405)
+        try:
+            asked = msgspec.json.decode(await request.read())
+        except msgspec.DecodeError:
+            return answer(_error(None, -32700, "Parse error"), 200, {})
+        first = asked[0] if isinstance(asked, list) and asked else asked
+        method = first.get("method") if isinstance(first, dict) else None
+        return await self.faults.around(str(method), request, self._act(asked))
+
+    def _act(self, asked: object) -> Handler:
+        async def act(_request: web.Request) -> web.StreamResponse:
+            if not isinstance(asked, list):
+                return answer(await self._one(asked), 200, {})
+            if not 0 < len(asked) <= BATCH_MAX:
+                return answer(_error(None, -32600, "Invalid Request"), 200, {})
+            return answer([await self._one(one) for one in asked], 200, {})
+
+        return act
+
+    async def _one(self, asked: object) -> dict[str, Any]:
+        if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
+            return _error(None, -32600, "Invalid Request")
+        request_id, method, params = asked.get("id"), asked["method"], asked.get("params", [])
+        if not method.startswith(_PUBLIC) or method in _OF_NODE_KEYS:
+            return _error(
+                request_id, -32601, f"the method {method} does not exist/is not available"
+            )
+        if method == "eth_accounts":
+            return {"jsonrpc": "2.0", "id": request_id, "result": []}
+        if not isinstance(params, list):
+            return _error(request_id, -32602, "params must be an array")
+        try:
+            result = await self._node.call(method, *params)
+        except RpcRefused as refused:
+            return _error(request_id, refused.number, refused.message, refused.data)
+        except Unavailable as problem:
+            return _error(request_id, -32603, str(problem))
+        return {"jsonrpc": "2.0", "id": request_id, "result": result}

@@ -173,6 +173,9 @@ class FakeWorld:
         self.told = Act(4, 9, "quote", {"fills": "23"}, now - 72 * SECOND_US, now)
         for back in range(120, 0, -1):
             self.step(now - back * SECOND_US)
+        legs = (("custody:venue:main", "USDT", "9000"), ("user:us_ada:available", "USDT", "9000"))
+        money = {"what": (Money("USDT", "9000"),)}
+        self._happened(now, "CREDIT_DEPOSIT", {"who": "ada"}, money, legs)
         self._people(now)
 
     def step(self, at_us: int) -> None:

@@ -8,6 +8,7 @@ from poolmaker.kernel.money import format_units, parse_units
 
 _SCALE: Final = 18
 _PPM_DECIMALS: Final = 4
+_NOT_ZERO: Final = "123456789"
 
 
 def grouped(text: str) -> str:
@@ -26,12 +27,16 @@ def shown(text: str, decimals: int) -> str:
     whole, _, fraction = text.partition(".")
     kept = fraction[:decimals].ljust(decimals, "0")
     cut = f"{whole}.{kept}" if decimals else whole
-    if not any(digit in "123456789" for digit in cut):
-        first = next((i for i, digit in enumerate(fraction) if digit in "123456789"), None)
+    if not _counts(cut):
+        first = next((i for i, digit in enumerate(fraction) if digit in _NOT_ZERO), None)
         cut = cut if first is None else f"{whole}.{fraction[: first + 1]}"
-    if not any(digit in "123456789" for digit in cut):
+    if not _counts(cut):
         cut = cut.removeprefix("-")
     return grouped(cut)
+
+
+def _counts(text: str) -> bool:
+    return any(digit in _NOT_ZERO for digit in text)
 
 
 def trimmed(text: str) -> str:
@@ -40,8 +45,9 @@ def trimmed(text: str) -> str:
 
 
 def signed(text: str) -> str:
-    """The text with a plus before what is above zero."""
-    return text if text.startswith("-") or is_zero(text) else f"+{text}"
+    """A text, shown or exact, with a plus before what is above zero."""
+    above = not text.startswith("-") and _counts(text)
+    return f"+{text}" if above else text
 
 
 def is_zero(text: str) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.errors import PoolmakerError
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.web.look import Looker
 from poolmaker.web.model import Frame, Look
 from poolmaker.web.ports import Showing
@@ -99,7 +99,7 @@ class Feed:
         try:
             look = await self._looker.take()
             frames = {name: Frame(self._render(look, name), look) for name in [*self._watching]}
-        except PoolmakerError:
+        except (Unavailable, OutcomeUnknown):
             return  # A look that failed is followed by the next; the page keeps what it shows.
         except Exception:  # supervisor
             _LOG.exception("a frame of the page failed")

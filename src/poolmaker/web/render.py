@@ -65,7 +65,10 @@ class Pages:
         parts = {
             name: environment.get_template(f"{name}.html").render(values).strip() for name in PARTS
         }
-        parts["symbol"] = look.market.symbol if look.market else ""
+        parts["symbol"] = look.pool.symbol if look.pool else ""
+        base, quote = _assets(look)
+        parts["caption_price"] = words.say("chart.price", quote=quote)
+        parts["caption_depth"] = words.say("chart.depth", base=base)
         parts["books_line"] = words.say("books.at", seq=look.trial.seq)
         return parts
 
@@ -79,8 +82,6 @@ class Pages:
             language,
             parts=parts,
             first=_json(first),
-            base=look.market.base if look.market else "",
-            quote=look.market.quote if look.market else "",
             other=other,
             other_name=self.catalogues.words(other).say("language.name"),
         )
@@ -187,6 +188,10 @@ def _next_words(words: Words, order: OrderSeen) -> str:
     if not order.waiting_for:
         return sentence
     return words.say("next.because", sentence=sentence, reason=order.waiting_for)
+
+
+def _assets(look: Look) -> tuple[str, str]:
+    return (look.pool.base.asset, look.pool.quote.asset) if look.pool else ("", "")
 
 
 def _gain_ppm(share_price: str) -> int:

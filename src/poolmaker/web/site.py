@@ -12,7 +12,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from poolmaker.kernel.errors import PoolmakerError
+from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.views.catalogue import Catalogues
 from poolmaker.views.model import Mode
 from poolmaker.web.assets import Assets
@@ -22,6 +23,7 @@ from poolmaker.web.naming import account_words, owners
 from poolmaker.web.ports import Showing
 from poolmaker.web.render import HERE, Pages, account_url
 
+_LOG: Final = get_logger("web")
 ENTRIES_PER_PAGE: Final = 100
 LANGUAGE_COOKIE: Final = "lang"
 ACCOUNT_LENGTH_MAX: Final = 200
@@ -159,8 +161,11 @@ class _Site:
                 return self._notice(request, "closed", 403)
             try:
                 return await page(request)
-            except PoolmakerError:
+            except (Unavailable, OutcomeUnknown):
                 return self._notice(request, "unavailable", 503)
+            except Exception:  # supervisor
+                _LOG.exception("a page failed", path=request.url.path)
+                return self._notice(request, "failed", 500)
 
         return guarded
 

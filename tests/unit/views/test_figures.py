@@ -58,3 +58,5 @@ def test_sums_and_shares_are_exact() -> None:
     assert figures.share_ppm("1", "0") == 0
     assert figures.signed("0.00") == "0.00"
     assert figures.signed("0.01") == "+0.01"
+    assert figures.signed("9,500.00") == "+9,500.00"
+    assert figures.signed("-9,500.00") == "-9,500.00"

@@ -85,6 +85,15 @@ async def test_the_page_obeys_its_own_strict_policy(client: Client) -> None:
     assert len(page.ids()) == len(set(page.ids()))
 
 
+async def test_a_page_that_fails_is_a_notice_without_a_traceback(
+    client: Client, world: FakeWorld
+) -> None:
+    world.order_rows["uo_ada"] = replace(world.order_rows["uo_ada"], opened_at_us=None)  # type: ignore[arg-type]
+    answer = await client.get("/")
+    assert answer.status == 500
+    assert "No money moves because of this" in answer.text
+
+
 async def test_a_difference_is_a_word_and_a_shape(client: Client, world: FakeWorld) -> None:
     world.reported_off = "0.01"
     text = (await client.get("/")).text

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -42,9 +46,50 @@ def _environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if "POOLMAKER" not in name}
 
 
-def _told(home: Path, *arguments: str) -> dict[str, Any]:
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Watcher:
+    """Somebody who opens the page again and again while the story is told."""
+
+    def __init__(self, port: int) -> None:
+        self.failed: list[str] = []
+        self.acts: set[str] = set()
+        self._port = port
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(30)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.5):
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+            try:
+                connection.request("GET", "/")
+                answer = connection.getresponse()
+                text = answer.read().decode()
+            except (OSError, http.client.HTTPException):
+                continue  # before it is up, while it is killed, after it is gone
+            finally:
+                connection.close()
+            if answer.status != 200:
+                self.failed.append(text[-500:])
+            self.acts |= set(re.findall(r"act (\d) of 9", text))
+
+
+def _told(home: Path, port: int, *arguments: str) -> dict[str, Any]:
     done = subprocess.run(
-        _command("demo", "--once", "--json", "--port", "0", "--home", str(home), *arguments),
+        _command("demo", "--once", "--json", "--port", str(port), "--home", str(home), *arguments),
         env=_environ(),
         capture_output=True,
         text=True,
@@ -74,8 +119,12 @@ def _holds(told: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(PATIENCE_S + 60)
 def test_the_story_is_told_once_and_leaves_books_that_verify(home: Path) -> None:
-    told = _told(home, "--seed", "20261")
+    port = _free_port()
+    with Watcher(port) as watcher:
+        told = _told(home, port, "--seed", "20261")
     _holds(told)
+    assert watcher.failed == []
+    assert len(watcher.acts) >= 6
     done = subprocess.run(
         _command("ledger", "verify", "--json"),
         env=_environ() | {"POOLMAKER_HOME": str(home)},
@@ -114,4 +163,4 @@ def test_ctrl_c_ends_the_demo_and_every_process_it_started(home: Path) -> None:
 @pytest.mark.timeout(20 * PATIENCE_S)
 def test_twenty_seeds_in_a_row(home: Path) -> None:
     for seed in range(20):
-        _holds(_told(home, "--seed", str(seed)))
+        _holds(_told(home, 0, "--seed", str(seed)))

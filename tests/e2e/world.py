@@ -174,7 +174,7 @@ class FakeWorld:
         for back in range(120, 0, -1):
             self.step(now - back * SECOND_US)
         legs = (("custody:venue:main", "USDT", "9000"), ("user:us_ada:available", "USDT", "9000"))
-        money = {"what": (Money("USDT", "9000"),)}
+        money: dict[str, tuple[Money, ...]] = {"what": (Money("USDT", "9000"),)}
         self._happened(now, "CREDIT_DEPOSIT", {"who": "ada"}, money, legs)
         self._people(now)
 

@@ -99,7 +99,8 @@ async def _open(stage: Stage, member: Member) -> Member:
 async def _reaches(stage: Stage, member: Member, state: str) -> None:
     async def is_there() -> bool:
         order = await stage.order(member.order_id)
-        stage.teller.progress(f"{member.person.name}: {order['state']} {order['waiting_for']}")
+        step = order["waiting_for"].rpartition(":")[2]
+        stage.teller.progress(" ".join(filter(None, (order["state"].lower(), step))))
         if order["state"] in ("REFUNDED", "EXPIRED") or (
             order["state"] == "CLOSED" and state != "CLOSED"
         ):

@@ -191,3 +191,9 @@ def local_ghost_keys(
     """One-time keys for main-network addresses, whose owners no server knows."""
     first, second = ghost_hashes(trace, index)
     return ghost_keys(reduce_wide(first + blake3(second + spend_seed)), owners, index)
+
+
+def blake3_scalar(message: bytes, secret: bytes) -> bytes:
+    """A scalar that only who knows ``secret`` can make again from ``message``."""
+    first = blake3(secret + message)
+    return reduce_wide(first + blake3(first + secret))

@@ -1,0 +1,36 @@
+"""``python -m poolmaker.sandbox.mixin``: Mixin on its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import uvloop
+
+from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.sandbox.mixin.options import USERS, MixinOptions
+from poolmaker.sandbox.mixin.server import serve
+
+
+def _options() -> MixinOptions:
+    parser = argparse.ArgumentParser(prog="python -m poolmaker.sandbox.mixin")
+    parser.add_argument("--port", type=int, default=0, help="0 chooses a free one")
+    parser.add_argument("--admin-port", type=int, default=0, help="0 chooses a free one")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--users", type=int, default=USERS)
+    parser.add_argument("--finality-ms", type=int, default=0)
+    return MixinOptions(**vars(parser.parse_args()))
+
+
+def main() -> int:
+    """Run until SIGTERM; 2 when the machine or the arguments do not allow it."""
+    try:
+        uvloop.run(serve(_options()))
+    except EnvironmentProblem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""What the server says when it says no: in-band errors, mostly under HTTP 202."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+IN_BAND: Final = 202
+
+
+class Refusal(Exception):
+    """An error as the API writes it."""
+
+    def __init__(
+        self, code: int, description: str, *, status: int = IN_BAND, extra: Any = None
+    ) -> None:
+        super().__init__(description)
+        self.code = code
+        self.description = description
+        self.status = status
+        self.extra = extra
+
+    def body(self) -> dict[str, Any]:
+        """The error's JSON."""
+        said: dict[str, Any] = {
+            "status": self.status,
+            "code": self.code,
+            "description": self.description,
+        }
+        if self.extra is not None:
+            said["extra"] = self.extra
+        return {"error": said}
+
+
+def unauthorized(why: str) -> Refusal:
+    """401; ``why`` is for the log of whoever debugs a client."""
+    return Refusal(401, f"Unauthorized, maybe invalid token. {why}")
+
+
+def forbidden() -> Refusal:
+    """403."""
+    return Refusal(403, "Access denied.")
+
+
+def not_found() -> Refusal:
+    """404."""
+    return Refusal(404, "The endpoint is not found.")
+
+
+def bad_field(field: str, reason: str = "") -> Refusal:
+    """10002: a field that is missing or wrong."""
+    extra = {"field": field, "reason": reason}
+    return Refusal(10002, "The request data has invalid field.", extra=extra)
+
+
+def locked() -> Refusal:
+    """10105: an input is signed away by another transaction."""
+    return Refusal(10105, "The input is locked by another transaction.")
+
+
+def bad_output() -> Refusal:
+    """10106: an input is not there, not the caller's or spent."""
+    return Refusal(10106, "Invalid UTXO.")
+
+
+def not_registered() -> Refusal:
+    """10404: a receiver has no Safe."""
+    return Refusal(10404, "The receiver is not registered to Safe.")
+
+
+def code_expired() -> Refusal:
+    """20121: a login code is unknown, used or too old."""
+    return Refusal(20121, "The authorization code is expired or invalid.")
+
+
+def fee_too_small() -> Refusal:
+    """20124: a withdrawal does not pay its fee."""
+    return Refusal(20124, "Insufficient fee.")
+
+
+def paid_already() -> Refusal:
+    """20125: the request id belongs to another transaction."""
+    return Refusal(20125, "Transfer has been paid by someone else.")
+
+
+def bad_address() -> Refusal:
+    """30102: no address of that chain."""
+    return Refusal(30102, "Invalid address format.")

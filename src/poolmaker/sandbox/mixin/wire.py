@@ -1,0 +1,158 @@
+"""The HTTP side: raw bytes in, judged; data or an in-band error out; faults in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Final
+
+from aiohttp import web
+
+from poolmaker.mixin.codec.tokens import WireRequest, response_digest, sign_token
+from poolmaker.sandbox.mixin import refusals
+from poolmaker.sandbox.mixin.auth import Caller, Doorkeeper
+from poolmaker.sandbox.mixin.calls import CALLS, Ask, House, find_call
+from poolmaker.sandbox.mixin.refusals import Refusal
+from poolmaker.sandbox.venue.faults import Effect, Fault, When
+from poolmaker.sandbox.venue.rest import HANG_US, READ_TIMEOUT_S, close, reset
+
+REQUEST_ID: Final = "X-Request-Id"
+INTEGRITY: Final = "X-Integrity-Token"
+
+
+class ApiWire:
+    """Serves the API."""
+
+    def __init__(self, house: House, doorkeeper: Doorkeeper) -> None:
+        self._house = house
+        self._world = house.world
+        self._doorkeeper = doorkeeper
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            body = await request.read()
+        found = find_call(request.method, request.path)
+        name = found[0] if found else f"{request.method} {request.path}"
+        caller, refusal = self._identify(name, request, body)
+        ended = await self._trouble(name, caller, When.BEFORE, request)
+        if ended is not None:
+            return ended
+        response = self._carry_out(found, request, body, caller, refusal)
+        return await self._trouble(name, caller, When.AFTER, request) or response
+
+    async def _trouble(
+        self, name: str, caller: Caller | None, when: When, request: web.Request
+    ) -> web.Response | None:
+        number = caller.person.number if caller else None
+        fault = self._world.faults.take(name, number, when)
+        return await self._suffer(fault, request) if fault else None
+
+    def _identify(
+        self, name: str, request: web.Request, body: bytes
+    ) -> tuple[Caller | None, Refusal | None]:
+        if name not in CALLS or CALLS[name].is_open:
+            return None, None
+        wire = WireRequest(request.method, request.raw_path, body)
+        header, request_id = request.headers.get("Authorization", ""), _id_of(request)
+        try:
+            return self._doorkeeper.identify(header, wire, request_id), None
+        except Refusal as refusal:
+            return None, refusal
+
+    def _carry_out(
+        self,
+        found: tuple[str, dict[str, str]] | None,
+        request: web.Request,
+        body: bytes,
+        caller: Caller | None,
+        refusal: Refusal | None,
+    ) -> web.Response:
+        status, said = 200, {}
+        try:
+            if refusal is not None:
+                raise refusal
+            said = {"data": self._answer(found, request, body, caller)}
+        except Refusal as problem:
+            status, said = problem.status, problem.body()
+        self._world.record({
+            "method": request.method, "path": request.raw_path,
+            "body": body.decode("utf-8", "replace"), "request_id": _id_of(request),
+            "user": caller.person.user_id if caller else "",
+            "code": said.get("error", {}).get("code", 0),
+        })  # fmt: skip
+        return self._respond(request, caller, said, status)
+
+    def _answer(
+        self,
+        found: tuple[str, dict[str, str]] | None,
+        request: web.Request,
+        body: bytes,
+        caller: Caller | None,
+    ) -> Any:
+        if found is None:
+            raise refusals.not_found()
+        call = CALLS[found[0]]
+        if caller is not None and not (caller.may(call.scope) if call.scope else _own(caller)):
+            raise refusals.forbidden()
+        ask = Ask(self._house, caller, found[1], dict(request.query), _json(body))
+        return call.handler(ask)
+
+    def _respond(
+        self, request: web.Request, caller: Caller | None, said: dict[str, Any], status: int
+    ) -> web.Response:
+        data = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
+        headers = {REQUEST_ID: _id_of(request)}
+        permission = caller.permission if caller else None
+        if permission is not None and permission.key is not None:
+            now_s = self._world.clock.now_us() // 1_000_000
+            wire = WireRequest(request.method, request.raw_path)
+            claims = {
+                "iat": now_s, "exp": now_s + 60, "jti": headers[REQUEST_ID],
+                "sig": response_digest(wire, data),
+            }  # fmt: skip
+            headers[INTEGRITY] = sign_token(claims, self._world.server_seed)
+        return web.Response(
+            body=data, status=status, headers=headers, content_type="application/json"
+        )
+
+    async def _suffer(self, fault: Fault, request: web.Request) -> web.Response | None:
+        """Let the fault happen; None when the call goes on after it."""
+        if fault.effect is Effect.DELAY:
+            await self._world.clock.sleep_us(fault.delay_ms * 1_000)
+            return None
+        if fault.effect is Effect.DUPLICATE:
+            return None
+        if fault.effect is Effect.ERROR:
+            status = fault.status or 500
+            body = Refusal(fault.code, fault.message, status=status).body()
+            return self._respond(request, None, body, status)
+        if fault.effect is Effect.HTML:
+            return web.Response(
+                text=fault.body, status=fault.status or 502, content_type="text/html"
+            )
+        if fault.effect is Effect.HANG:
+            await self._world.clock.sleep_us(HANG_US)
+        if fault.effect is Effect.RESET:
+            reset(request)
+        else:
+            close(request)
+        return web.Response(status=500)
+
+
+def _own(caller: Caller) -> bool:
+    """What no grant covers is for a session of one's own."""
+    return caller.permission is None
+
+
+def _id_of(request: web.Request) -> str:
+    return request.headers.get(REQUEST_ID, "")
+
+
+def _json(body: bytes) -> Any:
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise refusals.Refusal(400, "The request body can't be parsed as valid data.") from None

@@ -245,7 +245,7 @@ async def test_draining_reduces_exposure_and_reports_it(world: World) -> None:
     await world.quote()
     async with world.running() as engine:
         await until(lambda: quoting(engine), what="quoting")
-        await world.tell(DrainTo(pool=POOL, version=7, base_units=0, quote_units=0))
+        await world.tell(DrainTo(pool=POOL, version=7, staying=0, issued=1))
 
         async def reduced() -> bool:
             return ExposureReduced(pool=POOL, version=7) in await world.reports()

@@ -66,7 +66,6 @@ class _Pool:
     capital: CapitalSet | None = None
     unbooked: list[_Change] = field(default_factory=list)
     drain: DrainTo | None = None
-    left: list[int] = field(default_factory=lambda: [0, 0])
     reported: int = 0
     risk: tuple[int, int] = (0, 0)
     risk_time_us: int = 0
@@ -80,11 +79,19 @@ class _Pool:
         """Base and quote units that orders may consume now."""
         if self.capital is None or not self.quoting:
             return 0, 0
+        base, quote = self.bound()
+        return max(0, base - self.risk[0]), max(0, quote - self.risk[1])
+
+    def bound(self) -> tuple[int, int]:
+        """Base and quote units that are there, without the part of those who leave."""
+        if self.capital is None:
+            return 0, 0
         gone = self.consumed()
         base, quote = self.capital.base_units - gone[0], self.capital.quote_units - gone[1]
-        if self.drain is not None:
-            base, quote = min(base, self.left[0]), min(quote, self.left[1])
-        return max(0, base - self.risk[0]), max(0, quote - self.risk[1])
+        if self.drain is None:
+            return base, quote
+        staying, issued = self.drain.staying, max(1, self.drain.issued)
+        return base * staying // issued, quote * staying // issued
 
 
 @dataclass(frozen=True)
@@ -170,11 +177,7 @@ class SimEngine:
             case CapitalSet():
                 self._set_capital(message)
             case DrainTo():
-                pool = self._pools[message.pool]
-                # The bound was made of booked capital: what was filled since counts against it.
-                gone = pool.consumed()
-                pool.drain = message
-                pool.left = [message.base_units - gone[0], message.quote_units - gone[1]]
+                self._pools[message.pool].drain = message
             case DrainLifted():
                 pool = self._pools[message.pool]
                 if pool.drain is not None and pool.drain.version <= message.version:
@@ -280,14 +283,13 @@ class SimEngine:
 
     def _consume(self, pool: _Pool, base_change: int, quote_change: int) -> None:
         pool.unbooked.append(_Change(self._trades, base_change, quote_change))
-        pool.left[0] += min(0, base_change)
-        pool.left[1] += min(0, quote_change)
 
     def _report(self, pool_id: PoolId, pool: _Pool) -> None:
         drain = pool.drain
         if drain is None or pool.reported >= drain.version:
             return
-        within = pool.risk[0] <= drain.base_units and pool.risk[1] <= drain.quote_units
+        base, quote = pool.bound()
+        within = pool.risk[0] <= base and pool.risk[1] <= quote
         if within and (self.calm or self._rng.chance_ppm(700_000)):
             pool.reported = drain.version
             reduced = ExposureReduced(pool=pool_id, version=drain.version)

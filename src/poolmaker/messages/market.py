@@ -120,15 +120,17 @@ class CapitalSet(Message, frozen=True, kw_only=True, tag="CapitalSet.v1"):
 
 
 class DrainTo(Message, frozen=True, kw_only=True, tag="DrainTo.v1"):
-    """Reduce live orders so that they consume at most this much, then report ExposureReduced.
+    """Let live orders consume only the part of those who stay, then report ExposureReduced.
 
+    At every moment orders may take at most ``staying`` of ``issued`` of the pool's capital then,
+    own fills included: a bound in units would not shrink with the fills that come after it.
     Holds until DrainLifted names its version or a later DrainTo replaces it.
     """
 
     pool: PoolId
     version: int
-    base_units: int
-    quote_units: int
+    staying: int
+    issued: int
 
 
 class DrainLifted(Message, frozen=True, kw_only=True, tag="DrainLifted.v1"):

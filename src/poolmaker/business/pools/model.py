@@ -222,12 +222,12 @@ class PoolSettings:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Ask the engine to let a pool's orders consume no more than this."""
+    """Ask the engine to let a pool's orders consume only the part of the shares that stay."""
 
     pool: PoolId
     version: int
-    base_units: int
-    quote_units: int
+    staying: int
+    issued: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,16 +73,13 @@ def share_of(pool: Pool, shares: int) -> tuple[int, int]:
     return pool.base_units * shares // pool.issued, pool.quote_units * shares // pool.issued
 
 
-def capital_after(pool: Pool, leaving: int) -> tuple[int, int]:
-    """What stays when ``leaving`` shares have left.
+def staying_after(pool: Pool, leaving: int) -> int:
+    """Shares that stay when ``leaving`` have left.
 
     A share that left may be counted twice for a moment, while its ticket is still open; that asks
     for a lower bound than needed, never for a higher one.
     """
-    staying = max(0, pool.issued - leaving)
-    if pool.issued == 0:
-        return 0, 0
-    return pool.base_units * staying // pool.issued, pool.quote_units * staying // pool.issued
+    return max(0, pool.issued - leaving)
 
 
 def has_capital(pool: Pool) -> bool:
@@ -191,7 +188,8 @@ def _round(tickets: Sequence[Ticket], pools: dict[PoolId, Pool]) -> Plan:
             for ticket in tickets
             if ticket.pool == pool_id and ticket.kind is TicketKind.LEAVE
         )
-        drains.append(Drain(pool_id, pool.drain_version + 1, *capital_after(pool, leaving)))
+        staying = staying_after(pool, leaving)
+        drains.append(Drain(pool_id, pool.drain_version + 1, staying, pool.issued))
     versions = {drain.pool: drain.version for drain in drains}
     return Plan(
         taken=tuple(moved(ticket, TicketEvent.TAKEN) for ticket in others),

@@ -410,8 +410,8 @@ class PoolService:
             message = DrainTo(
                 pool=drain.pool,
                 version=drain.version,
-                base_units=drain.base_units,
-                quote_units=drain.quote_units,
+                staying=drain.staying,
+                issued=drain.issued,
             )
             await self._tell(tx, pool.account, f"drain:{pool.id}:{drain.version}", message)
         for pool in todo.lifts:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.rules import inventory_now
 from poolmaker.market.engine.state import EngineState, PoolDesk
 from poolmaker.market.execution.rules import committed_units
 from poolmaker.messages.base import Message
@@ -82,7 +83,8 @@ class Reporter:
         taken = self._taken(desk)
         if taken is None:
             return None
-        fits = taken[Side.BUY] <= drain.quote_units and taken[Side.SELL] <= drain.base_units
+        usable = inventory_now(desk.wish, desk.facts)
+        fits = all(taken[side] <= usable.usable(side) for side in Side)
         return drain if fits else None
 
     def _taken(self, desk: PoolDesk) -> dict[Side, int] | None:

@@ -76,8 +76,12 @@ def inventory_now(wish: PoolWish, facts: Iterable[OwnFact]) -> Inventory:
     quote = max(0, capital.quote_units + sum(fact.quote_units for fact in since))
     if wish.drain is None:
         return Inventory.whole(base, quote)
-    drain = wish.drain
-    return Inventory(base, quote, min(base, drain.base_units), min(quote, drain.quote_units))
+    return Inventory(base, quote, left_by(wish.drain, base), left_by(wish.drain, quote))
+
+
+def left_by(drain: DrainTo, units: int) -> int:
+    """What of ``units`` belongs to those who stay, rounded down; nothing when nobody does."""
+    return units * max(0, drain.staying) // drain.issued if drain.issued > 0 else 0
 
 
 def stage_of(order: ExchangeOrder) -> Stage | None:

@@ -51,8 +51,8 @@ def capital(version: int, base: int = 1_000, quote: int = 2_000, seq: int = 0) -
     )
 
 
-def drain(version: int, base: int, quote: int) -> DrainTo:
-    return DrainTo(pool=POOL, version=version, base_units=base, quote_units=quote)
+def drain(version: int, staying: int, issued: int) -> DrainTo:
+    return DrainTo(pool=POOL, version=version, staying=staying, issued=issued)
 
 
 def test_a_higher_start_replaces_and_a_lower_or_equal_one_does_not() -> None:
@@ -93,8 +93,19 @@ def test_engine_invariant_3_capital_is_the_newest_set_plus_own_facts_after_it() 
 
 
 def test_a_drain_bounds_what_may_be_used_and_not_what_is_owned() -> None:
-    wish = wish_after(wish_after(FRESH, capital(1)), drain(1, 300, 5_000))
-    assert inventory_now(wish, []) == Inventory(1_000, 2_000, 300, 2_000)
+    wish = wish_after(wish_after(FRESH, capital(1)), drain(1, 3, 10))
+    assert inventory_now(wish, []) == Inventory(1_000, 2_000, 300, 600)
+    nobody = wish_after(wish_after(FRESH, capital(1)), drain(1, 0, 0))
+    assert inventory_now(nobody, []) == Inventory(1_000, 2_000, 0, 0)
+
+
+def test_the_bound_of_a_drain_shrinks_with_fills_so_that_a_leaver_finds_his_part() -> None:
+    """Ledger invariant 2: a fill after the drain must not take what the leaver is owed."""
+    wish = wish_after(wish_after(FRESH, capital(1)), drain(1, 1, 2))
+    sold_out = [OwnFact(9, -800, 900, 1)]
+    inventory = inventory_now(wish, sold_out)
+    assert inventory.base_units == 200
+    assert inventory.usable(Side.SELL) == 100
 
 
 def test_without_capital_there_is_nothing_to_use() -> None:

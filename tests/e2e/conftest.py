@@ -23,7 +23,9 @@ def _chromium() -> str:
     pytest.skip(f"there is no Chromium here; run: {INSTALL}")
 
 
-@pytest.fixture(scope="session")
+# A browser keeps an event loop running in its thread, where no other test could have its own: it
+# lives no longer than its module.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = _chromium()
     with sync_playwright() as playwright:
@@ -34,7 +36,7 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """The address of the made-up platform's pages."""
     process = subprocess.Popen(

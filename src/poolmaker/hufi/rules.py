@@ -118,9 +118,15 @@ class ScoringFailed(ValueError):
     """HuFi's own pass fails with this message; nothing is recorded for the period."""
 
 
-def ceil_days(start_ms: int, end_ms: int) -> int:
-    """Days of a campaign; a started day counts whole."""
-    return -((start_ms - end_ms) // DAY_MS)
+def ceil_days(start_ms: int, end_ms: int, day_ms: int = DAY_MS) -> int:
+    """Days of a campaign; a started day counts whole. Only a sandbox has another ``day_ms``."""
+    return -((start_ms - end_ms) // day_ms)
+
+
+def net_fund(fund: Decimal, fee_percent: int, decimals: int) -> Decimal:
+    """What a campaign can pay after the oracles' fees, cut to the token's decimals."""
+    kept = _MATH.multiply(fund, Decimal(100 - fee_percent))
+    return cut(_MATH.divide(kept, Decimal(100)), decimals)
 
 
 def cut(value: Decimal, decimals: int) -> Decimal:
@@ -133,10 +139,10 @@ def double_to_decimal(value: float) -> Decimal:
     return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
 
 
-def daily_reward(terms: Terms, net_fund: Decimal, decimals: int) -> Decimal:
+def daily_reward(terms: Terms, net: Decimal, decimals: int, day_ms: int = DAY_MS) -> Decimal:
     """The most that one day can pay: net fund by started days, cut to the token's decimals."""
-    days = Decimal(ceil_days(terms.start_ms, terms.end_ms))
-    return cut(_MATH.divide(net_fund, days), decimals)
+    days = Decimal(ceil_days(terms.start_ms, terms.end_ms, day_ms))
+    return cut(_MATH.divide(net, days), decimals)
 
 
 def weight(trade: ScoredTrade) -> float:

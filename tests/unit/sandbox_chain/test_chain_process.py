@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from poolmaker.sandbox.chain.abi import call_data, decoded
-from poolmaker.sandbox.chain.contracts import FACTORY, HMT, USDT
+from poolmaker.sandbox.chain.model import FACTORY, HMT, USDT
 from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
 from tests.support.worlds import running_world
 

@@ -13,8 +13,8 @@ from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.sandbox.chain.abi import call_data, decoded
-from poolmaker.sandbox.chain.contracts import DEPLOYER, TOKENS, Token, token_called
 from poolmaker.sandbox.chain.loopback import Body, FaultyCalls, guarded, read
+from poolmaker.sandbox.chain.model import DEPLOYER, TOKENS, Token, token_called
 from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MINE_MAX, MNEMONIC
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.chain.wallet import Wallet, account_of

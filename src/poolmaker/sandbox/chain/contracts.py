@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,15 +11,23 @@ from eth_utils.address import to_checksum_address
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import Clock
 from poolmaker.sandbox.chain.abi import bytecode, call_data, types_of
+from poolmaker.sandbox.chain.model import (
+    DEPLOYER,
+    EXCHANGE_ORACLE,
+    FACTORY,
+    HMT,
+    KVSTORE,
+    LAUNCHER,
+    RECORDING_ORACLE,
+    REPUTATION_ORACLE,
+    STAKING,
+    TOKENS,
+    USDT,
+)
 from poolmaker.sandbox.chain.options import CHAIN_ID, MNEMONIC
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.chain.wallet import Wallet, account_of
 
-DEPLOYER: Final = 0
-LAUNCHER: Final = 1
-EXCHANGE_ORACLE: Final = 2
-RECORDING_ORACLE: Final = 3
-REPUTATION_ORACLE: Final = 4
 FEES: Final = (
     (EXCHANGE_ORACLE, "1", "Exchange Oracle"),
     (RECORDING_ORACLE, "1", "Recording Oracle"),
@@ -29,40 +36,6 @@ FEES: Final = (
 SUPPLY: Final = 1_000_000_000
 STAKE_UNITS: Final = 10**18
 LAUNCHER_TOKENS: Final = 10_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A test token; ``decimals`` as on Polygon."""
-
-    symbol: str
-    title: str
-    decimals: int
-    address: str
-
-
-HMT: Final = Token("HMT", "HUMAN Token", 18, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
-USDT: Final = Token("USDT", "Tether USD", 6, "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707")
-TOKENS: Final = (HMT, USDT)
-STAKING: Final = "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512"
-KVSTORE: Final = "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0"
-FACTORY: Final = "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9"
-
-
-def addresses() -> dict[str, str]:
-    """What the ready line names."""
-    return {
-        "hmt": HMT.address, "usdt": USDT.address, "staking": STAKING, "kvstore": KVSTORE,
-        "escrow_factory": FACTORY,
-    }  # fmt: skip
-
-
-def token_called(name: str) -> Token | None:
-    """The token of a symbol or an address."""
-    wanted = name.lower()
-    return next(
-        (one for one in TOKENS if wanted in {one.symbol.lower(), one.address.lower()}), None
-    )
 
 
 class Deployer:

@@ -1,0 +1,43 @@
+"""``python -m poolmaker.sandbox.hufi``: HuFi on its own, beside a sandbox chain and venue."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import uvloop
+
+from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.sandbox.hufi.options import HufiOptions
+from poolmaker.sandbox.hufi.server import serve
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m poolmaker.sandbox.hufi")
+    parser.add_argument("--chain", dest="chain_rpc", required=True, help="RPC of the chain")
+    parser.add_argument("--venue", dest="venue_rest", required=True, help="REST of the venue")
+    parser.add_argument("--port", type=int, default=0, help="0 chooses a free one")
+    parser.add_argument("--launcher-port", type=int, help="default: the one after --port")
+    parser.add_argument("--files-port", type=int, default=0, help="0 chooses a free one")
+    parser.add_argument("--admin-port", type=int, default=0, help="0 chooses a free one")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs-every-s", type=int, default=5, help="0: only when told to")
+    parser.add_argument("--access-s", type=int, default=600, help="life of an access token")
+    parser.add_argument("--refresh-s", type=int, default=3_600, help="life of a refresh token")
+    parser.add_argument("--limits-holding-join", action="store_true")
+    return parser
+
+
+def main() -> int:
+    """Run until SIGTERM; 2 when the machine or the arguments do not allow it."""
+    options = HufiOptions(**vars(_parser().parse_args()))
+    try:
+        uvloop.run(serve(options))
+    except EnvironmentProblem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

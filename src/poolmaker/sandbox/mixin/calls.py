@@ -103,6 +103,8 @@ def _token(ask: Ask) -> Any:
 
 def _outputs(ask: Ask) -> Any:
     world, query = ask.house.world, ask.query
+    if query.get("state") and query["state"] not in set(OutputState):
+        raise refusals.bad_field("state")
     members = query.get("members") or ask.person.members_hash
     found = world.outputs_of(members, _number(query, "threshold", 1), _number(query, "offset", 0))
     kept = [one for one in found if _fits(one, ask)]
@@ -113,8 +115,6 @@ def _outputs(ask: Ask) -> Any:
 
 def _fits(held: Held, ask: Ask) -> bool:
     asset, state = ask.query.get("asset"), ask.query.get("state")
-    if state and state not in set(OutputState):
-        raise refusals.bad_field("state")
     return (
         ask.person.user_id in held.receivers
         and (not state or held.state == state)

@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import ccxt.pro
-import pytest
 
 from tests.support.venue import RunningVenue, ccxt_settings, running_venue
 
 NAME = "binance_btcusdt_20240808.ndjson.gz"
-BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data" / NAME
-FOUND = Path(os.environ.get("POOLMAKER_RECORDING", BESIDE))
+FOUND = Path(__file__).parents[1] / "vectors" / NAME
 TOP = 50
 Level = tuple[float, float]
-
-pytestmark = pytest.mark.skipif(
-    not FOUND.exists(),
-    reason=f"install the recorded market {NAME} and name it in POOLMAKER_RECORDING",
-)
 
 
 def rebuilt(last_id: int) -> tuple[list[Level], list[Level]]:

@@ -34,7 +34,7 @@ async def test_the_engine_is_drained_before_the_barrier_and_let_go_after_the_new
             CapitalSet,
             DrainLifted,
         ]
-        assert (heard[0].base_units, heard[0].quote_units) == (4_000, 2_000_000)  # type: ignore[union-attr]
+        assert (heard[0].staying, heard[0].issued) == (4_000_000, 8_000_000)  # type: ignore[union-attr]
         assert heard[2].version > 0  # type: ignore[union-attr]
 
 

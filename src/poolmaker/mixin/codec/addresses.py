@@ -60,7 +60,8 @@ class MixAddress:
     """Members, of whom ``threshold`` must sign: users by uuid or main-network addresses.
 
     The order of the members is kept. A threshold above the count of main-network members can
-    never be met: such an output is burnt, as paid storage is.
+    never be met: such an output is burnt, as paid storage is. It can be made, but no text is
+    read as one: nobody shall burn money because he was shown an address.
     """
 
     threshold: int
@@ -102,6 +103,7 @@ def read_mix_payload(payload: bytes) -> MixAddress:
     """The address of the bytes under a checksum."""
     demand(len(payload) > 3 and payload[0] == MIX_VERSION, "MIX: not of version 2")
     threshold, count, body = payload[1], payload[2], payload[3:]
+    demand(threshold <= count, "MIX: a threshold that its members cannot meet")
     if len(body) == _UUID_BYTES * count:
         uuids = tuple(uuid_text(piece) for piece in _pieces(body, _UUID_BYTES))
         return MixAddress(threshold, uuids=uuids)
@@ -115,5 +117,5 @@ def _pieces(data: bytes, size: int) -> list[bytes]:
 
 
 def parse_mix(text: str) -> MixAddress:
-    """The members and threshold of a MIX address."""
+    """The members and threshold of a MIX address that its members can spend from."""
     return read_mix_payload(_read("MIX", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ FRAME_BYTES_MAX: Final = 1024 * 1024
 BUTTONS_MAX: Final = 18
 READ: Final = "READ"
 _GZIP_WINDOW: Final = 31
+_CATEGORY: Final = re.compile(r"[A-Z]+(?:_[A-Z]+)*")
 
 Body = Mapping[str, Any]
 
@@ -75,15 +77,21 @@ def _json(body: Any) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def request_frame(frame_id: str, action: Action, params: Body | None = None) -> Body:
+    """Something asked of Blaze; the answer carries the same id."""
+    asked = {"id": frame_id, "action": str(action)}
+    return asked if params is None else {**asked, "params": params}
+
+
 def list_pending(frame_id: str) -> Body:
     """The first thing to say on Blaze: send what is waiting."""
-    return {"id": frame_id, "action": str(Action.LIST_PENDING)}
+    return request_frame(frame_id, Action.LIST_PENDING)
 
 
 def acknowledge(frame_id: str, message_id: str, status: str = READ) -> Body:
     """Tell Blaze that a message need not be sent again."""
     params = {"message_id": message_id, "status": status}
-    return {"id": frame_id, "action": str(Action.ACKNOWLEDGE), "params": params}
+    return request_frame(frame_id, Action.ACKNOWLEDGE, params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +133,13 @@ class Outgoing:
     message_id: str
     sender_id: str
     recipient_id: str
-    category: Category
+    category: str
     data: bytes
 
     def body(self) -> dict[str, str]:
         """As the API takes it."""
         content = _base64url(self.data)
+        demand(_CATEGORY.fullmatch(self.category), "message: a category that cannot be")
         demand(len(content) <= MESSAGE_BYTES_MAX, "message: too long")
         return {
             "category": str(self.category),

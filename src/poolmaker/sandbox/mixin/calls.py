@@ -271,11 +271,13 @@ def _check_address(ask: Ask) -> Any:
 def _entries(ask: Ask) -> Any:
     body = ask.body if isinstance(ask.body, dict) else {}
     members, threshold = body.get("members", [ask.person.user_id]), body.get("threshold", 1)
-    if not isinstance(members, list) or type(threshold) is not int:
-        raise refusals.bad_field("members or threshold")
+    chain_id = body.get("chain_id")
+    if not isinstance(members, list) or not all(isinstance(one, str) for one in members):
+        raise refusals.bad_field("members")
+    if type(threshold) is not int or not isinstance(chain_id, str):
+        raise refusals.bad_field("threshold or chain_id")
     if ask.person.user_id not in members:
         raise refusals.forbidden()
-    chain_id = body.get("chain_id", "")
     return [render.entry(ask.house.crossing.entry(chain_id, members, threshold))]
 
 

@@ -15,6 +15,7 @@ from poolmaker.sandbox.mixin.model import Person, seed_from, uuid_from
 from poolmaker.sandbox.mixin.world import World
 
 CODE_LIFE_US: Final = 10 * MINUTE_US
+CODES_MAX: Final = 1_000
 PROFILE: Final = "PROFILE:READ"
 ASSETS: Final = "ASSETS:READ"
 SNAPSHOTS: Final = "SNAPSHOTS:READ"
@@ -67,6 +68,8 @@ class Grants:
         code = seed_from(self._rng).hex()
         made_us = self._world.time_us()
         self._codes[code] = Code(user, client_id, " ".join(asked), code_challenge, made_us)
+        if len(self._codes) > CODES_MAX:
+            del self._codes[next(iter(self._codes))]
         return code
 
     def exchange(self, body: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from poolmaker.sandbox.mixin.render import instant, snapshot
 from poolmaker.sandbox.mixin.world import World
 
 INBOX_MAX: Final = 10_000
+KNOWN_MAX: Final = 100_000
 _PLAIN: Final = ("PLAIN_", "APP_", "MESSAGE_RECALL", "ENCRYPTED_")
 
 
@@ -87,6 +88,8 @@ class Post:
     def deliver(self, letter: Letter) -> None:
         """Put a letter into its inbox and tell whoever listens."""
         self._known[letter.message_id] = letter
+        if len(self._known) > KNOWN_MAX:
+            del self._known[next(iter(self._known))]
         inbox = self._inboxes.setdefault(letter.recipient_id, {})
         inbox[letter.message_id] = letter
         if len(inbox) > INBOX_MAX:

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from poolmaker import __version__
-from poolmaker.cli import books, operate, setup, worlds
+from poolmaker.cli import bench, books, operate, setup, worlds
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import home_of
 from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, complain
@@ -40,6 +40,7 @@ cli.add_typer(operate.orders, name="order")
 cli.add_typer(books.ledger, name="ledger")
 cli.add_typer(worlds.sandbox, name="sandbox")
 cli.add_typer(worlds.sim, name="sim")
+cli.command("bench")(bench.bench)
 
 
 def _version(wanted: bool) -> None:

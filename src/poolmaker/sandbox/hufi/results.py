@@ -15,17 +15,15 @@ from poolmaker.sandbox.hufi.texts import iso, number, plain
 
 
 def gross_of(net_units: int, fees: tuple[int, ...]) -> int:
-    """The smallest amount of which escrow 6.0 leaves ``net_units`` after cutting each fee.
+    """The largest amount of which escrow 6.0 leaves exactly ``net_units`` after its fees.
 
-    It cuts every fee for itself and down, so what is left grows by at most one unit a step and
-    reaches each amount.
+    It cuts every fee for itself and down, so at least the exact share is left of an amount, and
+    one unit less leaves at most one less: going down from above, every amount is met.
     """
-    gross = net_units
-    while True:
-        left = gross - sum(gross * fee // 100 for fee in fees)
-        if left >= net_units:
-            return gross
-        gross += net_units - left
+    gross = reserve_of(net_units, fees)
+    while gross - sum(gross * fee // 100 for fee in fees) > net_units:
+        gross -= 1
+    return gross
 
 
 def reserve_of(pool_units: int, fees: tuple[int, ...]) -> int:

@@ -10,8 +10,6 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault, PoolmakerError
 from poolmaker.sandbox.chain.model import token_called
 from poolmaker.sandbox.hufi.auth import Tokens
-from poolmaker.sandbox.hufi.escrows import Escrows
-from poolmaker.sandbox.hufi.exchange import Exchange
 from poolmaker.sandbox.hufi.manifests import InvalidManifest, parse_manifest
 from poolmaker.sandbox.hufi.model import (
     Campaign,
@@ -22,6 +20,7 @@ from poolmaker.sandbox.hufi.model import (
     Status,
     User,
 )
+from poolmaker.sandbox.hufi.ports import Accounts, EscrowChain
 from poolmaker.sandbox.hufi.refusals import HufiRefusal, unprocessable
 
 USERS_MAX: Final = 10_000
@@ -41,7 +40,9 @@ def needed(kind: CampaignType) -> tuple[Permission, ...]:
 class World:
     """Users and campaigns. One event loop owns it."""
 
-    def __init__(self, escrows: Escrows, exchange: Exchange, tokens: Tokens, clock: Clock) -> None:
+    def __init__(
+        self, escrows: EscrowChain, exchange: Accounts, tokens: Tokens, clock: Clock
+    ) -> None:
         self.escrows = escrows
         self.exchange = exchange
         self.tokens = tokens

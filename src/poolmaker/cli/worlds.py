@@ -100,3 +100,20 @@ def _swarm(value: dict[str, Any]) -> None:
     for part in ("figures", "context"):
         for name, found in value[part].items():
             say(f"{name.ljust(28)} {found}")
+
+
+@sandbox.command("mixin")
+def mixin(
+    port: Annotated[int, typer.Option("--port", help="0 chooses a free one.")] = 0,
+    admin_port: Annotated[int, typer.Option("--admin-port", help="0 chooses a free one.")] = 0,
+    seed: Seed = 1,
+    users: Annotated[int, typer.Option("--users", min=1, max=1_000, help="With wallets.")] = 8,
+    finality_ms: Annotated[
+        int, typer.Option("--finality-ms", min=0, help="Until a transaction is final.")
+    ] = 0,
+) -> None:
+    """Mixin's Safe API, login, messages and Blaze; prints one JSON line when it is ready."""
+    options = app.load("sandbox.mixin.options").MixinOptions(
+        port=port, admin_port=admin_port, seed=seed, users=users, finality_ms=finality_ms
+    )
+    app.load("cli.running").run(app.load("sandbox.mixin.server").serve(options))

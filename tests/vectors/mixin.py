@@ -645,6 +645,8 @@ def _make_transaction(case: Case) -> Json:
         if "spend_scalar" in case.given
         else keys.seed_scalar(bytes.fromhex(given["spend_private_key"]))
     )
+    if max(len(given["inputs"]), len(given["outputs"])) > transactions.INPUTS_MAX:
+        raise Declined(_LIMITS)
     made = _transaction(given)
     signed = transactions.sign(made, list(map(bytes.fromhex, given["views"])), scalar)
     raw = transactions.encode(signed)

@@ -61,3 +61,19 @@ def test_a_case_that_the_shared_file_does_not_know_is_skipped_with_its_reason() 
     result = mixin.run({"vectors": [case]})
     assert (result.passed, result.failed, result.skipped) == (0, 0, 1)
     assert list(result.reasons) == ["no such function in the shared file: amount, unheardOf"]
+
+
+def test_a_tool_that_goes_beyond_the_kernels_limits_is_declined(document: dict[str, Any]) -> None:
+    """The reason is a decision record that is there."""
+    wide = next(case for case in document["vectors"] if case["id"] == "node/tx/256in_1out")
+    wider = copy.deepcopy(wide)
+    wider["input"]["inputs"].append({"hash": "00" * 32, "index": 0})
+    many = {
+        "id": "x", "category": "utxo_select", "fn": "getUnspentOutputsForRecipients",
+        "input": {"amounts": ["1"] * 300, "need": "300"},
+        "output": {"change": "0", "picked": list(range(300))},
+    }  # fmt: skip
+    result = mixin.run({"vectors": [wider, many]})
+    assert (result.passed, result.failed, result.declined) == (0, 0, 2)
+    (record,) = result.reasons
+    assert (FILE.parents[2] / record).is_file()

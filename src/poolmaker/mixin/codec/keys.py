@@ -17,7 +17,7 @@ from nacl.exceptions import RuntimeError as SodiumError
 from nacl.signing import SigningKey, VerifyKey
 
 from poolmaker.kernel.checks import require
-from poolmaker.mixin.codec.encoding import demand
+from poolmaker.mixin.codec.encoding import Malformed, demand
 from poolmaker.mixin.codec.ids import blake3, ghost_hashes, sha3
 
 KEY_BYTES: Final = 32
@@ -95,8 +95,7 @@ def shared_point(scalar: bytes, point: bytes) -> bytes:
     try:
         return sodium.crypto_scalarmult_ed25519_noclamp(check_scalar(scalar), check_point(point))
     except (SodiumError, CryptoError):  # libsodium has its own last word on weak points
-        demand(condition=False, message="point: refused")
-        raise
+        raise Malformed("point: refused") from None
 
 
 def _varint(number: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 import uvloop
 
@@ -12,20 +13,20 @@ from poolmaker.sandbox.mixin.options import USERS, MixinOptions
 from poolmaker.sandbox.mixin.server import serve
 
 
-def _options() -> MixinOptions:
-    parser = argparse.ArgumentParser(prog="python -m poolmaker.sandbox.mixin")
+def _options(arguments: Sequence[str] | None) -> MixinOptions:
+    parser = argparse.ArgumentParser(prog="poolmaker sandbox mixin")
     parser.add_argument("--port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--admin-port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--users", type=int, default=USERS)
     parser.add_argument("--finality-ms", type=int, default=0)
-    return MixinOptions(**vars(parser.parse_args()))
+    return MixinOptions(**vars(parser.parse_args(arguments)))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; 2 when the machine or the arguments do not allow it."""
     try:
-        uvloop.run(serve(_options()))
+        uvloop.run(serve(_options(arguments)))
     except EnvironmentProblem as problem:
         sys.stderr.write(f"{problem}\n")
         return 2

@@ -283,14 +283,15 @@ def _entries(ask: Ask) -> Any:
 
 def _deposits(ask: Ask) -> Any:
     query, world = ask.query, ask.house.world
+    since_us = render.read_instant(query["offset"]) if query.get("offset") else 0
     wanted = [
         one
         for one in world.books.deposits.values()
         if not one.is_credited
-        and query.get("asset") in {None, one.asset_id}
+        and query.get("asset", one.asset_id) == one.asset_id
         and query.get("destination", one.destination).lower() == one.destination.lower()
         and query.get("tag", one.tag) == one.tag
-        and render.instant(one.created_us) >= query.get("offset", "")
+        and one.created_us >= since_us
     ]
     return [render.pending(world, one) for one in wanted[: _limit(query)]]
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-import uvloop
-
-from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.sandbox.arguments import Arguments, run_world
 from poolmaker.sandbox.mixin.options import USERS, MixinOptions
 from poolmaker.sandbox.mixin.server import serve
 
 
 def _options(arguments: Sequence[str] | None) -> MixinOptions:
-    parser = argparse.ArgumentParser(prog="poolmaker sandbox mixin")
+    parser = Arguments(prog="poolmaker sandbox mixin")
     parser.add_argument("--port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--admin-port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--seed", type=int, default=1)
@@ -25,12 +22,7 @@ def _options(arguments: Sequence[str] | None) -> MixinOptions:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; 2 when the machine or the arguments do not allow it."""
-    try:
-        uvloop.run(serve(_options(arguments)))
-    except EnvironmentProblem as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 2
-    return 0
+    return run_world(_options, serve, arguments)
 
 
 if __name__ == "__main__":

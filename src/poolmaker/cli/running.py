@@ -132,6 +132,6 @@ async def _at_once(_: Any) -> None:
     return None
 
 
-def run(work: Any) -> None:
-    """Run a coroutine to its end."""
-    asyncio.run(work)
+def run(work: Any) -> Any:
+    """Run a coroutine to its end and answer what it returns."""
+    return asyncio.run(work)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -54,23 +54,40 @@ def demo(
         raise typer.Exit(CHECK_FAILED)
 
 
-@sandbox.command("venue")
-def venue(
-    port: Annotated[int, typer.Option("--port", help="0 chooses a free one.")] = 0,
-    admin_port: Annotated[int, typer.Option("--admin-port", help="0 chooses a free one.")] = 0,
-    seed: Seed = 1,
-    flow: Annotated[str, typer.Option("--flow", help="seeded, thin or none.")] = "seeded",
-    recording: Recording = None,
-) -> None:
+# The worlds read their own arguments: there is one place that says which they take.
+_PASSED_ON: Final = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+
+
+@sandbox.command("venue", context_settings=_PASSED_ON)
+def venue(context: typer.Context) -> None:
     """An exchange that speaks Binance's spot wire; prints one JSON line when it is ready."""
-    options = app.load("sandbox.venue.options")
-    known = {str(kind): kind for kind in options.Flow}
-    if flow not in known:
-        raise EnvironmentProblem(f"there is no flow {flow!r}; choose one of {', '.join(known)}")
-    made = options.VenueOptions(
-        port=port, admin_port=admin_port, seed=seed, flow=known[flow], recording=recording
-    )
-    app.load("cli.running").run(app.load("sandbox.venue.server").serve(made))
+    _world("venue", context)
+
+
+@sandbox.command("mixin", context_settings=_PASSED_ON)
+def mixin(context: typer.Context) -> None:
+    """Mixin's Safe wire, with wallets that pay; prints one JSON line when it is ready."""
+    _world("mixin", context)
+
+
+@sandbox.command("chain", context_settings=_PASSED_ON)
+def chain(context: typer.Context) -> None:
+    """An EVM chain with HUMAN's contracts; prints one JSON line when it is ready."""
+    _world("chain", context)
+
+
+@sandbox.command("hufi", context_settings=_PASSED_ON)
+def hufi(context: typer.Context) -> None:
+    """HuFi's oracle and launcher over a chain and a venue; prints one JSON line when ready."""
+    _world("hufi", context)
+
+
+def _world(name: str, context: typer.Context) -> None:
+    raise typer.Exit(app.load(f"sandbox.{name}.__main__").main(context.args))
 
 
 @sim.command("swarm")
@@ -100,20 +117,3 @@ def _swarm(value: dict[str, Any]) -> None:
     for part in ("figures", "context"):
         for name, found in value[part].items():
             say(f"{name.ljust(28)} {found}")
-
-
-@sandbox.command("mixin")
-def mixin(
-    port: Annotated[int, typer.Option("--port", help="0 chooses a free one.")] = 0,
-    admin_port: Annotated[int, typer.Option("--admin-port", help="0 chooses a free one.")] = 0,
-    seed: Seed = 1,
-    users: Annotated[int, typer.Option("--users", min=1, max=1_000, help="With wallets.")] = 8,
-    finality_ms: Annotated[
-        int, typer.Option("--finality-ms", min=0, help="Until a transaction is final.")
-    ] = 0,
-) -> None:
-    """Mixin's Safe API, login, messages and Blaze; prints one JSON line when it is ready."""
-    options = app.load("sandbox.mixin.options").MixinOptions(
-        port=port, admin_port=admin_port, seed=seed, users=users, finality_ms=finality_ms
-    )
-    app.load("cli.running").run(app.load("sandbox.mixin.server").serve(options))

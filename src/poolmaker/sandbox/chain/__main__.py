@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
-
-from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.sandbox.arguments import Arguments, run_world
 from poolmaker.sandbox.chain.options import ChainOptions
 from poolmaker.sandbox.chain.server import serve
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m poolmaker.sandbox.chain")
+def _parser() -> Arguments:
+    parser = Arguments(prog="poolmaker sandbox chain")
     parser.add_argument("--port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--admin-port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--seed", type=int, default=1)
@@ -23,15 +21,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def _options(arguments: Sequence[str] | None) -> ChainOptions:
+    return ChainOptions(**vars(_parser().parse_args(arguments)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; 2 when the machine or the arguments do not allow it."""
-    options = ChainOptions(**vars(_parser().parse_args()))
-    try:
-        uvloop.run(serve(options))
-    except EnvironmentProblem as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 2
-    return 0
+    return run_world(_options, serve, arguments)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from collections.abc import Sequence
 
-import uvloop
-
-from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.sandbox.arguments import Arguments, run_world
 from poolmaker.sandbox.hufi.options import HufiOptions
 from poolmaker.sandbox.hufi.server import serve
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m poolmaker.sandbox.hufi")
+def _parser() -> Arguments:
+    parser = Arguments(prog="poolmaker sandbox hufi")
     parser.add_argument("--chain", dest="chain_rpc", required=True, help="RPC of the chain")
     parser.add_argument("--venue", dest="venue_rest", required=True, help="REST of the venue")
     parser.add_argument("--port", type=int, default=0, help="0 chooses a free one")
@@ -28,15 +26,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+def _options(arguments: Sequence[str] | None) -> HufiOptions:
+    return HufiOptions(**vars(_parser().parse_args(arguments)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; 2 when the machine or the arguments do not allow it."""
-    options = HufiOptions(**vars(_parser().parse_args()))
-    try:
-        uvloop.run(serve(options))
-    except EnvironmentProblem as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 2
-    return 0
+    return run_world(_options, serve, arguments)
 
 
 if __name__ == "__main__":

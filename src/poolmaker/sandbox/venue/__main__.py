@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import uvloop
-
-from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.sandbox.arguments import Arguments, run_world
 from poolmaker.sandbox.venue.limits import LimitSettings
 from poolmaker.sandbox.venue.options import Flow, VenueOptions, parse_balances
 from poolmaker.sandbox.venue.server import serve
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m poolmaker.sandbox.venue")
+def _parser() -> Arguments:
+    parser = Arguments(prog="poolmaker sandbox venue")
     parser.add_argument("--port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--admin-port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--seed", type=int, default=1)
@@ -56,14 +55,13 @@ def _balances(text: str | None) -> dict[str, int] | None:
     return None if text is None else parse_balances(text)
 
 
-def main() -> int:
+def _read(arguments: Sequence[str] | None) -> VenueOptions:
+    return _options(_parser().parse_args(arguments))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM; 2 when the machine or the arguments do not allow it."""
-    try:
-        uvloop.run(serve(_options(_parser().parse_args())))
-    except EnvironmentProblem as problem:
-        sys.stderr.write(f"{problem}\n")
-        return 2
-    return 0
+    return run_world(_read, serve, arguments)
 
 
 if __name__ == "__main__":

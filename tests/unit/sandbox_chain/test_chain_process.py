@@ -55,6 +55,7 @@ async def test_a_chain_with_the_real_contracts_from_start_to_sigterm() -> None:
         assert (await chain.admin("GET", f"/balances/{WALLET}"))["HMT"] == "0"
 
         await chain.admin("POST", "/faults", {"endpoint": "eth_chainId", "effect": "error"})
+        assert await Rpc(session, rpc.url, "hufi").number("eth_chainId") == 1338
         async with session.post(
             rpc.url, json={"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
         ) as reply:

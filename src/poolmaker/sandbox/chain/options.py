@@ -17,6 +17,7 @@ class ChainOptions:
     """What a chain is started with.
 
     Ports of 0 are chosen by the system. A ``block_ms`` of 0 mines a block for every transaction.
+    Nothing on the chain is left to chance, so every ``seed`` gives the same one.
     ``packages`` is the folder of the node packages; None chooses one in the environment.
     """
 

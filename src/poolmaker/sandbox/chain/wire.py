@@ -10,7 +10,7 @@ from aiohttp import web
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import Unavailable
 from poolmaker.sandbox.chain.loopback import FaultyCalls, Handler
-from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
+from poolmaker.sandbox.chain.rpc import WORLD_HEADER, Rpc, RpcRefused
 from poolmaker.sandbox.venue.faults import Fault
 from poolmaker.sandbox.venue.rest import answer
 
@@ -50,6 +50,8 @@ class RpcWire:
             asked = msgspec.json.decode(await request.read())
         except msgspec.DecodeError:
             return answer(_error(None, -32700, "Parse error"), 200, {})
+        if WORLD_HEADER in request.headers:
+            return await self._act(asked)(request)
         first = asked[0] if isinstance(asked, list) and asked else asked
         method = first.get("method") if isinstance(first, dict) else None
         return await self.faults.around(str(method), request, self._act(asked))

@@ -212,7 +212,6 @@ class Campaign:
     joined_ms: dict[str, int] = field(default_factory=dict)
     recorded: list[Recorded] = field(default_factory=list)
     interim: Interim | None = None
-    is_listed: bool = True
 
     @property
     def terms(self) -> rules.Terms:

@@ -69,7 +69,7 @@ async def serve(options: HufiOptions) -> None:
     ]  # fmt: skip
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        escrows = Escrows(Rpc(session, options.chain_rpc), clock)
+        escrows = Escrows(Rpc(session, options.chain_rpc, "hufi"), clock)
         world = build_world(options, await _checked(escrows, options.chain_rpc), session, clock)
         files = Files()
         jobs = Jobs(world, files)

@@ -168,3 +168,27 @@ async def test_a_cancelled_campaign_pays_the_day_so_far_and_returns_the_rest() -
         whole = answers[unused["address"]]
         assert (whole["status"], whole["payouts"]) == ("Cancelled", [])
         assert whole["received"] == {whole["launcher"]: 10_000_000}
+
+
+async def test_a_payout_that_a_reorganisation_dropped_is_paid_once_more_and_only_once() -> None:
+    async with running_worlds() as worlds:
+        day_s = 5
+        manifest = {
+            "type": "MARKET_MAKING", "pair": "HMT/USDT", "daily_volume_target": 10, "day_s": day_s,
+        }  # fmt: skip
+        made = await worlds.launch(manifest, "20", days=20)
+        for one in worlds.people:
+            assert (await one.join(made["address"])).status == 200
+        await worlds.trade(1_000, 0.0203)
+        await asyncio.sleep(day_s + 0.1)
+        await worlds.run()
+        before = (await read_with_web3(worlds, [made["address"]]))[made["address"]]
+        assert len(before["payouts"]) == 1
+        await worlds.chain.admin("POST", "/reorg", {"depth": 1})
+        gone = (await read_with_web3(worlds, [made["address"]]))[made["address"]]
+        assert gone["payouts"] == []
+        await worlds.run("payout")
+        after = (await read_with_web3(worlds, [made["address"]]))[made["address"]]
+        assert after == before
+        # A day's 0.96 of two traders, both legs counted, the seller as maker.
+        assert sum(after["received"][one.address] for one in worlds.people) in {960_000, 959_999}

@@ -32,6 +32,11 @@ PERIODS_MAX: Final = 1_000
 QUIET_PART: Final = 288
 """The leaderboard rests in the last 288th of a day, which is five minutes of a real one."""
 
+SHOW_PART: Final = 144
+"""It is refreshed every 144th of a day, which is ten minutes of a real one,"""
+SHOW_EVERY_MS: Final = 5_000
+"""but no more often than this: the exchange counts what it is asked."""
+
 _TROUBLE: Final = (RpcRefused, Unavailable, OutcomeUnknown, rules.ScoringFailed, InvalidManifest)
 _OVER: Final = frozenset({EscrowStatus.COMPLETE, EscrowStatus.CANCELLED})
 
@@ -57,9 +62,13 @@ class Jobs:
         self._work: Mapping[Job, Callable[[], Awaitable[None]]] = {
             Job.DISCOVERY: self._discover,
             Job.SYNC: lambda: self._each(self._sync, self._unfinished),
+            Job.PAYOUT: lambda: self._each(self.pay, self._unfinished),
             Job.RECORD: lambda: self._each(self.record, lambda one: one.processing in LIVE),
             Job.INTERIM: lambda: self._each(self._show, lambda one: one.processing in LIVE),
-            Job.PAYOUT: lambda: self._each(self.pay, self._unfinished),
+        }
+        self._by_itself: Mapping[Job, Callable[[], Awaitable[None]]] = {
+            **self._work,
+            Job.INTERIM: lambda: self._each(self._show, self._is_stale),
         }
 
     async def run(self, job: Job) -> None:
@@ -75,8 +84,16 @@ class Jobs:
     async def beat(self, every_s: int) -> None:
         """A pass of all jobs every so many seconds, for ever."""
         while True:
-            await self.run_all()
+            for job in Job:
+                async with self._turn:
+                    await self._by_itself[job]()
             await self._world.clock.sleep_us(every_s * SECOND_US)
+
+    def _is_stale(self, campaign: Campaign) -> bool:
+        if campaign.processing not in LIVE or campaign.interim is None:
+            return campaign.processing in LIVE
+        pause_ms = max(SHOW_EVERY_MS, campaign.manifest.day_ms // SHOW_PART)
+        return self._world.now_ms() - campaign.interim.time_us // 1_000 >= pause_ms
 
     @staticmethod
     def _unfinished(campaign: Campaign) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -31,6 +32,10 @@ SCALE: Final = 8
 STATE_US: Final = 120 * SECOND_US
 FILLS_US: Final = 120 * SECOND_US
 QUIET_US: Final = 30 * SECOND_US
+LOOKS: Final = 5
+LOOK_US: Final = SECOND_US // 2
+OpenOrder = tuple[str, str, str]
+"""Side, price and what is left of it."""
 
 
 async def begin(stage: Stage) -> None:
@@ -231,8 +236,7 @@ async def judge(
     """Books, proof, custody, orders: each read where it is, compared by the judge."""
     await stage.begin(ActName.JUDGE)
     booked, reported = custody
-    market = await stage.market()
-    at_venue = await stage.world.open_orders(SYMBOL)
+    at_venue, in_books = await _open_orders(stage)
     evidence = Evidence(
         trial_balance=await _books(stage),
         verification=await command_json(
@@ -240,18 +244,41 @@ async def judge(
         ),
         booked={LOCATION: booked},
         reported={LOCATION: reported},
-        orders_at_venue=tuple(
-            (row["side"], _plain(row["price"]), _left(row["origQty"], row["executedQty"]))
-            for row in at_venue
-        ),
-        orders_in_books=tuple(
-            (row["side"], _plain(row["price"]), _plain(row["remaining"]))
-            for row in (market["own"] if market else ())
-        ),
+        orders_at_venue=tuple(at_venue.elements()),
+        orders_in_books=tuple(in_books.elements()),
     )
+    market = await stage.market()
     stage.told.orders_placed = market["orders_placed"] if market else 0
     stage.told.verdict = judge(evidence)
     stage.teller.end()
+
+
+async def _open_orders(stage: Stage) -> tuple[Counter[OpenOrder], Counter[OpenOrder]]:
+    """Open orders as the venue and as the books have them.
+
+    Quotes are replaced while one is read after the other, so the books are read before and after;
+    an order that neither reading knows counts as unknown only if the next look finds one, too.
+    """
+    looks = 0
+    while True:
+        looks += 1
+        before = await _own_orders(stage)
+        at_venue = Counter(
+            (row["side"], _plain(row["price"]), _left(row["origQty"], row["executedQty"]))
+            for row in await stage.world.open_orders(SYMBOL)
+        )
+        in_books = before | await _own_orders(stage)
+        if looks == LOOKS or not at_venue - in_books:
+            return at_venue, in_books
+        await stage.clock.sleep_us(LOOK_US)
+
+
+async def _own_orders(stage: Stage) -> Counter[OpenOrder]:
+    market = await stage.market()
+    return Counter(
+        (row["side"], _plain(row["price"]), _plain(row["remaining"]))
+        for row in (market["own"] if market else ())
+    )
 
 
 def _plain(text: str) -> str:

@@ -299,6 +299,26 @@ async def test_autojoin_joins_what_is_wanted_and_a_failing_key_ends_the_wish(
     assert wish.exchanges == []
 
 
+async def test_a_campaign_that_somebody_joins_before_it_is_found_is_read_from_the_chain(
+    bench: Bench,
+) -> None:
+    known = await bench.launch()
+    text = bench.escrows.states[known.address].manifest
+    address, _ = await bench.escrows.create(USDT, 100_000_000, text)
+    asker, other = bench.world.sign_up("0xasker"), bench.world.sign_up("0xother")
+    for number, user in enumerate((asker, other)):
+        user.keys["mexc"] = ExchangeKey("id", "mexc", f"k{number}", "s", None)
+        wish = user.preferences
+        wish.enabled, wish.exchanges, wish.tokens = True, ["mexc"], ["HMT"]
+        wish.campaign_types = ["MARKET_MAKING"]
+    campaign = await bench.world.learn(address, asker)
+    assert list(campaign.joined_ms) == [other.user_id]
+    await bench.world.join(asker, campaign)
+    await bench.jobs.run(Job.DISCOVERY)
+    assert bench.world.campaigns[address] is campaign
+    assert len(campaign.joined_ms) == 2
+
+
 async def test_deleting_a_key_ends_taking_part_and_joining_again_counts_from_then(
     bench: Bench,
 ) -> None:

@@ -252,6 +252,8 @@ async def test_lists_leaderboard_and_launcher_show_the_same_campaign_in_their_ow
         ]  # fmt: skip
         await hufi.venue.order(1, symbol="HMTUSDT", side="SELL", quantity="1000.0", price="0.02000")
         await hufi.venue.order(2, symbol="HMTUSDT", quantity="1000.0", price="0.02000")
+        # The running period ends now, exclusively: the trade's millisecond must be over.
+        await hufi.world.clock.sleep_us(5_000)
         await hufi.jobs.run(Job.INTERIM)
         _, board = await hufi.ask("GET", f"{path}/leaderboard")
         assert (board["data"][0]["result"], board["total"]) == (20, 20)

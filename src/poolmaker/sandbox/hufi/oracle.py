@@ -187,7 +187,7 @@ class OracleApi:
         fields.done()
         if chain_id != CHAIN_ID:
             raise unprocessable("Campaign not found")
-        campaign = await self._world.learn(address)
+        campaign = await self._world.learn(address, user)
         await self._world.join(user, campaign)
         return 200, {"id": campaign.campaign_id}
 

@@ -76,8 +76,10 @@ class World:
         self.users[address] = made
         return made
 
-    async def learn(self, address: str) -> Campaign:
+    async def learn(self, address: str, asker: User) -> Campaign:
         """The campaign of an escrow, read from the chain when it is not known yet.
+
+        Whoever wants it unasked is joined then, besides the asker, who joins by himself.
 
         Raises HufiRefusal 422 when it is none of ours or its manifest is not in order.
         """
@@ -90,9 +92,11 @@ class World:
         if state.oracles[1] != self.escrows.recording_oracle:
             raise unprocessable("Campaign not found")
         try:
-            return self.add(state)
+            made = self.add(state)
         except InvalidManifest as problem:
             raise unprocessable(str(problem)) from None
+        await self.join_unasked(made, asker)
+        return made
 
     def add(self, state: EscrowState) -> Campaign:
         """Remember a campaign.
@@ -179,13 +183,14 @@ class World:
             if is_live and campaign.manifest.exchange == exchange:
                 campaign.joined_ms.pop(user.user_id, None)
 
-    async def join_unasked(self, campaign: Campaign) -> None:
-        """Join everybody whose preferences want this campaign; a failing key ends that wish."""
+    async def join_unasked(self, campaign: Campaign, besides: User | None = None) -> None:
+        """Join all ``besides`` one whose wishes it meets; a failing key ends a wish."""
         base = campaign.terms.subject.partition("/")[0]
         for user in list(self.users.values()):
             wish = user.preferences
             wanted = (
-                wish.enabled
+                user is not besides
+                and wish.enabled
                 and campaign.manifest.exchange in wish.exchanges
                 and campaign.terms.type in wish.campaign_types
                 and base in wish.tokens

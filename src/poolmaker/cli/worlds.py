@@ -86,6 +86,12 @@ def hufi(context: typer.Context) -> None:
     _world("hufi", context)
 
 
+@sandbox.command("relay", context_settings=_PASSED_ON)
+def relay(context: typer.Context) -> None:
+    """Carries withdrawals between a venue and Mixin; prints one JSON line when it is ready."""
+    _world("relay", context)
+
+
 def _world(name: str, context: typer.Context) -> None:
     raise typer.Exit(app.load(f"sandbox.{name}.__main__").main(context.args))
 

@@ -46,6 +46,8 @@ async def test_a_deposit_finds_its_account_by_address(venue: LocalVenue) -> None
     assert shown["accounts"][2]["balances"]["HMT"]["total"] == "1000001.00000000"
     lost = await venue.admin("POST", "/deposit", {**paid, "address": "0x0", "tx_id": "0x3"})
     assert "never gave it out" in lost["error"]
+    astray = await venue.admin("POST", "/deposit", {**paid, "network": "ETH", "tx_id": "0x4"})
+    assert "gave it out on MATIC" in astray["error"]
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,10 @@ class AdminWire:
         found = self._exchange.wallet.owner_of(order.asset, order.address or "")
         if found is None:
             raise CallerFault("address: the venue never gave it out for this asset")
-        return found[0]
+        account, network = found
+        if order.network not in {None, network}:
+            raise CallerFault(f"address: the venue gave it out on {network}, not {order.network}")
+        return account
 
     async def _accounts(self, _request: web.Request) -> Body:
         accounts = [one for one in self._exchange.engine.accounts.values() if one.is_client]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support import programs
 from tests.support.hufi import running_worlds
 
+pytestmark = pytest.mark.timeout(400)  # the first run makes an environment for the SDK
 SDK = ("human-protocol-sdk==7.3.1", "web3==8.0.0")
 
 

@@ -81,7 +81,8 @@ class _AdminPort:
                 return msgspec.json.decode(data, type=kind)
             why = msgspec.json.decode(data, type=_Problem).error if status == _REFUSED else status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
-            raise Unavailable(f"{self._side} does not answer at {url}: {problem!r}") from None
+            why = str(problem) or type(problem).__name__
+            raise Unavailable(f"{self._side} does not answer at {url}: {why}") from None
         if status == _REFUSED:
             raise CallerFault(f"{self._side} refuses: {why}")
         raise Unavailable(f"{self._side} answers {status} at {url}")

@@ -89,7 +89,7 @@ class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LimitOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Ban the caller's address for a while; 0 lifts the ban and forgets all counts."""
+    """Ban the caller's address from ``/api`` for a while; 0 lifts it and forgets all counts."""
 
     ban_ms: int
 

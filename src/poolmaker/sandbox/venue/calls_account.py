@@ -11,6 +11,7 @@ from poolmaker.sandbox.venue import refusals, render
 from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
 from poolmaker.sandbox.venue.catalog import ASSETS, AssetSpec, Network
 from poolmaker.sandbox.venue.params import Params
+from poolmaker.sandbox.venue.quotas import BY_ACCOUNT, BY_ADDRESS, BY_ADDRESS_AND_SECOND
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.units import to_short_text, to_text
 from poolmaker.sandbox.venue.wallet import CREDITED, Deposit, Receiver, Withdrawal
@@ -263,27 +264,29 @@ ACCOUNT_CALLS: Final[Mapping[str, Call]] = {
     ),
     "GET /api/v3/rateLimit/order": Call(handler=order_counts, access=Access.READ, weight=40),
     "GET /sapi/v1/asset/tradeFee": Call(
-        handler=trade_fee, access=Access.READ, optional=names("symbol")
+        handler=trade_fee, access=Access.READ, quota=BY_ADDRESS, optional=names("symbol")
     ),
-    "GET /sapi/v1/account/apiRestrictions": Call(handler=key_restrictions, access=Access.READ),
+    "GET /sapi/v1/account/apiRestrictions": Call(
+        handler=key_restrictions, access=Access.READ, quota=BY_ADDRESS
+    ),
     "GET /sapi/v1/capital/config/getall": Call(
-        handler=all_coins, access=Access.READ, weight=10
+        handler=all_coins, access=Access.READ, weight=10, quota=BY_ADDRESS
     ),
     "GET /sapi/v1/capital/deposit/address": Call(
-        handler=deposit_address, access=Access.READ, weight=10, required=names("coin"),
-        optional=names("network amount"),
+        handler=deposit_address, access=Access.READ, weight=10, quota=BY_ADDRESS,
+        required=names("coin"), optional=names("network amount"),
     ),
     "POST /sapi/v1/capital/withdraw/apply": Call(
-        handler=withdraw, access=Access.TRADE, weight=30,
+        handler=withdraw, access=Access.TRADE, weight=900, quota=BY_ACCOUNT,
         required=names("coin address amount"),
         optional=names("withdrawOrderId network addressTag transactionFeeFlag name walletType"),
     ),
     "GET /sapi/v1/capital/withdraw/history": Call(
-        handler=withdrawals, access=Access.READ, weight=1,
+        handler=withdrawals, access=Access.READ, weight=18_000, quota=BY_ADDRESS_AND_SECOND,
         optional=_TIMES | names("coin withdrawOrderId status idList"),
     ),
     "GET /sapi/v1/capital/deposit/hisrec": Call(
-        handler=deposits, access=Access.READ, weight=1,
+        handler=deposits, access=Access.READ, quota=BY_ADDRESS,
         optional=_TIMES | names("includeSource coin status txId"),
     ),
 }  # fmt: skip

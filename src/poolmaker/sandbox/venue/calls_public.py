@@ -11,6 +11,7 @@ from poolmaker.sandbox.venue.book import Market
 from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
 from poolmaker.sandbox.venue.model import SymbolStatus
 from poolmaker.sandbox.venue.params import Params
+from poolmaker.sandbox.venue.quotas import BY_ADDRESS
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.streams import MarketFeed
 from poolmaker.sandbox.venue.tape import INTERVAL_MINUTES
@@ -228,15 +229,15 @@ PUBLIC_CALLS: Final[Mapping[str, Call]] = {
     "GET /api/v3/ticker/bookTicker": Call(
         handler=book_ticker, weight=_by_symbol(2, 4), optional=_SOME
     ),
-    "GET /sapi/v1/system/status": Call(handler=system_status),
+    "GET /sapi/v1/system/status": Call(handler=system_status, quota=BY_ADDRESS),
     "GET /sapi/v1/margin/allPairs": Call(
-        handler=nothing_listed, access=Access.KEY_ONLY, optional=_ONE
+        handler=nothing_listed, access=Access.KEY_ONLY, quota=BY_ADDRESS, optional=_ONE
     ),
     "GET /sapi/v1/margin/allAssets": Call(
-        handler=nothing_listed, access=Access.KEY_ONLY, optional=names("asset")
+        handler=nothing_listed, access=Access.KEY_ONLY, quota=BY_ADDRESS, optional=names("asset")
     ),
     "GET /sapi/v1/margin/isolated/allPairs": Call(
-        handler=nothing_listed, access=Access.READ, optional=_ONE
+        handler=nothing_listed, access=Access.READ, weight=10, quota=BY_ADDRESS, optional=_ONE
     ),
     "POST /api/v3/userDataStream": Call(handler=removed, access=Access.KEY_ONLY),
     "PUT /api/v3/userDataStream": Call(handler=removed, optional=names("listenKey")),

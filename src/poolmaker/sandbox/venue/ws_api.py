@@ -202,11 +202,11 @@ class ApiWire:
                 name = METHODS.get(method)
         if name is None:
             raise WireRefusal(-1000, f"Invalid method: {request.method}")
-        return self._call(dispatch.CALLS[name], values)
+        return self._call(name, values)
 
-    def _call(self, call: Call, values: dict[str, str]) -> object:
-        exchange = self._exchange
-        dispatch.admit(exchange, call, values)
+    def _call(self, name: str, values: dict[str, str]) -> object:
+        exchange, call = self._exchange, dispatch.CALLS[name]
+        dispatch.admit(exchange, name, call, values)
         key = self._identify(call, values)
         extra = _PUBLIC_EXTRA if call.access is Access.PUBLIC else _EXTRA
         return dispatch.run(exchange, call, key, values, extra)

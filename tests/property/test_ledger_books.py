@@ -425,7 +425,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
 
     @invariant()
     def the_surplus_is_the_operators(self) -> None:
-        """Ledger invariant 8 as a gauge: what is owed to nobody else is the platform's or missing."""
+        """Ledger invariant 8 as a gauge: what nobody else is owed is the platform's or missing."""
         for asset, surplus in users_surplus(self.books).items():
             own = sum(
                 self.books.balance(account, asset)

@@ -28,10 +28,18 @@ FEES: Final = "platform:fees"
 FEE_FLOAT: Final = "platform:fee_float"
 DUST: Final = "platform:dust"
 
+_VENUE: Final = "custody:venue:"
+
 
 def custody_venue(account: VenueAccountId) -> str:
     """What we hold at a venue account."""
-    return f"custody:venue:{account}"
+    return f"{_VENUE}{account}"
+
+
+def venue_account_of(location: str) -> VenueAccountId | None:
+    """The venue account whose custody ``location`` names, None for any other place."""
+    name = location.removeprefix(_VENUE)
+    return VenueAccountId(name) if location.startswith(_VENUE) and name else None
 
 
 def custody_mixin(form: str) -> str:

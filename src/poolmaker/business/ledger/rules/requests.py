@@ -10,6 +10,7 @@ from poolmaker.business.ledger.accounts import (
     is_custody,
     order_locked,
     user_available,
+    venue_account_of,
     withdrawal_held,
 )
 from poolmaker.business.ledger.commands import (
@@ -28,7 +29,6 @@ from poolmaker.business.ledger.rules.books import (
     WithdrawalState,
 )
 from poolmaker.business.ledger.rules.draft import Draft
-from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.money import UNITS_MAX
 from poolmaker.messages.base import Money
 
@@ -140,9 +140,9 @@ def release_withdraw(books: Books, command: ReleaseWithdraw, _at_us: int) -> Dec
 
 def uncovers_pools(books: Books, location: str, money: Money) -> bool:
     """Whether taking money from a venue account would leave pools there without cover."""
-    venue = VenueAccountId(location.removeprefix("custody:venue:"))
+    venue = venue_account_of(location)
     left = books.balance(location, money.asset) - money.units
-    return location != venue and left < books.claims_at(venue, money.asset)
+    return venue is not None and left < books.claims_at(venue, money.asset)
 
 
 def operator_out(books: Books, command: OperatorOut, _at_us: int) -> Decision | Refusal:

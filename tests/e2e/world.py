@@ -24,9 +24,12 @@ from poolmaker.kernel.money import format_units, parse_units
 from poolmaker.kernel.rng import Rng
 from poolmaker.views.model import (
     Act,
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
     Balance,
     BarPart,
+    CampaignSeen,
     Check,
     CustodyLine,
     DepthLevel,
@@ -44,11 +47,15 @@ from poolmaker.views.model import (
     Part,
     Place,
     PoolSeen,
+    RewardSeen,
+    ShareChange,
     SideGate,
     Step,
+    TransferSeen,
     TrialBalance,
     TrialLine,
     UserSeen,
+    WithdrawalSeen,
 )
 from poolmaker.web.ports import Showing
 
@@ -420,6 +427,27 @@ class FakeWorld:
 
     async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
         return [o for o in self.order_rows.values() if user_id in (None, o.user_id)]
+
+    async def campaigns(self) -> Sequence[CampaignSeen]:
+        return ()
+
+    async def rewards(self) -> Sequence[RewardSeen]:
+        return ()
+
+    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
+        return None
+
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
+        return ()
+
+    async def transfers(self) -> Sequence[TransferSeen]:
+        return ()
+
+    async def arrivals(self) -> Sequence[ArrivalSeen]:
+        return ()
+
+    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+        return ()
 
     async def health(self) -> Health:
         return Health(Mode.SANDBOX, "0.1.0", START_US, 0, (Check("database", ok=True),))

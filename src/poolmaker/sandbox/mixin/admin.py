@@ -142,6 +142,7 @@ class AdminWire:
             web.post("/withdraw", self._guard(self._withdraw)),
             web.post("/deposit", self._guard(self._deposit)),
             web.get("/deposits", self._guard(self._deposits)),
+            web.get("/addresses", self._guard(self._addresses)),
             web.get("/withdrawals", self._guard(self._withdrawals)),
             web.post("/withdrawals/{id}/complete", self._guard(self._complete)),
             web.get("/assets", self._guard(self._assets)),
@@ -227,6 +228,12 @@ class AdminWire:
     async def _deposits(self, _request: web.Request) -> Body:
         found: list[Deposit] = list(self._world.books.deposits.values())
         return {"deposits": [render.pending(self._world, one) for one in found]}
+
+    async def _addresses(self, _request: web.Request) -> Body:
+        entries = self._world.books.entries.values()
+        return {
+            "addresses": [{"chain_id": one.chain_id, "address": one.destination} for one in entries]
+        }
 
     async def _withdrawals(self, request: web.Request) -> Body:
         state = request.query.get("state", "")

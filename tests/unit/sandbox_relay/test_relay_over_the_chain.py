@@ -10,7 +10,6 @@ import pytest
 
 from poolmaker.kernel.clock import SECOND_US, ManualClock
 from poolmaker.kernel.rng import Rng
-from poolmaker.mixin.codec.ids import token_asset_id
 from poolmaker.sandbox.chain.model import USDT as TOKEN
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.relay.model import Outcome, Seen, Side, Told, TxId
@@ -18,12 +17,11 @@ from poolmaker.sandbox.relay.onchain import ChainWorld
 from poolmaker.sandbox.relay.routes import BY_ASSET
 from poolmaker.sandbox.relay.rules import counted, delay_us
 from poolmaker.sandbox.relay.service import Relay
-from tests.support.mixin import POLYGON, USDT
+from tests.support.mixin import HUMAN, POLYGON, USDT
 from tests.support.relay import TwoWorlds, two_worlds
 from tests.support.worlds import RunningWorld, running_world
 
 WALLET = "0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc"
-HMT = token_asset_id(POLYGON, "0xc748b2a084f8efc47e086ccddd9b7e67aeb571bf")
 PAYER = 7
 """A wallet of the mnemonic that has tokens once the faucet gave them."""
 
@@ -94,7 +92,7 @@ async def test_mixin_withdrawals_reach_a_wallet_under_the_chains_own_hash(
     """Relay invariants 1 to 3: tokens of two scales and the coin; completed when it counts."""
     both = all_three.both
     before = await all_three.holds("ETH")
-    for asset, amount in ((USDT, "7.25"), (HMT, "3.00000001"), (POLYGON, "0.5")):
+    for asset, amount in ((USDT, "7.25"), (HUMAN, "3.00000001"), (POLYGON, "0.5")):
         await both.leave_mixin(WALLET, amount, asset)
     clock = ManualClock()
     relay = all_three.relay(3, clock=clock)
@@ -213,6 +211,7 @@ async def test_a_transaction_whose_nonce_a_reorg_freed_for_another_is_signed_ane
     order = {"account": 18, "address": WALLET, "asset": "USDT", "amount": "1", "key": "a"}
     await all_three.chain.admin("POST", "/transfers", order)
     await all_three.reorg(1)
+    sent: list[dict[str, Any]] = []
     # Asked as long as no block holds one of them, as the relay asks.
     for _ in range(20):
         sent = [
@@ -256,7 +255,7 @@ async def test_coins_and_fine_tokens_come_to_mixin_in_its_own_units(
     await all_three.pays(entry, "0.000000001", "HMT")
     await relay.step()
     mixin = all_three.both.mixin
-    assert [await mixin.balance(asset) for asset in (POLYGON, HMT)] == [25_000_000, 1_00000001]
+    assert [await mixin.balance(asset) for asset in (POLYGON, HUMAN)] == [25_000_000, 1_00000001]
     said = sorted((one.asset, one.outcome, one.amount) for one in all_three.told())
     assert said == [
         ("HMT", "arrived", "1.00000001"), ("HMT", "dust", "0.00000000"),
@@ -264,7 +263,7 @@ async def test_coins_and_fine_tokens_come_to_mixin_in_its_own_units(
     ]  # fmt: skip
     await all_three.relay().step()
     assert len((await mixin.admin("GET", "/invariants"))["violations"]) == 0
-    assert await mixin.balance(HMT) == 1_00000001
+    assert await mixin.balance(HUMAN) == 1_00000001
 
 
 async def test_a_chain_that_is_silent_is_told_of_once_and_the_rest_is_carried(

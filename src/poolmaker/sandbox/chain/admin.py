@@ -14,11 +14,11 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.sandbox.chain.abi import call_data, decoded
 from poolmaker.sandbox.chain.keyed import Call, KeyedTransfers
-from poolmaker.sandbox.chain.loopback import Body, FaultyCalls, guarded, read
 from poolmaker.sandbox.chain.model import DEPLOYER, NATIVE, TOKENS, Token, token_called
 from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MINE_MAX, MNEMONIC
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.chain.wallet import Wallet, account_of
+from poolmaker.sandbox.serving import Body, FaultyCalls, guarded, read
 
 DEPTH_MAX: Final = 64
 BLOCKS_MAX: Final = 1_024

@@ -12,7 +12,6 @@ import msgspec
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, Unavailable
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.chain.loopback import say, stop_on_signals, until
 from poolmaker.sandbox.chain.options import CHAIN_ID
 from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
 from poolmaker.sandbox.relay.model import Told
@@ -22,6 +21,7 @@ from poolmaker.sandbox.relay.port import TIMEOUT_S
 from poolmaker.sandbox.relay.ports import Chain, World
 from poolmaker.sandbox.relay.service import Relay
 from poolmaker.sandbox.relay.worlds import MixinWorld, VenueWorld
+from poolmaker.sandbox.serving import say, stop_on_signals, until
 
 DELAY_MS_MAX: Final = 3_600_000
 CONFIRMATIONS_MAX: Final = 64

@@ -14,6 +14,7 @@ from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.faults import Effect, Fault, When
 from poolmaker.sandbox.venue.flow_recorded import RecordedFlow
 from poolmaker.sandbox.venue.invariants import audit
+from poolmaker.sandbox.venue.keys import ApiKey, read_public_key
 from poolmaker.sandbox.venue.model import Account, AccountId, SymbolStatus
 from poolmaker.sandbox.venue.peers import Peer
 from poolmaker.sandbox.venue.refusals import WireRefusal
@@ -89,6 +90,15 @@ class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
     taker_rate: str | None = None
 
 
+class KeyOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Register an Ed25519 public key, PEM or base64 of DER, as one more key of an account."""
+
+    account: int
+    key: str
+    public_key: str
+    may_trade: bool = True
+
+
 class LimitOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Ban the caller's address from ``/api`` for a while; 0 lifts it and forgets all counts."""
 
@@ -132,6 +142,7 @@ class AdminWire:
             web.post("/flow/{action}", self._guard(self._flow)),
             web.get("/withdrawals", self._guard(self._withdrawals)),
             web.post("/withdrawals/{id}/complete", self._guard(self._complete)),
+            web.post("/keys", self._guard(self._register)),
             web.delete("/keys/{key}", self._guard(self._revoke)),
         ]
 
@@ -394,6 +405,14 @@ class AdminWire:
             raise CallerFault("id: no such withdrawal")
         wallet.complete(found, self._exchange.time_us(), order.tx_id)
         return self._outgoing(found)
+
+    async def _register(self, request: web.Request) -> Body:
+        order = await self._read(request, KeyOrder)
+        account, public_key = self._account(order.account), read_public_key(order.public_key)
+        if not order.key or self._exchange.keys.is_known(order.key):
+            raise CallerFault(f"key: {order.key!r} is empty or taken")
+        self._exchange.keys.add(ApiKey(order.key, "", account, order.may_trade, public_key))
+        return {"key": order.key, "account": order.account, "may_trade": order.may_trade}
 
     async def _revoke(self, request: web.Request) -> Body:
         self._exchange.keys.revoke(request.match_info["key"])

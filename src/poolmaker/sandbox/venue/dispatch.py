@@ -47,7 +47,11 @@ def identify(
         return None
     if call.access is Access.KEY_ONLY:
         return exchange.keys.find(key_text)
-    key = authenticate(exchange, key_text, values, signed_text)
+    return permit(call, authenticate(exchange, key_text, values, signed_text))
+
+
+def permit(call: Call, key: ApiKey) -> ApiKey:
+    """The key, when it may make this call."""
     if call.access is Access.TRADE and not key.may_trade:
         raise refusals.bad_key()
     return key

@@ -223,12 +223,19 @@ class Retention:
     """How much of an account's past the venue keeps, per symbol. Open orders are always kept.
 
     The real venue archives orders without fills after 90 days and keeps the rest; a sandbox that
-    runs for days keeps the newest so many instead, and says so here.
+    runs for days keeps the newest so many instead, and says so here. The bounds are small enough
+    to be reached within an hour of busy trading: from then on memory is flat.
     """
 
     unfilled_orders: int = 5_000
-    traded_orders: int = 10_000
-    fills: int = 20_000
+    traded_orders: int = 2_000
+    fills: int = 4_000
+
+    @classmethod
+    def of_fills(cls, fills: int) -> Retention:
+        """So many fills, and half as many orders that traded."""
+        require(fills >= 1, f"fills: expected at least 1, was {fills}")
+        return cls(fills=fills, traded_orders=max(1, fills // 2))
 
 
 class SymbolHistory:

@@ -57,6 +57,7 @@ def build_exchange(
     settings = ExchangeSettings(
         symbols=symbols,
         limits=options.limits,
+        retention=options.retention,
         withdrawal_delay=WithdrawalDelay(by_hand=options.withdrawals_by_hand),
     )
     exchange = Exchange(settings, clock, Rng(options.seed))

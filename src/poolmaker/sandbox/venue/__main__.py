@@ -11,7 +11,12 @@ from pathlib import Path
 from poolmaker.sandbox.arguments import Arguments, run_world
 from poolmaker.sandbox.venue.limits import LimitSettings
 from poolmaker.sandbox.venue.model import Retention
-from poolmaker.sandbox.venue.options import Flow, VenueOptions, parse_balances
+from poolmaker.sandbox.venue.options import (
+    Flow,
+    VenueOptions,
+    parse_balances,
+    parse_retention,
+)
 from poolmaker.sandbox.venue.server import serve
 
 
@@ -46,7 +51,7 @@ def _options(arguments: argparse.Namespace) -> VenueOptions:
         flow=arguments.flow, recording=arguments.recording, limits=limits,
         withdrawals_by_hand=arguments.withdrawals_by_hand,
         initial_first=_balances(arguments.initial_first),
-        retention=Retention.of_fills(arguments.keep_fills),
+        retention=parse_retention(arguments.keep_fills),
     )  # fmt: skip
     initial = _balances(arguments.initial)
     return options if initial is None else replace(options, initial=initial)

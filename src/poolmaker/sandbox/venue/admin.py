@@ -10,14 +10,17 @@ import msgspec
 from aiohttp import web
 
 from poolmaker.kernel.errors import CallerFault
+from poolmaker.sandbox.venue.calls_public import DEPTH_MAX
 from poolmaker.sandbox.venue.exchange import Exchange
-from poolmaker.sandbox.venue.faults import Effect, Fault, When
+from poolmaker.sandbox.venue.faults import SNAPSHOT_CALLS, Effect, Fault, When
 from poolmaker.sandbox.venue.flow_recorded import RecordedFlow
 from poolmaker.sandbox.venue.invariants import audit
 from poolmaker.sandbox.venue.keys import ApiKey, read_public_key
 from poolmaker.sandbox.venue.model import Account, AccountId, SymbolStatus
 from poolmaker.sandbox.venue.peers import Peer
 from poolmaker.sandbox.venue.refusals import WireRefusal
+from poolmaker.sandbox.venue.render import millis
+from poolmaker.sandbox.venue.render_market import depth_snapshot
 from poolmaker.sandbox.venue.rest import answer
 from poolmaker.sandbox.venue.units import BadDecimal, TooPrecise, to_text, to_units
 from poolmaker.sandbox.venue.wallet import Withdrawal, known_network
@@ -68,7 +71,7 @@ class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StreamOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Cut, close, silence, wake or end streams."""
+    """Cut, close, silence, wake or end streams, or announce that the server will shut down."""
 
     action: str
     kind: str = "all"
@@ -295,12 +298,20 @@ class AdminWire:
 
     async def _fault(self, request: web.Request) -> Body:
         order = await self._read(request, FaultOrder)
+        books: dict[str, Body] = {}
+        if order.effect is Effect.STALE:
+            if order.endpoint not in SNAPSHOT_CALLS:
+                raise CallerFault(f"endpoint: stale is for {sorted(SNAPSHOT_CALLS)}")
+            books = {
+                symbol: depth_snapshot(market, DEPTH_MAX)
+                for symbol, market in self._exchange.engine.markets.items()
+            }
         self._exchange.faults.add(
             Fault(
                 endpoint=order.endpoint, effect=order.effect, when=order.when,
                 account=order.account, count=order.count, delay_ms=order.delay_ms,
                 status=order.status, code=order.code, message=order.msg, body=order.body,
-                headers=order.headers,
+                headers=order.headers, books=books,
             )
         )  # fmt: skip
         return {"planned": True}
@@ -322,6 +333,8 @@ class AdminWire:
                     peer.cut()
                 case "close":
                     await peer.close(order.code)
+                case "shutdown":
+                    peer.announce_shutdown(millis(self._exchange.time_us()))
                 case "stall":
                     peer.is_stalled = True
                 case "resume":

@@ -18,6 +18,7 @@ from poolmaker.kernel.checks import require
 from poolmaker.sandbox.venue.units import SCALE
 
 AccountId = NewType("AccountId", int)
+PREVENTED_MAX: Final = 1_000
 
 
 class Side(StrEnum):
@@ -231,22 +232,37 @@ class Retention:
     traded_orders: int = 2_000
     fills: int = 4_000
 
-    @classmethod
-    def of_fills(cls, fills: int) -> Retention:
-        """So many fills, and half as many orders that traded."""
-        require(fills >= 1, f"fills: expected at least 1, was {fills}")
-        return cls(fills=fills, traded_orders=max(1, fills // 2))
+
+class Prevented(msgspec.Struct, gc=False, kw_only=True):
+    """A trade of an account with itself that did not happen."""
+
+    match_id: int
+    taker_order_id: int
+    maker_order_id: int
+    stp: StpMode
+    price: int
+    lots: int
+    time_us: int
 
 
 class SymbolHistory:
-    """One account's orders and fills in one symbol, bounded by a Retention."""
+    """One account's orders, fills and prevented trades in one symbol, bounded by a Retention."""
 
-    __slots__ = ("archived_to", "by_client_id", "fills", "orders", "traded", "unfilled")
+    __slots__ = (
+        "archived_to",
+        "by_client_id",
+        "fills",
+        "orders",
+        "prevented",
+        "traded",
+        "unfilled",
+    )
 
     def __init__(self, retention: Retention) -> None:
         self.orders: dict[int, Order] = {}
         self.by_client_id: dict[str, Order] = {}
         self.fills: deque[Fill] = deque(maxlen=retention.fills)
+        self.prevented: deque[Prevented] = deque(maxlen=PREVENTED_MAX)
         self.traded: deque[Order] = deque()
         self.unfilled: deque[Order] = deque()
         self.archived_to = 0

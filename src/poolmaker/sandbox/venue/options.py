@@ -60,3 +60,10 @@ def parse_balances(text: str) -> dict[str, int]:
                 f"Balance {part!r}: write it as ASSET=amount with at most 8 decimals."
             ) from None
     return found
+
+
+def parse_retention(fills: int) -> Retention:
+    """So many fills an account and symbol, and half as many orders that traded."""
+    if fills < 1:
+        raise EnvironmentProblem(f"Fills to keep: at least 1, not {fills}.")
+    return Retention(fills=fills, traded_orders=max(1, fills // 2))

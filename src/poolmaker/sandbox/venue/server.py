@@ -173,6 +173,8 @@ class VenueServer:
             feed.flush_fast(time_us)
             if is_slow:
                 feed.flush_slow(time_us)
+        if is_slow:
+            self.exchange.all_tickers.flush(time_us)
 
 
 def _bind(port: int) -> socket.socket:

@@ -36,6 +36,8 @@ METHODS: Final[Mapping[str, str]] = {
     "ticker.24hr": "GET /api/v3/ticker/24hr",
     "ticker.price": "GET /api/v3/ticker/price",
     "ticker.book": "GET /api/v3/ticker/bookTicker",
+    "ticker.tradingDay": "GET /api/v3/ticker/tradingDay",
+    "ticker": "GET /api/v3/ticker",
     "order.place": "POST /api/v3/order",
     "order.test": "POST /api/v3/order/test",
     "order.status": "GET /api/v3/order",
@@ -43,7 +45,13 @@ METHODS: Final[Mapping[str, str]] = {
     "order.cancelReplace": "POST /api/v3/order/cancelReplace",
     "openOrders.status": "GET /api/v3/openOrders",
     "openOrders.cancelAll": "DELETE /api/v3/openOrders",
+    "order.amend.keepPriority": "PUT /api/v3/order/amend/keepPriority",
+    "order.amendments": "GET /api/v3/order/amendments",
+    "openOrderLists.status": "GET /api/v3/openOrderList",
+    "allOrderLists": "GET /api/v3/allOrderList",
     "allOrders": "GET /api/v3/allOrders",
+    "myPreventedMatches": "GET /api/v3/myPreventedMatches",
+    "myAllocations": "GET /api/v3/myAllocations",
     "myTrades": "GET /api/v3/myTrades",
     "account.status": "GET /api/v3/account",
     "account.commission": "GET /api/v3/account/commission",
@@ -133,6 +141,10 @@ class ApiWire:
             error = {"code": fault.code, "msg": fault.message}
             body = {"id": request.id, "status": fault.status or 500, "error": error}
             session.peer.send_json(body)
+        elif fault.effect is Effect.STALE:
+            raw = split_json(request.params)
+            book = fault.stale_book(raw.get("symbol", ""), raw.get("limit", ""))
+            session.peer.send_json({"id": request.id, "status": 200, "result": book})
         elif fault.effect is Effect.HTML:
             session.peer.send(fault.body.encode())
         elif fault.effect is Effect.RESET:

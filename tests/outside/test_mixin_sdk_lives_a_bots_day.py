@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.outside.mixin_support import find_node, run, running_mixin, sdk_program
+from tests.vectors import mixin
 
 ADDRESS = "0x86fa049857e0209aa7d9e616f7eb3b3b78ecfdb0"
 ACCOUNT = {"me": True, "has_safe": True, "users": [True], "bad_key": 401}
@@ -131,10 +132,10 @@ GRANTED = {
 async def test_the_official_sdk_lives_a_bots_whole_day() -> None:
     node = await find_node()
     program = await sdk_program(node, "cycle.mjs")
-    async with running_mixin("--users", "5") as mixin:
-        code, output, errors = await run(node.binary, str(program), mixin.line, limit_s=120)
+    async with running_mixin("--users", "5") as server:
+        code, output, errors = await run(node.binary, str(program), server.line, limit_s=120)
         assert code == 0, errors[-3_000:]
-        assert (await mixin.admin("GET", "/invariants"))["ok"] is True
+        assert (await server.admin("GET", "/invariants"))["ok"] is True
     seen = json.loads(output)
     expected = ACCOUNT | MONEY_IN | TRANSFER | MONEY_OUT | LOGIN | MESSAGES | {"invariants": []}
     assert seen == expected
@@ -145,9 +146,20 @@ async def test_the_official_sdk_finds_its_less_usual_calls_answered_in_their_own
     """Groups, many inputs, filters, pages, names, signed grants, other kinds of messages."""
     node = await find_node()
     program = await sdk_program(node, "shapes.mjs")
-    async with running_mixin("--users", "3") as mixin:
-        code, output, errors = await run(node.binary, str(program), mixin.line, limit_s=120)
+    async with running_mixin("--users", "3") as server:
+        code, output, errors = await run(node.binary, str(program), server.line, limit_s=120)
         assert code == 0, errors[-3_000:]
-        assert (await mixin.admin("GET", "/invariants"))["ok"] is True
+        assert (await server.admin("GET", "/invariants"))["ok"] is True
     expected = ADDRESSES | OUTPUTS | SNAPSHOTS | NAMES | GRANTED | {"invariants": []}
     assert json.loads(output) == expected
+
+
+@pytest.mark.timeout(700)
+async def test_cases_that_the_official_sdk_makes_anew_pass_like_those_it_made_before() -> None:
+    """Transactions, addresses, links, invoices and choices of outputs, from a seed."""
+    node = await find_node()
+    program = await sdk_program(node, "cases.mjs")
+    code, output, errors = await run(node.binary, str(program), "poolmaker", "40", limit_s=120)
+    assert code == 0, errors[-3_000:]
+    result = mixin.run(json.loads(output))
+    assert (result.passed, result.failures) == (440, [])

@@ -24,9 +24,12 @@ from poolmaker.kernel.money import format_units, parse_units
 from poolmaker.kernel.rng import Rng
 from poolmaker.views.model import (
     Act,
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
     Balance,
     BarPart,
+    CampaignSeen,
     Check,
     CustodyLine,
     DepthLevel,
@@ -44,11 +47,15 @@ from poolmaker.views.model import (
     Part,
     Place,
     PoolSeen,
+    RewardSeen,
+    ShareChange,
     SideGate,
     Step,
+    TransferSeen,
     TrialBalance,
     TrialLine,
     UserSeen,
+    WithdrawalSeen,
 )
 from poolmaker.web.ports import Showing
 
@@ -91,11 +98,11 @@ class FakePeople:
     made: dict[str, UserSeen] = field(default_factory=dict)
     known: dict[bytes, Principal] = field(default_factory=dict)
 
-    async def create(self, request_id: str, name: str) -> UserSeen | Refused:
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
         if request_id not in self.made:
             if any(user.name == name for user in self.people.values()):
                 return Refused("name_taken", {"name": name})
-            user = UserSeen(self.ids.user(), name, self.clock.now_us())
+            user = UserSeen(self.ids.user(), name, self.clock.now_us(), mixin_id)
             self.made[request_id] = self.people[user.user_id] = user
         return self.made[request_id]
 
@@ -420,6 +427,27 @@ class FakeWorld:
 
     async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
         return [o for o in self.order_rows.values() if user_id in (None, o.user_id)]
+
+    async def campaigns(self) -> Sequence[CampaignSeen]:
+        return ()
+
+    async def rewards(self) -> Sequence[RewardSeen]:
+        return ()
+
+    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
+        return None
+
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
+        return ()
+
+    async def transfers(self) -> Sequence[TransferSeen]:
+        return ()
+
+    async def arrivals(self) -> Sequence[ArrivalSeen]:
+        return ()
+
+    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+        return ()
 
     async def health(self) -> Health:
         return Health(Mode.SANDBOX, "0.1.0", START_US, 0, (Check("database", ok=True),))

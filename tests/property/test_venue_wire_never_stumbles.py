@@ -64,7 +64,8 @@ def test_every_call_is_answered_or_refused_and_no_invariant_breaks(
         call = CALLS[name]
         key = None if call.access is Access.PUBLIC else keys[number % 2]
         try:
-            dispatch.admit(exchange, call, given_values)
+            dispatch.admit(exchange, name, call, given_values)
+            dispatch.admit_account(exchange, name, call, key, given_values)
             msgspec.json.encode(dispatch.run(exchange, call, key, given_values))
         except WireRefusal as refusal:
             msgspec.json.encode(refusal.body())

@@ -22,24 +22,23 @@ from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettin
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.service import PoolPorts, PoolService
-from poolmaker.business.treasury.model import Booked
+from poolmaker.business.treasury.model import (
+    Booked,
+    SendAbsent,
+    SendAccepted,
+    SendAnswer,
+    SendCompleted,
+    SendFailed,
+    SendRefused,
+    SendRequest,
+    SendStatus,
+    SendUnderWay,
+)
 from poolmaker.business.treasury.service import Treasury, TreasuryPorts
 from poolmaker.business.user_orders.model import Accepted, Destination, Order, OrderSettings
 from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.user_orders.service import OrderPorts, UserOrders
-from poolmaker.business.withdrawals.model import (
-    PayoutAbsent,
-    PayoutAccepted,
-    PayoutAnswer,
-    PayoutCompleted,
-    PayoutFailed,
-    PayoutPending,
-    PayoutRefused,
-    PayoutRequest,
-    PayoutStatus,
-    Withdrawal,
-    WithdrawalSettings,
-)
+from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalSettings
 from poolmaker.business.withdrawals.ports import WithdrawalStore
 from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.infra.sagas.model import Saga
@@ -283,42 +282,42 @@ class Provider:
     looks: int = 1
     """How often the history says that a payout is pending before it is complete."""
     moods: dict[str, deque[str]] = field(default_factory=dict)
-    requests: list[PayoutRequest] = field(default_factory=list)
-    taken: dict[str, list[PayoutRequest]] = field(default_factory=dict)
+    requests: list[SendRequest] = field(default_factory=list)
+    taken: dict[str, list[SendRequest]] = field(default_factory=dict)
     looked: dict[str, int] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     hidden: bool = False
     unread: bool = False
 
-    async def send(self, request: PayoutRequest) -> PayoutAnswer:
+    async def send(self, request: SendRequest) -> SendAnswer:
         self.requests.append(request)
         moods = self.moods.get(request.asset)
         mood = moods.popleft() if moods else "ok"
         if mood == "refuse" or request.reference in self.refused:
             self.refused.add(request.reference)
-            return PayoutRefused("withdrawals are closed")
+            return SendRefused("withdrawals are closed")
         if mood == "unavailable":
             raise Unavailable("the venue cannot be reached")
         if mood != "lost_before":
             self.taken.setdefault(request.reference, []).append(request)
         if mood.startswith("lost"):
             raise OutcomeUnknown("no answer")
-        return PayoutAccepted(f"id-{request.reference[:8]}")
+        return SendAccepted(f"id-{request.reference[:8]}")
 
-    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
+    async def find(self, request: SendRequest, since_us: int) -> SendStatus:
         if self.unread:
             raise Unavailable("the history cannot be read")
         reference = request.reference
         if reference not in self.taken or self.hidden:
-            return PayoutAbsent()
+            return SendAbsent()
         provider_id = f"id-{reference[:8]}"
         if reference in self.failed:
-            return PayoutFailed(provider_id, "the address is not on the list")
+            return SendFailed(provider_id, "the address is not on the list")
         self.looked[reference] = self.looked.get(reference, 0) + 1
         if self.looked[reference] <= self.looks:
-            return PayoutPending(provider_id)
-        return PayoutCompleted(
+            return SendUnderWay(provider_id)
+        return SendCompleted(
             provider_id=provider_id,
             transaction_id=f"tx-{reference[:8]}",
             units=self.taken[reference][0].units,

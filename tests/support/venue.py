@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from poolmaker.infra.clock import SystemClock
+from poolmaker.kernel.clock import Clock
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.options import VenueOptions
 from poolmaker.sandbox.venue.server import Addresses, VenueServer, build_exchange
@@ -143,9 +144,11 @@ class LocalVenue:
 
 
 @contextlib.asynccontextmanager
-async def local_venue(*, beats: bool = False, **changes: Any) -> AsyncIterator[LocalVenue]:
+async def local_venue(
+    *, beats: bool = False, clock: Clock | None = None, **changes: Any
+) -> AsyncIterator[LocalVenue]:
     """A venue without flow on free ports; ``beats`` runs its 100 ms loop."""
-    exchange = build_exchange(VenueOptions(**changes), SystemClock())
+    exchange = build_exchange(VenueOptions(**changes), clock or SystemClock())
     server = VenueServer(exchange)
     addresses = await server.start(0, 0)
     tasks = [asyncio.create_task(server.beat())] if beats else []

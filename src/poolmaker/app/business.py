@@ -10,12 +10,12 @@ from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.service import PoolPorts, PoolService
 from poolmaker.business.pools.service import open_store as open_pools
+from poolmaker.business.treasury.ports import SendingProvider
 from poolmaker.business.treasury.service import Treasury, TreasuryPorts
 from poolmaker.business.user_orders.model import OrderSettings
 from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.user_orders.service import open_store as open_orders
 from poolmaker.business.withdrawals.model import WithdrawalSettings
-from poolmaker.business.withdrawals.ports import PayoutProvider
 from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.business.withdrawals.service import open_store as open_withdrawals
 from poolmaker.infra.sagas.ports import SagaHandler, SagaStore
@@ -35,7 +35,7 @@ class BusinessPorts:
     transactions: Transactions
     ledger: LedgerClient
     sagas: SagaStore
-    payouts: PayoutProvider
+    payouts: SendingProvider
     clock: Clock
     ids: Ids
 

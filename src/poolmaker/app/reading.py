@@ -36,8 +36,11 @@ from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.kernel.money import Ratio, Rounding, divide
 from poolmaker.views.model import (
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
     Balance,
+    CampaignSeen,
     CustodyLine,
     Happening,
     Health,
@@ -45,8 +48,12 @@ from poolmaker.views.model import (
     Page,
     Place,
     PoolSeen,
+    RewardSeen,
+    ShareChange,
+    TransferSeen,
     TrialBalance,
     TrialLine,
+    WithdrawalSeen,
 )
 
 DISPLAY_MAX: Final = 6
@@ -159,10 +166,14 @@ class PlatformReading:
 
     async def order(self, order_id: OrderId) -> OrderSeen | None:
         """See ``Reading.order``."""
-        for order in await self.orders(None):
-            if order.order_id == order_id:
-                return order
-        return None
+        order = await self._ports.people.order(order_id)
+        if order is None:
+            return None
+        books = BookView.of((await self._balances())[1])
+        pool = (await self._pools()).get(order.pool)
+        newest = await self._ports.people.orders(order.user)
+        is_newest = bool(newest) and newest[0].id == order.id
+        return await self._order_seen(order, pool, books, is_newest=is_newest)
 
     async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
         """See ``Reading.orders``."""
@@ -181,6 +192,42 @@ class PlatformReading:
                 for order in orders
             ]
         )
+
+    async def campaigns(self) -> Sequence[CampaignSeen]:
+        """See ``Reading.campaigns``."""
+        return ()
+
+    async def rewards(self) -> Sequence[RewardSeen]:
+        """See ``Reading.rewards``."""
+        return ()
+
+    async def allocations(
+        self,
+        reward_id: str,  # noqa: ARG002
+    ) -> Sequence[AllocationSeen] | None:
+        """See ``Reading.allocations``."""
+        return None  # No room keeps rewards yet.
+
+    async def shares(
+        self,
+        pool_id: PoolId,  # noqa: ARG002
+        from_us: int,  # noqa: ARG002
+        to_us: int,  # noqa: ARG002
+    ) -> Sequence[ShareChange]:
+        """See ``Reading.shares``."""
+        return ()
+
+    async def transfers(self) -> Sequence[TransferSeen]:
+        """See ``Reading.transfers``."""
+        return ()
+
+    async def arrivals(self) -> Sequence[ArrivalSeen]:
+        """See ``Reading.arrivals``."""
+        return ()
+
+    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+        """See ``Reading.withdrawals``."""
+        return ()
 
     async def health(self) -> Health:
         """See ``Reading.health``."""

@@ -13,12 +13,13 @@ from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettin
 from poolmaker.business.pools.model import PoolConfig, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.service import PoolPorts, PoolService
+from poolmaker.business.treasury.ports import SendingProvider
 from poolmaker.business.treasury.service import Treasury, TreasuryPorts
 from poolmaker.business.user_orders.model import OrderSettings
 from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.withdrawals.model import WithdrawalSettings
-from poolmaker.business.withdrawals.ports import PayoutProvider, WithdrawalStore
+from poolmaker.business.withdrawals.ports import WithdrawalStore
 from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.sagas.ports import RunnerStore
@@ -75,7 +76,7 @@ class Outside:
     clock: VirtualClock
     gate: Gate
     stores: WorldStores
-    provider: PayoutProvider
+    provider: SendingProvider
     hints: Hints
     rng: Rng
     pools: tuple[PoolConfig, ...]

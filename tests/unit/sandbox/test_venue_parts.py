@@ -11,6 +11,7 @@ from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.sandbox.venue.limits import Limiter, LimitSettings
 from poolmaker.sandbox.venue.model import AccountId, TradePrint
 from poolmaker.sandbox.venue.options import parse_balances
+from poolmaker.sandbox.venue.quotas import BY_ACCOUNT, BY_ADDRESS_AND_SECOND, Quotas
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.tape import MINUTES_MAX, Tape
 from poolmaker.sandbox.venue.units import (
@@ -116,6 +117,27 @@ def test_a_second_ban_is_twice_as_long() -> None:
                     break
         time_us += 10 * MINUTE_US
     assert waits == [120, 240]
+
+
+def test_the_withdrawal_history_may_be_asked_ten_times_a_second() -> None:
+    quotas, name = Quotas(), "GET /sapi/v1/capital/withdraw/history"
+    for second in range(3):
+        time_us = START_US + second * SECOND_US
+        for _ in range(10):
+            quotas.admit(name, BY_ADDRESS_AND_SECOND, 18_000, None, time_us)
+        for _ in range(50):
+            with pytest.raises(WireRefusal) as refused:
+                quotas.admit(name, BY_ADDRESS_AND_SECOND, 18_000, None, time_us)
+            assert (refused.value.code, refused.value.status) == (-1003, 429)
+
+
+def test_an_account_does_not_use_up_what_another_may_ask() -> None:
+    quotas = Quotas()
+    for account in (AccountId(1), AccountId(2)):
+        quotas.admit("apply", BY_ACCOUNT, 180_000, account, START_US)
+    with pytest.raises(WireRefusal, match="180000 request weight per 1 MINUTE"):
+        quotas.admit("apply", BY_ACCOUNT, 1, AccountId(1), START_US)
+    quotas.admit("apply", BY_ACCOUNT, 1, AccountId(1), START_US + MINUTE_US)
 
 
 def test_initial_balances_are_read_strictly() -> None:

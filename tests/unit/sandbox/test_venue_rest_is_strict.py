@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from poolmaker.kernel.clock import SECOND_US, ManualClock
 from poolmaker.sandbox.venue.limits import LimitSettings
 from poolmaker.sandbox.venue.model import SymbolStatus
 from tests.support.venue import LocalVenue, local_venue
@@ -195,6 +196,37 @@ async def test_weights_are_counted_refused_and_then_banned() -> None:
         assert 60 < int(headers["Retry-After"]) <= 120
         await venue.admin("POST", "/limits", {"ban_ms": 0})
         assert (await venue.call("GET", "/api/v3/ping"))[0] == 200
+
+
+async def test_sapi_counts_each_endpoint_apart_from_the_request_weight(venue: LocalVenue) -> None:
+    history, address = "/sapi/v1/capital/withdraw/history", "/sapi/v1/capital/deposit/address"
+    _, _, headers = await venue.signed("GET", address, coin="USDT")
+    assert headers["x-sapi-used-ip-weight-1m"] == "10"
+    assert "x-mbx-used-weight-1m" not in headers
+    _, _, headers = await venue.signed("GET", "/sapi/v1/capital/deposit/hisrec")
+    assert headers["x-sapi-used-ip-weight-1m"] == "1", "each endpoint has a limit of its own"
+    _, _, headers = await venue.signed("GET", history)
+    assert int(headers["x-sapi-used-ip-weight-1s"]) == 18_000
+    sent: dict[str, Any] = {"coin": "USDT", "amount": "20", "address": "0x" + "a" * 40}
+    for account, used in ((1, "900"), (1, "1800"), (2, "900")):
+        _, _, headers = await venue.signed(
+            "POST", "/sapi/v1/capital/withdraw/apply", account, **sent
+        )
+        assert headers["x-sapi-used-uid-weight-1m"] == used, "counted by account"
+    _, _, headers = await venue.call("GET", "/api/v3/ping")
+    assert headers["x-mbx-used-weight-1m"] == "1"
+
+
+async def test_a_sapi_limit_refuses_with_429_and_never_bans() -> None:
+    history, clock = "/sapi/v1/capital/withdraw/history", ManualClock()
+    async with local_venue(clock=clock) as venue:
+        answers = [await venue.signed("GET", history) for _ in range(60)]
+        assert [status for status, _, _ in answers] == [200] * 10 + [429] * 50
+        assert (answers[-1][1]["code"], answers[-1][2]["Retry-After"]) == (-1003, "1")
+        assert (await venue.signed("GET", "/sapi/v1/capital/deposit/hisrec"))[0] == 200
+        assert (await venue.call("GET", "/api/v3/ping"))[0] == 200
+        clock.advance(SECOND_US)
+        assert (await venue.signed("GET", history))[0] == 200
 
 
 async def test_unfilled_orders_are_counted_and_fills_give_the_count_back() -> None:

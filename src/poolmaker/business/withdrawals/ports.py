@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.business.withdrawals.model import (
-    Freeze,
-    PayoutAnswer,
-    PayoutRequest,
-    PayoutStatus,
-    Withdrawal,
-    WithdrawalLine,
-)
+from poolmaker.business.withdrawals.model import Freeze, Withdrawal, WithdrawalLine
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import UserId, VenueAccountId, WithdrawalId
 
@@ -72,24 +65,6 @@ class WithdrawalStore(Protocol):
 
     async def set_freeze(self, tx: Tx, freeze: Freeze | None) -> None:
         """Stop outgoing money or let it go."""
-        ...
-
-
-class PayoutProvider(Protocol):
-    """Who sends money out. Every call has its timeout."""
-
-    async def send(self, request: PayoutRequest) -> PayoutAnswer:
-        """Ask to send. Not idempotent: the caller has recorded it and reads the history first.
-
-        Raises OutcomeUnknown when it may have been taken, Unavailable when it surely was not.
-        """
-        ...
-
-    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
-        """What the history says of the request's reference; ``since_us`` is when it was made.
-
-        Raises Unavailable when the history cannot be read.
-        """
         ...
 
 

@@ -7,15 +7,14 @@ from enum import StrEnum
 from typing import assert_never
 
 from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.withdrawals.model import (
-    PayoutAbsent,
-    PayoutCompleted,
-    PayoutFailed,
-    PayoutPending,
-    PayoutStatus,
-    Withdrawal,
-    WithdrawalData,
+from poolmaker.business.treasury.model import (
+    SendAbsent,
+    SendCompleted,
+    SendFailed,
+    SendStatus,
+    SendUnderWay,
 )
+from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalData
 from poolmaker.kernel.ids import SagaId, request_uuid
 
 
@@ -38,17 +37,17 @@ def reference_of(saga: SagaId) -> str:
 
 
 def verdict(
-    status: PayoutStatus, row: Withdrawal, data: WithdrawalData, now_us: int, absent_after_us: int
+    status: SendStatus, row: Withdrawal, data: WithdrawalData, now_us: int, absent_after_us: int
 ) -> Verdict:
     """Judge the history. Only absence after the stated time is evidence that nothing has left."""
     match status:
-        case PayoutCompleted():
+        case SendCompleted():
             return Verdict.COMPLETED
-        case PayoutFailed():
+        case SendFailed():
             return Verdict.REFUSED
-        case PayoutPending():
+        case SendUnderWay():
             return Verdict.WAIT
-        case PayoutAbsent():
+        case SendAbsent():
             return _absent(row, data, now_us, absent_after_us)
         case _:
             assert_never(status)
@@ -87,6 +86,6 @@ def is_for_later(refusal: Refusal) -> bool:
     return refusal is Refusal.BLOCKED_BY_DEFICIT
 
 
-def received_units(completed: PayoutCompleted) -> int:
+def received_units(completed: SendCompleted) -> int:
     """What the receiver got: the provider takes its fee out of what leaves."""
     return completed.units - completed.fee_units

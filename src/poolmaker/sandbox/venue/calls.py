@@ -11,6 +11,7 @@ from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.keys import ApiKey
 from poolmaker.sandbox.venue.model import Account
 from poolmaker.sandbox.venue.params import Params
+from poolmaker.sandbox.venue.quotas import Quota
 
 
 class Access(StrEnum):
@@ -43,11 +44,15 @@ Weight = Callable[[Params], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call: its handler and everything that is checked before it."""
+    """One call: its handler and everything that is checked before it.
+
+    A call with a quota weighs on that alone, one without on the request weight of ``/api``.
+    """
 
     handler: Handler
     access: Access = Access.PUBLIC
     weight: int | Weight = 1
+    quota: Quota | None = None
     required: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
     is_free_on_success: bool = False

@@ -11,6 +11,7 @@ from poolmaker.sandbox.venue import refusals, render
 from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
 from poolmaker.sandbox.venue.catalog import ASSETS, AssetSpec, Network
 from poolmaker.sandbox.venue.params import Params
+from poolmaker.sandbox.venue.quotas import BY_ACCOUNT, BY_ADDRESS, BY_ADDRESS_AND_SECOND
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.units import to_short_text, to_text
 from poolmaker.sandbox.venue.wallet import CREDITED, Deposit, Receiver, Withdrawal
@@ -70,6 +71,30 @@ def key_restrictions(caller: Caller, _params: Params) -> object:
         "enableVanillaOptions": False,
         "enablePortfolioMarginTrading": False,
     }
+
+
+def normal(_caller: Caller, _params: Params) -> object:
+    """Whether the account is restricted: never."""
+    return {"data": "Normal"}
+
+
+def trading_status(_caller: Caller, _params: Params) -> object:
+    """Whether the account's trading by API is locked: never."""
+    return {"data": {"isLocked": False, "plannedRecoverTime": 0, "triggerCondition": {},
+                     "updateTime": 0}}  # fmt: skip
+
+
+def user_assets(caller: Caller, params: Params) -> object:
+    """The balances that are not zero, or that of one asset."""
+    wanted = params.text("asset")
+    return [
+        {
+            "asset": asset, "free": to_text(held.free), "locked": to_text(held.locked),
+            "freeze": "0", "withdrawing": "0", "ipoable": "0", "btcValuation": "0",
+        }
+        for asset, held in sorted(caller.account.balances.items())
+        if (held.free or held.locked) and wanted in {None, asset}
+    ]  # fmt: skip
 
 
 def all_coins(caller: Caller, _params: Params) -> object:
@@ -263,27 +288,37 @@ ACCOUNT_CALLS: Final[Mapping[str, Call]] = {
     ),
     "GET /api/v3/rateLimit/order": Call(handler=order_counts, access=Access.READ, weight=40),
     "GET /sapi/v1/asset/tradeFee": Call(
-        handler=trade_fee, access=Access.READ, optional=names("symbol")
+        handler=trade_fee, access=Access.READ, quota=BY_ADDRESS, optional=names("symbol")
     ),
-    "GET /sapi/v1/account/apiRestrictions": Call(handler=key_restrictions, access=Access.READ),
+    "GET /sapi/v1/account/apiRestrictions": Call(
+        handler=key_restrictions, access=Access.READ, quota=BY_ADDRESS
+    ),
+    "GET /sapi/v1/account/status": Call(handler=normal, access=Access.READ, quota=BY_ADDRESS),
+    "GET /sapi/v1/account/apiTradingStatus": Call(
+        handler=trading_status, access=Access.READ, quota=BY_ADDRESS
+    ),
+    "POST /sapi/v3/asset/getUserAsset": Call(
+        handler=user_assets, access=Access.READ, weight=5, quota=BY_ADDRESS,
+        optional=names("asset needBtcValuation"),
+    ),
     "GET /sapi/v1/capital/config/getall": Call(
-        handler=all_coins, access=Access.READ, weight=10
+        handler=all_coins, access=Access.READ, weight=10, quota=BY_ADDRESS
     ),
     "GET /sapi/v1/capital/deposit/address": Call(
-        handler=deposit_address, access=Access.READ, weight=10, required=names("coin"),
-        optional=names("network amount"),
+        handler=deposit_address, access=Access.READ, weight=10, quota=BY_ADDRESS,
+        required=names("coin"), optional=names("network amount"),
     ),
     "POST /sapi/v1/capital/withdraw/apply": Call(
-        handler=withdraw, access=Access.TRADE, weight=30,
+        handler=withdraw, access=Access.TRADE, weight=900, quota=BY_ACCOUNT,
         required=names("coin address amount"),
         optional=names("withdrawOrderId network addressTag transactionFeeFlag name walletType"),
     ),
     "GET /sapi/v1/capital/withdraw/history": Call(
-        handler=withdrawals, access=Access.READ, weight=1,
+        handler=withdrawals, access=Access.READ, weight=18_000, quota=BY_ADDRESS_AND_SECOND,
         optional=_TIMES | names("coin withdrawOrderId status idList"),
     ),
     "GET /sapi/v1/capital/deposit/hisrec": Call(
-        handler=deposits, access=Access.READ, weight=1,
+        handler=deposits, access=Access.READ, quota=BY_ADDRESS,
         optional=_TIMES | names("includeSource coin status txId"),
     ),
 }  # fmt: skip

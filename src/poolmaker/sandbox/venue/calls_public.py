@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.sandbox.venue import render, render_market
 from poolmaker.sandbox.venue.book import Market
 from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
 from poolmaker.sandbox.venue.model import SymbolStatus
 from poolmaker.sandbox.venue.params import Params
+from poolmaker.sandbox.venue.quotas import BY_ADDRESS
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.streams import MarketFeed
-from poolmaker.sandbox.venue.tape import INTERVAL_MINUTES
+from poolmaker.sandbox.venue.tape import INTERVALS_US
 
 DEPTH_MAX: Final = 5_000
 
@@ -109,7 +109,7 @@ def klines(caller: Caller, params: Params) -> object:
     """Candles."""
     feed, limit = _feed(caller, params), params.limit(500, 1_000)
     interval = params.text("interval") or ""
-    if interval not in INTERVAL_MINUTES:
+    if interval not in INTERVALS_US:
         raise WireRefusal(-1120, "Invalid interval.")
     start, end = params.integer("startTime"), params.integer("endTime")
     found = [
@@ -119,7 +119,7 @@ def klines(caller: Caller, params: Params) -> object:
         and (end is None or render.millis(candle.start_us) <= end)
     ]
     found = found[-limit:] if start is None else found[:limit]
-    span_us = INTERVAL_MINUTES[interval] * MINUTE_US
+    span_us = INTERVALS_US[interval]
     return [render_market.kline_row(feed.market, candle, span_us) for candle in found]
 
 
@@ -228,15 +228,15 @@ PUBLIC_CALLS: Final[Mapping[str, Call]] = {
     "GET /api/v3/ticker/bookTicker": Call(
         handler=book_ticker, weight=_by_symbol(2, 4), optional=_SOME
     ),
-    "GET /sapi/v1/system/status": Call(handler=system_status),
+    "GET /sapi/v1/system/status": Call(handler=system_status, quota=BY_ADDRESS),
     "GET /sapi/v1/margin/allPairs": Call(
-        handler=nothing_listed, access=Access.KEY_ONLY, optional=_ONE
+        handler=nothing_listed, access=Access.KEY_ONLY, quota=BY_ADDRESS, optional=_ONE
     ),
     "GET /sapi/v1/margin/allAssets": Call(
-        handler=nothing_listed, access=Access.KEY_ONLY, optional=names("asset")
+        handler=nothing_listed, access=Access.KEY_ONLY, quota=BY_ADDRESS, optional=names("asset")
     ),
     "GET /sapi/v1/margin/isolated/allPairs": Call(
-        handler=nothing_listed, access=Access.READ, optional=_ONE
+        handler=nothing_listed, access=Access.READ, weight=10, quota=BY_ADDRESS, optional=_ONE
     ),
     "POST /api/v3/userDataStream": Call(handler=removed, access=Access.KEY_ONLY),
     "PUT /api/v3/userDataStream": Call(handler=removed, optional=names("listenKey")),

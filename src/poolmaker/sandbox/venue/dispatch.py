@@ -11,12 +11,19 @@ from poolmaker.sandbox.venue.calls import Access, Call, Caller
 from poolmaker.sandbox.venue.calls_account import ACCOUNT_CALLS
 from poolmaker.sandbox.venue.calls_orders import ORDER_CALLS
 from poolmaker.sandbox.venue.calls_public import PUBLIC_CALLS
+from poolmaker.sandbox.venue.calls_windows import WINDOW_CALLS
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.keys import ApiKey, check_signature, check_time
 from poolmaker.sandbox.venue.params import SIGNED, Params
+from poolmaker.sandbox.venue.quotas import Scope
 from poolmaker.sandbox.venue.refusals import WireRefusal
 
-CALLS: Final[Mapping[str, Call]] = {**PUBLIC_CALLS, **ORDER_CALLS, **ACCOUNT_CALLS}
+CALLS: Final[Mapping[str, Call]] = {
+    **PUBLIC_CALLS,
+    **WINDOW_CALLS,
+    **ORDER_CALLS,
+    **ACCOUNT_CALLS,
+}
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
@@ -46,7 +53,11 @@ def identify(
         return None
     if call.access is Access.KEY_ONLY:
         return exchange.keys.find(key_text)
-    key = authenticate(exchange, key_text, values, signed_text)
+    return permit(call, authenticate(exchange, key_text, values, signed_text))
+
+
+def permit(call: Call, key: ApiKey) -> ApiKey:
+    """The key, when it may make this call."""
     if call.access is Access.TRADE and not key.may_trade:
         raise refusals.bad_key()
     return key
@@ -72,13 +83,43 @@ def run(
         raise
 
 
-def admit(exchange: Exchange, call: Call, values: Mapping[str, str]) -> None:
-    """Count the request's weight; orders and cancels that succeed weigh nothing."""
+def admit(exchange: Exchange, name: str, call: Call, values: Mapping[str, str]) -> None:
+    """Count what the request costs its address; orders and cancels that succeed weigh nothing."""
+    weight, time_us = _cost(call, values), exchange.time_us()
+    if call.quota is None:
+        exchange.limiter.admit(weight, time_us)
+    elif call.quota.scope is Scope.IP:
+        exchange.limiter.quotas.admit(name, call.quota, weight, None, time_us)
+
+
+def admit_account(
+    exchange: Exchange, name: str, call: Call, key: ApiKey | None, values: Mapping[str, str]
+) -> None:
+    """Count what the request costs its account, where the endpoint counts by account."""
+    if call.quota is None or call.quota.scope is not Scope.UID:
+        return
+    ensure(key is not None, "a call counted by account has no key")
+    account_id = key.account.account_id  # type: ignore[union-attr]
+    weight, time_us = _cost(call, values), exchange.time_us()
+    exchange.limiter.quotas.admit(name, call.quota, weight, account_id, time_us)
+
+
+def _cost(call: Call, values: Mapping[str, str]) -> int:
     try:
-        weight = 0 if call.is_free_on_success else call.cost(Params(values))
+        return 0 if call.is_free_on_success else call.cost(Params(values))
     except WireRefusal:
-        weight = 1
-    exchange.limiter.admit(weight, exchange.time_us())
+        return 1
+
+
+def weight_headers(
+    exchange: Exchange, name: str, call: Call, key: ApiKey | None
+) -> Mapping[str, str]:
+    """The headers that tell how much of the call's limit is used."""
+    time_us = exchange.time_us()
+    if call.quota is None:
+        return exchange.limiter.weight_headers(time_us)
+    account_id = None if key is None else key.account.account_id
+    return exchange.limiter.quotas.headers(name, call.quota, account_id, time_us)
 
 
 def order_count_headers(exchange: Exchange, call: Call, key: ApiKey | None) -> dict[str, str]:

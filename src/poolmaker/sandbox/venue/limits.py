@@ -1,4 +1,4 @@
-"""Request weights, order counts and bans, as the venue keeps them: per address and per account."""
+"""Request weights of ``/api``, order counts and bans: per address and per account."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Final
 
 from poolmaker.kernel.clock import DAY_US, MINUTE_US, SECOND_US
 from poolmaker.sandbox.venue.model import AccountId
+from poolmaker.sandbox.venue.quotas import Quotas
 from poolmaker.sandbox.venue.refusals import WireRefusal
+from poolmaker.sandbox.venue.windows import Window
 
 BAN_FIRST_US: Final = 2 * MINUTE_US
 BAN_LONGEST_US: Final = 3 * DAY_US
@@ -39,35 +41,16 @@ class LimitSettings:
         ]
 
 
-class _Window:
-    """A count that starts anew with each aligned span of time."""
-
-    __slots__ = ("count", "span_us", "start_us")
-
-    def __init__(self, span_us: int) -> None:
-        self.span_us = span_us
-        self.start_us = 0
-        self.count = 0
-
-    def at(self, time_us: int) -> _Window:
-        start_us = time_us // self.span_us * self.span_us
-        if start_us != self.start_us:
-            self.start_us, self.count = start_us, 0
-        return self
-
-    def retry_after_s(self, time_us: int) -> int:
-        return max(1, (self.start_us + self.span_us - time_us + SECOND_US - 1) // SECOND_US)
-
-
 class Limiter:
     """Counts requests and orders; refuses with 429, then bans with 418."""
 
     def __init__(self, settings: LimitSettings) -> None:
         self.settings = settings
-        self._weight = _Window(MINUTE_US)
-        self._raw = _Window(5 * MINUTE_US)
-        self._connections = _Window(5 * MINUTE_US)
-        self._orders: dict[AccountId, tuple[_Window, _Window]] = {}
+        self.quotas = Quotas()
+        self._weight = Window(MINUTE_US)
+        self._raw = Window(5 * MINUTE_US)
+        self._connections = Window(5 * MINUTE_US)
+        self._orders: dict[AccountId, tuple[Window, Window]] = {}
         self._refused = 0
         self._banned_until_us = 0
         self._next_ban_us = BAN_FIRST_US
@@ -77,7 +60,7 @@ class Limiter:
         return self._weight.at(time_us).count
 
     def ban(self, time_us: int, duration_us: int) -> None:
-        """Refuse everything until then."""
+        """Refuse every call of ``/api`` until then."""
         self._banned_until_us = time_us + duration_us
 
     def clear(self) -> None:
@@ -86,9 +69,10 @@ class Limiter:
         self._next_ban_us = BAN_FIRST_US
         self._weight.count = self._raw.count = self._connections.count = 0
         self._orders.clear()
+        self.quotas.clear()
 
     def admit(self, weight: int, time_us: int) -> None:
-        """Count one request of ``weight``, or refuse it."""
+        """Count one request of ``weight`` to ``/api``, or refuse it."""
         if time_us < self._banned_until_us:
             raise self._banned(time_us)
         window, raw = self._weight.at(time_us), self._raw.at(time_us)
@@ -115,7 +99,7 @@ class Limiter:
         """Add weight after the fact, as for a refused order."""
         self._weight.at(time_us).count += weight
 
-    def _too_much(self, what: str, span: str, window: _Window, time_us: int) -> WireRefusal:
+    def _too_much(self, what: str, span: str, window: Window, time_us: int) -> WireRefusal:
         self._refused += 1
         if self._refused > REFUSED_BEFORE_BAN:
             self._refused = 0
@@ -143,10 +127,10 @@ class Limiter:
         )
         return WireRefusal(-1003, message, 418, headers={"Retry-After": str(left_s)})
 
-    def _windows(self, account: AccountId, time_us: int) -> tuple[_Window, _Window]:
+    def _windows(self, account: AccountId, time_us: int) -> tuple[Window, Window]:
         found = self._orders.get(account)
         if found is None:
-            found = self._orders[account] = (_Window(10 * SECOND_US), _Window(DAY_US))
+            found = self._orders[account] = (Window(10 * SECOND_US), Window(DAY_US))
         return found[0].at(time_us), found[1].at(time_us)
 
     def admit_order(self, account: AccountId, time_us: int) -> None:
@@ -177,6 +161,6 @@ class Limiter:
         return short.count, day.count
 
     def weight_headers(self, time_us: int) -> Mapping[str, str]:
-        """The headers of every answer."""
+        """The headers of every answer under ``/api``."""
         used = str(self.used_weight(time_us))
         return {"x-mbx-used-weight": used, "x-mbx-used-weight-1m": used}

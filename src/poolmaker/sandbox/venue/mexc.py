@@ -7,6 +7,7 @@ of a time in force, wallet paths, some shapes and the error codes. There is no M
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from poolmaker.sandbox.venue import calls_account, calls_orders, calls_public, render
@@ -234,7 +235,12 @@ def _under(name: str) -> str:
     return f"{method} {PREFIX}{path}"
 
 
+def _without_quota(call: Call) -> Call:
+    # The limits of /sapi are Binance's own; here the wallet weighs as everything else does.
+    return call if call.quota is None else replace(call, quota=None, weight=1)
+
+
 CALLS: Final[Mapping[str, Call]] = {
-    **{_under(name): _BINANCE[same] for name, same in _SAME.items()},
+    **{_under(name): _without_quota(_BINANCE[same]) for name, same in _SAME.items()},
     **{_under(name): call for name, call in _OWN.items()},
 }

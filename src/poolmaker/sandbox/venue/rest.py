@@ -96,12 +96,13 @@ class RestWire:
             values = split_form(body)
             values.update(split_form(request.rel_url.raw_query_string))
             names = list(values)
-            dispatch.admit(exchange, call, values)
+            dispatch.admit(exchange, name, call, values)
             key = self._identify(call, request, body, values)
+            dispatch.admit_account(exchange, name, call, key, values)
             result = dispatch.run(exchange, call, key, values)
-            response = answer(result, 200, self._headers(call, key))
+            response = answer(result, 200, self._headers(name, call, key))
         except WireRefusal as refusal:
-            headers = {**self._headers(call, key), **refusal.headers}
+            headers = {**self._headers(name, call, key), **refusal.headers}
             response = answer(self._face.body_of(refusal), refusal.status, headers)
         exchange.record("rest", name, names, status=response.status)
         return response
@@ -117,9 +118,9 @@ class RestWire:
         key_text = request.headers.get(self._face.key_header)
         return dispatch.identify(self._exchange, call, key_text, values, text)
 
-    def _headers(self, call: Call, key: ApiKey | None) -> dict[str, str]:
+    def _headers(self, name: str, call: Call, key: ApiKey | None) -> dict[str, str]:
         exchange = self._exchange
-        headers = dict(exchange.limiter.weight_headers(exchange.time_us()))
+        headers = dict(dispatch.weight_headers(exchange, name, call, key))
         if key is not None:
             headers.update(dispatch.order_count_headers(exchange, call, key))
         return headers
@@ -145,6 +146,11 @@ class RestWire:
         if fault.effect is Effect.ERROR:
             body = {"code": fault.code, "msg": fault.message}
             return answer(body, fault.status or 500, dict(fault.headers))
+        if fault.effect is Effect.STALE:
+            query = request.query
+            return answer(
+                fault.stale_book(query.get("symbol", ""), query.get("limit", "")), 200, {}
+            )
         if fault.effect is Effect.HTML:
             return web.Response(
                 text=fault.body, status=fault.status or 502, content_type="text/html",

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from poolmaker.business.treasury.model import SendAbsent, SendCompleted, SendUnderWay
 from poolmaker.business.user_orders.model import Destination
 from poolmaker.business.withdrawals.model import (
     WITHDRAWAL_TABLE,
     NotRequested,
-    PayoutAbsent,
-    PayoutCompleted,
-    PayoutPending,
     Requested,
     Withdrawal,
     WithdrawalData,
@@ -379,15 +377,15 @@ def test_whoever_was_held_first_is_paid_first() -> None:
 @pytest.mark.parametrize(
     ("status", "provider_id", "in_doubt", "refusal", "age_us", "expected"),
     [
-        (PayoutPending("p"), "", True, "", 10 * WINDOW_US, Verdict.WAIT),
-        (PayoutAbsent(), "", True, "", WINDOW_US - 1, Verdict.WAIT),
-        (PayoutAbsent(), "", True, "", WINDOW_US, Verdict.SEND_AGAIN),
-        (PayoutAbsent(), "", False, "", 0, Verdict.SEND_AGAIN),
-        (PayoutAbsent(), "", True, "no", WINDOW_US - 1, Verdict.WAIT),
-        (PayoutAbsent(), "", True, "no", WINDOW_US, Verdict.REFUSED),
-        (PayoutAbsent(), "p", True, "", 10 * WINDOW_US, Verdict.WAIT),
+        (SendUnderWay("p"), "", True, "", 10 * WINDOW_US, Verdict.WAIT),
+        (SendAbsent(), "", True, "", WINDOW_US - 1, Verdict.WAIT),
+        (SendAbsent(), "", True, "", WINDOW_US, Verdict.SEND_AGAIN),
+        (SendAbsent(), "", False, "", 0, Verdict.SEND_AGAIN),
+        (SendAbsent(), "", True, "no", WINDOW_US - 1, Verdict.WAIT),
+        (SendAbsent(), "", True, "no", WINDOW_US, Verdict.REFUSED),
+        (SendAbsent(), "p", True, "", 10 * WINDOW_US, Verdict.WAIT),
         (
-            PayoutCompleted(provider_id="p", transaction_id="t", units=1, fee_units=0),
+            SendCompleted(provider_id="p", transaction_id="t", units=1, fee_units=0),
             "",
             True,
             "no",
@@ -397,7 +395,7 @@ def test_whoever_was_held_first_is_paid_first() -> None:
     ],
 )
 def test_the_history_is_judged_by_one_table(
-    status: PayoutPending | PayoutAbsent | PayoutCompleted,
+    status: SendUnderWay | SendAbsent | SendCompleted,
     provider_id: str,
     in_doubt: bool,
     refusal: str,

@@ -19,17 +19,20 @@ from poolmaker.business.ledger.commands import (
 )
 from poolmaker.business.ledger.model import Outcome, Posted, Refused
 from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.treasury.model import (
+    SendAccepted,
+    SendAnswer,
+    SendCompleted,
+    SendFailed,
+    SendRefused,
+    SendRequest,
+    SendStatus,
+    SendUnderWay,
+)
+from poolmaker.business.treasury.ports import SendingProvider
 from poolmaker.business.withdrawals.model import (
     NOBODY,
     WITHDRAWAL_TABLE,
-    PayoutAccepted,
-    PayoutAnswer,
-    PayoutCompleted,
-    PayoutFailed,
-    PayoutPending,
-    PayoutRefused,
-    PayoutRequest,
-    PayoutStatus,
     Withdrawal,
     WithdrawalData,
     WithdrawalEvent,
@@ -37,7 +40,7 @@ from poolmaker.business.withdrawals.model import (
     WithdrawalSettings,
     WithdrawalState,
 )
-from poolmaker.business.withdrawals.ports import CashDesk, PayoutProvider, WithdrawalStore
+from poolmaker.business.withdrawals.ports import CashDesk, WithdrawalStore
 from poolmaker.business.withdrawals.rules import (
     Verdict,
     believes_refusal,
@@ -64,7 +67,7 @@ class WithdrawalPorts:
     store: WithdrawalStore
     ledger: LedgerClient
     sagas: SagaStore
-    provider: PayoutProvider
+    provider: SendingProvider
     cash: CashDesk
 
 
@@ -210,22 +213,22 @@ class Paying:
             data = msgspec.structs.replace(work.data, in_doubt=False)
             await self._go(work, WithdrawalEvent.NOT_SENT, data, after_us=self._settings.retry_us)
 
-    async def _after_send(self, saga: Saga, answer: PayoutAnswer | None) -> None:
+    async def _after_send(self, saga: Saga, answer: SendAnswer | None) -> None:
         async with self._ports.transactions.begin("withdrawal.answered") as tx:
             work = await self._work(tx, saga)
             match answer:
                 case None:
                     await self._wait(work, self._settings.poll_first_us, "the outcome is unknown")
-                case PayoutAccepted(provider_id):
+                case SendAccepted(provider_id):
                     row = replace(work.row, provider_id=provider_id)
                     await self._go(
                         replace(work, row=row),
                         WithdrawalEvent.ACKNOWLEDGED,
                         after_us=self._settings.poll_first_us,
                     )
-                case PayoutRefused(reason) if believes_refusal(work.data):
+                case SendRefused(reason) if believes_refusal(work.data):
                     await self._refuse(work, reason)
-                case PayoutRefused(reason):
+                case SendRefused(reason):
                     # It may be refused because an earlier sending was taken after all.
                     data = msgspec.structs.replace(work.data, refusal=reason)
                     await self._go(
@@ -253,16 +256,16 @@ class Paying:
         if sending is not None:
             await self._send(*sending)
 
-    async def _judge(self, work: _Work, status: PayoutStatus) -> tuple[Saga, Withdrawal] | None:
+    async def _judge(self, work: _Work, status: SendStatus) -> tuple[Saga, Withdrawal] | None:
         now_us, absent_after_us = self._clock.now_us(), self._settings.absent_after_us
         judged = verdict(status, work.row, work.data, now_us, absent_after_us)
         match judged:
             case Verdict.COMPLETED:
-                ensure(isinstance(status, PayoutCompleted), "a completed payout says so")
-                if isinstance(status, PayoutCompleted):
+                ensure(isinstance(status, SendCompleted), "a completed payout says so")
+                if isinstance(status, SendCompleted):
                     await self._complete(work, status)
             case Verdict.REFUSED:
-                reason = status.reason if isinstance(status, PayoutFailed) else work.data.refusal
+                reason = status.reason if isinstance(status, SendFailed) else work.data.refusal
                 await self._refuse(work, reason)
             case Verdict.SEND_AGAIN:
                 return await self._send_again(work)
@@ -279,9 +282,9 @@ class Paying:
             return None
         return await self._record_sending(work, WithdrawalEvent.SENDING_AGAIN)
 
-    async def _note(self, work: _Work, status: PayoutStatus) -> None:
+    async def _note(self, work: _Work, status: SendStatus) -> None:
         """Keep the provider's id when the history is the first to tell it, then look again."""
-        if isinstance(status, PayoutPending) and not work.row.provider_id:
+        if isinstance(status, SendUnderWay) and not work.row.provider_id:
             row = replace(work.row, provider_id=status.provider_id)
             await self._go(
                 replace(work, row=row),
@@ -297,7 +300,7 @@ class Paying:
         work = replace(work, row=replace(work.row, reason=reason))
         await self._ask_release(work, work.data, WithdrawalEvent.REFUSED)
 
-    async def _complete(self, work: _Work, completed: PayoutCompleted) -> None:
+    async def _complete(self, work: _Work, completed: SendCompleted) -> None:
         """What the history says is booked as it is, in the transaction that believes it."""
         row = replace(
             work.row,
@@ -434,9 +437,9 @@ class Paying:
         await self._ports.sagas.retry(work.tx, work.saga, due_us, note)
 
 
-def _request(row: Withdrawal) -> PayoutRequest:
-    return PayoutRequest(
-        account=row.account,
+def _request(row: Withdrawal) -> SendRequest:
+    return SendRequest(
+        source=custody_venue(row.account),
         reference=row.reference,
         asset=row.asset,
         units=row.units,
@@ -462,7 +465,7 @@ def _fee_key(row: Withdrawal) -> CommandKey:
     return fact_key("payout_fee", row.account, row.reference)
 
 
-def _facts(row: Withdrawal, completed: PayoutCompleted) -> list[DebitWithdraw | NetworkFee]:
+def _facts(row: Withdrawal, completed: SendCompleted) -> list[DebitWithdraw | NetworkFee]:
     """What left and what the provider took for it; an amount of nothing is no fact."""
     location, received = custody_venue(row.account), received_units(completed)
     debit = DebitWithdraw(

@@ -1,0 +1,3 @@
+-- Tables of the chain client: transfers seen and transactions signed.
+-- Schema-qualify every name. Tables made here belong to poolmaker_owner; see 0001 for who may do what by default.
+-- Amounts are atomic units of the asset register. All times are microseconds since the Unix epoch and come as parameters.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,7 +30,8 @@ class Asked:
     body: dict[str, Any]
     query: dict[str, Any]
     path: dict[str, str]
-    headers: dict[str, str]
+    headers: Mapping[str, str]
+    """Found under a name in any case."""
 
     def fields(self) -> Fields:
         """Its body, to be checked."""
@@ -46,6 +47,11 @@ class Asked:
 
 
 Answer = tuple[int, object]
+PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET,HEAD,PUT,PATCH,POST,DELETE",
+    "Access-Control-Allow-Headers": "*",
+}
+_ANYBODY: Final = {"Access-Control-Allow-Origin": "*"}
 AccountOf = Callable[[str | None], int | None]
 """The number of the participant whose Authorization header this is."""
 
@@ -55,18 +61,22 @@ UserHandler = Callable[[Asked, User], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One route; ``path`` is a pattern with named groups, ``name`` what faults call it."""
+    """One route; ``path`` is a pattern with named groups, ``name`` what faults call it.
+
+    An answer may be kept by others for ``age_s``, 0 says nothing of that.
+    """
 
     method: str
     path: re.Pattern[str]
     name: str
     handler: Handler
+    age_s: int = 0
 
 
-def route(method: str, path: str, handler: Handler) -> Route:
+def route(method: str, path: str, handler: Handler, age_s: int = 0) -> Route:
     """A route from a path such as ``/campaigns/{campaign}/leaderboard``."""
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
-    return Route(method, re.compile(pattern), f"{method} {path}", handler)
+    return Route(method, re.compile(pattern), f"{method} {path}", handler, age_s)
 
 
 class ApiWire:
@@ -94,6 +104,8 @@ class ApiWire:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={**_ANYBODY, **PREFLIGHT})
         found = self._find(request)
         name = found[0].name if found else "*"
 
@@ -103,7 +115,7 @@ class ApiWire:
         header = request.headers.get("Authorization")
         account = self._account_of(header) if self._account_of else None
         response = await self.faults.around(name, request, act, account)
-        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers.update(_ANYBODY)
         return response
 
     def _find(self, request: web.Request) -> tuple[Route, dict[str, str]] | None:
@@ -127,7 +139,8 @@ class ApiWire:
             # What HuFi does not foresee is told as a failure inside, and nothing of it.
             request.app.logger.warning("%s: %s", path, problem)
             return answer(server_error().body(path, self._clock.now_us()), 500, {})
-        return web.Response(status=status) if status == 204 else answer(body, status, {})
+        headers = {"Cache-Control": f"max-age={found[0].age_s}"} if found[0].age_s else {}
+        return web.Response(status=status) if status == 204 else answer(body, status, headers)
 
     @staticmethod
     async def _asked(request: web.Request, path: dict[str, str]) -> Asked:
@@ -145,4 +158,4 @@ class ApiWire:
         for name in request.query:
             values = request.query.getall(name)
             query[name] = values[0] if len(values) == 1 else list(values)
-        return Asked(body, query, path, dict(request.headers))
+        return Asked(body, query, path, request.headers)

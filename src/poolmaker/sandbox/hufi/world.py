@@ -26,6 +26,7 @@ from poolmaker.sandbox.hufi.refusals import HufiRefusal, unprocessable
 USERS_MAX: Final = 10_000
 CAMPAIGNS_MAX: Final = 10_000
 NOT_AUTHORIZED: Final = "Provided API key can't be authorized on exchange"
+FORGOTTEN: Final = "Campaign was recorded before this start: who took part is not known any more"
 _FINISHED: Final = frozenset(
     {Processing.COMPLETED, Processing.PENDING_COMPLETION, Processing.PENDING_CANCELLATION}
 )
@@ -119,6 +120,10 @@ class World:
         known = self.campaigns.get(state.address)
         if known is not None:
             return known
+        if state.intermediate_hash:
+            # Scored anew, nobody would have taken part, and what is reserved for people would go
+            # back to the launcher.
+            raise InvalidManifest(FORGOTTEN)
         if len(self.campaigns) >= CAMPAIGNS_MAX:
             raise InvalidManifest("too many campaigns for a sandbox")
         made = Campaign(

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.mixin.codec.amounts import to_short_text, to_text, to_units
+from poolmaker.mixin.codec.encoding import from_hex
 from poolmaker.mixin.codec.ids import check_uuid, conversation_id
 from poolmaker.mixin.codec.links import Payment, parse_payment_link
 from poolmaker.sandbox.mixin import render
@@ -36,6 +37,8 @@ class PayOrder(msgspec.Struct, forbid_unknown_fields=True):
     asset: str = ""
     amount: str = "0"
     memo: str = ""
+    memo_hex: str | None = None
+    """A stranger's memo may be any bytes, which no text says."""
     trace: str = ""
 
 
@@ -177,7 +180,8 @@ class AdminWire:
                 units=to_units(order.amount), trace=order.trace or uuid_from(self._rng),
                 memo=order.memo,
             )  # fmt: skip
-        return render.request(self._world, self._wallets.pay(payer, payment))
+        extra = payment.memo.encode() if order.memo_hex is None else from_hex(order.memo_hex)
+        return render.request(self._world, self._wallets.pay(payer, payment, extra))
 
     async def _withdraw(self, request: web.Request) -> Body:
         order = await read(request, WithdrawOrder)

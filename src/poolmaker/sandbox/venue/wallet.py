@@ -129,7 +129,7 @@ class Wallet:
         return None if found is None else (found[0], found[2])
 
     def addresses(self) -> list[tuple[str, str, str]]:
-        """Asset, network and address of everything that was given out."""
+        """Asset, network and address, in lower case, of everything that was given out."""
         return [
             (asset, network, key.partition("@")[2])
             for key, (_, asset, network) in self._by_address.items()

@@ -98,11 +98,11 @@ class FakePeople:
     made: dict[str, UserSeen] = field(default_factory=dict)
     known: dict[bytes, Principal] = field(default_factory=dict)
 
-    async def create(self, request_id: str, name: str) -> UserSeen | Refused:
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
         if request_id not in self.made:
             if any(user.name == name for user in self.people.values()):
                 return Refused("name_taken", {"name": name})
-            user = UserSeen(self.ids.user(), name, self.clock.now_us())
+            user = UserSeen(self.ids.user(), name, self.clock.now_us(), mixin_id)
             self.made[request_id] = self.people[user.user_id] = user
         return self.made[request_id]
 

@@ -166,10 +166,14 @@ class PlatformReading:
 
     async def order(self, order_id: OrderId) -> OrderSeen | None:
         """See ``Reading.order``."""
-        for order in await self.orders(None):
-            if order.order_id == order_id:
-                return order
-        return None
+        order = await self._ports.people.order(order_id)
+        if order is None:
+            return None
+        books = BookView.of((await self._balances())[1])
+        pool = (await self._pools()).get(order.pool)
+        newest = await self._ports.people.orders(order.user)
+        is_newest = bool(newest) and newest[0].id == order.id
+        return await self._order_seen(order, pool, books, is_newest=is_newest)
 
     async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
         """See ``Reading.orders``."""

@@ -12,10 +12,10 @@ from aiohttp import web
 from poolmaker.kernel.errors import CallerFault, EnvironmentProblem
 from poolmaker.sandbox.chain import abi, packages
 from poolmaker.sandbox.chain.admin import asset_called, units_of
-from poolmaker.sandbox.chain.loopback import Ports, bind
 from poolmaker.sandbox.chain.model import HMT, USDT, token_called
 from poolmaker.sandbox.chain.options import MNEMONIC
 from poolmaker.sandbox.chain.wallet import account_of
+from poolmaker.sandbox.serving import Ports, bind
 
 
 def test_call_data_opens_with_the_published_selectors() -> None:

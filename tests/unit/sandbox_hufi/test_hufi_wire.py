@@ -15,7 +15,6 @@ from eth_account.messages import encode_defunct
 
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.chain.loopback import Ports, bind
 from poolmaker.sandbox.chain.model import USDT
 from poolmaker.sandbox.hufi.admin import HufiAdmin
 from poolmaker.sandbox.hufi.auth import Tokens
@@ -27,6 +26,7 @@ from poolmaker.sandbox.hufi.launcher import LauncherApi
 from poolmaker.sandbox.hufi.oracle import OracleApi
 from poolmaker.sandbox.hufi.texts import iso
 from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.serving import Ports, bind
 from tests.support.escrows import MemoryEscrows
 from tests.support.venue import LocalVenue, local_venue
 

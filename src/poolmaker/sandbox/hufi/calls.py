@@ -13,11 +13,10 @@ from aiohttp import web
 
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import PoolmakerError
-from poolmaker.sandbox.chain.loopback import FaultyCalls
 from poolmaker.sandbox.hufi.fields import Fields, snake_keys
 from poolmaker.sandbox.hufi.model import User
 from poolmaker.sandbox.hufi.refusals import HufiRefusal, invalid, not_found, server_error
-from poolmaker.sandbox.hufi.texts import iso
+from poolmaker.sandbox.serving import FaultWords, FaultyCalls
 from poolmaker.sandbox.venue.faults import Fault
 from poolmaker.sandbox.venue.rest import answer
 
@@ -47,6 +46,9 @@ class Asked:
 
 
 Answer = tuple[int, object]
+AccountOf = Callable[[str | None], int | None]
+"""The number of the participant whose Authorization header this is."""
+
 Handler = Callable[[Asked], Awaitable[Answer]]
 UserHandler = Callable[[Asked, User], Awaitable[Answer]]
 
@@ -68,16 +70,27 @@ def route(method: str, path: str, handler: Handler) -> Route:
 
 
 class ApiWire:
-    """Serves a table of routes as HuFi's servers do: bodies, refusals, CORS."""
+    """Serves a table of routes as HuFi's servers do: bodies, refusals, CORS.
 
-    def __init__(self, routes: Sequence[Route], clock: Clock) -> None:
+    With ``account_of`` a fault may be for one participant's calls alone.
+    """
+
+    def __init__(
+        self, routes: Sequence[Route], clock: Clock, account_of: AccountOf | None = None
+    ) -> None:
         self._routes = routes
         self._clock = clock
-        self.faults = FaultyCalls(clock, self._fault_body)
+        self._account_of = account_of
+        self.faults = FaultyCalls(
+            clock,
+            FaultWords(
+                self._fault_body, 500, "Internal server error", has_accounts=account_of is not None
+            ),
+        )
 
     def _fault_body(self, fault: Fault, request: web.Request) -> object:
-        stamp = iso(self._clock.now_us() // 1_000)
-        return {"message": fault.message, "timestamp": stamp, "path": request.path_qs}
+        more = {"status_code": fault.status or 500}
+        return HufiRefusal(0, fault.message, **more).body(request.path_qs, self._clock.now_us())
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -87,7 +100,9 @@ class ApiWire:
         async def act(inner: web.Request) -> web.StreamResponse:
             return await self._answer(inner, found)
 
-        response = await self.faults.around(name, request, act)
+        header = request.headers.get("Authorization")
+        account = self._account_of(header) if self._account_of else None
+        response = await self.faults.around(name, request, act, account)
         response.headers["Access-Control-Allow-Origin"] = "*"
         return response
 

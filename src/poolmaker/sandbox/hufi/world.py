@@ -65,6 +65,15 @@ class World:
         """The first user that fits."""
         return next((user for user in self.users.values() if test(user)), None)
 
+    def account_of(self, header: str | None) -> int | None:
+        """The number of the participant whose bearer this is, in order of first logins from 1."""
+        try:
+            claims = self.tokens.check(header)
+        except HufiRefusal:
+            return None
+        known = list(self.users)
+        return known.index(claims.wallet_address) + 1 if claims.wallet_address in known else None
+
     def sign_up(self, address: str) -> User:
         """The user of a wallet, made at its first login."""
         known = self.users.get(address)

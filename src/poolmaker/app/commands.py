@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from poolmaker.api import ports
 from poolmaker.app.figures import Scales
 from poolmaker.app.people import People
 from poolmaker.app.reading import PlatformReading
-from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.ledger.accounts import venue_account_of
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.treasury.model import Booked, Booking
 from poolmaker.business.treasury.service import Treasury
@@ -23,11 +22,9 @@ from poolmaker.business.user_orders.model import (
 from poolmaker.business.user_orders.service import UserOrders
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.ids import OrderId, UserId, VenueAccountId
+from poolmaker.kernel.ids import OrderId, UserId
 from poolmaker.kernel.money import Amount, parse_units
 from poolmaker.views.model import Money, OrderSeen, UserSeen
-
-_CUSTODY: Final = custody_venue(VenueAccountId(""))
 
 
 class PeopleDesk:
@@ -37,8 +34,10 @@ class PeopleDesk:
         self._orders = orders
         self._people = people
 
-    async def create(self, request_id: str, name: str) -> UserSeen | ports.Refused:
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | ports.Refused:
         """See ``People.create``."""
+        if mixin_id:
+            return ports.Refused("no_mixin")
         for user in await self._people.users():
             if user.name == name and not await self._made_by(request_id, user):
                 return ports.Refused("name_taken", {"name": name})
@@ -72,7 +71,7 @@ class TreasuryDesk:
     async def operator_in(self, incoming: ports.Incoming) -> ports.Receipt | ports.Refused:
         """See ``Treasury.operator_in``."""
         amount = self._amount(incoming.money)
-        account = _account(incoming.location)
+        account = venue_account_of(incoming.location)
         if amount is None or account is None:
             return _misplaced(incoming)
         booking = await self._treasury.operator_in(account, amount, incoming.reference)
@@ -83,7 +82,7 @@ class TreasuryDesk:
     ) -> ports.Receipt | ports.Refused:
         """See ``Treasury.credit_deposit``."""
         amount = self._amount(incoming.money)
-        account = _account(incoming.location)
+        account = venue_account_of(incoming.location)
         if amount is None or account is None:
             return _misplaced(incoming)
         booking = await self._treasury.credit_deposit(user_id, account, amount, incoming.reference)
@@ -111,6 +110,8 @@ class OrdersDesk:
 
     async def open(self, order: ports.NewOrder) -> OrderSeen | ports.Refused:
         """See ``Orders.open``."""
+        if order.pays_by_mixin:
+            return ports.Refused("no_mixin")
         base, quote = (
             parse_units(money.amount, self._scales.of(money.asset))
             for money in (order.base, order.quote)
@@ -159,12 +160,6 @@ class OrdersDesk:
 
 def _seen(user: User) -> UserSeen:
     return UserSeen(user.id, user.name, user.created_us)
-
-
-def _account(location: str) -> VenueAccountId | None:
-    if not location.startswith(_CUSTODY) or location == _CUSTODY:
-        return None
-    return VenueAccountId(location.removeprefix(_CUSTODY))
 
 
 def _misplaced(incoming: ports.Incoming) -> ports.Refused:

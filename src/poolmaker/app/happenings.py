@@ -40,7 +40,16 @@ def told(transaction: Transaction) -> Told:
             return Told("", {"what": (command.fee,)})
         case commands.Reversal():
             return Told("", {"what": _grown(transaction, ("custody:", "platform:"))})
-        case commands.CreditDeposit() | commands.HoldWithdraw() | commands.ReleaseWithdraw():
+        case commands.AllocateReward():
+            return Told("", {"what": (command.users,)})
+        case (
+            commands.CreditDeposit()
+            | commands.CreditReward()
+            | commands.ResolveSuspense()
+            | commands.PlatformFee()
+            | commands.HoldWithdraw()
+            | commands.ReleaseWithdraw()
+        ):
             return Told(command.user, {"what": (command.money,)})
         case commands.DebitWithdraw() | commands.NetworkFee():
             return Told(command.withdrawal, {"what": (command.money,)})

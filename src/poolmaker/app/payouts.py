@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from typing import Final
 
 from poolmaker.app.figures import Scales
-from poolmaker.business.withdrawals.model import (
-    PayoutAbsent,
-    PayoutAccepted,
-    PayoutAnswer,
-    PayoutCompleted,
-    PayoutFailed,
-    PayoutPending,
-    PayoutRefused,
-    PayoutRequest,
-    PayoutStatus,
+from poolmaker.business.ledger.accounts import venue_account_of
+from poolmaker.business.treasury.model import (
+    SendAbsent,
+    SendAccepted,
+    SendAnswer,
+    SendCompleted,
+    SendFailed,
+    SendRefused,
+    SendRequest,
+    SendStatus,
+    SendUnderWay,
 )
 from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.errors import Unavailable
@@ -33,14 +34,14 @@ _LOOK_BACK_US: Final = 10 * MINUTE_US
 
 
 class VenuePayouts:
-    """``PayoutProvider`` over the wallets of the venue accounts."""
+    """``SendingProvider`` over the wallets of the venue accounts."""
 
     def __init__(self, wallets: Mapping[VenueAccountId, VenueWallet], scales: Scales) -> None:
         self._wallets = wallets
         self._scales = scales
 
-    async def send(self, request: PayoutRequest) -> PayoutAnswer:
-        """See ``PayoutProvider.send``."""
+    async def send(self, request: SendRequest) -> SendAnswer:
+        """See ``SendingProvider.send``."""
         amount = self._scales.text(request.asset, request.units)
         try:
             provider_id = await self._wallet(request).withdraw(
@@ -50,32 +51,33 @@ class VenuePayouts:
                 request.reference,
             )
         except WithdrawalRefused as refused:
-            return PayoutRefused(str(refused))
-        return PayoutAccepted(provider_id)
+            return SendRefused(str(refused))
+        return SendAccepted(provider_id)
 
-    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
-        """See ``PayoutProvider.find``. The venue's clock may be behind ours by some minutes."""
+    async def find(self, request: SendRequest, since_us: int) -> SendStatus:
+        """See ``SendingProvider.find``. The venue's clock may be behind ours by some minutes."""
         since_ms = max(0, since_us - _LOOK_BACK_US) // 1_000
         row = await self._wallet(request).withdrawal(request.asset, request.reference, since_ms)
-        return self._status(request.asset, row) if row is not None else PayoutAbsent()
+        return self._status(request.asset, row) if row is not None else SendAbsent()
 
-    def _status(self, asset: str, row: VenueWithdrawal) -> PayoutStatus:
+    def _status(self, asset: str, row: VenueWithdrawal) -> SendStatus:
         """The history's amount is what the receiver gets; the fee was taken beside it."""
         if row.state in _FAILED:
-            return PayoutFailed(row.withdrawal_id, row.state.lower())
+            return SendFailed(row.withdrawal_id, row.state.lower())
         if row.state != "COMPLETED" or not row.transaction_id:
-            return PayoutPending(row.withdrawal_id)
+            return SendUnderWay(row.withdrawal_id)
         scale = self._scales.of(asset)
         received, fee = parse_units(row.amount_text, scale), parse_units(row.fee_text, scale)
-        return PayoutCompleted(
+        return SendCompleted(
             provider_id=row.withdrawal_id,
             transaction_id=row.transaction_id,
             units=received + fee,
             fee_units=fee,
         )
 
-    def _wallet(self, request: PayoutRequest) -> VenueWallet:
-        wallet = self._wallets.get(request.account)
+    def _wallet(self, request: SendRequest) -> VenueWallet:
+        account = venue_account_of(request.source)
+        wallet = self._wallets.get(account) if account is not None else None
         if wallet is None:
-            raise Unavailable(f"venue account {request.account} is not configured here")
+            raise Unavailable(f"{request.source} is not configured here")
         return wallet

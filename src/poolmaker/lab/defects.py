@@ -15,13 +15,8 @@ import msgspec
 from poolmaker.bus.ports import Bus, NewEvent
 from poolmaker.business.ledger.model import Outcome, Refusal, Refused
 from poolmaker.business.ledger.ports import LedgerRows
-from poolmaker.business.withdrawals.model import (
-    PayoutAnswer,
-    PayoutRefused,
-    PayoutRequest,
-    PayoutStatus,
-)
-from poolmaker.business.withdrawals.ports import PayoutProvider
+from poolmaker.business.treasury.model import SendAnswer, SendRefused, SendRequest, SendStatus
+from poolmaker.business.treasury.ports import SendingProvider
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import OutcomeUnknown
 from poolmaker.kernel.ids import CommandKey
@@ -42,11 +37,11 @@ class Defect(StrEnum):
 
 
 class _Resending:
-    def __init__(self, inner: PayoutProvider) -> None:
+    def __init__(self, inner: SendingProvider) -> None:
         self._inner = inner
         self._resends = 0
 
-    async def send(self, request: PayoutRequest) -> PayoutAnswer:
+    async def send(self, request: SendRequest) -> SendAnswer:
         try:
             return await self._inner.send(request)
         except OutcomeUnknown:
@@ -54,25 +49,25 @@ class _Resending:
             again = replace(request, reference=f"{request.reference}-{self._resends}")
             return await self._inner.send(again)
 
-    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
+    async def find(self, request: SendRequest, since_us: int) -> SendStatus:
         return await self._inner.find(request, since_us)
 
 
 class _Presuming:
-    def __init__(self, inner: PayoutProvider) -> None:
+    def __init__(self, inner: SendingProvider) -> None:
         self._inner = inner
 
-    async def send(self, request: PayoutRequest) -> PayoutAnswer:
+    async def send(self, request: SendRequest) -> SendAnswer:
         try:
             return await self._inner.send(request)
         except OutcomeUnknown as lost:
-            return PayoutRefused(str(lost))
+            return SendRefused(str(lost))
 
-    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
+    async def find(self, request: SendRequest, since_us: int) -> SendStatus:
         return await self._inner.find(request, since_us)
 
 
-def provider_with(provider: PayoutProvider, defect: Defect | None) -> PayoutProvider:
+def provider_with(provider: SendingProvider, defect: Defect | None) -> SendingProvider:
     """The provider as the platform sees it when it has ``defect``."""
     match defect:
         case None:

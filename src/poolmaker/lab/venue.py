@@ -7,16 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from poolmaker.business.withdrawals.model import (
-    PayoutAbsent,
-    PayoutAccepted,
-    PayoutAnswer,
-    PayoutCompleted,
-    PayoutFailed,
-    PayoutPending,
-    PayoutRefused,
-    PayoutRequest,
-    PayoutStatus,
+from poolmaker.business.treasury.model import (
+    SendAbsent,
+    SendAccepted,
+    SendAnswer,
+    SendCompleted,
+    SendFailed,
+    SendRefused,
+    SendRequest,
+    SendStatus,
+    SendUnderWay,
 )
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import SECOND_US
@@ -45,7 +45,7 @@ class SimVenue:
 class Payment:
     """One payout that the venue took, whether it was asked for once or twice."""
 
-    request: PayoutRequest
+    request: SendRequest
     provider_id: str
     fee_units: int
     visible_at_us: int
@@ -77,13 +77,13 @@ class SimProvider:
             "ETH": 0,
         }
 
-    async def send(self, request: PayoutRequest) -> PayoutAnswer:
-        """See ``PayoutProvider.send``."""
+    async def send(self, request: SendRequest) -> SendAnswer:
+        """See ``SendingProvider.send``."""
         self.calls["send"] += 1
         if self._chance(80_000):
             await self._clock.sleep_us(self._rng.exponential_us(50_000))
             raise Unavailable("the provider refused the connection")
-        answer: asyncio.Future[PayoutAnswer] = self._loop.create_future()
+        answer: asyncio.Future[SendAnswer] = self._loop.create_future()
         lost = self._chance(80_000)
         silent = self._chance(120_000)
         after_us = self._rng.choice([20_000, 100_000, 2 * SECOND_US])
@@ -98,22 +98,22 @@ class SimProvider:
         except TimeoutError as error:
             raise OutcomeUnknown(f"no answer about {request.reference}") from error
 
-    def _arrive(self, request: PayoutRequest, answer: asyncio.Future[PayoutAnswer] | None) -> None:
+    def _arrive(self, request: SendRequest, answer: asyncio.Future[SendAnswer] | None) -> None:
         said = self._take(request)
         self._gate.note(f"payout {request.reference}", type(said).__name__)
         # The caller may have given up or died meanwhile.
         if answer is not None and not answer.done():
             answer.set_result(said)
 
-    def _take(self, request: PayoutRequest) -> PayoutAnswer:
+    def _take(self, request: SendRequest) -> SendAnswer:
         known = [one for one in self.payments if one.request.reference == request.reference]
         if known and self._idempotent:
-            return PayoutAccepted(known[0].provider_id)
+            return SendAccepted(known[0].provider_id)
         if self._chance(60_000):
-            return PayoutRefused("withdrawals of this asset are suspended")
+            return SendRefused("withdrawals of this asset are suspended")
         fee_units = self._fees.get(request.asset, 0)
         if request.units <= fee_units or request.units > self._venue.balances[request.asset]:
-            return PayoutRefused("insufficient balance")
+            return SendRefused("insufficient balance")
         now_us = self._clock.now_us()
         visible_at_us = now_us + self._rng.below(HISTORY_LAG_US_MAX)
         payment = Payment(
@@ -133,10 +133,10 @@ class SimProvider:
                 request.asset,
                 request.units,
             )
-        return PayoutAccepted(payment.provider_id)
+        return SendAccepted(payment.provider_id)
 
-    async def find(self, request: PayoutRequest, since_us: int) -> PayoutStatus:
-        """See ``PayoutProvider.find``."""
+    async def find(self, request: SendRequest, since_us: int) -> SendStatus:
+        """See ``SendingProvider.find``."""
         ensure(since_us <= self._clock.now_us(), "a history cannot begin in the future")
         self.calls["find"] += 1
         await self._clock.sleep_us(self._rng.exponential_us(80_000))
@@ -146,18 +146,18 @@ class SimProvider:
         for payment in self.payments:
             if payment.request.reference == request.reference and payment.visible_at_us <= now_us:
                 return _status(payment, now_us)
-        return PayoutAbsent()
+        return SendAbsent()
 
     def _chance(self, parts_per_million: int) -> bool:
         return not self.calm and self._rng.chance_ppm(parts_per_million)
 
 
-def _status(payment: Payment, now_us: int) -> PayoutStatus:
+def _status(payment: Payment, now_us: int) -> SendStatus:
     if now_us < payment.ends_at_us:
-        return PayoutPending(payment.provider_id)
+        return SendUnderWay(payment.provider_id)
     if payment.fails:
-        return PayoutFailed(payment.provider_id, "rejected by the network")
-    return PayoutCompleted(
+        return SendFailed(payment.provider_id, "rejected by the network")
+    return SendCompleted(
         provider_id=payment.provider_id,
         transaction_id=f"tx-{payment.provider_id}",
         units=payment.request.units,

@@ -8,14 +8,15 @@ import pytest
 
 from poolmaker.app.figures import Scales
 from poolmaker.app.payouts import VenuePayouts
-from poolmaker.business.withdrawals.model import (
-    PayoutAbsent,
-    PayoutAccepted,
-    PayoutCompleted,
-    PayoutFailed,
-    PayoutPending,
-    PayoutRefused,
-    PayoutRequest,
+from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.treasury.model import (
+    SendAbsent,
+    SendAccepted,
+    SendCompleted,
+    SendFailed,
+    SendRefused,
+    SendRequest,
+    SendUnderWay,
 )
 from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.errors import Unavailable
@@ -28,8 +29,8 @@ from poolmaker.market.connectors.binance.wallet import (
 )
 
 A1 = VenueAccountId("a1")
-REQUEST = PayoutRequest(
-    account=A1,
+REQUEST = SendRequest(
+    source=custody_venue(A1),
     reference="pm-1",
     asset="USDT",
     units=1_234_56,
@@ -77,39 +78,39 @@ def payouts(wallet: FakeWallet) -> VenuePayouts:
 
 async def test_everything_that_names_the_receiver_reaches_the_venue() -> None:
     wallet = FakeWallet()
-    assert await payouts(wallet).send(REQUEST) == PayoutAccepted("w1")
+    assert await payouts(wallet).send(REQUEST) == SendAccepted("w1")
     assert wallet.asked == [("USDT", "1234.56", Destination("ETH", "0xabc", "7"), "pm-1")]
 
 
 async def test_only_a_definite_no_is_a_refusal() -> None:
-    assert isinstance(await payouts(FakeWallet(refuses=True)).send(REQUEST), PayoutRefused)
+    assert isinstance(await payouts(FakeWallet(refuses=True)).send(REQUEST), SendRefused)
 
 
 async def test_the_history_is_asked_for_our_reference_from_before_the_sending() -> None:
     wallet = FakeWallet()
     answer = await payouts(wallet).find(REQUEST, 60 * MINUTE_US)
-    assert answer == PayoutAbsent()
+    assert answer == SendAbsent()
     assert wallet.asked == [("USDT", "pm-1", 50 * MINUTE_US // 1_000)]
 
 
 @pytest.mark.parametrize("state", ["PROCESSING", "AWAITING_APPROVAL", "EMAIL_SENT"])
 async def test_what_is_not_over_is_pending(state: str) -> None:
-    assert await payouts(FakeWallet(row(state))).find(REQUEST, 0) == PayoutPending("w1")
+    assert await payouts(FakeWallet(row(state))).find(REQUEST, 0) == SendUnderWay("w1")
 
 
 async def test_complete_without_a_transaction_is_still_pending() -> None:
     found = await payouts(FakeWallet(row("COMPLETED", ""))).find(REQUEST, 0)
-    assert found == PayoutPending("w1")
+    assert found == SendUnderWay("w1")
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "REJECTED", "FAILURE"])
 async def test_what_the_venue_ended_has_failed(state: str) -> None:
-    assert isinstance(await payouts(FakeWallet(row(state))).find(REQUEST, 0), PayoutFailed)
+    assert isinstance(await payouts(FakeWallet(row(state))).find(REQUEST, 0), SendFailed)
 
 
 async def test_what_was_taken_is_what_arrived_and_the_fee() -> None:
     found = await payouts(FakeWallet(row("COMPLETED"))).find(REQUEST, 0)
-    assert found == PayoutCompleted(
+    assert found == SendCompleted(
         provider_id="w1", transaction_id="0x1", units=1_234_56, fee_units=1_50
     )
 

@@ -28,10 +28,33 @@ FEES: Final = "platform:fees"
 FEE_FLOAT: Final = "platform:fee_float"
 DUST: Final = "platform:dust"
 
+_VENUE: Final = "custody:venue:"
+
 
 def custody_venue(account: VenueAccountId) -> str:
     """What we hold at a venue account."""
-    return f"custody:venue:{account}"
+    return f"{_VENUE}{account}"
+
+
+def venue_account_of(location: str) -> VenueAccountId | None:
+    """The venue account whose custody ``location`` names, None for any other place."""
+    name = location.removeprefix(_VENUE)
+    return VenueAccountId(name) if location.startswith(_VENUE) and name else None
+
+
+def custody_mixin(form: str) -> str:
+    """What we hold at Mixin of one form of an asset."""
+    return f"custody:mixin:{form}"
+
+
+def custody_evm(wallet: str, form: str) -> str:
+    """What one of our wallets on an EVM chain holds of one form of an asset."""
+    return f"custody:evm:{wallet}:{form}"
+
+
+def transit(transfer: str) -> str:
+    """Left one place of ours and not yet seen at the other."""
+    return f"transit:{transfer}"
 
 
 def user_available(user: UserId) -> str:
@@ -72,6 +95,16 @@ def exit_account(exit_id: str) -> str:
 def withdrawal_held(withdrawal: WithdrawalId) -> str:
     """On its way out."""
     return f"withdrawal:{withdrawal}:held"
+
+
+def rewards_unallocated(campaign: str) -> str:
+    """Rewards of a campaign that were received and belong to nobody yet."""
+    return f"rewards:{campaign}:unallocated"
+
+
+def rewards_allocated(campaign: str) -> str:
+    """Rewards of a campaign whose owners are named and not credited yet."""
+    return f"rewards:{campaign}:allocated"
 
 
 def suspense(source: str) -> str:

@@ -163,6 +163,97 @@ class RechargeFee(_Command, frozen=True, kw_only=True, tag="RECHARGE_FEE"):
     stream_seq: int
 
 
+class MoveOut(_Command, frozen=True, kw_only=True, tag="MOVE_OUT"):
+    """Request: our money leaves ``location`` for another place of ours, its fee included."""
+
+    transfer: str
+    location: str
+    money: Money
+
+
+class MoveIn(_Command, frozen=True, kw_only=True, tag="MOVE_IN"):
+    """Fact: ``money`` of a transfer arrived at ``location``; its origin when it came back."""
+
+    transfer: str
+    location: str
+    money: Money
+    reference: str
+
+
+class MoveFee(_Command, frozen=True, kw_only=True, tag="MOVE_FEE"):
+    """Fact: the provider of a transfer took a fee, out of what it carried or at ``location``."""
+
+    transfer: str
+    location: str
+    money: Money
+    reference: str
+
+
+class PlatformFee(_Command, frozen=True, kw_only=True, tag="PLATFORM_FEE"):
+    """Request: what an order was quoted for a network or a service is the platform's."""
+
+    user: UserId
+    order: OrderId
+    money: Money
+    reason: str
+
+
+class ResolveSuspense(_Command, frozen=True, kw_only=True, tag="RESOLVE_SUSPENSE"):
+    """Request: money that was nobody's turned out to be a user's."""
+
+    source: str
+    user: UserId
+    money: Money
+
+
+class Refund(_Command, frozen=True, kw_only=True, tag="REFUND"):
+    """Request: money that was nobody's goes back where it came from, through ``withdrawal``."""
+
+    source: str
+    withdrawal: WithdrawalId
+    money: Money
+
+
+class ReceiveReward(_Command, frozen=True, kw_only=True, tag="RECEIVE_REWARD"):
+    """Fact: a campaign's reward arrived at ``location``, final and attributed."""
+
+    campaign: str
+    location: str
+    money: Money
+    reference: str
+
+
+class Dust(_Command, frozen=True, kw_only=True, tag="DUST"):
+    """Request: what the next place cannot hold of a campaign's reward is the platform's dust."""
+
+    campaign: str
+    money: Money
+
+
+class AllocateReward(_Command, frozen=True, kw_only=True, tag="ALLOCATE_REWARD"):
+    """Request: a reward is split into the platform's ``fee`` and ``users``, what all users get.
+
+    ``digest`` is the SHA-256 of the stored allocation, in hexadecimal digits: it can be proved and
+    not changed afterwards.
+    """
+
+    campaign: str
+    reward: str
+    fee: Money
+    users: Money
+    digest: str
+
+
+class CreditReward(_Command, frozen=True, kw_only=True, tag="CREDIT_REWARD"):
+    """Request: one order's part of an allocated reward becomes its user's available."""
+
+    campaign: str
+    reward: str
+    user: UserId
+    order: OrderId
+    money: Money
+
+
 class HoldWithdraw(_Command, frozen=True, kw_only=True, tag="HOLD_WITHDRAW"):
     """Request: available to the withdrawal's held."""
 
@@ -212,6 +303,13 @@ Request: TypeAlias = (
     | JoinPool
     | LeavePool
     | SettleExit
+    | MoveOut
+    | PlatformFee
+    | ResolveSuspense
+    | Refund
+    | Dust
+    | AllocateReward
+    | CreditReward
     | HoldWithdraw
     | ReleaseWithdraw
 )
@@ -222,6 +320,9 @@ Fact: TypeAlias = (
     | Fill
     | TradeFee
     | RechargeFee
+    | MoveIn
+    | MoveFee
+    | ReceiveReward
     | DebitWithdraw
     | NetworkFee
     | Reversal

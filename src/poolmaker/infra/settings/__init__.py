@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from poolmaker.infra.settings.base import AmountSettings
 from poolmaker.infra.settings.load import load
 from poolmaker.infra.settings.model import (
-    AmountSettings,
     AssetSettings,
     LogSettings,
     Mode,
@@ -17,18 +17,32 @@ from poolmaker.infra.settings.model import (
     VenueAccountSettings,
     WebSettings,
 )
+from poolmaker.infra.settings.outside import (
+    EvmSettings,
+    FormSettings,
+    HufiSettings,
+    MixinSettings,
+    RewardSettings,
+    TreasurySettings,
+)
 
 __all__ = [
     "AmountSettings",
     "AssetSettings",
+    "EvmSettings",
+    "FormSettings",
+    "HufiSettings",
     "LogSettings",
+    "MixinSettings",
     "Mode",
     "Origin",
     "PayoutSettings",
     "PoolSettings",
+    "RewardSettings",
     "Settings",
     "StrategySettings",
     "TokenSettings",
+    "TreasurySettings",
     "VenueAccountSettings",
     "WebSettings",
     "load",

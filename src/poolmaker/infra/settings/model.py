@@ -4,37 +4,35 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
+from poolmaker.infra.settings.base import (
+    CBPS_MAX,
+    PPM,
+    AmountSettings,
+    AssetCode,
+    Cbps,
+    DecimalText,
+    HttpUrl,
+    Ppm,
+    Section,
+    Slug,
+    Symbol,
+    WsUrl,
+)
+from poolmaker.infra.settings.outside import (
+    EvmSettings,
+    FormSettings,
+    HufiSettings,
+    MixinSettings,
+    RewardSettings,
+    TreasurySettings,
+)
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.money import SCALE_MAX
 from poolmaker.messages.market import QUOTING_LEVELS_MAX, StrategySnapshot
-
-PPM: Final = 1_000_000
-CBPS_MAX: Final = 1_000_000
-
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$")]
-AssetCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,31}$")]
-Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9._\-]{1,32}/[A-Za-z0-9._\-]{1,32}$")]
-DecimalText = Annotated[str, Field(pattern=r"^[0-9]{1,38}(\.[0-9]{1,18})?$")]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
-WsUrl = Annotated[str, Field(pattern=r"^wss?://[^\s]+$")]
-Cbps = Annotated[int, Field(ge=0, le=CBPS_MAX)]
-Ppm = Annotated[int, Field(ge=0, le=PPM)]
-
-
-class _Section(BaseModel):
-    """Strict and immutable: an unknown key is refused, a text is not a number."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class Mode(StrEnum):
@@ -45,35 +43,28 @@ class Mode(StrEnum):
     LIVE = "live"
 
 
-class WebSettings(_Section):
+class WebSettings(Section):
     """Where the page and the API listen."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=1, le=65535)
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """What is logged and how a line looks."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
 
 
-class AssetSettings(_Section):
+class AssetSettings(Section):
     """An asset of the register; its scale never changes once it was used."""
 
     code: AssetCode
     scale: int = Field(ge=0, le=SCALE_MAX)
 
 
-class AmountSettings(_Section):
-    """A decimal amount of an asset."""
-
-    asset: AssetCode
-    amount: DecimalText
-
-
-class VenueAccountSettings(_Section):
+class VenueAccountSettings(Section):
     """An account at a venue: where it is reached and with which keys."""
 
     id: Slug
@@ -96,7 +87,7 @@ class VenueAccountSettings(_Section):
         return VenueAccountId(self.id)
 
 
-class StrategySettings(_Section):
+class StrategySettings(Section):
     """The operator's parameters of pure market making; see ``messages.market.StrategySnapshot``."""
 
     levels: int = Field(default=3, ge=1, le=QUOTING_LEVELS_MAX)
@@ -116,7 +107,7 @@ class StrategySettings(_Section):
         return StrategySnapshot(version=version, **self.model_dump())
 
 
-class PoolSettings(_Section):
+class PoolSettings(Section):
     """A pool: one venue account, one market, one strategy. Money is in the quote asset."""
 
     id: Slug
@@ -147,14 +138,14 @@ class PoolSettings(_Section):
         return self.symbol.partition("/")[2]
 
 
-class NetworkSettings(_Section):
+class NetworkSettings(Section):
     """A network that payouts of an asset may take."""
 
     asset: AssetCode
     network: str = Field(pattern=r"^[A-Za-z0-9._\-]{1,32}$")
 
 
-class PayoutSettings(_Section):
+class PayoutSettings(Section):
     """How withdrawals are paid: what the provider takes for one payment of an asset."""
 
     fees: tuple[AmountSettings, ...] = ()
@@ -165,7 +156,7 @@ class PayoutSettings(_Section):
     to be longer than the provider can take from a request to its history."""
 
 
-class TokenSettings(_Section):
+class TokenSettings(Section):
     """Files with the API tokens, one token per file; none means a fresh one under ``home``."""
 
     operator_token_file: Path | None = None
@@ -183,7 +174,7 @@ class Origin(BaseModel):
     source: str
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that is configured. ``load`` is the way to get one."""
 
     mode: Mode = Mode.SANDBOX
@@ -196,6 +187,12 @@ class Settings(_Section):
     pools: tuple[PoolSettings, ...] = ()
     barrier_interval_s: int = Field(default=60, ge=1, le=3_600)
     payout: PayoutSettings = PayoutSettings()
+    forms: tuple[FormSettings, ...] = ()
+    mixin: MixinSettings | None = None
+    evm: EvmSettings | None = None
+    hufi: HufiSettings | None = None
+    rewards: RewardSettings = RewardSettings()
+    treasury: TreasurySettings = TreasurySettings()
     tokens: TokenSettings = TokenSettings()
 
     _origins: tuple[Origin, ...] = PrivateAttr(default=())

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from poolmaker.infra.settings.model import AmountSettings, Mode, PoolSettings, Settings
+from poolmaker.infra.settings.base import AmountSettings
+from poolmaker.infra.settings.model import Mode, PoolSettings, Settings
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.money import parse_units
 
 _LOOPBACK: Final = ("127.", "localhost", "[::1]")
+_DAY_S: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ def problems(settings: Settings) -> Iterator[Problem]:
         _markets_of_pools,
         _money,
         _read_only_pairs,
+        _forms,
+        _hufi,
         _mode,
     )
     for check in checks:
@@ -42,6 +46,7 @@ def _duplicates(settings: Settings) -> Iterator[Problem]:
         "assets": [asset.code for asset in settings.assets],
         "venue_accounts": [account.id for account in settings.venue_accounts],
         "pools": [pool.id for pool in settings.pools],
+        "forms": [form.name for form in settings.forms],
     }
     for name, ids in keyed.items():
         for value, count in Counter(ids).items():
@@ -113,8 +118,14 @@ def _amounts(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], Amount
         for name in ("first_join_min", "nav_floor"):
             money = AmountSettings(asset=pool.quote, amount=getattr(pool, name))
             yield ("pools", index, name), money
-    for place, money in enumerate(settings.payout.fees):
-        yield ("payout", "fees", place), money
+    for section, name, moneys in (
+        ("payout", "fees", settings.payout.fees),
+        ("treasury", "funding_fees", settings.treasury.funding_fees),
+        ("treasury", "exit_fees", settings.treasury.exit_fees),
+        ("rewards", "payout_min", settings.rewards.payout_min),
+    ):
+        for place, money in enumerate(moneys):
+            yield (section, name, place), money
 
 
 def _fits(text: str, scale: int) -> bool:
@@ -135,13 +146,69 @@ def _read_only_pairs(settings: Settings) -> Iterator[Problem]:
             yield Problem(("venue_accounts", index), sentence)
 
 
-def _mode(settings: Settings) -> Iterator[Problem]:
+def _forms(settings: Settings) -> Iterator[Problem]:
+    scales = {asset.code: asset.scale for asset in settings.assets}
+    of_asset: dict[str, str] = {}
+    for index, form in enumerate(settings.forms):
+        scale = scales.get(form.asset)
+        if scale is None:
+            sentence = f"the form {form.name} is of the asset {form.asset}, which is not in assets"
+            yield Problem(("forms", index, "asset"), sentence)
+        elif form.decimals > scale:
+            sentence = (
+                f"the form {form.name} has {form.decimals} decimals, its asset {form.asset} only "
+                f"{scale}; the scale of an asset is the largest of its forms"
+            )
+            yield Problem(("forms", index, "decimals"), sentence)
+        first = of_asset.setdefault(form.asset, form.name)
+        if first != form.name:
+            sentence = (
+                f"the forms {first} and {form.name} are both of the asset {form.asset}; "
+                "this version keeps one form of an asset"
+            )
+            yield Problem(("forms", index, "asset"), sentence)
+
+
+def _hufi(settings: Settings) -> Iterator[Problem]:
+    hufi = settings.hufi
+    if hufi is None:
+        return
+    accounts = {account.id: account for account in settings.venue_accounts}
+    account = accounts.get(hufi.account)
+    if account is None:
+        sentence = f"the account {hufi.account!r} of hufi is not in venue_accounts"
+        yield Problem(("hufi", "account"), sentence)
+    elif account.read_only_api_key is None:
+        sentence = (
+            f"HuFi is given the read-only key of the account {hufi.account}, which has none; "
+            "add read_only_api_key and read_only_secret there"
+        )
+        yield Problem(("hufi", "account"), sentence)
+    if settings.evm is None:
+        yield Problem(("hufi",), "hufi needs evm: rewards are paid on a chain to its wallet")
+    if hufi.day_s != _DAY_S and settings.mode is not Mode.SANDBOX:
+        yield Problem(("hufi", "day_s"), "a day has 86400 seconds outside the sandbox")
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for index, account in enumerate(settings.venue_accounts):
         for name in ("rest_url", "ws_url", "ws_api_url"):
-            host = getattr(account, name).partition("://")[2]
-            loopback = host.startswith(_LOOPBACK)
-            if settings.mode is Mode.SANDBOX and not loopback:
-                sentence = (
-                    f"mode is sandbox, but {name} is not on loopback; mode and addresses must agree"
-                )
-                yield Problem(("venue_accounts", index, name), sentence)
+            yield ("venue_accounts", index, name), getattr(account, name)
+    if settings.mixin is not None:
+        yield ("mixin", "api_url"), settings.mixin.api_url
+    if settings.evm is not None:
+        yield ("evm", "rpc_url"), settings.evm.rpc_url
+    if settings.hufi is not None:
+        yield ("hufi", "oracle_url"), settings.hufi.oracle_url
+        yield ("hufi", "launcher_url"), settings.hufi.launcher_url
+
+
+def _mode(settings: Settings) -> Iterator[Problem]:
+    """A sandbox lives on this machine, and nothing else does."""
+    for path, url in _addresses(settings):
+        loopback = url.partition("://")[2].startswith(_LOOPBACK)
+        if settings.mode is Mode.SANDBOX and not loopback:
+            sentence = (
+                f"mode is sandbox, but {path[-1]} is not on loopback; mode and addresses must agree"
+            )
+            yield Problem(path, sentence)

@@ -38,6 +38,7 @@ class DepositOrder(msgspec.Struct, forbid_unknown_fields=True):
     account: int | None = None
     address: str | None = None
     network: str | None = None
+    index: int = 0
 
 
 class StatusOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -127,6 +128,7 @@ class AdminWire:
         """The admin port's routes."""
         return [
             web.post("/deposit", self._guard(self._deposit)),
+            web.get("/addresses", self._guard(self._addresses)),
             web.get("/accounts", self._guard(self._accounts)),
             web.post("/accounts/{account}", self._guard(self._terms)),
             web.get("/invariants", self._guard(self._invariants)),
@@ -178,14 +180,14 @@ class AdminWire:
         if units <= 0:
             raise CallerFault(f"amount: expected more than zero, was {order.amount}")
         account = self._payee(order)
-        known = exchange.wallet.same_deposit(order.tx_id)
+        known = exchange.wallet.same_deposit(order.tx_id, order.index)
         if known is not None:
             same = (known.account, known.asset, known.units) == (account, order.asset, units)
             if not same:
                 raise CallerFault(f"tx_id: {order.tx_id} was a different deposit")
             return {"id": known.deposit_id, "repeated": True}
         made = exchange.wallet.deposit(
-            account, order.asset, network, units, order.tx_id, exchange.time_us()
+            account, order.asset, network, units, (order.tx_id, order.index), exchange.time_us()
         )
         exchange.publish()
         return {"id": made.deposit_id, "repeated": False}
@@ -200,6 +202,15 @@ class AdminWire:
         if order.network not in {None, network}:
             raise CallerFault(f"address: the venue gave it out on {network}, not {order.network}")
         return account
+
+    async def _addresses(self, _request: web.Request) -> Body:
+        given = self._exchange.wallet.addresses()
+        return {
+            "addresses": [
+                {"asset": asset, "network": network, "address": address}
+                for asset, network, address in given
+            ]
+        }
 
     async def _accounts(self, _request: web.Request) -> Body:
         accounts = [one for one in self._exchange.engine.accounts.values() if one.is_client]

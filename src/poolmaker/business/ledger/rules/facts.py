@@ -58,11 +58,13 @@ def _unknown(books: Books, *codes: str) -> Stuck | None:
     return Stuck(Obstacle.UNKNOWN_ASSET, missing) if missing is not None else None
 
 
-def _finished(draft: Draft, what: str, *records: StreamState) -> Decision | Stuck:
+def finished(draft: Draft, what: str, *records: StreamState) -> Decision | Stuck:
+    """The decision of a fact, unless it would go beyond 38 digits."""
     return Stuck(Obstacle.MALFORMED, what) if draft.too_large() else draft.decision(*records)
 
 
-def _arrival_obstacle(books: Books, location: str, money: Money) -> Stuck | None:
+def arrival_obstacle(books: Books, location: str, money: Money) -> Stuck | None:
+    """Why money at a place cannot be booked, or None."""
     if not is_custody(location):
         return Stuck(Obstacle.MALFORMED, f"location {location}")
     if not 0 < money.units <= UNITS_MAX:
@@ -70,46 +72,47 @@ def _arrival_obstacle(books: Books, location: str, money: Money) -> Stuck | None
     return _unknown(books, money.asset)
 
 
-def _arrival(books: Books, location: str, money: Money, owed_to: str) -> Decision | Stuck:
-    obstacle = _arrival_obstacle(books, location, money)
+def arrival(books: Books, location: str, money: Money, owed_to: str) -> Decision | Stuck:
+    """Money arrived at a place and is owed to an account."""
+    obstacle = arrival_obstacle(books, location, money)
     if obstacle is not None:
         return obstacle
     draft = Draft(books)
     draft.gain(location, money.asset, money.units)
     draft.gain(owed_to, money.asset, money.units)
-    return _finished(draft, f"amount {money.units}")
+    return finished(draft, f"amount {money.units}")
 
 
 def operator_in(books: Books, fact: OperatorIn, _at_us: int) -> Decision | Stuck:
     """The operator's own money arrived."""
-    return _arrival(books, fact.location, fact.money, EQUITY)
+    return arrival(books, fact.location, fact.money, EQUITY)
 
 
 def credit_deposit(books: Books, fact: CreditDeposit, _at_us: int) -> Decision | Stuck:
     """A user's money arrived; an open deficit of his is repaid first."""
-    return _arrival(books, fact.location, fact.money, user_available(fact.user))
+    return arrival(books, fact.location, fact.money, user_available(fact.user))
 
 
 def credit_suspense(books: Books, fact: CreditSuspense, _at_us: int) -> Decision | Stuck:
     """Money arrived that nobody can be credited for yet."""
-    return _arrival(books, fact.location, fact.money, suspense(fact.source))
+    return arrival(books, fact.location, fact.money, suspense(fact.source))
 
 
 def debit_withdraw(books: Books, fact: DebitWithdraw, _at_us: int) -> Decision | Stuck:
     """A withdrawal left a place."""
-    obstacle = _arrival_obstacle(books, fact.location, fact.money)
+    obstacle = arrival_obstacle(books, fact.location, fact.money)
     if obstacle is not None:
         return obstacle
     draft = Draft(books)
     held = withdrawal_held(fact.withdrawal)
     draft.lose_at_once(held, fact.money.asset, fact.money.units)
     draft.lose(fact.location, fact.money.asset, fact.money.units)
-    return _finished(draft, f"amount {fact.money.units}")
+    return finished(draft, f"amount {fact.money.units}")
 
 
 def network_fee(books: Books, fact: NetworkFee, _at_us: int) -> Decision | Stuck:
     """A provider's fee: the withdrawal bears what is left of its hold, the operator the rest."""
-    obstacle = _arrival_obstacle(books, fact.location, fact.money)
+    obstacle = arrival_obstacle(books, fact.location, fact.money)
     if obstacle is not None:
         return obstacle
     draft = Draft(books)
@@ -118,7 +121,7 @@ def network_fee(books: Books, fact: NetworkFee, _at_us: int) -> Decision | Stuck
     draft.lose(held, fact.money.asset, quoted)
     draft.lose(EQUITY, fact.money.asset, fact.money.units - quoted)
     draft.lose(fact.location, fact.money.asset, fact.money.units)
-    return _finished(draft, f"amount {fact.money.units}")
+    return finished(draft, f"amount {fact.money.units}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ def fill(books: Books, fact: Fill, _at_us: int) -> Decision | Stuck:
     for asset, units in ((base.asset, sign * base.units), (quote.asset, -sign * quote.units)):
         draft.change_at_once(custody_venue(fact.account), asset, units)
         bearers.spread(draft, asset, units)
-    return _finished(draft, f"fill of {base.units}", _applied(books, fact))
+    return finished(draft, f"fill of {base.units}", _applied(books, fact))
 
 
 def trade_fee(books: Books, fact: TradeFee, _at_us: int) -> Decision | Stuck:
@@ -193,7 +196,7 @@ def trade_fee(books: Books, fact: TradeFee, _at_us: int) -> Decision | Stuck:
     draft.change_at_once(custody_venue(fact.account), fact.money.asset, -fact.money.units)
     bearers = _bearers(books, fact, (fact.money.asset,))
     bearers.spread(draft, fact.money.asset, -fact.money.units)
-    return _finished(draft, f"fee of {fact.money.units}", _applied(books, fact))
+    return finished(draft, f"fee of {fact.money.units}", _applied(books, fact))
 
 
 def recharge_fee(books: Books, fact: RechargeFee, _at_us: int) -> Decision | Stuck:
@@ -209,7 +212,7 @@ def recharge_fee(books: Books, fact: RechargeFee, _at_us: int) -> Decision | Stu
     draft.change_at_once(FEE_FLOAT, fact.fee.asset, -fact.fee.units)
     draft.change_at_once(FEE_FLOAT, fact.quote_asset, recharge)
     _bearers(books, fact, (fact.quote_asset,)).spread(draft, fact.quote_asset, -recharge)
-    return _finished(draft, f"fee of {fact.fee.units}", _applied(books, fact))
+    return finished(draft, f"fee of {fact.fee.units}", _applied(books, fact))
 
 
 def _pool_of(account: str) -> PoolId | None:

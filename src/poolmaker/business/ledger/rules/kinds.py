@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poolmaker.business.ledger import commands
-from poolmaker.business.ledger.rules import facts, pools, requests
+from poolmaker.business.ledger.rules import facts, moves, pools, requests, unowned
 from poolmaker.business.ledger.rules.books import Books, Verdict
 
 # Each decider takes its own command, and the table's key says which; so here it is Any.
@@ -100,6 +100,56 @@ _ROWS: Final = (
         "as FILL, in quote",
         "custody and platform:fee_float fall in the third asset; bearers → platform:fee_float in"
         " quote, rounded up",
+    ),
+    Kind(
+        commands.MoveOut,
+        moves.move_out,
+        "nobody",
+        "location → transit; refused where pools and leavers own it",
+    ),
+    Kind(commands.MoveIn, moves.move_in, "nobody", "transit → location"),
+    Kind(
+        commands.MoveFee,
+        moves.move_fee,
+        "the operator; orders pay what they were quoted",
+        "transit or location falls; platform:equity falls",
+    ),
+    Kind(
+        commands.PlatformFee,
+        moves.platform_fee,
+        "the order, as quoted",
+        "order:locked → platform:fees",
+    ),
+    Kind(
+        commands.ResolveSuspense,
+        unowned.resolve_suspense,
+        "nobody yet",
+        "suspense → user:available",
+    ),
+    Kind(commands.Refund, unowned.refund, "nobody yet", "suspense → withdrawal:held"),
+    Kind(
+        commands.ReceiveReward,
+        unowned.receive_reward,
+        "nobody yet",
+        "location grows; rewards:unallocated grows",
+    ),
+    Kind(
+        commands.Dust,
+        unowned.dust,
+        "the reward",
+        "rewards:unallocated → platform:dust",
+    ),
+    Kind(
+        commands.AllocateReward,
+        unowned.allocate_reward,
+        "the reward",
+        "rewards:unallocated → platform:fees and rewards:allocated",
+    ),
+    Kind(
+        commands.CreditReward,
+        unowned.credit_reward,
+        "the reward",
+        "rewards:allocated → user:available",
     ),
     Kind(
         commands.HoldWithdraw,

@@ -10,6 +10,7 @@ from poolmaker.business.ledger.accounts import (
     is_custody,
     order_locked,
     user_available,
+    venue_account_of,
     withdrawal_held,
 )
 from poolmaker.business.ledger.commands import (
@@ -28,7 +29,6 @@ from poolmaker.business.ledger.rules.books import (
     WithdrawalState,
 )
 from poolmaker.business.ledger.rules.draft import Draft
-from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.money import UNITS_MAX
 from poolmaker.messages.base import Money
 
@@ -48,11 +48,13 @@ def _bad_list(moneys: tuple[Money, ...]) -> bool:
     return len(distinct) != len(moneys) or not moneys or bad_units(*(m.units for m in moneys))
 
 
-def _short(books: Books, account: str, moneys: Iterable[Money]) -> bool:
+def short(books: Books, account: str, moneys: Iterable[Money]) -> bool:
+    """Whether an account does not cover all of the amounts."""
     return any(books.balance(account, money.asset) < money.units for money in moneys)
 
 
-def _moved(books: Books, source: str, target: str, moneys: Iterable[Money]) -> Draft | Refusal:
+def moved(books: Books, source: str, target: str, moneys: Iterable[Money]) -> Draft | Refusal:
+    """The draft of amounts that go from one account to another."""
     draft = Draft(books)
     for money in moneys:
         draft.lose(source, money.asset, money.units)
@@ -70,9 +72,9 @@ def lock(books: Books, command: Lock, _at_us: int) -> Decision | Refusal:
         return Refusal.BAD_AMOUNT
     if order is not None and order.user != command.user:
         return Refusal.UNKNOWN_ORDER
-    if _short(books, source, command.money):
+    if short(books, source, command.money):
         return Refusal.INSUFFICIENT
-    draft = _moved(books, source, order_locked(command.order), command.money)
+    draft = moved(books, source, order_locked(command.order), command.money)
     if isinstance(draft, Refusal):
         return draft
     if order is not None:
@@ -92,9 +94,9 @@ def unlock(books: Books, command: Unlock, _at_us: int) -> Decision | Refusal:
         return Refusal.UNKNOWN_ORDER
     if books.user_has_deficit(command.user):
         return Refusal.BLOCKED_BY_DEFICIT
-    if _short(books, source, command.money):
+    if short(books, source, command.money):
         return Refusal.INSUFFICIENT
-    draft = _moved(books, source, user_available(command.user), command.money)
+    draft = moved(books, source, user_available(command.user), command.money)
     return draft if isinstance(draft, Refusal) else draft.decision()
 
 
@@ -110,9 +112,9 @@ def hold_withdraw(books: Books, command: HoldWithdraw, _at_us: int) -> Decision 
         return Refusal.UNKNOWN_ORDER
     if books.user_has_deficit(command.user):
         return Refusal.BLOCKED_BY_DEFICIT
-    if _short(books, source, (command.money,)):
+    if short(books, source, (command.money,)):
         return Refusal.INSUFFICIENT
-    draft = _moved(books, source, withdrawal_held(command.withdrawal), (command.money,))
+    draft = moved(books, source, withdrawal_held(command.withdrawal), (command.money,))
     if isinstance(draft, Refusal):
         return draft
     if withdrawal is not None:
@@ -130,17 +132,17 @@ def release_withdraw(books: Books, command: ReleaseWithdraw, _at_us: int) -> Dec
         return Refusal.BAD_AMOUNT
     if withdrawal is None or withdrawal.user != command.user:
         return Refusal.UNKNOWN_ORDER
-    if _short(books, source, (command.money,)):
+    if short(books, source, (command.money,)):
         return Refusal.INSUFFICIENT
-    draft = _moved(books, source, user_available(command.user), (command.money,))
+    draft = moved(books, source, user_available(command.user), (command.money,))
     return draft if isinstance(draft, Refusal) else draft.decision()
 
 
-def _uncovers_pools(books: Books, location: str, money: Money) -> bool:
+def uncovers_pools(books: Books, location: str, money: Money) -> bool:
     """Whether taking money from a venue account would leave pools there without cover."""
-    venue = VenueAccountId(location.removeprefix("custody:venue:"))
+    venue = venue_account_of(location)
     left = books.balance(location, money.asset) - money.units
-    return location != venue and left < books.claims_at(venue, money.asset)
+    return venue is not None and left < books.claims_at(venue, money.asset)
 
 
 def operator_out(books: Books, command: OperatorOut, _at_us: int) -> Decision | Refusal:
@@ -150,11 +152,11 @@ def operator_out(books: Books, command: OperatorOut, _at_us: int) -> Decision | 
         return Refusal.UNKNOWN_ASSET
     if bad_units(money.units):
         return Refusal.BAD_AMOUNT
-    if not is_custody(command.location) or _short(books, command.location, (money,)):
+    if not is_custody(command.location) or short(books, command.location, (money,)):
         return Refusal.INSUFFICIENT
-    if _uncovers_pools(books, command.location, money):
+    if uncovers_pools(books, command.location, money):
         return Refusal.NOT_FUNDED
-    if _short(books, EQUITY, (money,)):
+    if short(books, EQUITY, (money,)):
         return Refusal.EQUITY_BELOW_ZERO
     draft = Draft(books)
     draft.lose(EQUITY, money.asset, money.units)
@@ -168,7 +170,7 @@ def fund_fee_float(books: Books, command: FundFeeFloat, _at_us: int) -> Decision
         return Refusal.UNKNOWN_ASSET
     if bad_units(command.money.units):
         return Refusal.BAD_AMOUNT
-    if _short(books, EQUITY, (command.money,)):
+    if short(books, EQUITY, (command.money,)):
         return Refusal.EQUITY_BELOW_ZERO
-    draft = _moved(books, EQUITY, FEE_FLOAT, (command.money,))
+    draft = moved(books, EQUITY, FEE_FLOAT, (command.money,))
     return draft if isinstance(draft, Refusal) else draft.decision()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,14 +13,14 @@ from poolmaker.business.treasury.model import Disposition, SendCompleted, SendRe
 from poolmaker.hufi.model import AccountKeys
 from poolmaker.hufi.verdicts import campaign_id, instant_us
 from poolmaker.infra.database import Database
-from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.clock import DAY_US, SECOND_US, ManualClock
 from poolmaker.kernel.errors import CallerFault
 from tests.support.business import CrashError, CrashingTransactions
 from tests.support.chain import on_stage
 from tests.support.hufi import Participant, Worlds, running_worlds
 from tests.support.hufi_client import HufiStage
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(90)
 DAY_S = 5
 MARKET_MAKING = {
     "type": "MARKET_MAKING", "pair": "HMT/USDT", "daily_volume_target": 10, "day_s": DAY_S,
@@ -94,17 +95,16 @@ async def test_campaigns_are_told_with_their_days_and_joined_once(world: World) 
 async def test_a_join_that_crashes_anywhere_is_not_made_twice(world: World) -> None:
     name = campaign_id(1338, await world.launch())
     world.desks.wishes = [name]
+    clock = world.on.clock = ManualClock(world.on.clock.now_us())
     for crash_at in range(1, 12):
         for lost in (False, True):
+            clock.advance(DAY_US)
             crashing = CrashingTransactions(world.on.database)
             _, hufi = await world.open(crashing)
             crashing.commits, crashing.crash_at, crashing.lost = 0, crash_at, lost
-            with_crash = crashing.crash_at
-            try:
+            with contextlib.suppress(CrashError):
                 await hufi.look_at_campaigns()
-            except CrashError:
-                continue
-            assert crashing.commits < with_crash
+    _, hufi = await world.open()
     assert len(await world.told("joined")) == 1
     status = await hufi.oracle.join_status(1338, name.rpartition("-")[2])
     assert [[name, instant_us(status.joined_at)]] == await world.told("joined")
@@ -164,10 +164,8 @@ async def test_a_days_payout_is_received_once_through_a_reorganisation_and_crash
             crashing = CrashingTransactions(world.on.database)
             _, hufi = await world.open(crashing)
             crashing.commits, crashing.crash_at, crashing.lost = 0, crash_at, lost
-            try:
+            with contextlib.suppress(CrashError):
                 await hufi.receiver.look()
-            except CrashError:
-                continue
     (reward,) = await world.told("confirmed")
     campaign = await world.worlds.campaign(address)
     start_us = instant_us(campaign["start_date"])

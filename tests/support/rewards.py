@@ -135,6 +135,7 @@ class RewardWorld(World):
         **others: Any,
     ) -> None:
         super().__init__(stores, clock, **others)
+        self.reward_rows = rewards.rewards
         self.transfers = TransferBook(self.ledger)
         self.payouts = PayoutBook()
         self.campaigns = CampaignDesk(
@@ -190,9 +191,10 @@ class RewardWorld(World):
             return await self.rewards.observed(tx, seen)
 
     async def reward(self, name: str) -> Reward:
-        view = await self.rewards.view(name)
-        assert view is not None
-        return view.reward
+        async with self.stores.transactions.begin("look") as tx:
+            found = await self.reward_rows.reward(tx, name)
+        assert found is not None
+        return found
 
     async def until_reward(self, name: str, *states: str) -> Reward:
         async def there() -> bool:

@@ -34,8 +34,10 @@ class PeopleDesk:
         self._orders = orders
         self._people = people
 
-    async def create(self, request_id: str, name: str) -> UserSeen | ports.Refused:
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | ports.Refused:
         """See ``People.create``."""
+        if mixin_id:
+            return ports.Refused("no_mixin")
         for user in await self._people.users():
             if user.name == name and not await self._made_by(request_id, user):
                 return ports.Refused("name_taken", {"name": name})
@@ -108,6 +110,8 @@ class OrdersDesk:
 
     async def open(self, order: ports.NewOrder) -> OrderSeen | ports.Refused:
         """See ``Orders.open``."""
+        if order.pays_by_mixin:
+            return ports.Refused("no_mixin")
         base, quote = (
             parse_units(money.amount, self._scales.of(money.asset))
             for money in (order.base, order.quote)

@@ -36,8 +36,11 @@ from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.kernel.money import Ratio, Rounding, divide
 from poolmaker.views.model import (
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
     Balance,
+    CampaignSeen,
     CustodyLine,
     Happening,
     Health,
@@ -45,8 +48,12 @@ from poolmaker.views.model import (
     Page,
     Place,
     PoolSeen,
+    RewardSeen,
+    ShareChange,
+    TransferSeen,
     TrialBalance,
     TrialLine,
+    WithdrawalSeen,
 )
 
 DISPLAY_MAX: Final = 6
@@ -61,10 +68,10 @@ _GROUPS: Final = {
     "platform": "platform",
     "suspense": "suspense",
     "rewards": "rewards",
-    "custody": "custody",
     "transit": "transit",
     "deficit": "deficit",
 }
+_CUSTODY_GROUPS: Final = {"mixin": "mixin", "venue": "venue", "evm": "chain"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +166,14 @@ class PlatformReading:
 
     async def order(self, order_id: OrderId) -> OrderSeen | None:
         """See ``Reading.order``."""
-        for order in await self.orders(None):
-            if order.order_id == order_id:
-                return order
-        return None
+        order = await self._ports.people.order(order_id)
+        if order is None:
+            return None
+        books = BookView.of((await self._balances())[1])
+        pool = (await self._pools()).get(order.pool)
+        newest = await self._ports.people.orders(order.user)
+        is_newest = bool(newest) and newest[0].id == order.id
+        return await self._order_seen(order, pool, books, is_newest=is_newest)
 
     async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
         """See ``Reading.orders``."""
@@ -181,6 +192,42 @@ class PlatformReading:
                 for order in orders
             ]
         )
+
+    async def campaigns(self) -> Sequence[CampaignSeen]:
+        """See ``Reading.campaigns``."""
+        return ()
+
+    async def rewards(self) -> Sequence[RewardSeen]:
+        """See ``Reading.rewards``."""
+        return ()
+
+    async def allocations(
+        self,
+        reward_id: str,  # noqa: ARG002
+    ) -> Sequence[AllocationSeen] | None:
+        """See ``Reading.allocations``."""
+        return None  # No room keeps rewards yet.
+
+    async def shares(
+        self,
+        pool_id: PoolId,  # noqa: ARG002
+        from_us: int,  # noqa: ARG002
+        to_us: int,  # noqa: ARG002
+    ) -> Sequence[ShareChange]:
+        """See ``Reading.shares``."""
+        return ()
+
+    async def transfers(self) -> Sequence[TransferSeen]:
+        """See ``Reading.transfers``."""
+        return ()
+
+    async def arrivals(self) -> Sequence[ArrivalSeen]:
+        """See ``Reading.arrivals``."""
+        return ()
+
+    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+        """See ``Reading.withdrawals``."""
+        return ()
 
     async def health(self) -> Health:
         """See ``Reading.health``."""
@@ -279,7 +326,7 @@ class PlatformReading:
         held: defaultdict[str, int] = defaultdict(int)
         owed: defaultdict[str, int] = defaultdict(int)
         for leg in legs:
-            group = _GROUPS.get(leg.account.partition(":")[0], "platform")
+            group = _group_of(leg.account)
             if normal_of(leg.account) is Normal.HELD:
                 held[group] += leg.units
             else:
@@ -294,6 +341,13 @@ class PlatformReading:
             owed_total=text(asset, owed_total),
             difference=text(asset, held_total - owed_total),
         )
+
+
+def _group_of(account: str) -> str:
+    head, _, rest = account.partition(":")
+    if head == "custody":
+        return _CUSTODY_GROUPS.get(rest.partition(":")[0], "custody")
+    return _GROUPS.get(head, "platform")
 
 
 def _is_holder(account: str, asset: str, share: str) -> bool:

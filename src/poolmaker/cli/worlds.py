@@ -88,7 +88,7 @@ def hufi(context: typer.Context) -> None:
 
 @sandbox.command("relay", context_settings=_PASSED_ON)
 def relay(context: typer.Context) -> None:
-    """Carries withdrawals between a venue and Mixin; prints one JSON line when it is ready."""
+    """Carries value between a venue, Mixin and a chain; prints one JSON line when it is ready."""
     _world("relay", context)
 
 

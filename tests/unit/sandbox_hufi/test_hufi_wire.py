@@ -15,7 +15,6 @@ from eth_account.messages import encode_defunct
 
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.chain.loopback import Ports, bind
 from poolmaker.sandbox.chain.model import USDT
 from poolmaker.sandbox.hufi.admin import HufiAdmin
 from poolmaker.sandbox.hufi.auth import Tokens
@@ -27,6 +26,7 @@ from poolmaker.sandbox.hufi.launcher import LauncherApi
 from poolmaker.sandbox.hufi.oracle import OracleApi
 from poolmaker.sandbox.hufi.texts import iso
 from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.serving import Ports, bind
 from tests.support.escrows import MemoryEscrows
 from tests.support.venue import LocalVenue, local_venue
 
@@ -324,3 +324,32 @@ async def test_faults_come_before_or_after_the_effect() -> None:
         assert "expected all or one of" in said["error"]
         order = {"manifest": {}, "token": "DOGE", "amount": "1"}
         assert (await hufi.ask("POST", "/campaigns", order, base=hufi.admin))[0] == 400
+
+
+async def test_browsers_and_clients_that_write_headers_in_lower_case_are_served() -> None:
+    """Node's own fetch sends names in lower case, and a browser asks first."""
+    async with local_hufi() as hufi:
+        tokens = await hufi.log_in(Account.create())
+        hufi.token = None
+        bearer = f"Bearer {tokens['access_token']}"
+        assert (await hufi.ask("GET", "/me", headers={"authorization": bearer}))[0] == 200
+        job = {"job_id": "sync_campaign_statuses"}
+        key = {"x-admin-api-key": "sandbox-admin"}
+        assert (await hufi.ask("POST", "/admin/trigger-cron-job", job, headers=key))[0] == 204
+        async with hufi.session.options(hufi.oracle + "/auth") as reply:
+            assert (reply.status, reply.headers["Access-Control-Allow-Origin"]) == (204, "*")
+            assert "POST" in reply.headers["Access-Control-Allow-Methods"]
+        board = f"{hufi.oracle}/campaigns/1338-{NOWHERE}/leaderboard"
+        async with hufi.session.get(board) as reply:
+            assert reply.headers["Cache-Control"] == "max-age=30"
+
+
+async def test_lists_may_be_asked_for_every_exchange_that_hufi_knows() -> None:
+    async with local_hufi() as hufi:
+        await hufi.launch()
+        for exchange, count in (("mexc", 1), ("gate", 0), ("pancakeswap", 0)):
+            path = f"/campaigns?chain_id=1338&exchange={exchange}"
+            status, said = await hufi.ask("GET", path, base=hufi.launcher)
+            assert (status, len(said["results"])) == (200, count)
+        path = "/campaigns?chain_id=1338&exchange=binance"
+        assert (await hufi.ask("GET", path, base=hufi.launcher))[0] == 400

@@ -22,9 +22,9 @@ from tests.support.rewards import CAMPAIGN, DAY_US, RewardWorld, campaign, rewar
 ACCOUNTS = {"mexc": ACCOUNT}
 
 
-async def _wanted(world: RewardWorld) -> Sequence[Campaign]:
+async def _wanted(world: RewardWorld) -> Sequence[str]:
     async with world.stores.transactions.begin("wanted") as tx:
-        return await world.campaigns.wanted(tx)
+        return await world.hufi_campaigns.wanted(tx)
 
 
 async def _joined(world: RewardWorld, at_us: int = 7) -> None:
@@ -50,7 +50,7 @@ async def test_a_campaign_of_a_pools_market_is_wanted_then_joined_then_over() ->
         await world.open_pool()
         seen = campaign(world.clock)
         await world.offer(seen)
-        assert [one.id for one in await _wanted(world)] == [CAMPAIGN]
+        assert await _wanted(world) == [CAMPAIGN]
         await _joined(world)
         await _joined(world, 8)
         await world.offer(seen)
@@ -73,9 +73,12 @@ async def test_a_campaign_of_nobodys_market_is_seen_and_matched_when_its_pool_is
         assert (found.state, found.pool) == (JoinState.SEEN, NO_POOL)
         with pytest.raises(CallerFault):
             await world.campaigns.want(CAMPAIGN)
+        assert await _wanted(world) == []
         await world.open_pool()
-        await world.offer(seen)
-        assert [one.pool for one in await _wanted(world)] == [POOL]
+        assert await _wanted(world) == [CAMPAIGN]
+        found, events = await _story(world)
+        assert (found.state, found.pool) == (JoinState.WANTED, POOL)
+        assert events == ["seen", "matched", "wanted"]
 
 
 async def test_where_joining_is_not_wanted_a_person_may_want_it() -> None:
@@ -86,7 +89,7 @@ async def test_where_joining_is_not_wanted_a_person_may_want_it() -> None:
         assert list(await _wanted(world)) == []
         await world.campaigns.want(CAMPAIGN)
         await world.campaigns.want(CAMPAIGN)
-        assert [one.id for one in await _wanted(world)] == [CAMPAIGN]
+        assert await _wanted(world) == [CAMPAIGN]
 
 
 async def test_what_is_put_off_is_asked_again_and_one_answer_is_one_line() -> None:
@@ -95,7 +98,9 @@ async def test_what_is_put_off_is_asked_again_and_one_answer_is_one_line() -> No
         await world.offer(campaign(world.clock))
         for _ in range(3):
             await _refused(world, "the exchange cannot be reached", final=False)
-        assert [one.text for one in await _wanted(world)] == ["the exchange cannot be reached"]
+        found, _ = await _story(world)
+        assert found.text == "the exchange cannot be reached"
+        assert await _wanted(world) == [CAMPAIGN]
         await _joined(world)
         found, events = await _story(world)
         assert found.text == ""
@@ -128,6 +133,21 @@ async def test_a_campaign_that_refuses_us_never_fails_an_order_p27(required: boo
         assert (await world.order(order)).state.value == "in_mm"
 
 
+async def test_a_required_campaign_that_puts_us_off_is_told_until_it_is_joined_p27() -> None:
+    """P27: a required join is never silently ignored, not even while it may still succeed."""
+    settings = CampaignSettings(accounts=ACCOUNTS, required=frozenset({POOL}))
+    async with reward_world(campaigns=settings) as world:
+        await world.open_pool()
+        await world.offer(campaign(world.clock))
+        assert await world.campaigns.troubles() == ()
+        async with world.stores.transactions.begin("refused") as tx:
+            await world.hufi_campaigns.refused(tx, CAMPAIGN, "503")
+        (view,) = await world.campaigns.troubles()
+        assert view.campaign.state is JoinState.WANTED
+        await _joined(world)
+        assert await world.campaigns.troubles() == ()
+
+
 async def test_a_trouble_ends_with_its_campaign() -> None:
     settings = CampaignSettings(accounts=ACCOUNTS, required=frozenset({POOL}))
     async with reward_world(campaigns=settings) as world:
@@ -158,7 +178,7 @@ async def test_what_is_over_is_not_wanted() -> None:
         found, _ = await _story(world)
         assert found.state is JoinState.SEEN
         await world.offer(replace(seen, id="other"))
-        assert [one.id for one in await _wanted(world)] == ["other"]
+        assert await _wanted(world) == ["other"]
         world.clock.advance(3 * DAY_US)
         assert list(await _wanted(world)) == []
 

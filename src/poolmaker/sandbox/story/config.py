@@ -17,7 +17,7 @@ from poolmaker.sandbox.story.model import ACCOUNT, BASE, DAY_S, GAS, POOL, QUOTE
 SEEDED_LEVELS: Final = (80, 80, 60)
 RECORDED_LEVELS: Final = (8, 40, 30)
 NETWORKS: Final = {BASE: "BTC", QUOTE: "MATIC", REWARD: "MATIC"}
-FORMS: Final = {BASE: "btc", QUOTE: "usdt-polygon", REWARD: "hmt-polygon", GAS: "eth"}
+FORMS: Final = {BASE: "btc", QUOTE: "usdt-polygon", REWARD: "hmt-polygon", GAS: "gas"}
 DECIMALS: Final = {BASE: 8, QUOTE: 6, REWARD: 18}
 """Of the tokens on their chains."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -17,8 +18,13 @@ from poolmaker.business.treasury.model import (
     SendUnderWay,
 )
 from poolmaker.infra.database import Database
+from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.rng import Rng
 from poolmaker.messages.base import Money
+from poolmaker.mixin.codec.amounts import to_units
+from poolmaker.mixin.codec.memos import DepositAction, DepositMemo, read_deposit_memo
+from poolmaker.mixin.model import MixinRefused, SeenRequest
 from tests.support.mixin import ADDRESS, ETHER, ETHER_USDT, USDT
 from tests.support.mixin_client import (
     ERC20_FORM,
@@ -33,8 +39,11 @@ from tests.support.mixin_client import (
 
 
 @pytest.fixture
-async def home(database: Database) -> AsyncIterator[House]:
+async def home(
+    database: Database, migrated_dsn: Callable[[DatabaseRole], str]
+) -> AsyncIterator[House]:
     async with house(database) as found:
+        found.owner_dsn = migrated_dsn(DatabaseRole.OWNER)
         yield found
 
 
@@ -69,6 +78,15 @@ async def test_a_deposit_by_link_arrives_with_its_trace_sender_and_memo(home: Ho
     assert (arrival.units, arrival.trace, arrival.memo) == (12 * UNIT + 1, trace, b"leg one")
     assert arrival.sender == home.mixin.users[0]["app_id"]
     assert arrival.transaction_id == ""
+
+
+async def test_a_deposit_by_memo_arrives_with_the_bytes_that_name_its_intent(home: House) -> None:
+    memo = DepositMemo(DepositAction.LEG, bytes(range(16)))
+    order = {"user": "1", "asset": USDT, "amount": "2", "memo": str(memo)}
+    await home.mixin.admin("POST", "/pay", order)
+    await home.client.walker.walk()
+    (arrival,) = home.desk.seen
+    assert read_deposit_memo(arrival.memo.hex()) == memo
 
 
 async def test_a_deposit_from_the_chain_arrives_with_the_chains_transaction(home: House) -> None:
@@ -507,6 +525,122 @@ async def _funded_slowly(home: House) -> None:
     await asyncio.sleep(0.06)
     home.mixin.server.house.safe.settle()
     await home.client.walker.walk()
+
+
+async def test_what_another_process_has_signed_meanwhile_is_never_taken_for_dead(
+    home: House,
+) -> None:
+    """Two lives over one journal: one is refused because the other was quicker."""
+    await _funded(home, "3", "4")
+    receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
+    asked = request(1, 3 * UNIT, receiver)
+    dying, quick, slow = home.restart(), home.restart(), home.restart()
+    _die_after(dying, "mixin.journal")
+    with pytest.raises(Crash):
+        await dying.client.wallet.send(asked)
+    real = slow.client.wallet._ports.safe.bind
+
+    async def overtaken(batch: Sequence[tuple[str, bytes]]) -> list[SeenRequest]:
+        slow.client.wallet._ports.safe.bind = real  # type: ignore[method-assign]
+        await quick.until(asked, SendCompleted)
+        raise MixinRefused(10105, "The input is locked by another transaction.")
+
+    slow.client.wallet._ports.safe.bind = overtaken  # type: ignore[method-assign]
+    assert isinstance(await slow.client.wallet.find(asked, 0), SendCompleted)
+    assert await home.user_holds(1) - before == 3 * UNIT
+    assert len(await home.rows("SELECT 1 FROM mixin.transaction")) == 1
+
+
+async def test_a_lock_without_a_proof_leaves_the_payment_in_doubt(home: House) -> None:
+    await _funded(home, "3")
+    asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
+    await home.fault("POST /safe/transactions", "error", status=202, code=10105)
+    with pytest.raises(OutcomeUnknown):
+        await home.client.wallet.send(asked)
+    await home.until(asked, SendCompleted)
+    assert len(await home.rows("SELECT 1 FROM mixin.transaction")) == 1
+
+
+async def test_a_network_that_forgot_the_request_is_told_again(home: House) -> None:
+    await _funded(home, "3")
+    asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
+    dying = home.restart()
+    _die_after(dying, "mixin.signed")
+    with pytest.raises(Crash):
+        await dying.client.wallet.send(asked)
+    home.mixin.server.house.world.books.requests.clear()
+    home.mixin.server.house.world.books.by_hash.clear()
+    await home.until(asked, SendCompleted)
+
+
+async def test_a_payment_that_only_the_network_knows_is_shown_to_a_person(home: House) -> None:
+    """As after a restored backup: the journal is behind, and nothing is paid again."""
+    await _funded(home, "3")
+    asked = request(1, UNIT, home.mixin.users[1]["app_id"])
+    await home.client.wallet.send(asked)
+    await home.rows("UPDATE mixin.output SET state = 'unspent', taken_by = ''")
+    async with home.owner() as owner:
+        await owner.execute("DELETE FROM mixin.transaction; DELETE FROM mixin.payment")
+    assert isinstance(await home.client.wallet.find(asked, 0), SendUnderWay)
+    assert [one.kind for one in await home.client.desk.incidents()] == ["not_journalled"]
+
+
+async def test_an_output_that_shows_up_late_is_swept_up(home: House) -> None:
+    await _funded(home, "1", "2")
+    await home.mixin.fund("3")
+    world = home.mixin.server.house.world
+    listed = world.books.by_members[world.bot.members_hash, 1]
+    late = listed.pop()
+    promised, late.sequence = late.sequence, listed[0].sequence - 1
+    listed.insert(0, late)
+    assert await home.client.walker.walk() == 0
+    assert (await home.client.desk.balances())[USDT_FORM.name].unbooked_units == 3 * UNIT
+    assert await home.client.walker.sweep() == 1
+    assert await home.client.walker.sweep() == 0
+    assert await home.booked() == 6 * UNIT
+    late.sequence = promised
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_lost_on_the_way_the_wallet_holds_what_arrived_minus_what_was_paid(
+    home: House, seed: int
+) -> None:
+    """Σ wallet = Σ arrivals - Σ payments, and every receiver got each payment once."""
+    rng, receiver = Rng(seed), home.mixin.users[1]["app_id"]
+    await _funded(home, *["5"] * 6)
+    before, house_, asked = await home.user_holds(1), home, []
+    for number in range(1, 13):
+        endpoint, effect = rng.choice(ENDPOINTS), rng.choice(["drop", "reset", "error", "html"])
+        await home.fault(endpoint, effect, when=rng.choice(["before", "after"]))
+        leaves = rng.chance_ppm(400_000)
+        one = request(
+            number, UNIT * rng.between(1, 3), ADDRESS if leaves else receiver,
+            network="MATIC" if leaves else "mixin",
+        )  # fmt: skip
+        asked.append(one)
+        with contextlib.suppress(Unavailable, OutcomeUnknown):
+            await house_.client.wallet.send(one)
+        house_ = house_.restart()
+        await home.mixin.fund("0.5")
+    await home.mixin.admin("DELETE", "/faults")
+    await house_.client.walker.walk()
+    for one in asked:
+        await house_.client.wallet.send(one)
+    await house_.client.walker.walk()
+    await _complete_withdrawals(home)
+    done = [await house_.until(one, SendCompleted) for one in asked]
+    paid = sum(one.units for one in done)
+    assert paid == sum(one.units for one in asked)
+    assert await home.held() == await home.booked() - paid == 36 * UNIT - paid
+    transfers = sum(one.units for one in asked if one.network == "mixin")
+    assert await home.user_holds(1) - before == transfers
+    leaving = (await home.mixin.admin("GET", "/withdrawals"))["withdrawals"]
+    assert len(leaving) == sum(one.network != "mixin" for one in asked)
+    assert sum(to_units(one["amount"]) for one in leaving) == sum(
+        one.units - one.fee_units for one, ask in zip(done, asked, strict=True)
+        if ask.network != "mixin"
+    )  # fmt: skip
+    assert await home.rows("SELECT 1 FROM mixin.output WHERE state = 'reserved'") == []
 
 
 # Others

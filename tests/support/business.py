@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -21,9 +21,9 @@ from poolmaker.business.ledger.rules import trial_rows
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
-from poolmaker.business.pools.service import PoolPorts, PoolService
 from poolmaker.business.treasury.model import (
     Booked,
+    Route,
     SendAbsent,
     SendAccepted,
     SendAnswer,
@@ -33,14 +33,13 @@ from poolmaker.business.treasury.model import (
     SendRequest,
     SendStatus,
     SendUnderWay,
+    TreasurySettings,
 )
-from poolmaker.business.treasury.service import Treasury, TreasuryPorts
-from poolmaker.business.user_orders.model import Accepted, Destination, Order, OrderSettings
+from poolmaker.business.treasury.ports import TreasuryStore
+from poolmaker.business.user_orders.model import MIXIN, Accepted, Destination, Order, OrderSettings
 from poolmaker.business.user_orders.ports import OrderStore
-from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalSettings
 from poolmaker.business.withdrawals.ports import WithdrawalStore
-from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.transactions import Transactions, Tx
@@ -58,11 +57,13 @@ from poolmaker.kernel.ids import (
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.kernel.rng import Rng
+from poolmaker.lab.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.bus import ModelBus
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
 from poolmaker.lab.stores.ledger import ModelLedgerRows, ModelLedgerStore
 from poolmaker.lab.stores.sagas import ModelSagaStore
+from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.messages.base import Message, Money, Rate, decode
 from poolmaker.messages.market import (
     AtRisk,
@@ -105,6 +106,9 @@ def config(pool: str = POOL, **parameters: int) -> PoolConfig:
         parameters=PoolParameters(**{"join_cost_cbps": 0, **parameters}),
     )
 
+
+NETWORKS = {"BTC": frozenset({"BITCOIN", MIXIN}), "USDT": frozenset({"TRON", MIXIN})}
+"""Where payouts may go."""
 
 READS = frozenset({"pools.look", "orders.view", "orders.of", "withdrawals.of_user"})
 
@@ -333,6 +337,20 @@ class Provider:
         return sum(one.units for many in self.taken.values() for one in many if one.asset == asset)
 
 
+class Places:
+    """Ways between our places, and what a venue's deposit history says of them."""
+
+    def __init__(self) -> None:
+        self.ways: list[Route] = []
+        self.deposits: dict[tuple[str, str, str], int] = {}
+
+    def routes(self) -> Sequence[Route]:
+        return self.ways
+
+    async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
+        return self.deposits.get((target, asset, transaction_id))
+
+
 @dataclass(frozen=True)
 class Stores:
     """Where rows live: in memory or in PostgreSQL."""
@@ -345,6 +363,7 @@ class Stores:
     pools: PoolStore
     orders: OrderStore
     withdrawals: WithdrawalStore
+    treasury: TreasuryStore
     asked: LedgerStore | None = None
     """Where to see whether the writer, who works in real time, has answered everything."""
 
@@ -363,6 +382,7 @@ def model_stores(clock: ManualClock) -> Stores:
         pools=ModelPoolStore(),
         orders=ModelOrderStore(),
         withdrawals=ModelWithdrawalStore(),
+        treasury=ModelTreasuryStore(),
     )
 
 
@@ -379,6 +399,8 @@ class World:
         *,
         pools: PoolSettings | None = None,
         withdrawals: WithdrawalSettings | None = None,
+        orders: OrderSettings | None = None,
+        treasury: TreasurySettings | None = None,
         seed: int = 1,
     ) -> None:
         self.stores = stores
@@ -390,53 +412,34 @@ class World:
         self.parked: list[str] = []
         self.crashes: list[str] = []
         ids = Ids(clock, Rng(seed))
-        self.pools = PoolService(
-            PoolPorts(
-                transactions=self.crashing,
-                store=stores.pools,
-                ledger=stores.ledger,
-                bus=stores.bus,
-                sagas=stores.sagas,
-            ),
-            clock,
-            pools or PoolSettings(barrier_interval_us=SECOND_US),
+        self.places = Places()
+        ports = RoomStores(
+            transactions=self.crashing,
+            ledger=stores.ledger,
+            bus=stores.bus,
+            sagas=stores.sagas,
+            pools=stores.pools,
+            orders=stores.orders,
+            withdrawals=stores.withdrawals,
+            treasury=stores.treasury,
         )
-        networks = {"BTC": frozenset({"BITCOIN"}), "USDT": frozenset({"TRON"})}
-        self.withdrawals = Withdrawals(
-            WithdrawalPorts(
-                transactions=self.crashing,
-                store=stores.withdrawals,
-                provider=self.provider,
-                cash=self.pools,
-                ledger=stores.ledger,
-                sagas=stores.sagas,
-            ),
-            ids,
-            clock,
-            withdrawals or WithdrawalSettings(networks=networks),
+        outside = RoomOutside(
+            provider=self.provider,
+            evidence=self.places,
+            routes=self.places,
+            clock=clock,
+            ids=ids,
         )
-        self.orders = UserOrders(
-            OrderPorts(
-                transactions=self.crashing,
-                store=stores.orders,
-                pools=self.pools,
-                payouts=self.withdrawals,
-                ledger=stores.ledger,
-                sagas=stores.sagas,
-            ),
-            ids,
-            clock,
-            OrderSettings(),
+        rooms = RoomSettings(
+            pools=pools or PoolSettings(barrier_interval_us=SECOND_US),
+            orders=orders or OrderSettings(),
+            withdrawals=withdrawals or WithdrawalSettings(networks=NETWORKS),
+            treasury=treasury or TreasurySettings(),
         )
-        self.treasury = Treasury(
-            TreasuryPorts(
-                transactions=self.crashing,
-                ledger=stores.ledger,
-                users=self.orders,
-                on_the_way_out=self.withdrawals,
-            )
-        )
-        self.handlers = {**self.orders.handlers(), **self.withdrawals.handlers()}
+        self.rooms = open_rooms(ports, outside, rooms)
+        self.pools, self.orders = self.rooms.pools, self.rooms.orders
+        self.withdrawals, self.treasury = self.rooms.withdrawals, self.rooms.treasury
+        self.handlers = self.rooms.handlers()
         self._writing: asyncio.Task[None] | None = None
 
     # --------------------------------------------------------------------------------- life

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 from pydantic import SecretStr
 
 from poolmaker.business.treasury.model import (
@@ -76,6 +77,14 @@ class House:
     database: Database
     client: Mixin
     desk: Desk
+    owner_dsn: str = ""
+
+    @contextlib.asynccontextmanager
+    async def owner(self) -> AsyncIterator[Any]:
+        """The database as nobody of the platform reaches it."""
+        connection = await asyncpg.connect(self.owner_dsn)
+        yield connection
+        await connection.close()
 
     async def booked(self, form: MixinForm = USDT_FORM) -> int:
         """Units that the treasury has booked, in the register's."""

@@ -5,13 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poolmaker.app.figures import Scales
+from poolmaker.app.memos import MixinMemos
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.service import PoolPorts, PoolService
 from poolmaker.business.pools.service import open_store as open_pools
 from poolmaker.business.treasury.ports import SendingProvider
-from poolmaker.business.treasury.service import Treasury, TreasuryPorts
+from poolmaker.business.treasury.service import (
+    Cash,
+    FundingPorts,
+    Fundings,
+    SuspenseBook,
+    Treasury,
+    TreasuryPorts,
+)
+from poolmaker.business.treasury.service import open_store as open_treasury
 from poolmaker.business.user_orders.model import OrderSettings
 from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.user_orders.service import open_store as open_orders
@@ -67,6 +76,8 @@ def open_business(settings: Settings, ports: BusinessPorts) -> Business:
         ports.clock,
         PoolSettings(barrier_interval_us=settings.barrier_interval_s * SECOND_US),
     )
+    rows = open_treasury()
+    cash = Cash(rows, ports.ledger, pools)
     withdrawals = Withdrawals(
         WithdrawalPorts(
             transactions=ports.transactions,
@@ -74,11 +85,17 @@ def open_business(settings: Settings, ports: BusinessPorts) -> Business:
             ledger=ports.ledger,
             sagas=ports.sagas,
             provider=ports.payouts,
-            cash=pools,
+            cash=cash,
+            suspense=SuspenseBook(rows, ports.clock),
         ),
         ports.ids,
         ports.clock,
         _withdrawal_settings(settings),
+    )
+    fundings = Fundings(
+        FundingPorts(
+            store=rows, sagas=ports.sagas, cash=cash, payouts=withdrawals, clock=ports.clock
+        )
     )
     orders = UserOrders(
         OrderPorts(
@@ -88,6 +105,8 @@ def open_business(settings: Settings, ports: BusinessPorts) -> Business:
             sagas=ports.sagas,
             pools=pools,
             payouts=withdrawals,
+            funding=fundings,
+            memos=MixinMemos(),
         ),
         ports.ids,
         ports.clock,
@@ -99,6 +118,7 @@ def open_business(settings: Settings, ports: BusinessPorts) -> Business:
             ledger=ports.ledger,
             users=orders,
             on_the_way_out=withdrawals,
+            store=rows,
         )
     )
     return Business(pools, orders, withdrawals, treasury)

@@ -68,10 +68,10 @@ _GROUPS: Final = {
     "platform": "platform",
     "suspense": "suspense",
     "rewards": "rewards",
-    "custody": "custody",
     "transit": "transit",
     "deficit": "deficit",
 }
+_CUSTODY_GROUPS: Final = {"mixin": "mixin", "venue": "venue", "evm": "chain"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,7 +326,7 @@ class PlatformReading:
         held: defaultdict[str, int] = defaultdict(int)
         owed: defaultdict[str, int] = defaultdict(int)
         for leg in legs:
-            group = _GROUPS.get(leg.account.partition(":")[0], "platform")
+            group = _group_of(leg.account)
             if normal_of(leg.account) is Normal.HELD:
                 held[group] += leg.units
             else:
@@ -341,6 +341,13 @@ class PlatformReading:
             owed_total=text(asset, owed_total),
             difference=text(asset, held_total - owed_total),
         )
+
+
+def _group_of(account: str) -> str:
+    head, _, rest = account.partition(":")
+    if head == "custody":
+        return _CUSTODY_GROUPS.get(rest.partition(":")[0], "custody")
+    return _GROUPS.get(head, "platform")
 
 
 def _is_holder(account: str, asset: str, share: str) -> bool:

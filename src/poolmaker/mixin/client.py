@@ -25,7 +25,8 @@ from poolmaker.mixin.wire import Unreadable, read
 T = TypeVar("T")
 PAGE: Final = 500
 NOT_FOUND: Final = 404
-_OVERLAP_US: Final = 60_000_000
+_AROUND_US: Final = 60_000_000
+_PAGES_MAX: Final = 20
 
 
 class SafeClient:
@@ -55,11 +56,22 @@ class SafeClient:
         except MixinRefused as refused:
             if refused.error != NOT_FOUND:
                 raise
-        since = wire.instant_text(max(0, one.created_us - _OVERLAP_US))
-        query = {"asset": one.asset_id, "offset": since, "limit": str(PAGE), "order": "ASC"}
-        return await self._read(
-            lambda data: wire.receipt_of(data, one.transaction_hash), "/safe/snapshots", query
-        )
+        return await self._look_for(one)
+
+    async def _look_for(self, one: SeenOutput) -> SeenSnapshot | None:
+        """The receipt among the snapshots around the output's time."""
+        since = wire.instant_text(max(0, one.created_us - _AROUND_US))
+        for _ in range(_PAGES_MAX):
+            query = {"asset": one.asset_id, "offset": since, "limit": str(PAGE), "order": "ASC"}
+            page = await self._read(wire.snapshots, "/safe/snapshots", query)
+            for seen in page:
+                if seen.transaction_hash == one.transaction_hash and seen.is_receipt:
+                    return seen
+            # A page of one instant leads no further.
+            if len(page) < PAGE or page[-1].created_at == since:
+                return None
+            since = page[-1].created_at
+        return None
 
     async def snapshot(self, snapshot_id: str) -> SeenSnapshot:
         """See ``Safe.snapshot``."""

@@ -9,7 +9,6 @@ from typing import Final
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.kernel.money import power_of_ten
 from poolmaker.mixin.codec.amounts import DECIMALS
-from poolmaker.mixin.codec.keys import GhostKeys
 
 NETWORK: Final = "mixin"
 """The network of transfers between users of Mixin; every other one is a chain's."""
@@ -115,13 +114,19 @@ class SeenOutput:
         return self.state == "unspent"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeenSnapshot:
-    """What a transaction did to us: from whom, or from which transaction of a chain."""
+    """What a transaction did to us: from whom, or from which transaction of a chain.
 
-    opponent: str
-    deposit_hash: str
-    withdrawal_hash: str
+    ``created_at`` is the API's own text, by which a list goes on.
+    """
+
+    opponent: str = ""
+    deposit_hash: str = ""
+    withdrawal_hash: str = ""
+    transaction_hash: str = ""
+    is_receipt: bool = True
+    created_at: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,14 +315,6 @@ class Journalled:
     change_index: int | None = None
     change_units: int = 0
     stage: Stage = Stage.BUILT
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """How a transaction takes back what it does not pay."""
-
-    lock: GhostKeys
-    index: int
 
 
 @dataclass(frozen=True, slots=True)

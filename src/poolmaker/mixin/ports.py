@@ -189,12 +189,16 @@ class PayStore(Protocol):
         """How many transactions a payment has ever had."""
         ...
 
+    async def stages(self, tx: Tx, request_ids: Sequence[str]) -> list[Stage]:
+        """How far these have come; locks their rows."""
+        ...
+
     async def signed(self, tx: Tx, request_id: str, raw: bytes) -> None:
-        """Journal the signed bytes, before they are sent."""
+        """Journal the signed bytes of a built transaction, before they are sent."""
         ...
 
     async def stage(self, tx: Tx, request_id: str, stage: Stage, reason: str = "") -> None:
-        """A transaction has come so far."""
+        """A transaction has come so far; what is dead or spent stays so."""
         ...
 
     async def report(self, tx: Tx, incident: Incident) -> None:

@@ -69,7 +69,8 @@ SPENDABLE_FATES: Final = (
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32}")
 
 # The server's words. Nobody's fault, and gone when we ask again with fresh facts:
-_STALE: Final = frozenset({10105, 10106, 20124, 20135})
+_LOCKED: Final = frozenset({10105, 10106})
+_STALE: Final = _LOCKED | {20117, 20124, 20135}
 # About us and not about the payment:
 _OURS: Final = frozenset({401, 403, 404, 10006, 10104})
 
@@ -77,6 +78,11 @@ _OURS: Final = frozenset({401, 403, 404, 10006, 10104})
 def is_stale(error: int) -> bool:
     """Whether the same payment, built anew, may be taken: an input is gone, a fee has changed."""
     return error in _STALE
+
+
+def is_locked(error: int) -> bool:
+    """Whether another transaction may have an input; which one, only the input itself tells."""
+    return error in _LOCKED
 
 
 def is_about_us(error: int) -> bool:

@@ -73,9 +73,10 @@ class MixinDesk:
                 unbooked = await self._store.unbooked(tx, form.mixin_id)
             for one in fresh:
                 counted.add(one.output_id)
-                units += 0 if one.is_inscription else one.units
-                strange += one.units if one.output_id not in known else 0
                 sequence = max(sequence, one.sequence)
+                money = 0 if one.is_inscription else one.units
+                units += money
+                strange += money if one.output_id not in known else 0
             if len(page) < PAGE or not fresh:
                 return Balance(form.read(units)[0], form.read(strange + unbooked)[0], sequence)
 

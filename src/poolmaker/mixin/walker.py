@@ -10,7 +10,7 @@ from poolmaker.business.treasury.ports import Arrivals
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure
-from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.clock import MINUTE_US, Clock
 from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.mixin import rules
 from poolmaker.mixin.model import (
@@ -25,6 +25,7 @@ from poolmaker.mixin.model import (
 from poolmaker.mixin.ports import Safe, WalkStore
 
 PAGE: Final = 500
+SWEEP_US: Final = 10 * MINUTE_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +60,22 @@ class DepositWalker:
 
     async def run(self) -> None:
         """Walk until cancelled; what the network or the database refuses is tried again."""
+        clock, swept_us = self._ports.clock, self._ports.clock.monotonic_us()
         while True:
+            pause_us = self._poll_us
             try:
                 await self.walk()
                 await self.ask_again()
-            except (Unavailable, OutcomeUnknown, MixinRefused) as problem:
+                if clock.monotonic_us() - swept_us >= SWEEP_US:
+                    swept_us = clock.monotonic_us()
+                    await self.sweep()
+            except (Unavailable, OutcomeUnknown) as problem:
                 get_logger("mixin").warning("walk_failed", error=str(problem))
-            await self._ports.clock.sleep_us(self._poll_us)
+            except MixinRefused as refused:
+                # Our keys, our clock or our version: asking at once again changes nothing.
+                get_logger("mixin").error("walk_refused", error=str(refused))
+                pause_us = max(pause_us, rules.ASK_MAX_US)
+            await clock.sleep_us(pause_us)
 
     async def walk(self) -> int:
         """Keep and judge every output that is new; how many there were."""
@@ -78,6 +88,25 @@ class DepositWalker:
                 return count
             ensure(page[-1].sequence > since, "a full page of outputs of one sequence")
             await self._pass(page[-1].sequence)
+
+    async def sweep(self) -> int:
+        """Keep and judge every unspent output that the walk has passed by; how many there were.
+
+        There should be none: the network promises that a sequence never appears late. Nothing
+        of ours depends on the promise.
+        """
+        count, since, seen = 0, 0, set[str]()
+        while True:
+            page = await self._ports.safe.outputs(since, state="unspent")
+            fresh = [one for one in page if one.output_id not in seen]
+            async with self._ports.transactions.begin("mixin.swept") as tx:
+                known = await self._ports.store.known(tx, [one.output_id for one in fresh])
+            for one in fresh:
+                seen.add(one.output_id)
+                count += one.output_id not in known and await self._take(one)
+            if len(page) < PAGE or not fresh:
+                return count
+            since = fresh[-1].sequence
 
     async def ask_again(self) -> int:
         """Ask again for what could not be judged; how many could now."""
@@ -159,7 +188,7 @@ class DepositWalker:
         """How it came, where the output itself does not say from whom."""
         wanted = one.asset_id in self._forms and not one.is_inscription
         if not wanted or one.senders:
-            return SeenSnapshot(rules.sender_of(one), "", "") if one.senders else None
+            return SeenSnapshot(opponent=rules.sender_of(one)) if one.senders else None
         return await self._ports.safe.receipt(one)
 
     async def _report(self, tx: Tx, one: KeptOutput, note: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NoReturn
 from weakref import WeakValueDictionary
 
 from poolmaker.business.ledger.accounts import custody_mixin
@@ -141,7 +141,11 @@ class MixinWallet:
         """The journal knows nothing; whether the network does."""
         name = rules.request_id_of(request.reference)
         seen = await self._ports.safe.request(name)
-        return SendAbsent() if seen is None else SendUnderWay(name)
+        if seen is None:
+            return SendAbsent()
+        async with self._ports.transactions.begin("mixin.not_journalled") as tx:
+            await self._report(tx, "not_journalled", name, f"bound to {seen.transaction_hash}")
+        return SendUnderWay(name)
 
     # The steps of a payment
 
@@ -301,22 +305,30 @@ class MixinWallet:
         except MixinRefused as refused:
             if rules.is_about_us(refused.error):
                 raise
-            # Nothing of it was ever signed, so nothing of it can ever be taken.
-            await self._bury(payment, group, str(refused), await self._gone(group))
-            if group[0].role in _HELPERS:
-                raise _Again from None
-            if rules.is_stale(refused.error):
-                raise NothingSent(f"{payment.request_id}: {refused}") from refused
-            raise Unpayable(str(refused)) from None
+            await self._after_unbound(payment, group, refused)
         await self._check(group, bound)
         ready = [
             replace(one, signed=await self._signed(one, said), stage=Stage.SIGNED)
             for one, said in zip(group, bound, strict=True)
         ]
         async with self._ports.transactions.begin("mixin.signed") as tx:
+            await self._still(tx, group, Stage.BUILT)
             for one in ready:
                 await self._ports.store.signed(tx, one.request_id, one.signed or b"")
         return ready
+
+    async def _after_unbound(
+        self, payment: Payment, group: Sequence[Journalled], refused: MixinRefused
+    ) -> NoReturn:
+        """Nothing of it was ever signed, so nothing of it can ever be taken."""
+        stale, role = rules.is_stale(refused.error), group[0].role
+        gone = await self._gone(group) if stale else {}
+        await self._bury(payment, group, str(refused), gone, only=Stage.BUILT)
+        if role is Role.VOID:  # Then what it was to void may be taken after all.
+            raise OutcomeUnknown(f"{payment.request_id}: {refused}") from refused
+        if stale or role is Role.JOIN:
+            raise NothingSent(f"{payment.request_id}: {refused}") from refused
+        raise Unpayable(str(refused)) from None
 
     async def _signed(self, one: Journalled, said: SeenRequest) -> bytes:
         spent = await self._inputs(one)
@@ -364,7 +376,8 @@ class MixinWallet:
         if any(gone.get(place) for place in rules.places(group[0])):
             await self._bury(payment, group, str(refused), gone)
             return
-        if rules.is_about_us(refused.error) or group[0].role in _HELPERS:
+        unproven = rules.is_about_us(refused.error) or rules.is_locked(refused.error)
+        if unproven or group[0].role in _HELPERS:
             raise OutcomeUnknown(f"{group[0].request_id}: {refused}") from refused
         await self._void(payment, group[0])
 
@@ -384,10 +397,16 @@ class MixinWallet:
         group: Sequence[Journalled],
         reason: str,
         gone: dict[tuple[str, int], str],
+        *,
+        only: Stage | None = None,
     ) -> None:
-        """These transactions are dead: their inputs are free, but for those that are gone."""
+        """These transactions are dead: their inputs are free, but for those that are gone.
+
+        With ``only`` nobody else may have brought them further meanwhile.
+        """
         store = self._ports.store
         async with self._ports.transactions.begin("mixin.bury") as tx:
+            await self._still(tx, group, only)
             for one in group:
                 await store.stage(tx, one.request_id, Stage.DEAD, reason)
                 await store.release(tx, one.hash)
@@ -398,6 +417,12 @@ class MixinWallet:
             if group[0].role is Role.MAIN:
                 await store.change_payment(tx, replace(payment, attempt=payment.attempt + 1))
 
+    async def _still(self, tx: Tx, group: Sequence[Journalled], only: Stage | None) -> None:
+        """Step back unless these are alive, and at stage ``only`` where one is given."""
+        stages = await self._ports.store.stages(tx, [one.request_id for one in group])
+        if Stage.DEAD in stages or (only is not None and set(stages) != {only}):
+            raise _Again
+
     # Helpers
 
     async def _void(self, payment: Payment, main: Journalled) -> None:
@@ -405,6 +430,10 @@ class MixinWallet:
         store = self._ports.store
         name, lock = await self._self_lock(payment)
         async with self._ports.transactions.begin("mixin.void") as tx:
+            await store.lock_selector(tx, self._keystore.app_id)
+            if any(one.role is Role.VOID for one in await store.alive(tx, payment.request_id)):
+                return
+            await self._still(tx, [main], Stage.SIGNED)
             outputs = await store.outputs_at(tx, rules.places(main))
             row = rules.to_self(payment, Role.VOID, name, main.asset_id, outputs, lock)
             await store.add(tx, row, self._ports.clock.now_us())

@@ -60,6 +60,7 @@ class _Withdrawal(msgspec.Struct):
 class _Snapshot(msgspec.Struct):
     transaction_hash: str
     amount: str
+    created_at: str = ""
     opponent_id: str = ""
     deposit: _Deposit | None = None
     withdrawal: _Withdrawal | None = None
@@ -158,19 +159,18 @@ def snapshot(data: Any) -> SeenSnapshot:
     """A snapshot."""
     row = _row(data, _Snapshot)
     return SeenSnapshot(
-        row.opponent_id,
-        row.deposit.deposit_hash if row.deposit else "",
-        row.withdrawal.withdrawal_hash if row.withdrawal else "",
+        opponent=row.opponent_id,
+        deposit_hash=row.deposit.deposit_hash if row.deposit else "",
+        withdrawal_hash=row.withdrawal.withdrawal_hash if row.withdrawal else "",
+        transaction_hash=row.transaction_hash,
+        is_receipt=not row.amount.startswith("-"),
+        created_at=row.created_at,
     )
 
 
-def receipt_of(data: Any, transaction_hash: str) -> SeenSnapshot | None:
-    """The snapshot by which ``transaction_hash`` paid us, if it is on this page."""
-    for one in _list(data):
-        row = _row(one, _Snapshot)
-        if row.transaction_hash == transaction_hash and not row.amount.startswith("-"):
-            return snapshot(one)
-    return None
+def snapshots(data: Any) -> list[SeenSnapshot]:
+    """A page of snapshots."""
+    return [snapshot(one) for one in _list(data)]
 
 
 def request(data: Any) -> SeenRequest:

@@ -70,7 +70,13 @@ _COUNT: Final = "SELECT count(*) FROM mixin.transaction WHERE payment = $1"
 _SIGNED: Final = """
 UPDATE mixin.transaction SET signed = $2, state = 'signed' WHERE request_id = $1 AND state = 'built'
 """
-_STAGE: Final = "UPDATE mixin.transaction SET state = $2, reason = $3 WHERE request_id = $1"
+_STAGES: Final = """
+SELECT state FROM mixin.transaction WHERE request_id = ANY ($1) ORDER BY request_id FOR UPDATE
+"""
+_STAGE: Final = """
+UPDATE mixin.transaction SET state = $2, reason = $3
+WHERE request_id = $1 AND state NOT IN ('dead', 'spent')
+"""
 
 
 class PgPayStore:
@@ -151,9 +157,15 @@ class PgPayStore:
         """See ``PayStore.count``."""
         return int(await connection_of(tx).fetchval(_COUNT, payment))
 
+    async def stages(self, tx: Tx, request_ids: Sequence[str]) -> list[Stage]:
+        """See ``PayStore.stages``."""
+        rows = await connection_of(tx).fetch(_STAGES, list(request_ids))
+        return [Stage(row["state"]) for row in rows]
+
     async def signed(self, tx: Tx, request_id: str, raw: bytes) -> None:
         """See ``PayStore.signed``."""
-        await connection_of(tx).execute(_SIGNED, request_id, raw)
+        done = await connection_of(tx).execute(_SIGNED, request_id, raw)
+        ensure(done == "UPDATE 1", "only what is built and not dead is signed")
 
     async def stage(self, tx: Tx, request_id: str, stage: Stage, reason: str = "") -> None:
         """See ``PayStore.stage``."""

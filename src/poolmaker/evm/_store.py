@@ -1,0 +1,227 @@
+"""The chain client's tables: ``evm.cursor``, ``transfer``, ``pin``, ``nonce``, ``payment``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from poolmaker.evm.model import (
+    Attempt,
+    ChainTransfer,
+    Cursor,
+    Head,
+    Payment,
+    PaymentState,
+    WaitingTransfer,
+)
+from poolmaker.infra.database import Record, connection_of
+from poolmaker.infra.transactions import Tx
+
+_ADD_TRANSFER: Final = """
+INSERT INTO evm.transfer (
+    chain_id, tx_hash, position, contract, sender, recipient, units, block, at_us, seen_us, due_us
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+ON CONFLICT DO NOTHING
+"""
+_MOVE: Final = """
+UPDATE evm.cursor SET block = $5, hash = $6
+WHERE chain_id = $1 AND wallet = $2 AND block = $3 AND hash = $4
+"""
+_WAITING: Final = """
+SELECT * FROM evm.transfer
+WHERE chain_id = $1 AND recipient = $2 AND outcome = '' AND due_us <= $3
+ORDER BY due_us, block, tx_hash, position LIMIT $4
+"""
+_SETTLE: Final = """
+UPDATE evm.transfer SET outcome = $4, note = $5
+WHERE chain_id = $1 AND tx_hash = $2 AND position = $3 AND outcome = ''
+"""
+_POSTPONE: Final = """
+UPDATE evm.transfer SET due_us = $4, note = $5, tries = tries + 1
+WHERE chain_id = $1 AND tx_hash = $2 AND position = $3 AND outcome = ''
+"""
+_RETIRE: Final = """
+UPDATE evm.pin SET retired_us = $3 WHERE chain_id = $1 AND contract = $2 AND retired_us IS NULL
+"""
+_PIN: Final = """
+INSERT INTO evm.pin (chain_id, contract, address, pinned_us, by_whom) VALUES ($1, $2, $3, $4, $5)
+"""
+_TAKE_NONCE: Final = """
+INSERT INTO evm.nonce AS held (chain_id, wallet, next) VALUES ($1, $2, $3 + 1)
+ON CONFLICT (chain_id, wallet) DO UPDATE SET next = held.next + 1
+RETURNING next - 1
+"""
+_ADD_PAYMENT: Final = """
+INSERT INTO evm.payment (
+    reference, chain_id, wallet, nonce, contract, recipient, units, made_us, state
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+_ADD_ATTEMPT: Final = """
+INSERT INTO evm.attempt (
+    reference, number, tx_hash, raw, max_fee_wei, tip_wei, gas, signed_us
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+_FINISH: Final = """
+UPDATE evm.payment SET state = $2, tx_hash = $3, block = $4, taken = $5, gas_wei = $6
+WHERE reference = $1 AND state = 'signed'
+"""
+
+
+class PgWatchStore:
+    """``WatchStore`` over PostgreSQL."""
+
+    async def cursor(self, tx: Tx, chain_id: int, wallet: str) -> Cursor | None:
+        """See ``WatchStore.cursor``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM evm.cursor WHERE chain_id = $1 AND wallet = $2", chain_id, wallet
+        )
+        if row is None:
+            return None
+        return Cursor(row["started_block"], Head(row["block"], row["hash"]))
+
+    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: Head) -> None:
+        """See ``WatchStore.begin_at``."""
+        await connection_of(tx).execute(
+            "INSERT INTO evm.cursor (chain_id, wallet, started_block, block, hash)"
+            " VALUES ($1, $2, $3, $3, $4) ON CONFLICT DO NOTHING",
+            chain_id,
+            wallet,
+            head.number,
+            head.hash,
+        )
+
+    async def move(self, tx: Tx, chain_id: int, wallet: str, before: Head, after: Head) -> bool:
+        """See ``WatchStore.move``."""
+        done = await connection_of(tx).execute(
+            _MOVE, chain_id, wallet, before.number, before.hash, after.number, after.hash
+        )
+        return done == "UPDATE 1"
+
+    async def add(self, tx: Tx, transfer: ChainTransfer, now_us: int) -> bool:
+        """See ``WatchStore.add``."""
+        one = transfer
+        done = await connection_of(tx).execute(
+            _ADD_TRANSFER,
+            one.chain_id,
+            one.tx_hash,
+            one.position,
+            one.contract,
+            one.sender,
+            one.recipient,
+            one.units,
+            one.block,
+            one.at_us,
+            now_us,
+        )
+        return done == "INSERT 0 1"
+
+    async def waiting(
+        self, tx: Tx, chain_id: int, wallet: str, now_us: int, limit: int
+    ) -> Sequence[WaitingTransfer]:
+        """See ``WatchStore.waiting``."""
+        rows = await connection_of(tx).fetch(_WAITING, chain_id, wallet, now_us, limit)
+        return [WaitingTransfer(_transfer(row), row["seen_us"], row["tries"]) for row in rows]
+
+    async def settle(self, tx: Tx, transfer: ChainTransfer, outcome: str, note: str) -> bool:
+        """See ``WatchStore.settle``."""
+        key = (transfer.chain_id, transfer.tx_hash, transfer.position)
+        done = await connection_of(tx).execute(_SETTLE, *key, outcome, note)
+        return done == "UPDATE 1"
+
+    async def postpone(self, tx: Tx, transfer: ChainTransfer, due_us: int, note: str) -> None:
+        """See ``WatchStore.postpone``."""
+        key = (transfer.chain_id, transfer.tx_hash, transfer.position)
+        await connection_of(tx).execute(_POSTPONE, *key, due_us, note)
+
+
+class PgPinStore:
+    """``PinStore`` over PostgreSQL."""
+
+    async def pins(self, tx: Tx, chain_id: int) -> Mapping[str, str]:
+        """See ``PinStore.pins``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT contract, address FROM evm.pin WHERE chain_id = $1 AND retired_us IS NULL",
+            chain_id,
+        )
+        return {row["contract"]: row["address"] for row in rows}
+
+    async def pin(
+        self, tx: Tx, chain_id: int, contract: str, address: str, by_whom: str, now_us: int
+    ) -> None:
+        """See ``PinStore.pin``."""
+        connection = connection_of(tx)
+        await connection.execute(_RETIRE, chain_id, contract, now_us)
+        await connection.execute(_PIN, chain_id, contract, address, now_us, by_whom)
+
+
+class PgPaymentStore:
+    """``PaymentStore`` over PostgreSQL."""
+
+    async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> int:
+        """See ``PaymentStore.take_nonce``."""
+        return int(await connection_of(tx).fetchval(_TAKE_NONCE, chain_id, wallet, first))
+
+    async def add(self, tx: Tx, payment: Payment) -> None:
+        """See ``PaymentStore.add``."""
+        one = payment
+        await connection_of(tx).execute(
+            _ADD_PAYMENT,
+            one.reference,
+            one.chain_id,
+            one.wallet,
+            one.nonce,
+            one.contract,
+            one.recipient,
+            one.units,
+            one.made_us,
+            one.state,
+        )
+
+    async def find(self, tx: Tx, reference: str) -> Payment | None:
+        """See ``PaymentStore.find``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM evm.payment WHERE reference = $1", reference
+        )
+        if row is None:
+            return None
+        values = dict(row.items())
+        return Payment(**{**values, "state": PaymentState(values["state"])})
+
+    async def attempts(self, tx: Tx, reference: str) -> Sequence[Attempt]:
+        """See ``PaymentStore.attempts``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT number, tx_hash, raw, max_fee_wei, tip_wei, gas, signed_us"
+            " FROM evm.attempt WHERE reference = $1 ORDER BY number",
+            reference,
+        )
+        return [Attempt(**{**dict(row.items()), "raw": bytes(row["raw"])}) for row in rows]
+
+    async def add_attempt(self, tx: Tx, reference: str, attempt: Attempt) -> None:
+        """See ``PaymentStore.add_attempt``."""
+        one = attempt
+        await connection_of(tx).execute(
+            _ADD_ATTEMPT,
+            reference,
+            one.number,
+            one.tx_hash,
+            one.raw,
+            one.max_fee_wei,
+            one.tip_wei,
+            one.gas,
+            one.signed_us,
+        )
+
+    async def finish(self, tx: Tx, payment: Payment) -> None:
+        """See ``PaymentStore.finish``."""
+        one = payment
+        await connection_of(tx).execute(
+            _FINISH, one.reference, one.state, one.tx_hash, one.block, one.taken, one.gas_wei
+        )
+
+
+def _transfer(row: Record) -> ChainTransfer:
+    names = ("chain_id", "tx_hash", "position", "contract", "sender", "recipient", "block", "at_us")
+    return ChainTransfer(units=row["units"], **{name: row[name] for name in names})

@@ -1,0 +1,180 @@
+"""Values of the chain client. Addresses and hashes are lower case with 0x."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from poolmaker.kernel.errors import PoolmakerError
+from poolmaker.kernel.money import Form
+
+
+class GateRefused(PoolmakerError):
+    """The signer does not sign this. Nothing was signed."""
+
+    code = "gate_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A registered token: how the chain holds an asset, and its contract."""
+
+    form: Form
+    contract: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A block by its number and its hash."""
+
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One log of a contract. ``index`` counts inside the block and is no identity."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    index: int
+    block: int
+    block_hash: str
+    tx_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction in one block; its logs in the order of the transaction."""
+
+    tx_hash: str
+    block: int
+    block_hash: str
+    succeeded: bool
+    gas_wei: int
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainTransfer:
+    """Tokens that a contract says have come to our wallet; ``units`` are the token's own.
+
+    ``position`` is the place of its log inside its transaction.
+    """
+
+    chain_id: int
+    tx_hash: str
+    position: int
+    contract: str
+    sender: str
+    recipient: str
+    units: int
+    block: int
+    at_us: int
+
+    @property
+    def reference(self) -> str:
+        """Its identity out there."""
+        return f"{self.chain_id}/{self.tx_hash}/{self.position}"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingTransfer:
+    """A final transfer that nobody has judged yet; how often it was tried, and when first seen."""
+
+    transfer: ChainTransfer
+    seen_us: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything up to ``head`` is read. Nothing at or before ``started_block`` ever was."""
+
+    started_block: int
+    head: Head
+
+
+class PaymentState(StrEnum):
+    """Where a payment is."""
+
+    SIGNED = "signed"
+    """Journaled; it may be anywhere between this machine and a block."""
+    COMPLETED = "completed"
+    """A final block holds it and the tokens moved."""
+    FAILED = "failed"
+    """A final block holds it and the tokens did not move."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """A payment by its reference. ``units`` are the token's own, ``taken`` what has really left."""
+
+    reference: str
+    chain_id: int
+    wallet: str
+    nonce: int
+    contract: str
+    recipient: str
+    units: int
+    made_us: int
+    state: PaymentState
+    tx_hash: str = ""
+    block: int = 0
+    taken: int = 0
+    gas_wei: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A transaction that was signed for a payment; ``number`` counts from 1."""
+
+    number: int
+    tx_hash: str
+    raw: bytes
+    max_fee_wei: int
+    tip_wei: int
+    gas: int
+    signed_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class GasBid:
+    """What is offered for gas: at most ``max_fee_wei`` for a unit, ``tip_wei`` of it the tip."""
+
+    max_fee_wei: int
+    tip_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed transaction."""
+
+    tx_hash: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GatePolicy:
+    """What the signer may sign: to whom each contract's tokens may go, and bounds of gas."""
+
+    chain_id: int
+    recipients: Mapping[str, frozenset[str]]
+    gas_max: int
+    fee_max_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the wallet has at a final block: atomic units of assets by form, and wei for gas."""
+
+    head: Head
+    units: Mapping[str, int]
+    gas_wei: int
+
+
+Fields = Mapping[str, Any]
+"""A transaction to be signed, by the names of the wire."""

@@ -1,0 +1,92 @@
+"""What the chain client needs of its store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from poolmaker.evm.model import (
+    Attempt,
+    ChainTransfer,
+    Cursor,
+    Head,
+    Payment,
+    WaitingTransfer,
+)
+from poolmaker.infra.transactions import Tx
+
+
+class WatchStore(Protocol):
+    """Cursors and final transfers. Every method runs in the caller's transaction."""
+
+    async def cursor(self, tx: Tx, chain_id: int, wallet: str) -> Cursor | None:
+        """How far a wallet's transfers are read, None before the first start."""
+        ...
+
+    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: Head) -> None:
+        """Read from the block after ``head`` on; no effect when there is a cursor."""
+        ...
+
+    async def move(self, tx: Tx, chain_id: int, wallet: str, before: Head, after: Head) -> bool:
+        """Compare and set; False when somebody else moved it: the transaction must end."""
+        ...
+
+    async def add(self, tx: Tx, transfer: ChainTransfer, now_us: int) -> bool:
+        """Store a final transfer, to be judged at once; False when it is known."""
+        ...
+
+    async def waiting(
+        self, tx: Tx, chain_id: int, wallet: str, now_us: int, limit: int
+    ) -> Sequence[WaitingTransfer]:
+        """Transfers that are due to be judged, oldest first."""
+        ...
+
+    async def settle(self, tx: Tx, transfer: ChainTransfer, outcome: str, note: str) -> bool:
+        """It is judged for ever; False when it already was: the transaction must end."""
+        ...
+
+    async def postpone(self, tx: Tx, transfer: ChainTransfer, due_us: int, note: str) -> None:
+        """Judge it later, not before ``due_us``."""
+        ...
+
+
+class PinStore(Protocol):
+    """Pinned addresses by contract. Every method runs in the caller's transaction."""
+
+    async def pins(self, tx: Tx, chain_id: int) -> Mapping[str, str]:
+        """The valid address of every contract."""
+        ...
+
+    async def pin(
+        self, tx: Tx, chain_id: int, contract: str, address: str, by_whom: str, now_us: int
+    ) -> None:
+        """Make an address the valid one; the one before is retired and stays readable."""
+        ...
+
+
+class PaymentStore(Protocol):
+    """The journal of what was signed. Every method runs in the caller's transaction."""
+
+    async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> int:
+        """The next nonce, ``first`` for a new wallet; locks the wallet while ``tx`` is open."""
+        ...
+
+    async def add(self, tx: Tx, payment: Payment) -> None:
+        """Store a payment under its nonce."""
+        ...
+
+    async def find(self, tx: Tx, reference: str) -> Payment | None:
+        """The payment of a reference."""
+        ...
+
+    async def attempts(self, tx: Tx, reference: str) -> Sequence[Attempt]:
+        """Every transaction signed for it, oldest first."""
+        ...
+
+    async def add_attempt(self, tx: Tx, reference: str, attempt: Attempt) -> None:
+        """Store a signed transaction; the same number twice is refused by the database."""
+        ...
+
+    async def finish(self, tx: Tx, payment: Payment) -> None:
+        """Write the end of a payment that was signed; no effect on one that has ended."""
+        ...

@@ -1,0 +1,110 @@
+"""JSON-RPC over HTTP to a node of somebody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+
+TIMEOUT_S: Final = 20
+_OK: Final = 200
+Call = tuple[str, tuple[object, ...]]
+
+
+class RpcRefused(Unavailable):
+    """The node answered with an error; ``number`` is JSON-RPC's code. Nothing happened."""
+
+    code = "rpc_refused"
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(f"the node refused: {message} ({number})")
+        self.number = number
+        self.message = message
+
+
+class Rpc:
+    """A client of one node. Every call has a timeout; nothing is repeated."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, timeout_s: int = TIMEOUT_S
+    ) -> None:
+        self._session = session
+        self._url = url
+        self._timeout_s = timeout_s
+        self._ids = itertools.count(1)
+
+    async def call(self, method: str, *params: object) -> Any:
+        """The result of a call that only reads.
+
+        Raises RpcRefused with the node's error, Unavailable when it does not answer.
+        """
+        return _result(await self._post(body := self._body(method, params)), body["id"])
+
+    async def batch(self, calls: Sequence[Call]) -> list[Any]:
+        """Results of calls that one node answers together. Raises as ``call`` does."""
+        bodies = [self._body(method, params) for method, params in calls]
+        said = await self._post(bodies)
+        if not isinstance(said, list):
+            return [_result(said, None)]
+        found = {one.get("id"): one for one in said if isinstance(one, dict)}
+        return [_result(found.get(body["id"]), body["id"]) for body in bodies]
+
+    async def number(self, method: str, *params: object) -> int:
+        """The result of a call that answers with a quantity."""
+        return quantity(await self.call(method, *params))
+
+    async def broadcast(self, raw: bytes) -> None:
+        """Hand a signed transaction in.
+
+        Raises RpcRefused when the node says no, OutcomeUnknown when it says nothing.
+        """
+        try:
+            await self.call("eth_sendRawTransaction", "0x" + raw.hex())
+        except RpcRefused:
+            raise
+        except Unavailable as problem:
+            raise OutcomeUnknown(str(problem)) from problem
+
+    def _body(self, method: str, params: tuple[object, ...]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+
+    async def _post(self, body: object) -> Any:
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._session.post(
+                    self._url, data=msgspec.json.encode(body), headers=headers
+                ) as reply,
+            ):
+                if reply.status != _OK:
+                    raise Unavailable(f"the node answers HTTP {reply.status}")
+                return msgspec.json.decode(await reply.read())
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, OSError) as problem:
+            raise Unavailable(f"the node does not answer: {problem!r}") from problem
+
+
+def _result(said: Any, wanted_id: object) -> Any:
+    if not isinstance(said, dict):
+        raise Unavailable("the node does not speak JSON-RPC")
+    error = said.get("error")
+    if isinstance(error, dict):
+        number = error.get("code")
+        raise RpcRefused(number if isinstance(number, int) else 0, str(error.get("message", "")))
+    if "result" not in said or said.get("id") != wanted_id:
+        raise Unavailable("the node answered something else than was asked")
+    return said["result"]
+
+
+def quantity(value: object) -> int:
+    """The int of a quantity of the wire. Raises Unavailable for anything else."""
+    try:
+        return int(str(value), 16)
+    except ValueError:
+        raise Unavailable(f"the node said {str(value)[:80]!r} instead of a number") from None

@@ -1,0 +1,199 @@
+"""Takes part in campaigns: hands in the read-only key, joins, and believes only the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from poolmaker.hufi.api import OracleApi
+from poolmaker.hufi.model import (
+    AccountKeys,
+    HufiRefused,
+    JoinStatus,
+    Participation,
+    ParticipationState,
+)
+from poolmaker.hufi.ports import CampaignDesk, ParticipationStore
+from poolmaker.hufi.verdicts import FINAL_CLOSINGS, campaign_id, instant_us, is_final, place_of
+from poolmaker.infra.health import HealthReporter
+from poolmaker.infra.logging import get_logger
+from poolmaker.infra.sagas.model import NEVER_US, back_off_us
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.checks import require
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US, Clock
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+
+BACK_OFF_FIRST_US: Final = SECOND_US
+BACK_OFF_MAX_US: Final = 10 * MINUTE_US
+COMPONENT: Final = "hufi.join"
+_JOINED: Final = "already_joined"
+_CLOSED: Final = "join_closed"
+_LOG: Final = get_logger("hufi")
+Known = Mapping[str, Participation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinerPorts:
+    """What the joiner reaches the outside through."""
+
+    transactions: Transactions
+    store: ParticipationStore
+    desk: CampaignDesk
+    clock: Clock
+    health: HealthReporter
+
+
+class Joiner:
+    """One wallet with one venue account. A crash at any point asks before it joins again."""
+
+    def __init__(
+        self, oracle: OracleApi, exchange: str, keys: AccountKeys, ports: JoinerPorts
+    ) -> None:
+        require(
+            keys.read_only_key != keys.trading_key and keys.read_only_secret != keys.trading_secret,
+            "HuFi must not be given the key that trades; it needs a read-only pair of its own",
+        )
+        self._oracle = oracle
+        self._exchange = exchange
+        self._keys = keys
+        self._ports = ports
+
+    async def look(self) -> int:
+        """One round: the key, what the oracle says we are in, what is wanted and not joined.
+
+        Answers how many campaigns were joined. Raises Unavailable and OutcomeUnknown: the next
+        round begins by asking.
+        """
+        try:
+            usable = await self._ensure_key()
+            joined = await self._reconcile()
+            return joined + (await self._join_wanted() if usable else 0)
+        except HufiRefused as refused:
+            self._ports.health.report(COMPONENT, ok=False, sentence=str(refused))
+            raise Unavailable(str(refused)) from refused
+
+    # ------------------------------------------------------------------------------ the key
+
+    async def _ensure_key(self) -> bool:
+        """Whether the oracle holds our read-only key and finds it valid."""
+        held = {one.exchange_name: one for one in await self._oracle.keys()}
+        mine = held.get(self._exchange)
+        try:
+            if mine is None or mine.api_key != self._keys.read_only_key:
+                await self._oracle.register_key(
+                    self._exchange, self._keys.read_only_key, self._keys.read_only_secret
+                )
+                usable = True
+            else:
+                usable = mine.is_valid or await self._oracle.revalidate_key(self._exchange)
+        except HufiRefused as refused:
+            self._ports.health.report(COMPONENT, ok=False, sentence=f"the key: {refused.words}")
+            return False
+        sentence = "the oracle reads our account" if usable else "the oracle finds our key invalid"
+        self._ports.health.report(COMPONENT, ok=usable, sentence=sentence)
+        return usable
+
+    # ------------------------------------------------------------------------- reconciling
+
+    async def _reconcile(self) -> int:
+        """Hold our rows against the oracle's own list; it also joins by itself."""
+        there = {campaign_id(one.chain_id, one.address) for one in await self._oracle.joined()}
+        known = await self._known()
+        is_joined = {name for name, one in known.items() if one.state is ParticipationState.JOINED}
+        for name in sorted(is_joined - there):
+            await self._lost(known[name])
+        new = 0
+        for name in sorted(there - is_joined):
+            status = await self._status(name)
+            if status.status == _JOINED:
+                await self._joined(self._row(known, name), status)
+                new += 1
+        return new
+
+    async def _known(self) -> Known:
+        async with self._ports.transactions.begin("hufi.participations") as tx:
+            return {one.campaign: one for one in await self._ports.store.all(tx)}
+
+    async def _lost(self, row: Participation) -> None:
+        """The oracle no longer lists it: a key was deleted there, or a threshold was missed."""
+        _LOG.warning("no_longer_joined", campaign=row.campaign)
+        reason = "the oracle no longer lists us"
+        asking = replace(
+            row, state=ParticipationState.ASKING, reason=reason, due_us=self._now_us(), joined_us=0
+        )
+        async with self._ports.transactions.begin("hufi.lost") as tx:
+            await self._ports.store.save(tx, asking)
+
+    # ----------------------------------------------------------------------------- joining
+
+    async def _join_wanted(self) -> int:
+        known, now_us, joined = await self._known(), self._now_us(), 0
+        async with self._ports.transactions.begin("hufi.wanted") as tx:
+            wanted = await self._ports.desk.wanted(tx)
+        for name in wanted:
+            row = self._row(known, name)
+            is_due = row.state is not ParticipationState.JOINED and row.due_us <= now_us
+            if is_due and place_of(name) is not None:
+                joined += await self._ask(row)
+        return joined
+
+    async def _ask(self, row: Participation) -> bool:
+        """Store the wish, ask whether we are in, and only then join."""
+        now_us = self._now_us()
+        wait_us = back_off_us(row.tries, BACK_OFF_FIRST_US, BACK_OFF_MAX_US)
+        row = replace(row, asked_us=now_us, due_us=now_us + wait_us, tries=row.tries + 1)
+        async with self._ports.transactions.begin("hufi.asking") as tx:
+            await self._ports.store.save(tx, row)
+        try:
+            status = await self._status(row.campaign)
+            if status.status not in {_JOINED, _CLOSED}:
+                await self._oracle.join(*_place(row.campaign))
+                status = await self._status(row.campaign)
+        except HufiRefused as refused:
+            await self._refused(row, refused.words, final=is_final(refused))
+            return False
+        except OutcomeUnknown as problem:
+            _LOG.info("join_without_an_answer", campaign=row.campaign, problem=str(problem))
+            return False
+        if status.status == _JOINED:
+            await self._joined(row, status)
+            return True
+        words = f"{status.status} {status.reason}".strip()
+        await self._refused(row, words, final=status.reason in FINAL_CLOSINGS)
+        return False
+
+    async def _status(self, name: str) -> JoinStatus:
+        return await self._oracle.join_status(*_place(name))
+
+    async def _joined(self, row: Participation, status: JoinStatus) -> None:
+        joined_us = instant_us(status.joined_at)
+        done = replace(
+            row, state=ParticipationState.JOINED, joined_us=joined_us, due_us=NEVER_US, tries=0
+        )
+        async with self._ports.transactions.begin("hufi.joined") as tx:
+            await self._ports.store.save(tx, done)
+            await self._ports.desk.joined(tx, row.campaign, joined_us)
+
+    async def _refused(self, row: Participation, words: str, *, final: bool) -> None:
+        due_us = NEVER_US if final else row.due_us
+        done = replace(row, state=ParticipationState.REFUSED, reason=words, due_us=due_us)
+        async with self._ports.transactions.begin("hufi.refused") as tx:
+            await self._ports.store.save(tx, done)
+            await self._ports.desk.refused(tx, row.campaign, words)
+
+    def _row(self, known: Known, name: str) -> Participation:
+        now_us = self._now_us()
+        fresh = Participation(
+            campaign=name, state=ParticipationState.ASKING, asked_us=now_us, due_us=now_us
+        )
+        return known.get(name, fresh)
+
+    def _now_us(self) -> int:
+        return self._ports.clock.now_us()
+
+
+def _place(name: str) -> tuple[int, str]:
+    place = place_of(name)
+    require(place is not None, f"campaign: {name!r} is none of HuFi's")
+    return place or (0, "")

@@ -1,0 +1,283 @@
+"""The chain client on a real node (anvil) and PostgreSQL: finality, reorganisations, sending on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from poolmaker.business.treasury.model import (
+    SendAbsent,
+    SendAccepted,
+    SendCompleted,
+    SendRefused,
+    SendRequest,
+    SendUnderWay,
+)
+from poolmaker.evm._store import PgPinStore
+from poolmaker.evm.model import ChainTransfer
+from poolmaker.evm.service import Evm, EvmPorts, Pins
+from poolmaker.infra.database import Database
+from poolmaker.kernel.clock import MINUTE_US, ManualClock
+from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, InvariantBroken, Unavailable
+from tests.support.chain import ChainStage, on_stage, usdt_of
+from tests.support.worlds import RunningWorld, running_world
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chain() -> AsyncIterator[RunningWorld]:
+    """One chain for all; every test has a wallet and a database of its own."""
+    async with running_world("chain", "--block-ms", "0") as running:
+        yield running
+
+
+@pytest.fixture
+async def stage(chain: RunningWorld, database: Database) -> AsyncIterator[ChainStage]:
+    async with on_stage(chain, database) as one:
+        await one.chain.admin("DELETE", "/faults")
+        await one.mine(130)
+        yield one
+
+
+async def stored(stage: ChainStage, evm: Evm) -> list[ChainTransfer]:
+    async with stage.database.begin("test") as tx:
+        return [one.transfer for one in await evm.watcher.waiting(tx)]
+
+
+def asked(stage: ChainStage, units: int = 250_000_000, **changes: Any) -> SendRequest:
+    values: dict[str, Any] = {
+        "source": stage.location, "reference": "a" * 32, "asset": "USDT", "units": units,
+        "network": "evm", "address": stage.mixin, "tag": "",
+    }  # fmt: skip
+    return SendRequest(**{**values, **changes})
+
+
+async def test_a_transfer_is_seen_in_the_tail_and_stored_once_when_it_is_final(
+    stage: ChainStage,
+) -> None:
+    """evm invariants 1, 2 and 3; failures W4."""
+    evm = await stage.open()
+    assert await evm.watcher.look() == 0
+    sent = await stage.give("USDT", "12.5")
+    await stage.give("HMT", "7")
+    assert await evm.watcher.look() == 0
+    assert [one.tx_hash for one in evm.watcher.tail] == [sent]
+    assert await stored(stage, evm) == []
+    await stage.mine()
+    assert await evm.watcher.look() == 1
+    assert await evm.watcher.look() == 0
+    found = await stored(stage, await stage.open())
+    assert [(one.tx_hash, one.position, one.units) for one in found] == [(sent, 0, 12_500_000)]
+    assert found[0].contract == stage.chain.ready["contracts"]["usdt"].lower()
+    assert evm.watcher.tail == ()
+    assert (await evm.balances()).units == {"usdt-test": 1_250_000_000}
+
+
+async def test_a_transfer_that_a_reorganisation_took_away_leaves_nothing_behind(
+    stage: ChainStage,
+) -> None:
+    evm = await stage.open()
+    await evm.watcher.look()
+    await stage.give("USDT", "3")
+    await evm.watcher.look()
+    assert len(evm.watcher.tail) == 1
+    await stage.chain.admin("POST", "/reorg", {"depth": 1})
+    await evm.watcher.look()
+    assert evm.watcher.tail == ()
+    await stage.mine()
+    assert await evm.watcher.look() == 0
+
+
+async def test_a_node_that_answers_too_little_is_believed_only_until_the_next_look(
+    stage: ChainStage,
+) -> None:
+    """An empty answer near the head costs nothing: final blocks are read once more."""
+    evm = await stage.open()
+    await evm.watcher.look()
+    await stage.give("USDT", "3")
+    await stage.mine()
+    whole = evm.chain.transfers_to
+
+    async def blind(*_: Any) -> list[ChainTransfer]:
+        return []
+
+    evm.chain.transfers_to = blind  # type: ignore[method-assign]
+    assert await evm.watcher.look() == 0
+    evm.chain.transfers_to = whole  # type: ignore[method-assign]
+    await stage.mine(10)
+    assert await evm.watcher.look() == 1
+
+
+async def test_ranges_that_the_node_refuses_are_halved_until_it_answers(stage: ChainStage) -> None:
+    evm = await stage.open()
+    await evm.watcher.look()
+    await stage.give("USDT", "3")
+    await stage.mine(300)
+    faults = {"endpoint": "eth_getBlockByNumber", "effect": "error"}
+    await stage.chain.admin("POST", "/faults", {**faults, "count": 1})
+    with pytest.raises(Unavailable):
+        await evm.watcher.look()
+    spans: list[int] = []
+    logs = evm.chain.logs
+
+    async def narrow(query: Any, first: int, last: Any) -> Any:
+        spans.append(last.number - first + 1)
+        if spans[-1] > 100:
+            await evm.chain.rpc.call("eth_unknown")
+        return await logs(query, first, last)
+
+    evm.chain.logs = narrow  # type: ignore[method-assign]
+    assert await evm.watcher.look() == 1
+    assert max(spans) > 100 >= min(spans)
+
+
+async def test_a_final_block_that_is_another_one_stops_the_cursor(stage: ChainStage) -> None:
+    evm = await stage.open()
+    point = await stage.chain.admin("POST", "/snapshot", {})
+    await stage.mine(80)
+    await evm.watcher.look()
+    await stage.chain.admin("POST", "/revert", {"id": point["id"]})
+    await stage.give("ETH", "1")
+    await stage.mine(90)
+    with pytest.raises(InvariantBroken, match="is not"):
+        await evm.watcher.look()
+
+
+async def test_a_number_of_confirmations_stands_in_for_the_nodes_word(stage: ChainStage) -> None:
+    stage.more["finality_blocks"] = 3
+    evm = await stage.open()
+    await evm.watcher.look()
+    await stage.give("USDT", "3")
+    await stage.mine(2)
+    assert await evm.watcher.look() == 0
+    await stage.mine(1)
+    assert await evm.watcher.look() == 1
+
+
+async def test_a_node_of_another_chain_is_refused_at_the_start(stage: ChainStage) -> None:
+    stage.more["chain_id"] = 137
+    with pytest.raises(EnvironmentProblem, match="serves chain 1338"):
+        await stage.open()
+
+
+async def test_a_pinned_address_never_changes_without_a_persons_word(stage: ChainStage) -> None:
+    """evm invariant 6."""
+    other = "0x" + "cd" * 20
+    await stage.open()
+    with pytest.raises(EnvironmentProblem, match="is pinned to"):
+        await stage.open(other)
+    ports = EvmPorts(session=stage.session, transactions=stage.database, clock=stage.clock)
+    token = usdt_of(stage.chain.ready["contracts"]["usdt"])[0]
+    pins = Pins(PgPinStore(), 1338, ports)
+    with pytest.raises(CallerFault):
+        await pins.change(token, other, stage.mixin, "ann")
+    await pins.change(token, stage.mixin, other, "ann")
+    evm = await stage.open(other)
+    await stage.give("USDT", "3")
+    assert isinstance(await evm.payer.send(asked(stage)), SendRefused)
+
+
+async def test_tokens_are_sent_on_once_and_told_when_a_final_block_holds_them(
+    stage: ChainStage,
+) -> None:
+    """evm invariant 5; failures 3.4.4."""
+    evm = await stage.open()
+    with pytest.raises(Unavailable, match="for gas"):
+        await stage.give("USDT", "3")
+        await evm.payer.send(asked(stage))
+    await stage.give("ETH", "1")
+    request = asked(stage)
+    assert await evm.payer.find(request, 0) == SendAbsent()
+    accepted = await evm.payer.send(request)
+    assert isinstance(accepted, SendAccepted)
+    assert await (await stage.open()).payer.send(request) == accepted
+    assert await stage.balance("USDT", stage.mixin) == 2_500_000
+    assert isinstance(await evm.payer.find(request, 0), SendUnderWay)
+    await stage.mine()
+    done = await (await stage.open()).payer.find(request, 0)
+    assert isinstance(done, SendCompleted)
+    assert (done.units, done.fee_units) == (250_000_000, 0)
+    assert done.other_fee is not None
+    assert done.other_fee.asset == "ETH"
+    spent = 10**18 - await stage.balance("ETH")
+    assert (done.other_fee.units - 1) * 10**10 < spent <= done.other_fee.units * 10**10
+    assert await evm.payer.find(request, 0) == done
+    assert await stage.balance("USDT", stage.mixin) == 2_500_000
+    with pytest.raises(InvariantBroken, match="signed"):
+        await evm.payer.send(asked(stage, 100_000_000))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"units": 250_000_001}, "decimals"),
+        ({"units": 0}, "more than nothing"),
+        ({"address": "0x" + "cd" * 20}, "not pinned"),
+        ({"address": "mixin"}, "no address"),
+        ({"network": "POLYGON"}, "network"),
+        ({"tag": "memo"}, "tag"),
+        ({"asset": "HMT"}, "HMT is not"),
+        ({"units": 10**15}, "refuses the transfer"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_and_nothing_is_signed(
+    stage: ChainStage, changes: dict[str, Any], why: str
+) -> None:
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "3")
+    answer = await evm.payer.send(asked(stage, **changes))
+    assert isinstance(answer, SendRefused)
+    assert why in answer.reason
+    assert await evm.payer.find(asked(stage, **changes), 0) == SendAbsent()
+
+
+async def test_a_broadcast_without_an_answer_goes_out_again_with_the_same_bytes(
+    stage: ChainStage,
+) -> None:
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "3")
+    fault = {"endpoint": "eth_sendRawTransaction", "effect": "reset", "when": "before"}
+    await stage.chain.admin("POST", "/faults", {**fault, "count": 1})
+    assert isinstance(await evm.payer.send(asked(stage)), SendAccepted)
+    assert await stage.balance("USDT", stage.mixin) == 0
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
+    assert await stage.balance("USDT", stage.mixin) == 2_500_000
+    await stage.chain.admin("POST", "/reorg", {"depth": 1})
+    assert await stage.balance("USDT", stage.mixin) == 0
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
+    await stage.mine()
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendCompleted)
+    assert await stage.balance("USDT", stage.mixin) == 2_500_000
+
+
+async def test_what_is_stuck_is_replaced_under_its_nonce_for_more_gas_and_pays_once(
+    stage: ChainStage,
+) -> None:
+    clock = ManualClock()
+    stage.clock = clock
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "6")
+    lost = {"endpoint": "eth_sendRawTransaction", "effect": "reset", "when": "before", "count": 2}
+    await stage.chain.admin("POST", "/faults", lost)
+    first = await evm.payer.send(asked(stage))
+    clock.advance(10 * MINUTE_US)
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
+    async with stage.database.transaction() as connection:
+        rows = await connection.fetch("SELECT * FROM evm.attempt ORDER BY number")
+    assert [row["number"] for row in rows] == [1, 2]
+    assert rows[1]["max_fee_wei"] * 100 > rows[0]["max_fee_wei"] * 112
+    await stage.mine()
+    done = await evm.payer.find(asked(stage), 0)
+    assert isinstance(done, SendCompleted)
+    assert done.transaction_id == rows[1]["tx_hash"]
+    assert isinstance(first, SendAccepted)
+    assert done.provider_id == first.provider_id
+    second = asked(stage, reference="b" * 32)
+    assert isinstance(await evm.payer.send(second), SendAccepted)
+    assert await stage.balance("USDT", stage.mixin) == 5_000_000

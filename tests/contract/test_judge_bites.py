@@ -343,7 +343,7 @@ async def court(
     file.write_text(_config(base), "utf-8")
     database = urlsplit(migrated_dsn(DatabaseRole.READER)).path.lstrip("/")
     admin = await asyncpg.connect(database_workshop.cluster.admin_dsn(database))
-    await _name_the_reward(admin)
+    await _name_the_reward(admin, from_us, to_us, fee)
     yield Court(world, file, migrated_dsn, admin)
     await admin.close()
 
@@ -358,13 +358,22 @@ async def _shares(dsn: str) -> dict[str, int]:
     return {row["code"].split(":")[1]: int(row["shares"]) for row in rows}
 
 
-async def _name_the_reward(admin: asyncpg.Connection) -> None:
+async def _name_the_reward(admin: asyncpg.Connection, from_us: int, to_us: int, fee: int) -> None:
+    """As the platform keeps it; the judge takes nothing of it but the names."""
+    payable, dust = RECEIVED // STEP * STEP, RECEIVED % STEP
     await admin.execute(
-        "CREATE TABLE IF NOT EXISTS business.reward"
-        " (reward text PRIMARY KEY, campaign text, transaction_id text)"
+        "INSERT INTO business.reward VALUES ('rw_1', 'k', $1, $2, 'HMT', $3, $4, $5, $6, true,"
+        " 1, 'done', 'p1', 't1', $7, $8, $9, 2, $9)",
+        CAMPAIGN,
+        f"custody:evm:{WALLET.lower()}:hmt",
+        RECEIVED,
+        from_us,
+        to_us,
+        TX_HASH,
+        dust,
+        fee,
+        payable - fee,
     )
-    await admin.execute("GRANT SELECT ON business.reward TO poolmaker_reader")
-    await admin.execute("INSERT INTO business.reward VALUES ('rw_1', $1, $2)", CAMPAIGN, TX_HASH)
 
 
 def _false(verdict: Verdict) -> list[str]:

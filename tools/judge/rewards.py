@@ -129,13 +129,15 @@ def _reward_problems(seen: Seen, payout: Payout, reward: str, form: Form) -> Ite
     if pool is None:
         yield f"no pool makes {payout.symbol}"
         return
+    scale = seen.books.scales[form.asset]
+    units = rescaled(payout.units, form.decimals, scale)
+    step = 10 ** max(0, scale - min(form.decimals, MIXIN_DECIMALS))
+    if units < step:
+        return  # All of it is dust.
     weights = weights_of(seen.books.log, pool, payout.from_us, payout.to_us)
     if not weights:
         yield "nobody had shares in its window"
         return
-    scale = seen.books.scales[form.asset]
-    units = rescaled(payout.units, form.decimals, scale)
-    step = 10 ** max(0, scale - min(form.decimals, MIXIN_DECIMALS))
     wanted = split(units, step, seen.terms.fee_ppm, weights)
     log = seen.books.log
     allocated = [one for one in _bodies(log, "ALLOCATE_REWARD") if one["reward"] == reward]

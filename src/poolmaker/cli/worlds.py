@@ -50,7 +50,7 @@ def demo(
         seed=seed,
         recording=recording.absolute() if recording else None,
     )
-    if not story.run(options, app.load("cli.judge").judge):
+    if not story.run(options):
         raise typer.Exit(CHECK_FAILED)
 
 

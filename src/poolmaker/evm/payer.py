@@ -299,13 +299,14 @@ class Payer:
 
     async def _bid_more(self, payment: Payment, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
         last = attempts[-1]
-        bid = higher_bid(
-            GasBid(last.max_fee_wei, last.tip_wei), await self._bid(), self._settings.fee_max_wei
-        )
+        paid = GasBid(last.max_fee_wei, last.tip_wei)
+        bid = higher_bid(paid, await self._bid(), self._settings.fee_max_wei)
         if bid is None:
             _LOG.warning("gas_at_its_cap", reference=payment.reference, tx_hash=last.tx_hash)
             return attempts
-        signed = self._signer.sign_replacement(self._fields(payment, last.gas, bid), last.raw)
+        signed = self._signer.sign_replacement(
+            self._fields(payment, last.gas, bid), self._fields(payment, last.gas, paid), last.raw
+        )
         attempt = self._attempt(last.number + 1, signed, last.gas, bid)
         async with self._transactions.begin("evm.payment.replace") as tx:
             await self._store.add_attempt(tx, payment.reference, attempt)

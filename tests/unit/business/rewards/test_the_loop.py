@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from poolmaker.business.ledger.commands import AllocateReward
+from poolmaker.business.ledger.model import Outcome
+from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import RewardSettings, RewardTrouble
 from poolmaker.business.rewards.rules import digest_of
+from poolmaker.business.rewards.service import RewardDesk
+from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import CommandKey
@@ -20,6 +25,7 @@ from tests.support.rewards import (
     DAY_US,
     HMT_MIXIN,
     LOCATION,
+    SETTINGS,
     STEP,
     RewardWorld,
     campaign,
@@ -236,6 +242,36 @@ async def test_what_is_not_final_is_shown_and_may_vanish_and_is_never_booked() -
             await world.rewards.vanished(tx, seen.key)
         reward = await world.until_reward(name, "done")
         assert reward.seen == final
+
+
+class _Unanswering:
+    """A ledger that has not answered credits yet, as far as anybody can read."""
+
+    def __init__(self, ledger: LedgerClient) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+    async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
+        return None if ":credit-" in key else await self._ledger.outcome(tx, key)
+
+
+async def test_nobody_is_called_credited_or_paid_before_the_ledger_says_so() -> None:
+    async with reward_world() as world:
+        day = await one_day(world)
+        name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
+        silent: Any = _Unanswering(world.ledger)
+        slow = RewardDesk(replace(world.reward_ports, ledger=silent), world.clock, SETTINGS)
+        calm = dict(world.handlers)
+        world.handlers.update(slow.handlers())
+        await world.until_reward(name, "allocated")
+        await world.rest(60 * SECOND_US)
+        reward = await world.reward(name)
+        assert (reward.state.value, reward.credited, reward.credited_units) == ("allocated", 0, 0)
+        assert world.payouts.requested == {}
+        world.handlers.update(calm)
+        assert (await world.until_reward(name, "done")).credited == 3
 
 
 async def test_a_transfer_that_is_refused_is_asked_again_under_a_key_of_its_own() -> None:

@@ -27,7 +27,7 @@ class CampaignDesk(Protocol):
         ...
 
     async def refused(self, tx: Tx, campaign: str, reason: str) -> None:
-        """The oracle does not let us in, in its own words."""
+        """The oracle does not let us in, or no longer lists us; in its own words."""
         ...
 
 

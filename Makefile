@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-LOCKS := requirements/bootstrap.txt requirements/base.txt pyproject.toml tools/setup.sh
+LOCKS := requirements/bootstrap.txt requirements/base.txt requirements/node.txt pyproject.toml tools/setup.sh
 PYTEST := $(BIN)/pytest
 
 .DEFAULT_GOAL := help

@@ -11,5 +11,6 @@ lock() {
 }
 
 lock requirements/bootstrap.in -o requirements/bootstrap.txt "$@"
+lock requirements/node.in -o requirements/node.txt "$@"
 lock pyproject.toml --extra ccxt --extra sandbox -o requirements/base.txt "$@"
 lock pyproject.toml --extra ccxt --extra sandbox --group dev -c requirements/base.txt -o requirements/dev.txt "$@"

@@ -3,7 +3,7 @@
 #
 #   base  what `make demo` needs          dev  base and what `make test` and `make check` need
 #
-# Needs Python 3.11 or newer with venv, and a package registry. Writes only into .venv and the
+# Needs Python 3.11 or newer with venv, and the package registries of Python and npm. Writes only into .venv and the
 # caches of pip and uv. A second run with nothing to do is not even started by Make.
 set -eu
 cd "$(dirname "$0")/.."
@@ -45,6 +45,17 @@ echo "set-up: installing what requirements/$profile.txt names"
 uv="$venv/bin/uv --quiet --no-progress"
 $uv pip install --python "$venv/bin/python" --require-hashes --no-deps -r "requirements/$profile.txt"
 $uv pip install --python "$venv/bin/python" --no-deps --no-build-isolation --no-index --editable .
+
+# The sandbox chain needs node: the machine's own where it is new enough, else one in .venv.
+own_node() {
+    command -v npm >/dev/null 2>&1 &&
+        node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null
+}
+if ! own_node; then
+    $uv pip install --python "$venv/bin/python" --require-hashes --no-deps -r requirements/node.txt
+fi
+# Without these only the sandbox chain cannot start, and it says so; everything else goes on.
+"$venv/bin/python" -m poolmaker.sandbox.chain.packages || true
 
 touch "$venv/.base"
 [ "$profile" = base ] || touch "$venv/.dev"

@@ -36,6 +36,13 @@ TABLE: dict[tuple[str, str], set[Role]] = {
     ("GET", "/api/v1/ledger/accounts/{account}/entries"): STAFF,
     ("GET", "/api/v1/ledger/transactions"): STAFF,
     ("GET", "/api/v1/ledger/transactions/{seq}"): STAFF,
+    ("GET", "/api/v1/campaigns"): ALL,
+    ("GET", "/api/v1/rewards"): ALL,
+    ("GET", "/api/v1/rewards/{reward_id}/allocations"): ALL,
+    ("GET", "/api/v1/pools/{pool_id}/shares"): STAFF,
+    ("GET", "/api/v1/transfers"): STAFF,
+    ("GET", "/api/v1/arrivals"): STAFF,
+    ("GET", "/api/v1/withdrawals"): ALL,
     ("GET", "/api/v1/custody"): STAFF,
     ("GET", "/api/v1/health"): ALL,
     ("GET", "/api/v1/openapi.json"): ALL,
@@ -46,6 +53,7 @@ FILLED = {
     "{order_id}": "uo_ada",
     "{pool_id}": "btcusdt",
     "{account}": "platform:equity",
+    "{reward_id}": "rw_1",
     "{seq}": "1",
 }
 

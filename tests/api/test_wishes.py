@@ -209,3 +209,32 @@ async def test_an_error_speaks_the_language_of_the_caller(client: Client) -> Non
     answer = await client.get("/api/v1/orders/none", {"accept-language": "zh-CN,en;q=0.5"})
     assert answer.headers["content-language"] == "zh"
     assert answer.json["money"] == "资金没有变动。"
+
+
+async def test_a_user_may_bring_his_mixin_id_and_a_wrong_one_is_refused(client: Client) -> None:
+    mixin_id = "7766b24c-1a03-4c3a-83a3-b4358266875d"
+    made = await client.post("/api/v1/users", {"name": "dora", "mixin_id": mixin_id})
+    assert (made.status, made.json["mixin_id"]) == (201, mixin_id)
+    wrong = await client.post("/api/v1/users", {"name": "ed", "mixin_id": "7766B24C"})
+    assert (wrong.status, wrong.json["code"]) == (422, "invalid")
+
+
+async def test_an_order_says_how_it_is_paid(client: Client, world: FakeWorld) -> None:
+    mine = client.as_((await _user(client))["token"])
+    body = {"pool_id": "btcusdt", "base": "1", "quote": "1"}
+    assert (await mine.post("/api/v1/orders", body | {"pay": "mixin"})).status == 201
+    assert (await mine.post("/api/v1/orders", body | {"pay": "balance"})).status == 201
+    assert (await mine.post("/api/v1/orders", body)).status == 201
+    orders = [order for _, order in world.calls if isinstance(order, NewOrder)]
+    assert [order.pays_by_mixin for order in orders] == [True, False, False]
+    assert (await mine.post("/api/v1/orders", body | {"pay": "cheque"})).status == 422
+
+
+async def test_a_withdrawal_without_destination_goes_to_mixin_and_half_a_one_is_refused(
+    client: Client, world: FakeWorld
+) -> None:
+    path = "/api/v1/orders/uo_ada/withdraw"
+    assert (await client.post(path, {"payout": []})).status == 201
+    half = [{"asset": "BTC", "network": "n", "address": "x"}]
+    assert (await client.post(path, {"payout": half})).status == 422
+    assert len(world.calls) == 1

@@ -11,6 +11,7 @@ from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings, open_rows
 from poolmaker.business.ledger.service import open_store as open_ledger_store
 from poolmaker.business.pools.service import open_store as open_pool_store
+from poolmaker.business.treasury.service import open_store as open_treasury_store
 from poolmaker.business.user_orders.service import open_store as open_order_store
 from poolmaker.business.withdrawals.service import open_store as open_withdrawal_store
 from poolmaker.infra.database import Database
@@ -45,6 +46,7 @@ def open_world(database: Database, open_database: OpenDatabase) -> OpenWorld:
             pools=open_pool_store(),
             orders=open_order_store(),
             withdrawals=open_withdrawal_store(),
+            treasury=open_treasury_store(),
             asked=ledger_store,
         )
         async with World(stores, clock) as world:

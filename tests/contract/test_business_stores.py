@@ -37,7 +37,7 @@ from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
 from poolmaker.messages.base import Money
 from poolmaker.messages.market import AtRisk, Barrier, BarrierPrice
-from tests.support.business import ACCOUNT, OUT, POOL, PRICE, config
+from tests.support.business import ACCOUNT, CUSTODY, OUT, POOL, PRICE, config
 
 LARGE = 10**37
 
@@ -86,7 +86,7 @@ def _withdrawal(name: str = "wd_1", **changes: object) -> Withdrawal:
         id=WithdrawalId(name),
         key=f"key {name}",
         user=UserId("us_1"),
-        account=ACCOUNT,
+        source=CUSTODY,
         asset="USDT",
         units=LARGE,
         network="TRON",
@@ -244,13 +244,13 @@ async def test_claims_are_those_whose_money_is_promised_first_held_first(place: 
             row = _withdrawal(f"wd_{at}", state=WithdrawalState(state), held_seq=10 - at)
             await place.withdrawals.add(tx, row, line)
     async with place.transactions.begin("look") as tx:
-        claims = await place.withdrawals.claims(tx, ACCOUNT, "USDT")
-        none = await place.withdrawals.claims(tx, ACCOUNT, "BTC")
+        claims = await place.withdrawals.claims(tx, CUSTODY, "USDT")
+        none = await place.withdrawals.claims(tx, CUSTODY, "BTC")
     assert [row.id for row in claims] == ["wd_2", "wd_1", "wd_0"]
     assert list(none) == []
 
 
-async def test_a_lane_has_one_holder_per_account_asset_and_address(place: Place) -> None:
+async def test_a_lane_has_one_holder_per_source_asset_and_address(place: Place) -> None:
     line = WithdrawalLine(5, WithdrawalState.HELD, "held")
     first, second = _withdrawal("wd_1"), _withdrawal("wd_2", tag="7")
     other = _withdrawal("wd_3", address="T-2")

@@ -51,6 +51,7 @@ from poolmaker.views.model import (
     UserSeen,
 )
 from poolmaker.web.ports import Showing
+from tests.e2e.outside import Outside
 
 POOL = PoolId("btcusdt")
 OPERATOR_TOKEN = "pm_operator_token_of_the_tests"
@@ -91,11 +92,11 @@ class FakePeople:
     made: dict[str, UserSeen] = field(default_factory=dict)
     known: dict[bytes, Principal] = field(default_factory=dict)
 
-    async def create(self, request_id: str, name: str) -> UserSeen | Refused:
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
         if request_id not in self.made:
             if any(user.name == name for user in self.people.values()):
                 return Refused("name_taken", {"name": name})
-            user = UserSeen(self.ids.user(), name, self.clock.now_us())
+            user = UserSeen(self.ids.user(), name, self.clock.now_us(), mixin_id)
             self.made[request_id] = self.people[user.user_id] = user
         return self.made[request_id]
 
@@ -112,7 +113,7 @@ class FakePeople:
         return self.known.get(token_hash)
 
 
-class FakeWorld:
+class FakeWorld(Outside):
     """Treasury, orders, reading, live and stage of a small invented market."""
 
     def __init__(self, clock: Clock | None = None, seed: int = 7) -> None:
@@ -134,6 +135,7 @@ class FakeWorld:
         self.gate = "none"
         self.calls: list[tuple[str, object]] = []
         self.refuse: Refused | None = None
+        Outside.__init__(self)
         self.people.known[digest(VIEWER_TOKEN)] = Principal(Role.VIEWER, "viewer")
         self.people.known[digest(TREASURER_TOKEN)] = Principal(Role.TREASURER, "treasurer")
 
@@ -177,6 +179,7 @@ class FakeWorld:
         money: dict[str, tuple[Money, ...]] = {"what": (Money("USDT", "9000"),)}
         self._happened(now, "CREDIT_DEPOSIT", {"who": "ada"}, money, legs)
         self._people(now)
+        self.furnish_outside(now)
 
     def step(self, at_us: int) -> None:
         """One second of the market: the price walks, sometimes we are filled."""
@@ -231,6 +234,10 @@ class FakeWorld:
 
     def _people(self, now: int) -> None:
         ada = self._order("us_ada", "ada", "uo_ada", "IN_MM", now - 70 * SECOND_US)
+        cy = self._order("us_cy", "cy", "uo_cy", "CREATED", now - 12 * SECOND_US)
+        self.order_rows[cy.order_id] = replace(
+            cy, steps=cy.steps[:1], waiting_for="", deposit=self.awaited(now)
+        )
         bo = self._order("us_bo", "bo", "uo_bo", "WITHDRAW", now - 64 * SECOND_US)
         self.order_rows[ada.order_id] = replace(
             ada,
@@ -338,7 +345,7 @@ class FakeWorld:
     # ------------------------------------------------------------------------------- reading
 
     async def assets(self) -> Sequence[AssetSeen]:
-        return (AssetSeen("BTC", 8, 6), AssetSeen("USDT", 8, 2))
+        return (AssetSeen("BTC", 8, 6), AssetSeen("HMT", 18, 4), AssetSeen("USDT", 8, 2))
 
     async def pools(self) -> Sequence[PoolSeen]:
         nav = format_units(
@@ -383,7 +390,7 @@ class FakeWorld:
 
     async def trial_balance(self) -> TrialBalance:
         base = format_units(self.base_units, 8)
-        held, owed = Place("custody", "held", base), Place("pools", "owed", base)
+        held, owed = Place("venue", "held", base), Place("pools", "owed", base)
         usdt_owed = (
             Place("users", "owed", "500.00"),
             Place("pools", "owed", "12630.11"),
@@ -394,7 +401,11 @@ class FakeWorld:
             TrialLine("BTC", (held,), (owed,), base, base, "0"),
             TrialLine(
                 "USDT",
-                (Place("custody", "held", "14130.11"), Place("transit", "held", "3061.05")),
+                (
+                    Place("mixin", "held", "1000.00"),
+                    Place("transit", "held", "3061.05"),
+                    Place("venue", "held", "13130.11"),
+                ),
                 usdt_owed,
                 "17191.16",
                 "17191.16",
@@ -408,8 +419,9 @@ class FakeWorld:
         base, now = format_units(self.base_units, 8), self.clock.now_us()
         reported = format_units(parse_units("11069.06", 8) + parse_units(self.reported_off, 8), 8)
         return (
+            CustodyLine("custody:mixin:usdt-polygon", "USDT", "1000", "1000", "0", now),
             CustodyLine("custody:venue:main", "BTC", base, base, "0", now),
-            CustodyLine("custody:venue:main", "USDT", "14130.11", reported, "3061.05", now),
+            CustodyLine("custody:venue:main", "USDT", "13130.11", reported, "2061.05", now),
         )
 
     async def happenings(self, after: int, limit: int) -> Sequence[Happening]:

@@ -49,7 +49,7 @@ def test_nothing_is_made_and_nothing_is_lost(
                 payment = Payment(
                     recipient=other.user_id, asset_id=asset_id, units=units, trace=trace
                 )
-                wallets.pay(one, payment)
+                wallets.pay(one, payment, b"")
             elif kind == "withdraw":
                 wallets.withdraw(one, asset_id, units, ADDRESS, trace)
             elif kind == "deposit":

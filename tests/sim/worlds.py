@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger import service as ledger
 from poolmaker.business.pools import service as pools
+from poolmaker.business.treasury import service as treasury
 from poolmaker.business.user_orders import service as user_orders
 from poolmaker.business.withdrawals import service as withdrawals
 from poolmaker.infra.database import Database
@@ -34,6 +35,7 @@ def postgres_stores(dsn: Callable[[DatabaseRole], str]) -> OpenStores:
                 pools=pools.open_store(),
                 orders=user_orders.open_store(),
                 withdrawals=withdrawals.open_store(),
+                treasury=treasury.open_store(),
             )
         finally:
             await app.close()

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from poolmaker.bus.ports import Bus, NewEvent
@@ -21,9 +21,11 @@ from poolmaker.business.ledger.rules import trial_rows
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
-from poolmaker.business.pools.service import PoolPorts, PoolService
 from poolmaker.business.treasury.model import (
+    Arrival,
     Booked,
+    Disposition,
+    Route,
     SendAbsent,
     SendAccepted,
     SendAnswer,
@@ -33,14 +35,21 @@ from poolmaker.business.treasury.model import (
     SendRequest,
     SendStatus,
     SendUnderWay,
+    Transfer,
+    TreasurySettings,
 )
-from poolmaker.business.treasury.service import Treasury, TreasuryPorts
-from poolmaker.business.user_orders.model import Accepted, Destination, Order, OrderSettings
+from poolmaker.business.treasury.ports import TreasuryStore
+from poolmaker.business.user_orders.model import (
+    MIXIN,
+    Accepted,
+    DepositIntent,
+    Destination,
+    Order,
+    OrderSettings,
+)
 from poolmaker.business.user_orders.ports import OrderStore
-from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalSettings
 from poolmaker.business.withdrawals.ports import WithdrawalStore
-from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.transactions import Transactions, Tx
@@ -51,6 +60,7 @@ from poolmaker.kernel.ids import (
     IntentId,
     OrderId,
     PoolId,
+    SagaId,
     UserId,
     VenueAccountId,
     WithdrawalId,
@@ -58,11 +68,13 @@ from poolmaker.kernel.ids import (
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.kernel.rng import Rng
+from poolmaker.lab.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.bus import ModelBus
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
 from poolmaker.lab.stores.ledger import ModelLedgerRows, ModelLedgerStore
 from poolmaker.lab.stores.sagas import ModelSagaStore
+from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.messages.base import Message, Money, Rate, decode
 from poolmaker.messages.market import (
     AtRisk,
@@ -105,6 +117,9 @@ def config(pool: str = POOL, **parameters: int) -> PoolConfig:
         parameters=PoolParameters(**{"join_cost_cbps": 0, **parameters}),
     )
 
+
+NETWORKS = {"BTC": frozenset({"BITCOIN", MIXIN}), "USDT": frozenset({"TRON", MIXIN})}
+"""Where payouts may go."""
 
 READS = frozenset({"pools.look", "orders.view", "orders.of", "withdrawals.of_user"})
 
@@ -333,6 +348,25 @@ class Provider:
         return sum(one.units for many in self.taken.values() for one in many if one.asset == asset)
 
 
+class Places:
+    """Ways between our places, and what a venue's deposit history says of them."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.ways: list[Route] = []
+        self.closed = False
+        """Whether the venue does not see yet what comes."""
+        self._provider = provider
+
+    def routes(self) -> Sequence[Route]:
+        return self.ways
+
+    async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
+        for reference, sent in self._provider.taken.items():
+            if transaction_id == f"tx-{reference[:8]}" and not self.closed:
+                return sent[0].units - self._provider.fee_units
+        return None
+
+
 @dataclass(frozen=True)
 class Stores:
     """Where rows live: in memory or in PostgreSQL."""
@@ -345,6 +379,7 @@ class Stores:
     pools: PoolStore
     orders: OrderStore
     withdrawals: WithdrawalStore
+    treasury: TreasuryStore
     asked: LedgerStore | None = None
     """Where to see whether the writer, who works in real time, has answered everything."""
 
@@ -363,6 +398,7 @@ def model_stores(clock: ManualClock) -> Stores:
         pools=ModelPoolStore(),
         orders=ModelOrderStore(),
         withdrawals=ModelWithdrawalStore(),
+        treasury=ModelTreasuryStore(),
     )
 
 
@@ -379,6 +415,8 @@ class World:
         *,
         pools: PoolSettings | None = None,
         withdrawals: WithdrawalSettings | None = None,
+        orders: OrderSettings | None = None,
+        treasury: TreasurySettings | None = None,
         seed: int = 1,
     ) -> None:
         self.stores = stores
@@ -390,53 +428,36 @@ class World:
         self.parked: list[str] = []
         self.crashes: list[str] = []
         ids = Ids(clock, Rng(seed))
-        self.pools = PoolService(
-            PoolPorts(
-                transactions=self.crashing,
-                store=stores.pools,
-                ledger=stores.ledger,
-                bus=stores.bus,
-                sagas=stores.sagas,
-            ),
-            clock,
-            pools or PoolSettings(barrier_interval_us=SECOND_US),
+        self.places = Places(self.provider)
+        self.relays = False
+        """Whether what has left for Mixin arrives there by itself."""
+        ports = RoomStores(
+            transactions=self.crashing,
+            ledger=stores.ledger,
+            bus=stores.bus,
+            sagas=stores.sagas,
+            pools=stores.pools,
+            orders=stores.orders,
+            withdrawals=stores.withdrawals,
+            treasury=stores.treasury,
         )
-        networks = {"BTC": frozenset({"BITCOIN"}), "USDT": frozenset({"TRON"})}
-        self.withdrawals = Withdrawals(
-            WithdrawalPorts(
-                transactions=self.crashing,
-                store=stores.withdrawals,
-                provider=self.provider,
-                cash=self.pools,
-                ledger=stores.ledger,
-                sagas=stores.sagas,
-            ),
-            ids,
-            clock,
-            withdrawals or WithdrawalSettings(networks=networks),
+        outside = RoomOutside(
+            provider=self.provider,
+            evidence=self.places,
+            routes=self.places,
+            clock=clock,
+            ids=ids,
         )
-        self.orders = UserOrders(
-            OrderPorts(
-                transactions=self.crashing,
-                store=stores.orders,
-                pools=self.pools,
-                payouts=self.withdrawals,
-                ledger=stores.ledger,
-                sagas=stores.sagas,
-            ),
-            ids,
-            clock,
-            OrderSettings(),
+        rooms = RoomSettings(
+            pools=pools or PoolSettings(barrier_interval_us=SECOND_US),
+            orders=orders or OrderSettings(),
+            withdrawals=withdrawals or WithdrawalSettings(networks=NETWORKS),
+            treasury=treasury or TreasurySettings(),
         )
-        self.treasury = Treasury(
-            TreasuryPorts(
-                transactions=self.crashing,
-                ledger=stores.ledger,
-                users=self.orders,
-                on_the_way_out=self.withdrawals,
-            )
-        )
-        self.handlers = {**self.orders.handlers(), **self.withdrawals.handlers()}
+        self.rooms = open_rooms(ports, outside, rooms)
+        self.pools, self.orders = self.rooms.pools, self.rooms.orders
+        self.withdrawals, self.treasury = self.rooms.withdrawals, self.rooms.treasury
+        self.handlers = self.rooms.handlers()
         self._writing: asyncio.Task[None] | None = None
 
     # --------------------------------------------------------------------------------- life
@@ -457,6 +478,7 @@ class World:
     async def turn(self) -> int:
         """Everybody does once what there is to do; a crash ends the turn of whoever crashed."""
         done = await self.engine.step()
+        done += await self._relay() if self.relays else 0
         done += await self._survive(self.pools.pump) or 0
         async with self.stores.transactions.begin("claim") as tx:
             due = await self.stores.sagas.claim(
@@ -523,6 +545,92 @@ class World:
             except CrashError as crash:
                 self.crashes.append(str(crash))
         raise AssertionError("a hundred crashes")
+
+    # ------------------------------------------------------------------------------- Mixin
+
+    async def net(self) -> None:
+        """One round of netting."""
+
+        async def once() -> None:
+            async with self.crashing.begin("net") as tx:
+                await self.rooms.netting.net(tx)
+
+        await self.insist(once)
+
+    async def arrive(self, asset: str, units: int, reference: str, **more: Any) -> Disposition:
+        """Mixin tells of money that came."""
+        arrival = Arrival(
+            location=f"custody:mixin:{asset.lower()}",
+            asset=asset,
+            units=units,
+            reference=reference,
+            **{"at_us": self.clock.now_us(), **more},
+        )
+
+        async def once() -> Disposition:
+            async with self.crashing.begin("arrival") as tx:
+                return await self.rooms.reception.arrived(tx, arrival)
+
+        told: Disposition = await self.insist(once)
+        return told
+
+    async def wallet(self, name: str) -> UserId:
+        """A user who pays from Mixin."""
+        user: UserId = await self.insist(
+            lambda: self.orders.create_user(name, f"user-{name}", f"{name}-at-mixin")
+        )
+        return user
+
+    async def order_by_mixin(
+        self, user: UserId, btc: int, usdt: int, key: str = "open"
+    ) -> DepositIntent:
+        answer = await self.insist(
+            lambda: self.orders.open_order(user, POOL, btc, usdt, key, by_mixin=True)
+        )
+        assert isinstance(answer, Accepted), answer
+        intent = await self.orders.deposit_intent(answer.order)
+        assert intent is not None
+        return intent
+
+    async def pay(self, intent: DepositIntent, **units: int) -> None:
+        """Pay legs by their links, all of them or what ``units`` says by asset."""
+        for leg in intent.legs:
+            if not units or leg.asset in units:
+                told = await self.arrive(
+                    leg.asset,
+                    units.get(leg.asset, leg.units),
+                    f"out-{leg.trace}",
+                    trace=leg.trace,
+                    sender="a-wallet",
+                )
+                assert told is Disposition.DEPOSIT
+
+    async def custody_at(self, location: str, asset: str) -> int:
+        return await self.balance(location, asset)
+
+    async def _relay(self) -> int:
+        done = 0
+        for row in await self.transfers():
+            if row.state == "left" and row.target.startswith("custody:mixin:") and not row.arrival:
+                units, came = row.units - row.fee_units, {"transaction_id": row.transaction_id}
+                told = await self.arrive(row.asset, units, f"in-{row.id}", **came)
+                assert told is Disposition.TRANSFER
+                done += 1
+        return done
+
+    async def transfers(self) -> list[Transfer]:
+        async with self.stores.transactions.begin("look") as tx:
+            return list(await self.stores.treasury.transfers(tx, SagaId(""), 100))
+
+    async def until_transfers(self, *states: str) -> list[Transfer]:
+        """Until every transfer is in one of the states, netting all the while."""
+
+        async def there() -> bool:
+            found = await self.transfers()
+            return bool(found) and all(row.state in states for row in found)
+
+        await self.until(there)
+        return await self.transfers()
 
     # ------------------------------------------------------------------------------ shortcuts
 
@@ -618,6 +726,31 @@ class World:
         legs = [Leg(account, asset, units) for (account, asset), units in balances.items()]
         deficits = [account for account, _ in balances if account.startswith("deficit:")]
         return not deficits and not any(row.difference for row in trial_rows(legs))
+
+
+FORMS = {"BTC": "btc", "USDT": "usdt"}
+
+
+def ways(asset: str, **more: Any) -> list[Route]:
+    """From Mixin to the venue and back."""
+    mixin = f"custody:mixin:{FORMS[asset]}"
+    there = Route(
+        source=mixin, target=CUSTODY, asset=asset, network="chain", address="at-the-venue", **more
+    )
+    return [there, replace(there, source=CUSTODY, target=mixin, address="at-mixin")]
+
+
+@asynccontextmanager
+async def mixin_world(**settings: Any) -> AsyncIterator[World]:
+    """A world in memory where Mixin holds both assets and the treasury nets them by itself."""
+    fees = {name: settings.pop(name, {}) for name in ("funding_fees", "exit_fees")}
+    orders = OrderSettings(mixin_forms=FORMS, **fees)
+    async with model_world(orders=orders, **settings) as world:
+        world.places.ways = [way for asset in FORMS for way in ways(asset)]
+        world.relays = True
+        await world.open_pool()
+        await world.rooms.netting.start()
+        yield world
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,11 +131,13 @@ class Worlds:
 
 
 @contextlib.asynccontextmanager
-async def running_worlds(*arguments: str, people: int = 2) -> AsyncIterator[Worlds]:
+async def running_worlds(
+    *arguments: str, people: int = 2, venue_arguments: Sequence[str] = ()
+) -> AsyncIterator[Worlds]:
     """All three and some people who logged in and enrolled read-only keys; jobs run when told."""
     async with (
         running_world("chain", "--block-ms", "0") as chain,
-        running_venue("--flow", "none") as venue,
+        running_venue("--flow", "none", *venue_arguments) as venue,
         running_world(
             "hufi", "--chain", chain.ready["rpc"], "--venue", venue.ready["rest"],
             "--jobs-every-s", "0", *arguments,

@@ -17,7 +17,7 @@ from yarl import URL
 from poolmaker.infra.clock import SystemClock
 from poolmaker.mixin.codec import transactions as codec
 from poolmaker.mixin.codec.amounts import to_units
-from poolmaker.mixin.codec.ids import ghost_hint, kernel_asset_id
+from poolmaker.mixin.codec.ids import ghost_hint, kernel_asset_id, token_asset_id
 from poolmaker.mixin.codec.keys import GhostKeys, seed_scalar
 from poolmaker.mixin.codec.messages import SUBPROTOCOL, decode_frame, encode_frame
 from poolmaker.mixin.codec.tokens import BotSession, Issue, WireRequest, bot_token
@@ -29,6 +29,7 @@ USDT = "218bc6f4-7927-3f8e-8568-3a3725b74361"
 ETHER_USDT = "4d8c508b-91c5-375b-92b0-ee702ed2dac5"
 ETHER = "43d61dcd-e413-450d-80b8-101d5e903357"
 POLYGON = "b7938396-3f94-4e0a-9179-d3440718156f"
+HUMAN = token_asset_id(POLYGON, "0xc748b2a084f8efc47e086ccddd9b7e67aeb571bf")
 CASHIER = "674d6776-d600-4346-af46-58e77d8df185"
 ADDRESS = "0x86fa049857e0209aa7d9e616f7eb3b3b78ecfdb0"
 NAMES = itertools.count(1)

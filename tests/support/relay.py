@@ -13,7 +13,7 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.rng import Rng
 from poolmaker.mixin.codec.amounts import to_units
 from poolmaker.sandbox.relay.model import Side, Told, WithdrawalId
-from poolmaker.sandbox.relay.ports import World
+from poolmaker.sandbox.relay.ports import Chain, World
 from poolmaker.sandbox.relay.rules import transfer_id
 from poolmaker.sandbox.relay.service import Relay
 from poolmaker.sandbox.relay.worlds import MixinWorld, VenueWorld
@@ -42,11 +42,11 @@ class TwoWorlds:
 
     def relay(
         self, worlds: tuple[World, World] | None = None, clock: Clock | None = None,
-        mean_us: int = 0,
+        mean_us: int = 0, chain: Chain | None = None,
     ) -> Relay:  # fmt: skip
         """A relay that remembers nothing; it carries at once unless told otherwise."""
         return Relay(
-            worlds or self.sides(), clock or SystemClock(), Rng(1), mean_us, self.told.append
+            worlds or self.sides(), clock or SystemClock(), Rng(1), mean_us, self.told.append, chain
         )
 
     async def venue_address(self, coin: str = "USDT", network: str = "MATIC") -> str:
@@ -62,9 +62,11 @@ class TwoWorlds:
         (entry,) = await self.mixin.call("POST", "/safe/deposit/entries", body)
         return str(entry["destination"])
 
-    async def leave_mixin(self, address: str, amount: str = "7.00000001") -> dict[str, Any]:
+    async def leave_mixin(
+        self, address: str, amount: str = "7.00000001", asset: str = USDT
+    ) -> dict[str, Any]:
         """A Mixin user withdraws; the withdrawal as the admin port shows it."""
-        order = {"user": "1", "asset": USDT, "amount": amount, "destination": address}
+        order = {"user": "1", "asset": asset, "amount": amount, "destination": address}
         assert "error" not in await self.mixin.admin("POST", "/withdraw", order)
         return (await self.mixin_withdrawals())[-1]
 

@@ -77,13 +77,17 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """A user order to open: funds are locked, funded, and join the pool at its next barrier."""
+    """A user order to open: funds are locked, funded, and join the pool at its next barrier.
+
+    ``pays_by_mixin``: the funds are still to come from the user's wallet.
+    """
 
     request_id: str
     user_id: UserId
     pool_id: PoolId
     base: Money
     quote: Money
+    pays_by_mixin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +147,11 @@ class Tokens(Protocol):
 class People(Protocol):
     """Users."""
 
-    async def create(self, request_id: str, name: str) -> UserSeen | Refused:
-        """Make a user; the same request is the same user. Refuses ``name_taken``."""
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
+        """Make a user; the same request is the same user. ``mixin_id`` may be empty.
+
+        Refuses ``name_taken`` and ``mixin_id_taken``.
+        """
         ...
 
     async def users(self) -> Sequence[UserSeen]:
@@ -172,7 +179,11 @@ class Orders(Protocol):
     """User orders: wishes become sagas; the answer is the order as it stands after the wish."""
 
     async def open(self, order: NewOrder) -> OrderSeen | Refused:
-        """Open an order. Refuses ``unknown_pool``, ``insufficient``, ``below_minimum``."""
+        """Open an order.
+
+        Refuses ``unknown_pool``, ``insufficient``, ``below_minimum``, and ``no_mixin`` where no
+        link can be made: Mixin is not configured, or the user has no Mixin id.
+        """
         ...
 
     async def pause(
@@ -196,8 +207,8 @@ class Orders(Protocol):
     ) -> OrderSeen | Refused:
         """Leave, pay out to one destination for each asset of the pool, close.
 
-        Refuses ``wrong_state``, ``unknown_order``, ``destination_missing``,
-        ``destination_refused``.
+        No destination at all means the user's Mixin wallet. Refuses ``wrong_state``,
+        ``unknown_order``, ``destination_missing``, ``destination_refused``, ``no_mixin``.
         """
         ...
 

@@ -73,7 +73,7 @@ async def create_user(request: Request, principal: Operator, wish: UserWish) -> 
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
-        user = unless_refused(await platform.people.create(made_id, wish.name))
+        user = unless_refused(await platform.people.create(made_id, wish.name, wish.mixin_id or ""))
         return msgspec.to_builtins(user) | {"token": await _granted(platform, user)}
 
     return await once(request, principal, platform.ids.correlation(), effect)
@@ -151,7 +151,7 @@ async def _order(
     pool = await _pool(platform, wish.pool_id)
     base = await money_of(platform, pool.base.asset, wish.base, positive=False)
     quote = await money_of(platform, pool.quote.asset, wish.quote, positive=False)
-    return NewOrder(request_id, user_id, PoolId(pool.pool_id), base, quote)
+    return NewOrder(request_id, user_id, PoolId(pool.pool_id), base, quote, wish.pay == "mixin")
 
 
 async def _pool(platform: Platform, pool_id: str) -> PoolSeen:
@@ -190,11 +190,12 @@ async def resume_order(request: Request, principal: Owner, order_id: str) -> Res
 async def withdraw_order(
     request: Request, principal: Owner, order_id: str, wish: WithdrawWish
 ) -> Response:
-    """Leave, pay out to one destination for each asset of the pool, close."""
+    """Leave, pay out to one destination for each asset of the pool or to Mixin, close."""
     platform = platform_of(request)
     order = await _own_order(platform, principal, order_id)
     pool = await _pool(platform, order.pool_id)
-    if {payout.asset for payout in wish.payout} != {pool.base.asset, pool.quote.asset}:
+    named = sorted(payout.asset for payout in wish.payout)
+    if named and named != sorted((pool.base.asset, pool.quote.asset)):
         what = f"payout must name {pool.base.asset} and {pool.quote.asset}, once each"
         raise Problem("invalid", {"what": what})
     payout = [Destination(p.asset, p.network, p.address, p.memo) for p in wish.payout]

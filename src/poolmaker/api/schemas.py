@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -12,6 +12,7 @@ AssetCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._
 Reference = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 Location = Annotated[str, StringConstraints(pattern=r"^custody:[a-z0-9:_.\-]{1,100}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,63}$")]
+MixinId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Visible = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 
 
@@ -20,9 +21,13 @@ class _Wish(BaseModel):
 
 
 class UserWish(_Wish):
-    """A user to make. The name is for people to read; it is unique."""
+    """A user to make. The name is for people to read; it is unique.
+
+    ``mixin_id`` is his user id at Mixin, where deposits come from and payouts go.
+    """
 
     name: Name
+    mixin_id: MixinId | None = None
 
 
 class MoneyWish(_Wish):
@@ -44,18 +49,26 @@ class PayoutWish(_Wish):
 
 
 class OrderWish(_Wish):
-    """An order to open. ``user_id`` is only for the operator, who opens it for somebody."""
+    """An order to open. ``user_id`` is only for the operator, who opens it for somebody.
+
+    ``pay`` says where the money is: in the user's balance already, or still in his Mixin wallet,
+    and then the answer has a payment link for each asset.
+    """
 
     pool_id: Identifier
     base: AmountText
     quote: AmountText
+    pay: Literal["balance", "mixin"] = "balance"
     user_id: Identifier | None = None
 
 
 class WithdrawWish(_Wish):
-    """Where the money of an order goes: one destination for each asset of its pool."""
+    """Where the money of an order goes: one destination for each asset of its pool.
 
-    payout: Annotated[list[PayoutWish], Field(min_length=2, max_length=2)]
+    None at all means the user's Mixin wallet.
+    """
+
+    payout: Annotated[list[PayoutWish], Field(max_length=2)]
 
 
 class ActWish(_Wish):

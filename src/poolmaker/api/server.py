@@ -21,6 +21,7 @@ from poolmaker.api.calls import Allow
 from poolmaker.api.ports import Platform
 from poolmaker.api.problems import CATALOGUES, CORRELATION_HEADER, Problem, answer
 from poolmaker.api.routes import router
+from poolmaker.api.routes_money import router as money_router
 from poolmaker.api.streams import Streams
 from poolmaker.api.streams import router as streams_router
 from poolmaker.kernel.checks import ensure
@@ -32,7 +33,7 @@ from poolmaker.kernel.errors import (
 )
 from poolmaker.kernel.ids import Ids
 
-ROUTERS: Final = (router, streams_router)
+ROUTERS: Final = (router, money_router, streams_router)
 BODY_BYTES_MAX: Final = 65_536
 SHUTDOWN_S: Final = 3
 _ADDRESS_IN_USE: Final = frozenset({98, 48})

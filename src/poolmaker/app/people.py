@@ -100,6 +100,11 @@ class People:
         newest = sorted(found, key=lambda order: (order.created_us, order.id), reverse=True)
         return newest[:ORDERS_MAX]
 
+    async def order(self, order_id: OrderId) -> Order | None:
+        """One order, however old, or None."""
+        view = await self._ports.orders.view(order_id)
+        return view.order if view is not None else None
+
     async def withdrawals(self, user_id: UserId) -> list[Withdrawal]:
         """A user's withdrawals, at most 200."""
         found = await self._ports.withdrawals.of_user(user_id, WithdrawalId(""), _PAGE)

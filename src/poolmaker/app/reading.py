@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poolmaker.app.custody import CustodyWatch
 from poolmaker.app.figures import Scales, Valuation
 from poolmaker.app.happenings import entries_page, happening, told
 from poolmaker.app.live import EngineLive
+from poolmaker.app.money import MoneyReading
 from poolmaker.app.people import (
     BookView,
     OrderSources,
@@ -36,8 +37,11 @@ from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.kernel.money import Ratio, Rounding, divide
 from poolmaker.views.model import (
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
     Balance,
+    CampaignSeen,
     CustodyLine,
     Happening,
     Health,
@@ -45,8 +49,12 @@ from poolmaker.views.model import (
     Page,
     Place,
     PoolSeen,
+    RewardSeen,
+    ShareChange,
+    TransferSeen,
     TrialBalance,
     TrialLine,
+    WithdrawalSeen,
 )
 
 DISPLAY_MAX: Final = 6
@@ -61,10 +69,10 @@ _GROUPS: Final = {
     "platform": "platform",
     "suspense": "suspense",
     "rewards": "rewards",
-    "custody": "custody",
     "transit": "transit",
     "deficit": "deficit",
 }
+_CUSTODY_GROUPS: Final = {"mixin": "mixin", "venue": "venue", "evm": "chain"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,7 @@ class ReadingPorts:
     pools: PoolService
     people: People
     live: EngineLive
+    money: MoneyReading
     custody: CustodyWatch
     health: Callable[[], Health]
 
@@ -159,10 +168,14 @@ class PlatformReading:
 
     async def order(self, order_id: OrderId) -> OrderSeen | None:
         """See ``Reading.order``."""
-        for order in await self.orders(None):
-            if order.order_id == order_id:
-                return order
-        return None
+        order = await self._ports.people.order(order_id)
+        if order is None:
+            return None
+        books = BookView.of((await self._balances())[1])
+        pool = (await self._pools()).get(order.pool)
+        newest = await self._ports.people.orders(order.user)
+        is_newest = bool(newest) and newest[0].id == order.id
+        return await self._order_seen(order, pool, books, is_newest=is_newest)
 
     async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
         """See ``Reading.orders``."""
@@ -181,6 +194,34 @@ class PlatformReading:
                 for order in orders
             ]
         )
+
+    async def campaigns(self) -> Sequence[CampaignSeen]:
+        """See ``Reading.campaigns``."""
+        return await self._ports.money.campaigns()
+
+    async def rewards(self) -> Sequence[RewardSeen]:
+        """See ``Reading.rewards``."""
+        return await self._ports.money.rewards()
+
+    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
+        """See ``Reading.allocations``."""
+        return await self._ports.money.allocations(reward_id)
+
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
+        """See ``Reading.shares``."""
+        return await self._ports.money.shares(pool_id, from_us, to_us)
+
+    async def transfers(self) -> Sequence[TransferSeen]:
+        """See ``Reading.transfers``."""
+        return await self._ports.money.transfers()
+
+    async def arrivals(self) -> Sequence[ArrivalSeen]:
+        """See ``Reading.arrivals``."""
+        return await self._ports.money.arrivals()
+
+    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+        """See ``Reading.withdrawals``."""
+        return await self._ports.money.withdrawals()
 
     async def health(self) -> Health:
         """See ``Reading.health``."""
@@ -240,8 +281,9 @@ class PlatformReading:
             withdrawals=await people.withdrawals(order.user),
             is_newest=is_newest,
         )
+        deposit = await self._ports.money.deposit(order.id) if order.by_mixin else None
         worth = valuation(order, self._worth(pool) if pool is not None else None)
-        return order_seen(sources, books, self._scales, worth)
+        return replace(order_seen(sources, books, self._scales, worth), deposit=deposit)
 
     def _worth(self, pool: Pool) -> Valuation:
         return Valuation(pool.market.base, pool.market.quote, self._ports.live.mid(pool.id))
@@ -279,7 +321,7 @@ class PlatformReading:
         held: defaultdict[str, int] = defaultdict(int)
         owed: defaultdict[str, int] = defaultdict(int)
         for leg in legs:
-            group = _GROUPS.get(leg.account.partition(":")[0], "platform")
+            group = _group_of(leg.account)
             if normal_of(leg.account) is Normal.HELD:
                 held[group] += leg.units
             else:
@@ -294,6 +336,13 @@ class PlatformReading:
             owed_total=text(asset, owed_total),
             difference=text(asset, held_total - owed_total),
         )
+
+
+def _group_of(account: str) -> str:
+    head, _, rest = account.partition(":")
+    if head == "custody":
+        return _CUSTODY_GROUPS.get(rest.partition(":")[0], "custody")
+    return _GROUPS.get(head, "platform")
 
 
 def _is_holder(account: str, asset: str, share: str) -> bool:

@@ -50,7 +50,7 @@ def demo(
         seed=seed,
         recording=recording.absolute() if recording else None,
     )
-    if not story.run(options, app.load("cli.judge").judge):
+    if not story.run(options):
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -88,7 +88,7 @@ def hufi(context: typer.Context) -> None:
 
 @sandbox.command("relay", context_settings=_PASSED_ON)
 def relay(context: typer.Context) -> None:
-    """Carries withdrawals between a venue and Mixin; prints one JSON line when it is ready."""
+    """Carries value between a venue, Mixin and a chain; prints one JSON line when it is ready."""
     _world("relay", context)
 
 

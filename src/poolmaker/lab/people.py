@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.pools.model import PoolConfig
 from poolmaker.business.user_orders.model import Accepted, Destination, OrderState
 from poolmaker.kernel.clock import SECOND_US
@@ -90,7 +91,9 @@ class Person:
     async def live(self) -> None:
         """Deposit, open orders, change one's mind, withdraw."""
         await self._pause_for(20)
-        user = await self.door.ask(lambda p: p.orders.create_user(self.name, f"user {self.name}"))
+        user = await self.door.ask(
+            lambda p: p.rooms.orders.create_user(self.name, f"user {self.name}")
+        )
         for base in self._bases():
             await self._deposit(user, base, self.rng.between(10**7, 10**9))
         await self._deposit(user, USDT, self.rng.between(10**9, 6 * 10**11))
@@ -111,7 +114,9 @@ class Person:
         self.venue.move(asset.code, units)
         reference = f"{self.name}-{asset.code}"
         amount = Amount(asset, units)
-        await self.door.ask(lambda p: p.treasury.credit_deposit(user, ACCOUNT, amount, reference))
+        await self.door.ask(
+            lambda p: p.rooms.treasury.credit_deposit(user, ACCOUNT, amount, reference)
+        )
 
     async def _order(self, user: UserId, number: int) -> None:
         pool = self.rng.choice(self.pools)
@@ -119,7 +124,9 @@ class Person:
         base = self.rng.choice([0, self.rng.below(10**7), self.rng.below(3 * 10**8)])
         quote = self.rng.choice([0, self.rng.below(10**10), self.rng.below(2 * 10**11)])
         key = f"open {number}"
-        answer = await self.door.ask(lambda p: p.orders.open_order(user, pool.id, base, quote, key))
+        answer = await self.door.ask(
+            lambda p: p.rooms.orders.open_order(user, pool.id, base, quote, key)
+        )
         if not isinstance(answer, Accepted):
             return
         order = answer.order
@@ -127,17 +134,21 @@ class Person:
             await self._state(order, _SETTLED)
         await self._pause_for(60)
         if self.rng.chance_ppm(400_000):
-            await self.door.ask(lambda p: p.orders.pause(user, order, f"pause {number}"))
+            await self.door.ask(lambda p: p.rooms.orders.pause(user, order, f"pause {number}"))
             await self._state(order, _SETTLED - {OrderState.IN_MM})
             if self.rng.chance_ppm(700_000):
-                await self.door.ask(lambda p: p.orders.resume(user, order, f"resume {number}"))
+                await self.door.ask(
+                    lambda p: p.rooms.orders.resume(user, order, f"resume {number}")
+                )
                 await self._pause_for(60)
         if self.rng.chance_ppm(700_000):
             await self._withdraw_order(user, order, number, pool.market.base)
 
     async def _withdraw_order(self, user: UserId, order: OrderId, number: int, base: str) -> None:
         where = [self._destination(base, base), self._destination("USDT", "TRX")]
-        await self.door.ask(lambda p: p.orders.withdraw(user, order, where, f"withdraw {number}"))
+        await self.door.ask(
+            lambda p: p.rooms.orders.withdraw(user, order, where, f"withdraw {number}")
+        )
 
     def _destination(self, asset: str, network: str) -> Destination:
         return Destination(asset=asset, network=network, address=f"{asset}-of-{self.name}")
@@ -147,13 +158,15 @@ class Person:
         money = Money(asset=asset, units=self.rng.between(10**6, 10**8))
         where = self._destination(asset, network)
         await self.door.ask(
-            lambda p: p.withdrawals.withdraw(user, ACCOUNT, money, where, "some money")
+            lambda p: p.rooms.withdrawals.withdraw(
+                user, custody_venue(ACCOUNT), money, where, "some money"
+            )
         )
 
     async def _state(self, order: OrderId, wanted: frozenset[OrderState]) -> None:
         """Look at the order now and then until it is where one waits for it, or long enough."""
         for _ in range(20):
-            view = await self.door.ask(lambda p: p.orders.view(order))
+            view = await self.door.ask(lambda p: p.rooms.orders.view(order))
             if view is not None and view.order.state in wanted:
                 return
             await self._pause_for(15)

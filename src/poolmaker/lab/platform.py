@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,15 +12,17 @@ from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerSt
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
-from poolmaker.business.pools.service import PoolPorts, PoolService
-from poolmaker.business.treasury.ports import SendingProvider
-from poolmaker.business.treasury.service import Treasury, TreasuryPorts
-from poolmaker.business.user_orders.model import OrderSettings
+from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.ports import (
+    ArrivalEvidence,
+    Routes,
+    SendingProvider,
+    TreasuryStore,
+)
+from poolmaker.business.user_orders.model import MIXIN, OrderSettings
 from poolmaker.business.user_orders.ports import OrderStore
-from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.withdrawals.model import WithdrawalSettings
 from poolmaker.business.withdrawals.ports import WithdrawalStore
-from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.sagas.service import RunnerOptions, SagaRunner, Tools
@@ -32,6 +34,7 @@ from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.gate import Gate, GatedTransactions, SimProcess
 from poolmaker.lab.loop import VirtualClock
+from poolmaker.lab.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
 from poolmaker.lab.wrapping import Hints, gated_calls, hinted
 
 PUMP_POLL_S: Final = 15
@@ -44,11 +47,31 @@ POOLS: Final = PoolSettings(
     drain_patience_us=5 * SECOND_US,
     barrier_reask_us=20 * SECOND_US,
 )
-ORDERS: Final = OrderSettings(event_wait_us=15 * SECOND_US)
-NETWORKS: Final = {"BTC": frozenset({"BTC"}), "ETH": frozenset({"ETH"}), "USDT": frozenset({"TRX"})}
-WITHDRAWALS: Final = WithdrawalSettings(
-    networks=NETWORKS, absent_after_us=90 * SECOND_US, poll_max_us=20 * SECOND_US
-)
+NETWORKS: Final = {"BTC": "BTC", "ETH": "ETH", "USDT": "TRX"}
+
+
+def room_settings(forms: Mapping[str, str]) -> RoomSettings:
+    """Settings of a simulated world; ``forms`` are what Mixin holds, none in a world without it."""
+    through_mixin = {MIXIN} if forms else set[str]()
+    return RoomSettings(
+        pools=POOLS,
+        orders=OrderSettings(
+            event_wait_us=15 * SECOND_US, mixin_forms=forms, deposit_wait_us=120 * SECOND_US
+        ),
+        withdrawals=WithdrawalSettings(
+            networks={
+                asset: frozenset({network, *through_mixin}) for asset, network in NETWORKS.items()
+            },
+            absent_after_us=90 * SECOND_US,
+            poll_max_us=20 * SECOND_US,
+        ),
+        treasury=TreasurySettings(
+            absent_after_us=90 * SECOND_US,
+            poll_max_us=20 * SECOND_US,
+            net_us=15 * SECOND_US,
+            evidence_us=120 * SECOND_US,
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +90,7 @@ class WorldStores:
     pools: PoolStore
     orders: OrderStore
     withdrawals: WithdrawalStore
+    treasury: TreasuryStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +101,9 @@ class Outside:
     gate: Gate
     stores: WorldStores
     provider: SendingProvider
+    evidence: ArrivalEvidence
+    routes: Routes
+    settings: RoomSettings
     hints: Hints
     rng: Rng
     pools: tuple[PoolConfig, ...]
@@ -97,49 +124,26 @@ class SimPlatform:
         self._writer = self._new_writer() if writes else None
         ledger = Ledger(rows, self._writer)
         clock, ids = outside.clock, Ids(outside.clock, outside.rng.fork(f"ids {process.name}"))
-        self._pools = PoolService(
-            PoolPorts(
-                transactions=transactions, store=stores.pools, ledger=ledger, bus=bus, sagas=sagas
-            ),
-            clock,
-            POOLS,
+        room_stores = RoomStores(
+            transactions=transactions,
+            ledger=ledger,
+            bus=bus,
+            sagas=sagas,
+            pools=stores.pools,
+            orders=stores.orders,
+            withdrawals=stores.withdrawals,
+            treasury=stores.treasury,
         )
-        self.withdrawals = Withdrawals(
-            WithdrawalPorts(
-                transactions=transactions,
-                store=stores.withdrawals,
-                ledger=ledger,
-                sagas=sagas,
-                provider=outside.provider,
-                cash=self._pools,
-            ),
-            ids,
-            clock,
-            WITHDRAWALS,
+        room_outside = RoomOutside(
+            provider=outside.provider,
+            evidence=outside.evidence,
+            routes=outside.routes,
+            clock=clock,
+            ids=ids,
         )
-        self.orders = UserOrders(
-            OrderPorts(
-                transactions=transactions,
-                store=stores.orders,
-                ledger=ledger,
-                sagas=sagas,
-                pools=self._pools,
-                payouts=self.withdrawals,
-            ),
-            ids,
-            clock,
-            ORDERS,
-        )
-        self.treasury = Treasury(
-            TreasuryPorts(
-                transactions=transactions,
-                ledger=ledger,
-                users=self.orders,
-                on_the_way_out=self.withdrawals,
-            )
-        )
+        self.rooms = open_rooms(room_stores, room_outside, outside.settings)
         self._runner = SagaRunner(
-            {**self.orders.handlers(), **self.withdrawals.handlers()},
+            self.rooms.handlers(),
             sagas,
             transactions,
             Tools(clock, outside.rng.fork(f"runner {process.name}"), HealthBoard(clock)),
@@ -198,7 +202,7 @@ class SimPlatform:
                 await writer.start(evidence if verifies else None)
                 for asset in self._outside.assets:
                     await writer.register_asset(asset)
-                await self._pools.configure(self._outside.pools)
+                await self.rooms.pools.configure(self._outside.pools)
             except (OutcomeUnknown, Unavailable):
                 await self._outside.clock.sleep_us(SECOND_US // 2)
             else:
@@ -208,7 +212,7 @@ class SimPlatform:
         while True:
             self._something.clear()
             try:
-                while await self._pools.pump():
+                while await self.rooms.pools.pump():
                     pass
             except (OutcomeUnknown, Unavailable, CursorMoved):
                 await self._outside.clock.sleep_us(SECOND_US // 4)

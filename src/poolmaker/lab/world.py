@@ -28,7 +28,8 @@ from poolmaker.lab.engine import SimEngine
 from poolmaker.lab.gate import Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
 from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Person, all_of
-from poolmaker.lab.platform import Outside, SimPlatform, WorldStores
+from poolmaker.lab.platform import Outside, SimPlatform, WorldStores, room_settings
+from poolmaker.lab.routes import FixedRoutes, NoDeposits
 from poolmaker.lab.stores.all import model_stores
 from poolmaker.lab.venue import SimProvider, SimVenue
 from poolmaker.lab.wrapping import Hints, hinted
@@ -118,6 +119,9 @@ class _World:
             gate=self._gate,
             stores=replace(stores, ledger_rows=rows_with(stores.ledger_rows, plan.defect)),
             provider=provider_with(self._provider, plan.defect),
+            evidence=NoDeposits(),
+            routes=FixedRoutes(()),
+            settings=room_settings({}),
             hints=self._hints,
             rng=rng.fork("platform"),
             pools=_pools(rng.fork("pools")),
@@ -282,7 +286,7 @@ class _World:
 def _operator_in(
     amount: Amount, reference: str
 ) -> Callable[[SimPlatform], Coroutine[Any, Any, Booking]]:
-    return lambda p: p.treasury.operator_in(ACCOUNT, amount, reference)
+    return lambda p: p.rooms.treasury.operator_in(ACCOUNT, amount, reference)
 
 
 async def _until(event: asyncio.Event) -> None:

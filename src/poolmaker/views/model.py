@@ -189,11 +189,36 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class DepositLeg:
+    """One payment that an order waits for: ``link`` opens it in a wallet, ``memo`` does the same.
+
+    ``trace`` is the payment's identity at Mixin: paying the link twice pays once. ``arrived`` is
+    whether it has been credited.
+    """
+
+    asset: str
+    amount: str
+    trace: str
+    memo: str
+    link: str
+    arrived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DepositSeen:
+    """What an order is still to be paid with, and until when."""
+
+    expires_at_us: int
+    legs: tuple[DepositLeg, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OrderSeen:
     """A user order.
 
     ``deposited`` is what it was opened with, ``paid_out`` what has reached the user's address;
     ``result`` is what it is worth or was paid, less what it was opened with, in quote at mid.
+    ``deposit`` is None for an order that is paid from the user's balance.
     """
 
     order_id: str
@@ -210,15 +235,17 @@ class OrderSeen:
     result: Money | None
     bar: tuple[BarPart, ...]
     steps: tuple[Step, ...]
+    deposit: DepositSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UserSeen:
-    """A user as the operator lists them."""
+    """A user as the operator lists them. ``mixin_id`` is empty for who has none."""
 
     user_id: str
     name: str
     created_at_us: int
+    mixin_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +257,147 @@ class Balance:
     available: str
     locked: str
     in_withdrawal: str
+
+
+# ---------------------------------------------------------------------------- campaigns, rewards
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignWindow:
+    """The day that runs, or the next one: ``number`` of ``of``, counted from 1."""
+
+    number: int
+    of: int
+    from_us: int
+    to_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How we stand in the running day: our score, everybody's result so far, our part of the day.
+
+    ``score`` and ``result`` are exact texts in the campaign's own measure, None while unknown.
+    """
+
+    score: str | None
+    result: str | None
+    estimated_reward: Money | None
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignSeen:
+    """A campaign: what is offered (``status``) and what we do about it (``state``).
+
+    ``window`` is None before the first day and after the last. ``joined_at_us`` is 0 while we do
+    not take part; ``note`` says why not, or what a person should know.
+    """
+
+    campaign_id: str
+    source: str
+    kind: str
+    venue: str
+    market: str
+    pool_id: str
+    state: str
+    status: str
+    start_us: int
+    end_us: int
+    day_us: int
+    window: CampaignWindow | None
+    fund: Money
+    joined_at_us: int
+    note: str
+    standing: Standing | None
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSeen:
+    """One payment of a campaign: what came, and what became of it.
+
+    ``received`` = ``users`` + ``fee`` + ``dust`` once it is allocated; ``transaction_id`` is the
+    chain's.
+    """
+
+    reward_id: str
+    campaign_id: str
+    state: str
+    received: Money
+    fee: Money
+    dust: Money
+    users: Money
+    from_us: int
+    to_us: int
+    transaction_id: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationSeen:
+    """One order's part of a reward. ``weight`` is share units times microseconds."""
+
+    order_id: str
+    user_id: str
+    user_name: str
+    weight: str
+    amount: Money
+    credited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShareChange:
+    """One change of an order's shares in ledger time; ``units`` is signed."""
+
+    order_id: str
+    user_id: str
+    at_us: int
+    units: str
+    balance_units: str
+
+
+# ------------------------------------------------------------------------------ money that moves
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSeen:
+    """Money between two places of ours."""
+
+    transfer_id: str
+    source: str
+    target: str
+    money: Money
+    state: str
+    transaction_id: str
+    started_at_us: int
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalSeen:
+    """Money that a place received, and what it was taken for."""
+
+    reference: str
+    location: str
+    money: Money
+    disposition: str
+    state: str
+    sender: str
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalSeen:
+    """A payout of one asset to one address; ``reason`` is the provider's word when it refused."""
+
+    withdrawal_id: str
+    user_id: str
+    user_name: str
+    money: Money
+    network: str
+    address: str
+    state: str
+    transaction_id: str
+    reason: str
+    steps: tuple[Step, ...]
 
 
 # ---------------------------------------------------------------------------------------- books

@@ -11,8 +11,11 @@ from typing import Protocol
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.views.model import (
     Act,
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
     Balance,
+    CampaignSeen,
     CustodyLine,
     FillSeen,
     Happening,
@@ -22,7 +25,11 @@ from poolmaker.views.model import (
     OrderSeen,
     Page,
     PoolSeen,
+    RewardSeen,
+    ShareChange,
+    TransferSeen,
     TrialBalance,
+    WithdrawalSeen,
 )
 
 
@@ -71,6 +78,37 @@ class Reading(Protocol):
 
     async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
         """Orders of one user or of all, newest first, at most 200."""
+        ...
+
+    async def campaigns(self) -> Sequence[CampaignSeen]:
+        """Campaigns that run, that we are in or were in, by their start, at most 200."""
+        ...
+
+    async def rewards(self) -> Sequence[RewardSeen]:
+        """Rewards, newest first, at most 200."""
+        ...
+
+    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
+        """Who got what of a reward, by order id; None where there is no such reward."""
+        ...
+
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
+        """Every order's share history in [from, to): what it had before, then each change.
+
+        What an order had before the window comes first, as a change of all of it at ``from_us``.
+        """
+        ...
+
+    async def transfers(self) -> Sequence[TransferSeen]:
+        """Money between our own places, newest first, at most 200."""
+        ...
+
+    async def arrivals(self) -> Sequence[ArrivalSeen]:
+        """What our places received, newest first, at most 200."""
+        ...
+
+    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+        """Payouts, newest first, at most 200."""
         ...
 
     async def health(self) -> Health:

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.ids import PoolId
 from poolmaker.views.model import (
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
+    CampaignSeen,
     CustodyLine,
     Happening,
     Health,
     OrderSeen,
     PoolSeen,
+    RewardSeen,
+    TransferSeen,
     TrialBalance,
+    WithdrawalSeen,
 )
 from poolmaker.web.model import Look
 from poolmaker.web.ports import Showing
 
 FILLS_SHOWN: Final = 60
 HAPPENINGS_SHOWN: Final = 24
+REWARDS_SHOWN: Final = 6
 BOOKS_AGE_US: Final = SECOND_US
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """What comes from outside and goes there."""
+
+    campaigns: tuple[CampaignSeen, ...]
+    rewards: tuple[RewardSeen, ...]
+    allocations: dict[str, Sequence[AllocationSeen]]
+    transfers: tuple[TransferSeen, ...]
+    arrivals: tuple[ArrivalSeen, ...]
+    withdrawals: tuple[WithdrawalSeen, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +53,7 @@ class _Books:
     health: Health
     pool: PoolSeen | None
     orders: tuple[OrderSeen, ...]
+    outside: _Outside
     trial: TrialBalance
     custody: tuple[CustodyLine, ...]
     happenings: tuple[Happening, ...]
@@ -60,9 +81,26 @@ class Looker:
             health=await reading.health(),
             pool=next(iter(await reading.pools()), None),
             orders=tuple(await reading.orders(None)),
+            outside=await self._outside(),
             trial=await reading.trial_balance(),
             custody=tuple(await reading.custody()),
             happenings=tuple(await reading.happenings(0, HAPPENINGS_SHOWN)),
+        )
+
+    async def _outside(self) -> _Outside:
+        reading = self._showing.reading
+        rewards = tuple(await reading.rewards())[:REWARDS_SHOWN]
+        allocations = {
+            reward.reward_id: await reading.allocations(reward.reward_id) or ()
+            for reward in rewards
+        }
+        return _Outside(
+            campaigns=tuple(await reading.campaigns()),
+            rewards=rewards,
+            allocations=allocations,
+            transfers=tuple(await reading.transfers()),
+            arrivals=tuple(await reading.arrivals()),
+            withdrawals=tuple(await reading.withdrawals()),
         )
 
     async def _look(self, books: _Books) -> Look:
@@ -79,6 +117,12 @@ class Looker:
             fills=await live.fills(PoolId(pool.pool_id), 0, FILLS_SHOWN) if pool else (),
             points=live.history(PoolId(pool.pool_id)) if pool else (),
             orders=books.orders,
+            campaigns=books.outside.campaigns,
+            rewards=books.outside.rewards,
+            allocations=books.outside.allocations,
+            transfers=books.outside.transfers,
+            arrivals=books.outside.arrivals,
+            withdrawals=books.outside.withdrawals,
             trial=books.trial,
             custody=books.custody,
             happenings=books.happenings,

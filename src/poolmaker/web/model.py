@@ -8,7 +8,10 @@ from enum import StrEnum
 
 from poolmaker.views.model import (
     Act,
+    AllocationSeen,
+    ArrivalSeen,
     AssetSeen,
+    CampaignSeen,
     CustodyLine,
     FillSeen,
     Happening,
@@ -18,7 +21,10 @@ from poolmaker.views.model import (
     Mode,
     OrderSeen,
     PoolSeen,
+    RewardSeen,
+    TransferSeen,
     TrialBalance,
+    WithdrawalSeen,
 )
 
 
@@ -35,7 +41,7 @@ class Agreement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One look at the platform, all of it taken together."""
+    """One look at the platform, all of it taken together. ``allocations`` are by reward."""
 
     mode: Mode
     now_us: int
@@ -47,6 +53,12 @@ class Look:
     fills: Sequence[FillSeen]
     points: Sequence[MarketPoint]
     orders: Sequence[OrderSeen]
+    campaigns: Sequence[CampaignSeen]
+    rewards: Sequence[RewardSeen]
+    allocations: Mapping[str, Sequence[AllocationSeen]]
+    transfers: Sequence[TransferSeen]
+    arrivals: Sequence[ArrivalSeen]
+    withdrawals: Sequence[WithdrawalSeen]
     trial: TrialBalance
     custody: Sequence[CustodyLine]
     happenings: Sequence[Happening]

@@ -10,6 +10,10 @@ from poolmaker.views.model import OrderSeen
 # (beginning, end, key of the catalogue); what stands between is the name. The first match wins.
 _CHART = (
     ("custody:venue:", "", "account.venue"),
+    ("custody:mixin:", "", "account.mixin"),
+    ("custody:evm:", "", "account.evm"),
+    ("rewards:", ":unallocated", "account.unallocated"),
+    ("rewards:", ":allocated", "account.allocated"),
     ("transit:", "", "account.transit"),
     ("deficit:", "", "account.deficit"),
     ("user:", ":available", "account.available"),
@@ -44,6 +48,8 @@ def account_words(words: Words, account: str, names: Mapping[str, str]) -> str:
     for head, tail, key in _CHART:
         if account.startswith(head) and account.endswith(tail):
             inner = account[len(head) : len(account) - len(tail)]
+            if head == "custody:evm:":
+                inner = inner.rpartition(":")[2]
             return words.say(key, name=names.get(inner, short_id(inner)))
     return account
 

@@ -18,7 +18,7 @@ from poolmaker.views.model import BarPart, Entry, Happening, Money, OrderSeen
 from poolmaker.web import rules
 from poolmaker.web.assets import Assets
 from poolmaker.web.model import Look
-from poolmaker.web.naming import account_words, asset_words, owners
+from poolmaker.web.naming import account_words, asset_words, owners, short_id
 
 HERE: Final = Path(__file__).parent
 DISPLAY_DECIMALS: Final = 8
@@ -31,7 +31,10 @@ PARTS: Final = (
     "pool",
     "quotes",
     "gates",
+    "campaign",
     "people",
+    "rewards",
+    "moving",
     "books",
     "events",
 )
@@ -146,6 +149,16 @@ def _environment(assets: Assets, words: Words) -> Environment:
         explained=rules.explained,
         recently_agreed=rules.recently_agreed,
         done=rules.settled,
+        running=rules.running,
+        days=rules.day_segments,
+        reward_parts=rules.parts_of_reward,
+        reward_way=rules.reward_way,
+        rewarded=rules.rewarded,
+        strangers=rules.strangers,
+        moving=rules.moving,
+        ended=rules.ENDED.__contains__,
+        word=partial(_word, words),
+        short=short_id,
         ladder=rules.ladder,
     )
     return environment
@@ -177,6 +190,12 @@ def _values(look: Look, words: Words) -> dict[str, Any]:
         "bar_words": partial(_bar_words, words, displays),
         "happening": partial(_happening, words, displays),
     }
+
+
+def _word(words: Words, group: str, name: str) -> str:
+    """The word for a state; one that the catalogue does not know is shown as it is."""
+    key = f"{group}.{name.upper()}"
+    return words.say(key) if words.has(key) else name.lower().replace("_", " ")
 
 
 def _next_words(words: Words, order: OrderSeen) -> str:

@@ -6,20 +6,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.money import parse_units
-from poolmaker.views.figures import is_zero
+from poolmaker.kernel.money import format_units, parse_units
+from poolmaker.views.figures import is_zero, trimmed
 from poolmaker.views.model import (
+    AllocationSeen,
+    ArrivalSeen,
     BarPart,
+    CampaignSeen,
     CustodyLine,
     FillSeen,
     MarketLive,
     MarketPoint,
+    Money,
     OrderSeen,
     OwnOrder,
+    TransferSeen,
+    WithdrawalSeen,
 )
 from poolmaker.web.model import Agreement, Look
 
 BAR_WIDTH: Final = 1000
+CAMPAIGNS_SHOWN: Final = 2
+DAYS_SHOWN: Final = 31
+DAY_GAP: Final = 8
+STRANGERS_SHOWN: Final = 4
+MOVING_SHOWN: Final = 10
+ENDED: Final = frozenset({"DONE", "DEBITED", "RETURNED", "DECLINED", "RELEASED"})
+REWARD_WAY: Final = ("OBSERVED", "CONFIRMED", "TRANSFERRED", "ALLOCATED", "CREDITED")
+_REWARD_REACHED: Final = {
+    "OBSERVED": 0,
+    "VANISHED": 0,
+    "CONFIRMED": 1,
+    "TRANSFERRING": 1,
+    "TRANSFERRED": 2,
+    "ALLOCATING": 2,
+    "ALLOCATED": 3,
+    "CREDITED": 4,
+    "DONE": 4,
+}
+_NOBODYS: Final = frozenset({"refund", "suspense", "waiting"})
 AGREED_US: Final = 30 * SECOND_US
 _SCALE: Final = 18
 
@@ -85,6 +110,77 @@ def inventory_words(ppm: int | None, target_ppm: int, band_ppm: int) -> str:
     if abs(off) > band_ppm:
         return "pool.inventory.outside"
     return "pool.inventory.inside"
+
+
+def running(campaigns: Sequence[CampaignSeen]) -> list[CampaignSeen]:
+    """Campaigns that matter now: those we are in or want first, at most two."""
+    joined = sorted(campaigns, key=lambda one: (one.joined_at_us == 0, -one.start_us))
+    return joined[:CAMPAIGNS_SHOWN]
+
+
+def day_segments(campaign: CampaignSeen, now_us: int) -> list[tuple[int, int, int]]:
+    """(x, width, done) of each day over a bar of ``BAR_WIDTH``, with a gap between days."""
+    length = max(1, campaign.end_us - campaign.start_us)
+    segments: list[tuple[int, int, int]] = []
+    at_us = campaign.start_us
+    while at_us < campaign.end_us and len(segments) < DAYS_SHOWN:
+        to_us = min(at_us + campaign.day_us, campaign.end_us)
+        x = (at_us - campaign.start_us) * BAR_WIDTH // length
+        width = max(1, (to_us - campaign.start_us) * BAR_WIDTH // length - x - DAY_GAP)
+        done = max(0, min(now_us, to_us) - at_us) * width // (to_us - at_us)
+        segments.append((x, width, done))
+        at_us = to_us
+    return segments
+
+
+def parts_of_reward(parts: Sequence[AllocationSeen]) -> list[tuple[AllocationSeen, int, int]]:
+    """(part, x, width) over a bar of ``BAR_WIDTH`` without a gap, by the order of the parts."""
+    total = sum(parse_units(part.amount.amount, _SCALE) for part in parts)
+    ends, reached = [0], 0
+    for part in parts:
+        reached += parse_units(part.amount.amount, _SCALE)
+        ends.append(reached * BAR_WIDTH // total if total > 0 else 0)
+    return [(part, ends[i], ends[i + 1] - ends[i]) for i, part in enumerate(parts)]
+
+
+def rewarded(look: Look, order: OrderSeen) -> list[Money]:
+    """What an order has been credited of rewards, by asset."""
+    sums: dict[str, int] = {}
+    for parts in look.allocations.values():
+        for part in parts:
+            if part.order_id == order.order_id and part.credited:
+                units = parse_units(part.amount.amount, _SCALE)
+                sums[part.amount.asset] = sums.get(part.amount.asset, 0) + units
+    return [Money(asset, trimmed(format_units(sums[asset], _SCALE))) for asset in sorted(sums)]
+
+
+def reward_way(state: str) -> list[tuple[str, str]]:
+    """(state, past | now | next) of each station of a reward."""
+    reached = _REWARD_REACHED.get(state.upper(), 0)
+    ended = reached == len(REWARD_WAY) - 1
+    marks = ["past" if at < reached or ended else "next" for at in range(len(REWARD_WAY))]
+    if not ended:
+        marks[reached] = "now"
+    return list(zip(REWARD_WAY, marks, strict=True))
+
+
+def strangers(look: Look) -> list[ArrivalSeen]:
+    """Payments that name no order of ours: what goes back, and what waits for a person."""
+    found = [one for one in look.arrivals if one.disposition.lower() in _NOBODYS]
+    return found[:STRANGERS_SHOWN]
+
+
+def moving(look: Look) -> list[TransferSeen | WithdrawalSeen]:
+    """Money on its way, the newest first, what has ended behind it."""
+    rows: list[TransferSeen | WithdrawalSeen] = [*look.transfers, *look.withdrawals]
+    ordered = sorted(rows, key=lambda row: -_begun_us(row))
+    return sorted(ordered, key=lambda row: row.state.upper() in ENDED)[:MOVING_SHOWN]
+
+
+def _begun_us(row: TransferSeen | WithdrawalSeen) -> int:
+    if isinstance(row, TransferSeen):
+        return row.started_at_us
+    return row.steps[0].at_us if row.steps else 0
 
 
 def settled(order: OrderSeen) -> bool:

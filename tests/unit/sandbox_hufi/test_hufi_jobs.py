@@ -22,7 +22,7 @@ from poolmaker.sandbox.hufi.model import Campaign, ExchangeKey, Permission, Proc
 from poolmaker.sandbox.hufi.refusals import HufiRefusal
 from poolmaker.sandbox.hufi.results import results_file
 from poolmaker.sandbox.hufi.texts import iso
-from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.hufi.world import FORGOTTEN, World
 from tests.support.escrows import LAUNCHER, MemoryEscrows
 
 DAY_MS = 10_000
@@ -334,3 +334,32 @@ async def test_deleting_a_key_ends_taking_part_and_joining_again_counts_from_the
     bench.pass_ms(DAY_MS)
     await bench.jobs.run_all()
     assert campaign.recorded[0].scores.total == 100.0
+
+
+async def test_a_restart_finds_what_is_not_recorded_and_leaves_alone_what_is(bench: Bench) -> None:
+    """HuFi invariant 5: nothing reserved for people goes back to the launcher."""
+    recorded, fresh = await bench.launch(days=2), await bench.launch(days=3)
+    (one,) = await bench.join(recorded, 1)
+    bench.traded(0, 300.0)
+    bench.pass_ms(DAY_MS)
+    await bench.jobs.record(recorded)
+    world = World(
+        bench.escrows, bench.accounts, Tokens(Rng(1), bench.clock, 600, 3_600), bench.clock
+    )
+    again = Bench(bench.clock, bench.escrows, bench.accounts, world, Jobs(world, Files()))
+    bench.pass_ms(4 * DAY_MS)
+    for _ in range(3):
+        await again.jobs.run(Job.DISCOVERY)
+    assert list(world.campaigns) == [fresh.address]
+    assert [text for text in world.events if recorded.address in text] == [
+        f"{recorded.address}: {FORGOTTEN}"
+    ]
+    await again.jobs.run(Job.RECORD)
+    await again.jobs.run(Job.PAYOUT)
+    assert bench.escrows.states[recorded.address].reserved_units > 0
+    # The launcher has the other campaign's money back, which nobody had joined, and no more.
+    assert bench.escrows.received == {LAUNCHER: 100_000_000}
+    assert bench.escrows.writes == ["store", "store", "complete"]
+    user = world.sign_up(one)
+    with pytest.raises(HufiRefusal, match="recorded before this start"):
+        await world.learn(recorded.address, user)

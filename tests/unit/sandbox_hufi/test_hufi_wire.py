@@ -15,7 +15,6 @@ from eth_account.messages import encode_defunct
 
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.chain.loopback import Ports, bind
 from poolmaker.sandbox.chain.model import USDT
 from poolmaker.sandbox.hufi.admin import HufiAdmin
 from poolmaker.sandbox.hufi.auth import Tokens
@@ -27,6 +26,7 @@ from poolmaker.sandbox.hufi.launcher import LauncherApi
 from poolmaker.sandbox.hufi.oracle import OracleApi
 from poolmaker.sandbox.hufi.texts import iso
 from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.serving import Ports, bind
 from tests.support.escrows import MemoryEscrows
 from tests.support.venue import LocalVenue, local_venue
 
@@ -324,3 +324,103 @@ async def test_faults_come_before_or_after_the_effect() -> None:
         assert "expected all or one of" in said["error"]
         order = {"manifest": {}, "token": "DOGE", "amount": "1"}
         assert (await hufi.ask("POST", "/campaigns", order, base=hufi.admin))[0] == 400
+
+
+async def test_browsers_and_clients_that_write_headers_in_lower_case_are_served() -> None:
+    """Node's own fetch sends names in lower case, and a browser asks first."""
+    async with local_hufi() as hufi:
+        tokens = await hufi.log_in(Account.create())
+        hufi.token = None
+        bearer = f"Bearer {tokens['access_token']}"
+        assert (await hufi.ask("GET", "/me", headers={"authorization": bearer}))[0] == 200
+        job = {"job_id": "sync_campaign_statuses"}
+        key = {"x-admin-api-key": "sandbox-admin"}
+        assert (await hufi.ask("POST", "/admin/trigger-cron-job", job, headers=key))[0] == 204
+        async with hufi.session.options(hufi.oracle + "/auth") as reply:
+            assert (reply.status, reply.headers["Access-Control-Allow-Origin"]) == (204, "*")
+            assert "POST" in reply.headers["Access-Control-Allow-Methods"]
+        board = f"{hufi.oracle}/campaigns/1338-{NOWHERE}/leaderboard"
+        async with hufi.session.get(board) as reply:
+            assert reply.headers["Cache-Control"] == "max-age=30"
+
+
+async def test_lists_may_be_asked_for_every_exchange_that_hufi_knows() -> None:
+    async with local_hufi() as hufi:
+        await hufi.launch()
+        for exchange, count in (("mexc", 1), ("gate", 0), ("pancakeswap", 0)):
+            path = f"/campaigns?chain_id=1338&exchange={exchange}"
+            status, said = await hufi.ask("GET", path, base=hufi.launcher)
+            assert (status, len(said["results"])) == (200, count)
+        path = "/campaigns?chain_id=1338&exchange=binance"
+        assert (await hufi.ask("GET", path, base=hufi.launcher))[0] == 400
+
+
+async def test_a_join_that_is_closed_or_lacks_access_says_why_in_hufis_words() -> None:
+    async with local_hufi() as hufi:
+        kinds = {"pair": None, "symbol": "USDT", "daily_volume_target": None}
+        full = await hufi.launch(
+            type="THRESHOLD", minimum_balance_target=1, max_participants=1, **kinds
+        )
+        met = await hufi.launch(type="HOLDING", daily_balance_target=1, **kinds)
+        volume = await hufi.launch()
+        hufi.world.limits_holding_join = True
+        await hufi.log_in(Account.create())
+        await hufi.enrol()
+        for where in (full, met):
+            body = {"chain_id": 1338, "address": where}
+            assert (await hufi.ask("POST", "/campaigns/join", body))[0] == 200
+        await hufi.world.clock.sleep_us(5_000)
+        await hufi.jobs.run(Job.INTERIM)
+        await hufi.venue.admin("DELETE", "/keys/ro_key1")
+        no_access = (
+            "Provided API key can't be authorized on exchange. "
+            "Missing: VIEW_SPOT_TRADING_HISTORY, VIEW_DEPOSIT_ADDRESS"
+        )
+        status, said = await hufi.ask(
+            "POST", "/campaigns/join", {"chain_id": 1338, "address": volume}
+        )
+        assert (status, said["message"]) == (422, no_access)
+        await hufi.log_in(Account.create())
+        for where, reason, why in (
+            (
+                full, "max_participants_reached",
+                "Campaign has reached the maximum number of participants. Total: 1",
+            ),
+            (met, "target_met", "Joining the campaign is limited. Target is met."),
+        ):  # fmt: skip
+            body = {"chain_id": 1338, "address": where}
+            status, said = await hufi.ask("POST", "/campaigns/join", body)
+            assert (status, said["message"]) == (422, why)
+            _, said = await hufi.ask("POST", "/campaigns/check-join-status", body)
+            assert said == {"status": "join_closed", "reason": reason}
+
+
+async def test_bodies_of_refusals_hold_what_each_kind_holds_on_the_wire() -> None:
+    async with local_hufi() as hufi:
+        await hufi.log_in(Account.create())
+        common = {"message", "timestamp", "path"}
+        key = {"exchange_name": "mexc", "api_key": "a" * 201, "secret_key": "s" * 5_001}
+        for method, path, body, status, more in (
+            ("POST", "/exchange-api-keys", key, 400, {"validation_errors"}),
+            ("POST", "/exchange-api-keys", {**key, "api_key": "a", "secret_key": "b"}, 422,
+             {"details"}),
+            ("POST", "/exchange-api-keys/mexc/revalidate", None, 404, set()),
+            ("POST", "/exchange-api-keys/hyperliquid/revalidate", None, 400, {"validation_errors"}),
+            ("POST", "/campaigns/join", {"chain_id": 1338, "address": NOWHERE}, 422, set()),
+            ("GET", "/nowhere", None, 404, {"error", "status_code"}),
+        ):  # fmt: skip
+            found, said = await hufi.ask(method, path, body)
+            assert (found, set(said)) == (status, common | more), (path, said)
+            assert said["path"] == path
+        _, said = await hufi.ask("POST", "/exchange-api-keys", {**key, "unknown": 1})
+        assert said["validation_errors"] == [
+            "apiKey must be shorter than or equal to 200 characters",
+            "secretKey must be shorter than or equal to 5000 characters",
+        ]
+        hufi.token = None
+        status, said = await hufi.ask("GET", "/me")
+        assert (status, set(said)) == (401, {*common, "status_code"})
+        for path in (f"/campaigns/1338-{NOWHERE}", f"/campaigns/1338-{NOWHERE}/daily-paid-amounts"):
+            assert (await hufi.ask("GET", path, base=hufi.launcher))[0] == 404
+        for query in ("", "?chain_id=56", "?chain_id=1338&skip=0", "?chain_id=1338&limit=1001"):
+            assert (await hufi.ask("GET", f"/campaigns{query}", base=hufi.launcher))[0] == 400

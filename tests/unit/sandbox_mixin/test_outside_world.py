@@ -110,6 +110,63 @@ async def test_a_link_is_paid_once_and_its_trace_and_memo_arrive(mixin: LocalMix
     assert (told["opponent_id"], "deposit" in told) == (mixin.users[1]["app_id"], False)
 
 
+async def test_users_pay_by_link_and_by_memo_and_each_payment_tells_whose_it_is(
+    mixin: LocalMixin,
+) -> None:
+    """Ours, broken by one letter, a stranger's text, bytes that are no text, and none at all."""
+    ours = DepositMemo(DepositAction.TOP_UP, bytes(range(16)))
+    broken = str(ours)[:-1] + ("2" if str(ours)[-1] == "1" else "1")
+    by_link = {number: fresh_id() for number in (1, 2, 3)}
+    texts = (str(ours), broken, "做市 & 100% +1?#")
+    for (number, trace), memo in zip(by_link.items(), texts, strict=True):
+        link = {"user": str(number), "link": _link(mixin, memo, trace)}
+        assert (await mixin.admin("POST", "/pay", link))["state"] == "spent"
+    taken = {"user": "2", "link": _link(mixin, str(ours), by_link[1])}
+    assert "paid already" in (await mixin.admin("POST", "/pay", taken))["error"]
+    said: list[dict[str, str]] = [{"memo": str(ours)}, {"memo_hex": "fffe00"}, {}]
+    for number, memos_of_one in enumerate(said, start=1):
+        order = {"user": str(number), "asset": USDT, "amount": "1.5", **memos_of_one}
+        assert (await mixin.admin("POST", "/pay", order))["state"] == "spent"
+    held = await mixin.unspent()
+    assert [one["request_id"] for one in held[:3]] == list(by_link.values())
+    assert [one["senders"] for one in held] == [[mixin.users[n]["app_id"]] for n in (0, 1, 2) * 2]
+    memos = [read_deposit_memo(one["extra"]) for one in held]
+    assert memos == [ours, None, None, ours, None, None]
+    assert bytes.fromhex(held[2]["extra"]).decode() == "做市 & 100% +1?#"
+    assert [one["extra"] for one in held[4:]] == ["fffe00", ""]
+    assert (await mixin.admin("GET", "/invariants"))["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("https://mixin.one/pay/", "https://mixin.example/pay/"),
+        ("amount=3", "amount=0"),
+        ("amount=3", "amount=3.000000001"),
+        ("amount=3", "amount=3&amount=4"),
+        (f"asset={USDT}", f"asset={CASHIER}"),
+        ("trace=", "trace=x"),
+        ("memo=m", "memo=" + "m" * 257),
+        ("memo=m", "memo=%FF"),
+        ("memo=m", "unknown=m"),
+    ],
+)
+async def test_a_link_that_cannot_be_paid_is_refused_and_pays_nothing(
+    mixin: LocalMixin, old: str, new: str
+) -> None:
+    link = _link(mixin, "m", fresh_id())
+    assert old in link
+    answered = await mixin.admin("POST", "/pay", {"user": "1", "link": link.replace(old, new)})
+    assert "error" in answered
+    assert await mixin.unspent() == []
+
+
+async def test_a_link_to_somebody_without_a_safe_is_refused(mixin: LocalMixin) -> None:
+    link = _link(mixin, "m", fresh_id()).replace(mixin.bot["app_id"], fresh_id())
+    answered = await mixin.admin("POST", "/pay", {"user": "1", "link": link})
+    assert answered["error"]["code"] == 10404
+
+
 async def test_nobody_pays_more_than_he_has(mixin: LocalMixin) -> None:
     order = {"user": "1", "asset": USDT, "amount": "100000.00000001"}
     assert "cannot pay" in (await mixin.admin("POST", "/pay", order))["error"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -12,9 +13,17 @@ from poolmaker.kernel.errors import Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.mixin.codec.amounts import UNIT
 from poolmaker.sandbox.mixin.catalog import listed
-from poolmaker.sandbox.relay.model import Leaving, Outcome, Side, TxId, WithdrawalId
+from poolmaker.sandbox.relay.model import (
+    Arriving,
+    Leaving,
+    Outcome,
+    Place,
+    Side,
+    TxId,
+    WithdrawalId,
+)
 from poolmaker.sandbox.relay.ports import World
-from poolmaker.sandbox.relay.routes import BY_ASSET, BY_COIN, ROUTES, Route
+from poolmaker.sandbox.relay.routes import BY_ASSET, BY_COIN, POL, ROUTES
 from poolmaker.sandbox.relay.rules import delay_us, transfer_id
 from poolmaker.sandbox.venue.catalog import ASSETS
 from tests.support.mixin import ADDRESS, ETHER_USDT
@@ -39,8 +48,11 @@ class Ending(World):
     async def pending(self) -> Sequence[Leaving]:
         return await self._world.pending()
 
-    async def receive(self, leaving: Leaving, route: Route, tx_id: TxId) -> None:
-        await self._world.receive(leaving, route, tx_id)
+    async def addresses(self) -> AbstractSet[Place]:
+        return await self._world.addresses()
+
+    async def receive(self, arriving: Arriving) -> bool:
+        return await self._world.receive(arriving)
 
     async def complete(self, leaving: Leaving, tx_id: TxId) -> None:
         raise self._end
@@ -159,7 +171,7 @@ async def test_what_the_other_side_does_not_list_stays_pending(both: TwoWorlds) 
     await both.mixin.admin("POST", "/withdraw", {**order, "destination": address})
     await both.relay().step()
     assert [one["state"] for one in await both.mixin_withdrawals()] == ["pending"]
-    assert "does not list" in both.told[0].why
+    assert "POL is not listed" in both.told[0].why
 
 
 async def test_a_transfer_takes_its_time(both: TwoWorlds) -> None:
@@ -214,7 +226,8 @@ def test_the_table_names_what_both_sides_list() -> None:
     assert len(BY_ASSET) == len(BY_COIN) == len(ROUTES)
     for route in ROUTES:
         assert assets[route.asset_id].symbol == route.coin
-        assert ASSETS[route.coin].network(route.network) is not None
+        assert assets[route.asset_id].chain.chain_id == route.chain_id
+        assert route is POL or ASSETS[route.coin].network(route.network) is not None
     assert BY_ASSET[ETHER_USDT] == BY_COIN["USDT", "ETH"]
 
 
@@ -222,7 +235,7 @@ def test_ids_and_delays_depend_on_side_and_withdrawal_alone() -> None:
     """Relay invariant 2."""
     one, other = WithdrawalId("a"), WithdrawalId("b")
     assert transfer_id(Side.MIXIN, one) == transfer_id(Side.MIXIN, one)
-    assert len({transfer_id(side, name) for side in Side for name in (one, other)}) == 4
+    assert len({transfer_id(side, name) for side in Side for name in (one, other)}) == 6
     drawn = [delay_us(Rng(seed), Side.VENUE, one, 500_000) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert all(250_000 <= found <= 750_000 for found in drawn)

@@ -4,4 +4,8 @@ Invariants
 1. Operator money and credited deposits name their outside reference; one reference, one credit.
 2. What leaves is recorded before it is sent.
 3. What the ledger and a place may differ by is named: a row in flight, or an incident.
+4. Every arrival is judged once: a deposit, a transfer of ours, or suspense; the same reference with another content is an
+   incident. What is nobody's goes back to its sender, and is never credited by guess.
+5. A transfer leaves in the ledger before it is sent and arrives only on evidence at its target; one is in flight per route.
+6. Orders are funded first come, first served from what nobody else claims at their venue account.
 """

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from poolmaker.business.ledger.model import Refusal
-from poolmaker.kernel.ids import CommandKey, CorrelationId, SagaId
-from poolmaker.messages.base import Money
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US
+from poolmaker.kernel.ids import CommandKey, CorrelationId, OrderId, SagaId, VenueAccountId
+from poolmaker.kernel.states import StateTable
+from poolmaker.messages.base import Message, Money
 
 
 class Trouble(StrEnum):
@@ -49,12 +52,17 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class CustodyRow:
-    """What the ledger says is at a place, and by which named rows the place may already differ."""
+    """What the ledger says is at a place, and by which named rows the place may already differ.
+
+    The place may have ``in_flight`` less and ``not_booked`` more than the ledger says: transfers
+    of ours that the ledger has moved and the place has not, or the other way round.
+    """
 
     location: str
     asset: str
     units: int
     in_flight: tuple[InFlight, ...]
+    not_booked: tuple[InFlight, ...] = ()
 
 
 # ------------------------------------------------------------------------------ sending
@@ -111,7 +119,8 @@ class SendCompleted:
     """It has left: ``units`` were taken from the place, of which ``fee_units`` are the fee.
 
     A provider that takes its fee in another asset says so in ``other_fee``, and then
-    ``fee_units`` is 0. Atomic units.
+    ``fee_units`` is 0; ``other_location`` is the custody account it was taken from, empty for the
+    source itself. Atomic units.
     """
 
     provider_id: str
@@ -119,6 +128,7 @@ class SendCompleted:
     units: int
     fee_units: int
     other_fee: Money | None = None
+    other_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,55 @@ class SendFailed:
 
 
 SendStatus = SendAbsent | SendUnderWay | SendCompleted | SendFailed
+
+
+class Sending(Message, frozen=True, kw_only=True):
+    """What a saga remembers of what it sends. ``in_doubt``: the last one may have had its effect.
+
+    ``refusal`` is the provider's answer to a sending that followed a doubt: it is believed only
+    once the history shows that the earlier ones are absent.
+    """
+
+    sends: int = 0
+    sent_at_us: int = 0
+    in_doubt: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """Something that is SENT: what was asked since when, and what is known of it."""
+
+    request: SendRequest
+    since_us: int
+    sending: Sending
+    provider_id: str
+
+
+class SendEvent(StrEnum):
+    """What happens to something that is SENT and stays so."""
+
+    SENDING = "sending"
+    SENDING_AGAIN = "sending_again"
+    ACKNOWLEDGED = "acknowledged"
+    NOT_SENT = "not_sent"
+    REFUSED_IN_DOUBT = "refused_in_doubt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendSettings:
+    """Waiting times of whoever sends.
+
+    ``absent_after_us`` must be longer than a provider can take from a request to its history.
+    """
+
+    ledger_first_us: int = SECOND_US // 50
+    ledger_max_us: int = SECOND_US
+    send_wait_us: int = 30 * SECOND_US
+    poll_first_us: int = SECOND_US
+    poll_max_us: int = 30 * SECOND_US
+    absent_after_us: int = 10 * MINUTE_US
+    retry_us: int = 5 * SECOND_US
 
 
 # ----------------------------------------------------------------------------- arriving
@@ -170,6 +229,20 @@ class Disposition(StrEnum):
     """A transfer of ours may be it; ask again when more is known."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundWish:
+    """What the treasury asks of withdrawals: ``money`` of suspense ``source`` back to its sender.
+
+    It is paid from the custody account ``location``, over ``network`` to ``address``.
+    """
+
+    source: str
+    location: str
+    money: Money
+    network: str
+    address: str
+
+
 # --------------------------------------------------------------------- between our own places
 
 
@@ -204,3 +277,258 @@ class TransferRefused:
 
 
 TransferEnd = TransferArrived | TransferRefused
+
+
+class TransferState(StrEnum):
+    """Where a transfer between our own places stands."""
+
+    PLANNED = "planned"
+    """Recorded; MOVE_OUT is asked or waits for cash. Its units are claimed at the source."""
+    MOVED_OUT = "moved_out"
+    """The ledger has it in transit; it waits for its turn to be sent."""
+    SENT = "sent"
+    """The sending is recorded: it may have left."""
+    LEFT = "left"
+    """The provider's history says it left; nobody has seen it at the target yet."""
+    ARRIVED = "arrived"
+    """The target has it; MOVE_IN is told to the ledger."""
+    DONE = "done"
+    """Over: it is booked at the target."""
+    REFUSED = "refused"
+    """The provider's own word: it did not leave; MOVE_IN at the source is told to the ledger."""
+    RETURNED = "returned"
+    """Over: it stands at its source again."""
+    DECLINED = "declined"
+    """Over: the source could not spare it, so nothing was moved."""
+
+
+class TransferEvent(StrEnum):
+    """What happens to a transfer."""
+
+    OUT_ASKED = "out_asked"
+    OUT_POSTPONED = "out_postponed"
+    OUT_REFUSED = "out_refused"
+    OUT_POSTED = "out_posted"
+    SENDING = "sending"
+    SENDING_AGAIN = "sending_again"
+    ACKNOWLEDGED = "acknowledged"
+    NOT_SENT = "not_sent"
+    REFUSED_IN_DOUBT = "refused_in_doubt"
+    REFUSED = "refused"
+    COMPLETED = "completed"
+    ARRIVED = "arrived"
+    IN_POSTED = "in_posted"
+    BACK_POSTED = "back_posted"
+
+
+TRANSFER: Final = "transfer"
+NOBODY: Final = SagaId("")
+
+_S, _E = TransferState, TransferEvent
+
+TRANSFER_TABLE: Final[StateTable[TransferState, TransferEvent]] = StateTable(
+    name="Transfer",
+    initial=_S.PLANNED,
+    terminal=frozenset({_S.DONE, _S.RETURNED, _S.DECLINED}),
+    transitions={
+        (_S.PLANNED, _E.OUT_ASKED): _S.PLANNED,
+        (_S.PLANNED, _E.OUT_POSTPONED): _S.PLANNED,
+        (_S.PLANNED, _E.OUT_REFUSED): _S.DECLINED,
+        (_S.PLANNED, _E.OUT_POSTED): _S.MOVED_OUT,
+        (_S.MOVED_OUT, _E.SENDING): _S.SENT,
+        (_S.SENT, _E.SENDING_AGAIN): _S.SENT,
+        (_S.SENT, _E.ACKNOWLEDGED): _S.SENT,
+        (_S.SENT, _E.NOT_SENT): _S.SENT,
+        (_S.SENT, _E.REFUSED_IN_DOUBT): _S.SENT,
+        (_S.SENT, _E.REFUSED): _S.REFUSED,
+        (_S.SENT, _E.COMPLETED): _S.LEFT,
+        (_S.LEFT, _E.ARRIVED): _S.ARRIVED,
+        (_S.ARRIVED, _E.IN_POSTED): _S.DONE,
+        (_S.REFUSED, _E.BACK_POSTED): _S.RETURNED,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How an asset goes from one place of ours to another, as configuration and providers say.
+
+    ``fee_units`` is added to what is needed at the target, for what the way may cost.
+    ``minimum_units`` is the least that may be sent; every amount is a multiple of ``step_units``.
+    ``nets``: whether the treasury may use it by itself.
+    """
+
+    source: str
+    target: str
+    asset: str
+    network: str
+    address: str
+    tag: str = ""
+    fee_units: int = 0
+    minimum_units: int = 1
+    step_units: int = 1
+    nets: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One transfer of one asset. ``units`` leave the source, its fee included.
+
+    ``reference`` is what the provider knows it by. ``parent`` is the saga that waits for its end,
+    empty when nobody does. ``arrived_units`` and ``arrival`` are what the target told of it.
+    """
+
+    id: SagaId
+    key: CommandKey
+    source: str
+    target: str
+    asset: str
+    units: int
+    network: str
+    address: str
+    tag: str
+    reference: str
+    requested_us: int
+    correlation: CorrelationId
+    parent: SagaId = NOBODY
+    state: TransferState = TransferState.PLANNED
+    provider_id: str = ""
+    transaction_id: str = ""
+    fee_units: int = 0
+    arrived_units: int = 0
+    arrival: str = ""
+    reason: str = ""
+
+    @property
+    def lane(self) -> tuple[str, str, str]:
+        """One transfer is in flight per lane."""
+        return self.source, self.target, self.asset
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLine:
+    """One line of a transfer's story; ``key`` is the ledger command that moved money, if any."""
+
+    at_us: int
+    state: TransferState
+    event: str
+    key: str = ""
+    note: str = ""
+
+
+class TransferData(Message, frozen=True, kw_only=True):
+    """What a transfer's saga remembers; ``rest_units`` were asked for and did not leave."""
+
+    out: int = 0
+    out_asked: bool = False
+    sending: Sending = Sending()
+    rest_units: int = 0
+    other_fee: Money | None = None
+    other_location: str = ""
+
+
+# ----------------------------------------------------------------------- what came, and whose it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalRow:
+    """An arrival that was judged. ``subject`` is whose it is: a user, a transfer, a suspense."""
+
+    location: str
+    reference: str
+    money: Money
+    sender: str
+    body_hash: bytes
+    disposition: Disposition
+    subject: str
+    at_us: int
+
+
+class SuspenseState(StrEnum):
+    """Where money that is nobody's stands."""
+
+    OPEN = "open"
+    """It waits for a person."""
+    REFUNDING = "refunding"
+    """It is on its way back."""
+    REFUNDED = "refunded"
+    """Its sender has it."""
+    RESOLVED = "resolved"
+    """It turned out to be a user's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspense:
+    """Money that nobody can be credited for. ``source`` names the ledger's suspense account."""
+
+    source: str
+    location: str
+    reference: str
+    money: Money
+    sender: str
+    transaction_id: str
+    at_us: int
+    state: SuspenseState
+    reason: str
+
+
+class TroubleKind(StrEnum):
+    """What a person has to look at."""
+
+    ARRIVAL_CONFLICT = "arrival_conflict"
+    """A place tells a known reference with another content."""
+    REFUND_REFUSED = "refund_refused"
+    """Money that is nobody's could not be given back; it is in suspense again."""
+    TRANSFER_DIFFERS = "transfer_differs"
+    """Another amount arrived than left; the difference is still in transit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Opened once per (kind, subject, note)."""
+
+    kind: TroubleKind
+    subject: str
+    note: str
+    at_us: int
+
+
+# --------------------------------------------------------------------------------------- funding
+
+
+class FundingState(StrEnum):
+    """Where the funding of one asset of an order stands."""
+
+    WANTED = "wanted"
+    """The venue account has not enough that nobody claims."""
+    FUNDED = "funded"
+    """It is claimed there."""
+    USED = "used"
+    """Over: a pool owns it."""
+    GONE = "gone"
+    """Over: the order went without."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FundingRow:
+    """What an order needs of one asset at its venue account; rows are funded in their order."""
+
+    saga: SagaId
+    order: OrderId
+    account: VenueAccountId
+    asset: str
+    units: int
+    state: FundingState = FundingState.WANTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreasurySettings(SendSettings):
+    """Waiting times of the treasury.
+
+    ``net_us``: how often what places need is held against what they have. ``evidence_us``: how
+    long an arrival from a chain may wait for evidence before it is nobody's.
+    """
+
+    net_us: int = 5 * SECOND_US
+    evidence_us: int = 10 * MINUTE_US
+    event_wait_us: int = 5 * SECOND_US

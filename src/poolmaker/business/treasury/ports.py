@@ -7,16 +7,25 @@ from typing import Protocol
 
 from poolmaker.business.treasury.model import (
     Arrival,
+    ArrivalRow,
     Disposition,
+    FundingRow,
+    Incident,
     InFlight,
+    RefundWish,
+    Route,
     SendAnswer,
     SendRequest,
     SendStatus,
+    Suspense,
+    Transfer,
     TransferEnd,
+    TransferLine,
     TransferWish,
 )
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import UserId
+from poolmaker.kernel.ids import CommandKey, SagaId, UserId, VenueAccountId, WithdrawalId
+from poolmaker.messages.base import Money
 
 
 class Users(Protocol):
@@ -32,6 +41,34 @@ class OnTheWayOut(Protocol):
 
     async def in_flight(self, tx: Tx) -> Sequence[InFlight]:
         """Every such row."""
+        ...
+
+
+class Payouts(OnTheWayOut, Protocol):
+    """What the room of withdrawals promises from a place, atomic units, and its freeze."""
+
+    async def claimed_units(self, tx: Tx, source: str, asset: str) -> int:
+        """Promised from there and not debited yet."""
+        ...
+
+    async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
+        """What waits until there is cash for it."""
+        ...
+
+    async def why_frozen(self, tx: Tx) -> str:
+        """Why outgoing money is stopped, empty when it is not."""
+        ...
+
+    async def request_refund(self, tx: Tx, key: CommandKey, wish: RefundWish) -> WithdrawalId:
+        """What is nobody's goes back where it came from; the same key is the same refund."""
+        ...
+
+
+class Surpluses(Protocol):
+    """What venue accounts hold beyond what pools and leavers claim; the room of pools."""
+
+    async def surplus(self, tx: Tx, account: VenueAccountId, asset: str) -> int | None:
+        """Atomic units, or None while nobody can say."""
         ...
 
 
@@ -73,4 +110,128 @@ class Transfers(Protocol):
 
     async def transfer_end(self, tx: Tx, transfer: str) -> TransferEnd | None:
         """How it ended, None while it is under way."""
+        ...
+
+
+class TreasuryStore(Protocol):
+    """Rows of the treasury, in the caller's transaction."""
+
+    async def lock_place(self, tx: Tx, location: str, asset: str) -> None:
+        """Nobody else decides about that asset there until the transaction ends."""
+        ...
+
+    async def add_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> bool:
+        """Insert a transfer; False when its key is there already (then nothing changed)."""
+        ...
+
+    async def transfer_by_key(self, tx: Tx, key: CommandKey) -> Transfer | None:
+        """The transfer that was requested under ``key``, or None."""
+        ...
+
+    async def transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
+        """One transfer, or None."""
+        ...
+
+    async def lock_transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
+        """One transfer, locked until the transaction ends, or None."""
+        ...
+
+    async def save_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> None:
+        """Overwrite a transfer that this transaction has locked and add a line to its story."""
+        ...
+
+    async def open_transfers(self, tx: Tx) -> Sequence[Transfer]:
+        """Transfers that have not ended, by id."""
+        ...
+
+    async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
+        """The newest transfers, newest first."""
+        ...
+
+    async def transfer_lines(self, tx: Tx, transfer: SagaId) -> Sequence[TransferLine]:
+        """The story of a transfer, oldest first."""
+        ...
+
+    async def arrival(self, tx: Tx, location: str, reference: str) -> ArrivalRow | None:
+        """How an arrival was judged, or None."""
+        ...
+
+    async def add_arrival(self, tx: Tx, row: ArrivalRow) -> None:
+        """Keep how an arrival was judged; its reference is new."""
+        ...
+
+    async def arrivals(self, tx: Tx, limit: int) -> Sequence[ArrivalRow]:
+        """The newest arrivals that were judged, newest first."""
+        ...
+
+    async def suspenses(self, tx: Tx, limit: int) -> Sequence[Suspense]:
+        """The newest money that was nobody's, newest first, whatever became of it."""
+        ...
+
+    async def suspense(self, tx: Tx, source: str) -> Suspense | None:
+        """Money that is nobody's, locked until the transaction ends, or None."""
+        ...
+
+    async def save_suspense(self, tx: Tx, row: Suspense) -> None:
+        """Insert or overwrite."""
+        ...
+
+    async def open_suspense(self, tx: Tx) -> Sequence[Suspense]:
+        """What is not refunded or resolved, by source."""
+        ...
+
+    async def add_incident(self, tx: Tx, incident: Incident) -> None:
+        """Open an incident; one that is open already stays as it is."""
+        ...
+
+    async def incidents(self, tx: Tx) -> Sequence[Incident]:
+        """Every incident, oldest first."""
+        ...
+
+    async def add_funding(self, tx: Tx, row: FundingRow) -> None:
+        """Queue behind all that are there; the same saga and asset again changes nothing."""
+        ...
+
+    async def save_funding(self, tx: Tx, row: FundingRow) -> None:
+        """Overwrite the state of a row that is there."""
+        ...
+
+    async def fundings_of(self, tx: Tx, saga: SagaId) -> Sequence[FundingRow]:
+        """A saga's rows, by their place."""
+        ...
+
+    async def open_fundings(self, tx: Tx) -> Sequence[FundingRow]:
+        """Rows WANTED or FUNDED, first come first."""
+        ...
+
+
+class Routes(Protocol):
+    """How our places are joined; configuration and the providers' own addresses."""
+
+    def routes(self) -> Sequence[Route]:
+        """Every route that is known now, the preferred ones first."""
+        ...
+
+
+class ArrivalEvidence(Protocol):
+    """What a venue's deposit history says. Every call has its timeout."""
+
+    async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
+        """Atomic units that came with that transaction and are free there, None for not yet.
+
+        Raises Unavailable when the history cannot be read.
+        """
+        ...
+
+
+class Deposits(Protocol):
+    """Who waits for deposits; the room of user orders."""
+
+    async def claim_deposit(
+        self, tx: Tx, key: CommandKey, money: Money, trace: str, memo: bytes
+    ) -> UserId | None:
+        """Whose deposit this is, None when no open leg waits for it.
+
+        The answer is the claim: the caller credits the user under ``key`` in this transaction.
+        """
         ...

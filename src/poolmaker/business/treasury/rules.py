@@ -3,13 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final, assert_never
 
+from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.ledger.model import Outcome, Posted
-from poolmaker.business.treasury.model import Booked, Booking, CustodyRow, InFlight, NotBooked
+from poolmaker.business.treasury.model import (
+    Arrival,
+    Booked,
+    Booking,
+    CustodyRow,
+    FundingRow,
+    FundingState,
+    InFlight,
+    NotBooked,
+    Outgoing,
+    Route,
+    SendAbsent,
+    SendCompleted,
+    SendFailed,
+    Sending,
+    SendStatus,
+    SendUnderWay,
+    Transfer,
+    TransferState,
+)
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.ids import CommandKey, fact_key
+from poolmaker.kernel.ids import CommandKey, SagaId, fact_key, request_uuid
 
 REFERENCE_MAX = 120
+
+_KNOW_A_REFERENCE_AGAIN: Final = ("custody:mixin:", "custody:evm:")
+"""Places whose provider takes the reference for its own request id or signs it once."""
+
+
+class Verdict(StrEnum):
+    """What the provider's history means for something that is SENT."""
+
+    WAIT = "wait"
+    """Nothing to be done yet; unknown is never failed."""
+    SEND_AGAIN = "send_again"
+    """It has surely not left, or sending it again can have no second effect."""
+    COMPLETED = "completed"
+    """It has left."""
+    REFUSED = "refused"
+    """The provider's own word, and no earlier sending is in doubt."""
+
+
+def knows_again(source: str) -> bool:
+    """Whether whoever sends from ``source`` knows a reference again: twice asked is once sent."""
+    return source.startswith(_KNOW_A_REFERENCE_AGAIN)
+
+
+def verdict(status: SendStatus, outgoing: Outgoing, now_us: int, absent_after_us: int) -> Verdict:
+    """Judge the history. Only absence after the stated time is evidence that nothing has left."""
+    match status:
+        case SendCompleted():
+            return Verdict.COMPLETED
+        case SendFailed():
+            return Verdict.REFUSED
+        case SendUnderWay():
+            return Verdict.WAIT
+        case SendAbsent():
+            return _absent(outgoing, now_us, absent_after_us)
+        case _:
+            assert_never(status)
+
+
+def _absent(outgoing: Outgoing, now_us: int, absent_after_us: int) -> Verdict:
+    # What the provider acknowledged is never sent again, however long its history is silent.
+    if outgoing.provider_id:
+        return Verdict.WAIT
+    sending = outgoing.sending
+    surely = not sending.in_doubt or now_us >= sending.sent_at_us + absent_after_us
+    if sending.refusal:
+        # An earlier sending may still be on its way to a provider that refused a later one.
+        return Verdict.REFUSED if surely else Verdict.WAIT
+    again = surely or knows_again(outgoing.request.source)
+    return Verdict.SEND_AGAIN if again else Verdict.WAIT
+
+
+def believes_refusal(sending: Sending) -> bool:
+    """A refusal of the first sending is the last word; one after a doubt needs the history."""
+    return sending.sends <= 1
+
+
+def received_units(completed: SendCompleted) -> int:
+    """What the receiver got: the provider takes its fee out of what leaves."""
+    return completed.units - completed.fee_units
 
 
 def arrival_key(location: str, reference: str) -> CommandKey:
@@ -48,15 +129,129 @@ def booking(outcome: Outcome) -> Booking:
 
 
 def custody_rows(
-    balances: Mapping[tuple[str, str], int], in_flight: Sequence[InFlight]
+    balances: Mapping[tuple[str, str], int],
+    in_flight: Sequence[InFlight],
+    not_booked: Sequence[InFlight] = (),
 ) -> tuple[CustodyRow, ...]:
     """Balances by (location, asset) with the rows in flight that belong to each, in order."""
+
+    def at(rows: Sequence[InFlight], place: tuple[str, str]) -> tuple[InFlight, ...]:
+        return tuple(row for row in rows if (row.location, row.asset) == place)
+
     return tuple(
-        CustodyRow(
-            location,
-            asset,
-            units,
-            tuple(row for row in in_flight if (row.location, row.asset) == (location, asset)),
-        )
-        for (location, asset), units in sorted(balances.items())
+        CustodyRow(*place, units, at(in_flight, place), at(not_booked, place))
+        for place, units in sorted(balances.items())
+    )
+
+
+def not_booked(transfers: Sequence[Transfer]) -> list[InFlight]:
+    """What the ledger has in transit, at the places that may have it still or already."""
+    rows = []
+    for row in transfers:
+        what, state = f"transfer {row.id}", row.state
+        if state in (TransferState.MOVED_OUT, TransferState.SENT, TransferState.REFUSED):
+            rows.append(InFlight(row.source, row.asset, row.units, what))
+        if state in (TransferState.SENT, TransferState.LEFT, TransferState.ARRIVED):
+            rows.append(InFlight(row.target, row.asset, row.arrived_units or row.units, what))
+    return rows
+
+
+# ----------------------------------------------------------------- what is promised, what is needed
+
+
+def reference_of(transfer: SagaId) -> str:
+    """What the provider knows a transfer by: a pure function of its saga, 32 hexadecimal digits."""
+    return request_uuid(transfer, "transfer").hex
+
+
+def promised_units(
+    location: str, asset: str, rows: Sequence[FundingRow], transfers: Sequence[Transfer]
+) -> int:
+    """What a place has that is claimed by funded orders and by transfers not moved out yet."""
+    funded = sum(
+        row.units
+        for row in rows
+        if row.state is FundingState.FUNDED
+        and (custody_venue(row.account), row.asset) == (location, asset)
+    )
+    planned = sum(
+        row.units
+        for row in transfers
+        if row.state is TransferState.PLANNED and (row.source, row.asset) == (location, asset)
+    )
+    return funded + planned
+
+
+def fundable(rows: Sequence[FundingRow], spare_units: int) -> list[FundingRow]:
+    """Those of one queue that can be funded now.
+
+    Whoever came later waits behind who came first, even if he needs less: else many small ones
+    would keep a large one waiting for ever.
+    """
+    found = []
+    for row in rows:
+        if row.state is not FundingState.WANTED:
+            continue
+        spare_units -= row.units
+        if spare_units < 0:
+            break
+        found.append(row)
+    return found
+
+
+def incoming_units(location: str, asset: str, transfers: Sequence[Transfer]) -> int:
+    """What is on its way to a place, as far as it is known to arrive."""
+    return sum(
+        row.units - row.fee_units
+        for row in transfers
+        if (row.target, row.asset) == (location, asset) and row.state is not TransferState.REFUSED
+    )
+
+
+def planned_units(need_units: int, free_units: int, route: Route) -> int:
+    """How much to send over a route so that ``need_units`` arrive, 0 for nothing.
+
+    The way's fee comes on top. Less than the route takes is not sent; where less is needed than
+    that, the least that it takes is sent. Never more than is free at the source.
+    """
+    if need_units <= 0:
+        return 0
+    step = route.step_units
+    wanted = -(-max(need_units + route.fee_units, route.minimum_units) // step) * step
+    units = min(wanted, free_units // step * step)
+    return units if units >= route.minimum_units and units > route.fee_units else 0
+
+
+# ------------------------------------------------------------------------------------ what arrives
+
+
+def is_from_a_chain(arrival: Arrival) -> bool:
+    """Whether it came from outside of the place, so that who sent it is not known there."""
+    return bool(arrival.transaction_id)
+
+
+def suspense_source(arrival: Arrival) -> str:
+    """The name of the suspense account of one arrival: its place and its reference there."""
+    place = arrival.location.split(":")[1]
+    return f"{place}:{arrival.reference}"
+
+
+def the_transfer(arrival: Arrival, transfers: Sequence[Transfer]) -> Transfer | None:
+    """The transfer of ours that has arrived, by its transaction id."""
+    if not arrival.transaction_id:
+        return None
+    place = (arrival.location, arrival.asset, arrival.transaction_id)
+    for row in transfers:
+        known = (row.target, row.asset, row.transaction_id)
+        if row.state is TransferState.LEFT and not row.arrival and known == place:
+            return row
+    return None
+
+
+def may_be_ours(arrival: Arrival, transfers: Sequence[Transfer]) -> bool:
+    """Whether a transfer is SENT whose transaction nobody knows yet: this may be it."""
+    return is_from_a_chain(arrival) and any(
+        row.state is TransferState.SENT
+        and (row.target, row.asset) == (arrival.location, arrival.asset)
+        for row in transfers
     )

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from poolmaker.business.user_orders.model import (
+    DepositLeg,
     Destination,
     Order,
     OrderState,
@@ -24,11 +25,12 @@ from poolmaker.messages.base import Money
 _COLUMNS: Final = (
     "order_id, user_id, pool, account, base_asset, base_units, quote_asset, quote_units,"
     " created_us, state, wish, child, children, share_asset, shares, joined_at_us, destinations,"
-    " reason"
+    " by_mixin, reason"
 )
+_USER: Final = "SELECT user_id, name, created_us, coalesce(mixin_id, '') FROM business.app_user"
 _ADD_ORDER: Final = f"""
 INSERT INTO business.user_order ({_COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """  # noqa: S608 - constants of this module
 _SAVE_ORDER: Final = """
 UPDATE business.user_order
@@ -56,26 +58,34 @@ class PgOrderStore:
     async def add_user(self, tx: Tx, user: User) -> None:
         """See ``OrderStore.add_user``."""
         await connection_of(tx).execute(
-            "INSERT INTO business.app_user (user_id, name, created_us) VALUES ($1, $2, $3)",
+            "INSERT INTO business.app_user (user_id, name, created_us, mixin_id)"
+            " VALUES ($1, $2, $3, nullif($4, ''))",
             user.id,
             user.name,
             user.created_us,
+            user.mixin_id,
         )
 
     async def user(self, tx: Tx, user: UserId) -> User | None:
         """See ``OrderStore.user``."""
-        row = await connection_of(tx).fetchrow(
-            "SELECT user_id, name, created_us FROM business.app_user WHERE user_id = $1", user
-        )
+        row = await connection_of(tx).fetchrow(f"{_USER} WHERE user_id = $1", user)
         return User(*row) if row is not None else None
+
+    async def user_at_mixin(self, tx: Tx, mixin_id: str) -> User | None:
+        """See ``OrderStore.user_at_mixin``."""
+        row = await connection_of(tx).fetchrow(f"{_USER} WHERE mixin_id = $1", mixin_id)
+        return User(*row) if row is not None else None
+
+    async def set_mixin_id(self, tx: Tx, user: UserId, mixin_id: str) -> None:
+        """See ``OrderStore.set_mixin_id``."""
+        await connection_of(tx).execute(
+            "UPDATE business.app_user SET mixin_id = $2 WHERE user_id = $1", user, mixin_id
+        )
 
     async def users(self, tx: Tx, after: UserId, limit: int) -> Sequence[User]:
         """See ``OrderStore.users``."""
         rows = await connection_of(tx).fetch(
-            "SELECT user_id, name, created_us FROM business.app_user WHERE user_id > $1"
-            " ORDER BY user_id LIMIT $2",
-            after,
-            limit,
+            f"{_USER} WHERE user_id > $1 ORDER BY user_id LIMIT $2", after, limit
         )
         return [User(*row) for row in rows]
 
@@ -114,6 +124,7 @@ class PgOrderStore:
             order.shares,
             order.joined_at_us,
             _encoded(order),
+            order.by_mixin,
             order.reason,
         )
         await _add_line(tx, order, line)
@@ -168,6 +179,51 @@ class PgOrderStore:
         rows = await connection_of(tx).fetch(_ORDERS_OF, user, after, limit)
         return [_order(row) for row in rows]
 
+    async def add_leg(self, tx: Tx, leg: DepositLeg) -> None:
+        """See ``OrderStore.add_leg``."""
+        await connection_of(tx).execute(
+            "INSERT INTO business.deposit_leg"
+            " (trace, intent, order_id, asset, units, paid_units, key)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            leg.trace,
+            leg.intent,
+            leg.order,
+            leg.asset,
+            leg.units,
+            leg.paid_units,
+            leg.key,
+        )
+
+    async def save_leg(self, tx: Tx, leg: DepositLeg) -> None:
+        """See ``OrderStore.save_leg``."""
+        await connection_of(tx).execute(
+            "UPDATE business.deposit_leg SET paid_units = $2, key = $3 WHERE trace = $1",
+            leg.trace,
+            leg.paid_units,
+            leg.key,
+        )
+
+    async def leg(self, tx: Tx, trace: str) -> DepositLeg | None:
+        """See ``OrderStore.leg``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM business.deposit_leg WHERE trace = $1", trace
+        )
+        return _leg(row) if row is not None else None
+
+    async def leg_of(self, tx: Tx, intent: str, asset: str) -> DepositLeg | None:
+        """See ``OrderStore.leg_of``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM business.deposit_leg WHERE intent = $1 AND asset = $2", intent, asset
+        )
+        return _leg(row) if row is not None else None
+
+    async def legs(self, tx: Tx, order: OrderId) -> Sequence[DepositLeg]:
+        """See ``OrderStore.legs``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.deposit_leg WHERE order_id = $1 ORDER BY asset", order
+        )
+        return [_leg(row) for row in rows]
+
 
 async def _add_line(tx: Tx, order: Order, line: TimelineLine) -> None:
     await connection_of(tx).execute(
@@ -177,6 +233,12 @@ async def _add_line(tx: Tx, order: Order, line: TimelineLine) -> None:
 
 def _encoded(order: Order) -> str:
     return msgspec.json.encode(order.destinations).decode()
+
+
+def _leg(row: Record) -> DepositLeg:
+    values = dict(row.items())
+    values["order"] = OrderId(values.pop("order_id"))
+    return DepositLeg(**values)
 
 
 def _order(row: Record) -> Order:
@@ -196,5 +258,6 @@ def _order(row: Record) -> Order:
         shares=row["shares"],
         joined_at_us=row["joined_at_us"],
         destinations=msgspec.json.decode(row["destinations"], type=tuple[Destination, ...]),
+        by_mixin=row["by_mixin"],
         reason=row["reason"],
     )

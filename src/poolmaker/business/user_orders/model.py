@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.ids import (
     CommandKey,
     CorrelationId,
@@ -26,17 +27,21 @@ NO_CHILD: Final = SagaId("")
 FUND: Final = "order.fund"
 EXIT: Final = "order.exit"
 
+MIXIN: Final = "mixin"
+"""The network of payouts to a Mixin user: the address is his user id there."""
+
 NAME_MAX: Final = 80
 ADDRESS_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody whose money we may owe."""
+    """Somebody whose money we may owe. ``mixin_id`` is his user id at Mixin, empty without one."""
 
     id: UserId
     name: str
     created_us: int
+    mixin_id: str = ""
 
 
 class OrderState(StrEnum):
@@ -135,6 +140,7 @@ class Order:
 
     ``child`` is the saga at work, empty when there is none; ``children`` counts all there were.
     ``shares`` of ``share_asset`` are held since ``joined_at_us`` while the order is IN_MM.
+    ``by_mixin``: its user pays it from his Mixin wallet and is paid out there.
     """
 
     id: OrderId
@@ -152,12 +158,45 @@ class Order:
     shares: int = 0
     joined_at_us: int = 0
     destinations: tuple[Destination, ...] = ()
+    by_mixin: bool = False
     reason: str = ""
 
     @property
     def correlation(self) -> CorrelationId:
         """All that happens to an order is one story."""
         return CorrelationId(self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositLeg:
+    """What an order waits for of one asset. ``trace`` is the payment link's.
+
+    ``paid_units`` have come and are credited; ``key`` is the newest credit's, empty before.
+    """
+
+    trace: str
+    intent: str
+    order: OrderId
+    asset: str
+    units: int
+    paid_units: int = 0
+    key: str = ""
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether all of it has come."""
+        return self.paid_units >= self.units
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositIntent:
+    """What a user is asked to pay for an order until ``until_us``; ``memo`` names it as well."""
+
+    id: str
+    order: OrderId
+    memo: bytes
+    until_us: int
+    legs: tuple[DepositLeg, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +223,8 @@ class OrderRefusal(StrEnum):
     """The operator has paused the pool."""
     BAD_AMOUNT = "bad_amount"
     """Below zero, or nothing at all."""
+    NO_WALLET = "no_wallet"
+    """The user has no Mixin id, or Mixin does not hold the asset."""
     UNKNOWN_ORDER = "unknown_order"
     """The user has no such order."""
     WRONG_STATE = "wrong_state"
@@ -246,10 +287,16 @@ class Balances:
 class FundState(StrEnum):
     """Where the funding of an order stands."""
 
+    AWAITING_DEPOSITS = "awaiting_deposits"
+    """Its user has not paid all legs yet."""
     LOCKING = "locking"
     """LOCK is asked."""
     LOCKED = "locked"
     """The funds are reserved."""
+    CHARGING = "charging"
+    """PLATFORM_FEE is asked: what was quoted for the way to the venue."""
+    FUNDING = "funding"
+    """The venue account has not enough yet that nobody claims."""
     QUEUED = "queued"
     """It waits for a barrier."""
     JOINING = "joining"
@@ -265,6 +312,11 @@ class FundState(StrEnum):
 class FundEvent(StrEnum):
     """What happens to a funding."""
 
+    DEPOSITED = "deposited"
+    EXPIRED = "expired"
+    CHARGE_ASKED = "charge_asked"
+    CHARGED = "charged"
+    CASH_WANTED = "cash_wanted"
     LOCK_POSTED = "lock_posted"
     LOCK_REFUSED = "lock_refused"
     QUEUED = "queued"
@@ -280,13 +332,20 @@ class FundEvent(StrEnum):
 
 FUND_TABLE: Final[StateTable[FundState, FundEvent]] = StateTable(
     name="Funding of an order",
-    initial=FundState.LOCKING,
+    initial=FundState.AWAITING_DEPOSITS,
     terminal=frozenset({FundState.DONE}),
     transitions={
+        (FundState.AWAITING_DEPOSITS, FundEvent.DEPOSITED): FundState.LOCKING,
+        (FundState.AWAITING_DEPOSITS, FundEvent.EXPIRED): FundState.DONE,
         (FundState.LOCKING, FundEvent.LOCK_POSTED): FundState.LOCKED,
         (FundState.LOCKING, FundEvent.LOCK_REFUSED): FundState.DONE,
+        (FundState.LOCKED, FundEvent.CHARGE_ASKED): FundState.CHARGING,
+        (FundState.LOCKED, FundEvent.CASH_WANTED): FundState.FUNDING,
         (FundState.LOCKED, FundEvent.QUEUED): FundState.QUEUED,
         (FundState.LOCKED, FundEvent.HELD_BACK): FundState.DONE,
+        (FundState.CHARGING, FundEvent.CHARGED): FundState.LOCKED,
+        (FundState.FUNDING, FundEvent.QUEUED): FundState.QUEUED,
+        (FundState.FUNDING, FundEvent.HELD_BACK): FundState.DONE,
         (FundState.QUEUED, FundEvent.REQUEUED): FundState.QUEUED,
         (FundState.QUEUED, FundEvent.BARRIER_MET): FundState.JOINING,
         (FundState.QUEUED, FundEvent.HELD_BACK): FundState.DONE,
@@ -306,11 +365,14 @@ FUND_TABLE: Final[StateTable[FundState, FundEvent]] = StateTable(
 class FundData(Message, frozen=True, kw_only=True):
     """What a funding remembers. ``attempt`` of JOIN, ``unlock`` of UNLOCK, ``round`` of tickets.
 
-    ``base_units`` and ``quote_units`` are what the last command moves.
+    ``charges`` are the fees that were asked for; ``charged`` that this is over. ``base_units``
+    and ``quote_units`` are what the last command moves.
     """
 
     order: OrderId
     resumed: bool = False
+    charges: tuple[Money, ...] = ()
+    charged: bool = False
     attempt: int = 0
     round: int = 0
     unlock: int = 0
@@ -336,6 +398,8 @@ class ExitState(StrEnum):
     """A part is out; the rest waits until UNKNOWN orders are known."""
     SETTLED = "settled"
     """Everything is in the order's locked funds."""
+    CHARGING = "charging"
+    """PLATFORM_FEE is asked: what was quoted for the way back."""
     UNLOCKING = "unlocking"
     """UNLOCK is asked, the payout follows."""
     PAYING = "paying"
@@ -358,6 +422,8 @@ class ExitEvent(StrEnum):
     ALL_SETTLED = "all_settled"
     PAUSED = "paused"
     NOTHING_LEFT = "nothing_left"
+    CHARGE_ASKED = "charge_asked"
+    CHARGED = "charged"
     UNLOCK_ASKED = "unlock_asked"
     UNLOCK_REFUSED = "unlock_refused"
     PAYOUT_STARTED = "payout_started"
@@ -380,6 +446,8 @@ EXIT_TABLE: Final[StateTable[ExitState, ExitEvent]] = StateTable(
         (ExitState.EVIDENCE, ExitEvent.EVIDENCE_MET): ExitState.SETTLING,
         (ExitState.SETTLED, ExitEvent.PAUSED): ExitState.DONE,
         (ExitState.SETTLED, ExitEvent.NOTHING_LEFT): ExitState.DONE,
+        (ExitState.SETTLED, ExitEvent.CHARGE_ASKED): ExitState.CHARGING,
+        (ExitState.CHARGING, ExitEvent.CHARGED): ExitState.SETTLED,
         (ExitState.SETTLED, ExitEvent.UNLOCK_ASKED): ExitState.UNLOCKING,
         (ExitState.UNLOCKING, ExitEvent.UNLOCK_REFUSED): ExitState.UNLOCKING,
         (ExitState.UNLOCKING, ExitEvent.PAYOUT_STARTED): ExitState.PAYING,
@@ -392,7 +460,8 @@ class ExitData(Message, frozen=True, kw_only=True):
     """What an exit remembers. ``settles`` counts SETTLE_EXIT that posted, ``round`` the tickets.
 
     ``*_at_risk`` is the least that UNKNOWN orders of the leaver's time could still take, at the
-    newest barrier. ``base_units`` and ``quote_units`` are what is paid out.
+    newest barrier. ``base_units`` and ``quote_units`` are what is paid out. ``charges`` are the
+    fees that were asked for; ``charged`` that this is over.
     """
 
     order: OrderId
@@ -406,6 +475,8 @@ class ExitData(Message, frozen=True, kw_only=True):
     quote_at_risk: int = 0
     base_units: int = 0
     quote_units: int = 0
+    charges: tuple[Money, ...] = ()
+    charged: bool = False
     payouts: tuple[WithdrawalId, ...] = ()
 
 
@@ -422,12 +493,12 @@ class PayoutEnd(StrEnum):
 class PayoutWish:
     """What an exit asks of withdrawals. The same ``key`` is the same withdrawal for ever.
 
-    ``saga`` is woken when the withdrawal has ended.
+    ``source`` is the custody account that pays; ``saga`` is woken when the withdrawal has ended.
     """
 
     key: CommandKey
     user: UserId
-    account: VenueAccountId
+    source: str
     money: Money
     destination: Destination
     saga: SagaId
@@ -436,8 +507,17 @@ class PayoutWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderSettings:
-    """Waiting times. A wait for the ledger looks again soon, others are woken and look seldom."""
+    """Waiting times. A wait for the ledger looks again soon, others are woken and look seldom.
 
+    ``mixin_forms`` names the form in which Mixin holds an asset; what it does not name is not
+    paid through Mixin. The fees are what an order that is paid through Mixin was quoted for the
+    way to the venue and back, in atomic units by asset.
+    """
+
+    mixin_forms: Mapping[str, str] = field(default_factory=dict)
+    funding_fees: Mapping[str, int] = field(default_factory=dict)
+    exit_fees: Mapping[str, int] = field(default_factory=dict)
+    deposit_wait_us: int = 15 * MINUTE_US
     ledger_first_us: int = SECOND_US // 50
     ledger_max_us: int = SECOND_US
     event_wait_us: int = 5 * SECOND_US

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from poolmaker.business.pools.model import BarrierMet, Pool, Ticket
 from poolmaker.business.user_orders.model import (
+    DepositLeg,
     Destination,
     Order,
     PayoutEnd,
@@ -16,7 +17,8 @@ from poolmaker.business.user_orders.model import (
     User,
 )
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
+from poolmaker.kernel.ids import OrderId, PoolId, SagaId, UserId, VenueAccountId, WithdrawalId
+from poolmaker.messages.base import Money
 
 
 class OrderStore(Protocol):
@@ -32,6 +34,14 @@ class OrderStore(Protocol):
 
     async def users(self, tx: Tx, after: UserId, limit: int) -> Sequence[User]:
         """Users whose id comes after ``after``, by id."""
+        ...
+
+    async def user_at_mixin(self, tx: Tx, mixin_id: str) -> User | None:
+        """The user with that id at Mixin, or None."""
+        ...
+
+    async def set_mixin_id(self, tx: Tx, user: UserId, mixin_id: str) -> None:
+        """Say who a user is at Mixin; nobody else has that id."""
         ...
 
     async def recall(self, tx: Tx, key: str) -> RequestRow | None:
@@ -64,6 +74,26 @@ class OrderStore(Protocol):
 
     async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:
         """A user's orders whose id comes after ``after``, by id."""
+        ...
+
+    async def add_leg(self, tx: Tx, leg: DepositLeg) -> None:
+        """Insert a deposit leg; its trace is new."""
+        ...
+
+    async def save_leg(self, tx: Tx, leg: DepositLeg) -> None:
+        """Overwrite what has been paid of a leg whose order this transaction has locked."""
+        ...
+
+    async def leg(self, tx: Tx, trace: str) -> DepositLeg | None:
+        """The leg that a payment link's trace names, or None."""
+        ...
+
+    async def leg_of(self, tx: Tx, intent: str, asset: str) -> DepositLeg | None:
+        """The leg of a deposit intent in that asset, or None."""
+        ...
+
+    async def legs(self, tx: Tx, order: OrderId) -> Sequence[DepositLeg]:
+        """The legs of an order, by asset."""
         ...
 
 
@@ -100,4 +130,39 @@ class PayoutDesk(Protocol):
 
     async def payout_end(self, tx: Tx, withdrawal: WithdrawalId) -> PayoutEnd | None:
         """How it ended, None while it is under way."""
+        ...
+
+
+class FundingDesk(Protocol):
+    """Where orders queue for cash at their venue account; the treasury."""
+
+    async def want(
+        self,
+        tx: Tx,
+        saga: SagaId,
+        order: OrderId,
+        account: VenueAccountId,
+        moneys: Sequence[Money],
+    ) -> None:
+        """Queue for the amounts; the saga is woken when all are funded. Again changes nothing."""
+        ...
+
+    async def funded(self, tx: Tx, saga: SagaId) -> bool:
+        """Whether all that the saga wants is claimed for it at the venue account."""
+        ...
+
+    async def close(self, tx: Tx, saga: SagaId, *, used: bool) -> None:
+        """The saga is through: a pool owns it now, or the order went without."""
+        ...
+
+
+class DepositMemos(Protocol):
+    """How a memo names a deposit intent; the codec of Mixin."""
+
+    def write(self, intent: bytes) -> bytes:
+        """The memo that names the intent of these 16 bytes."""
+        ...
+
+    def read(self, memo: bytes) -> bytes | None:
+        """The 16 bytes of the intent that a memo names, None when it is none of ours."""
         ...

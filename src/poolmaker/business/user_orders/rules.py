@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import assert_never
 
+from poolmaker.business.ledger.accounts import custody_mixin, custody_venue
 from poolmaker.business.ledger.model import Refusal, Transaction
 from poolmaker.business.pools.model import Pool
 from poolmaker.business.user_orders.model import (
+    MIXIN,
+    DepositLeg,
     Destination,
     Order,
     OrderRefusal,
@@ -16,6 +19,8 @@ from poolmaker.business.user_orders.model import (
     Wish,
 )
 from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.ids import OrderId, SagaId, request_uuid
+from poolmaker.messages.base import Money
 
 
 class Next(StrEnum):
@@ -129,3 +134,59 @@ def minted(order: Order, joined: Transaction) -> tuple[str, int]:
     legs = [leg for leg in joined.legs if leg.account == account]
     ensure(len(legs) == 1 and legs[0].units < 0, f"{joined.key}: minted no share for {order.id}")
     return legs[0].asset, -legs[0].units
+
+
+# ------------------------------------------------------------------------------------- deposits
+
+
+def intent_of(order: OrderId) -> str:
+    """The deposit intent of an order: a pure function of it, a UUID's text."""
+    return str(request_uuid(SagaId(order), "deposit"))
+
+
+def trace_of(intent: str, asset: str) -> str:
+    """The trace of the payment link for one asset: a pure function of both, a UUID's text."""
+    return str(request_uuid(SagaId(intent), f"leg {asset.replace(':', '.')}"))
+
+
+def legs_of(order: Order) -> list[DepositLeg]:
+    """What an order that is paid through Mixin waits for."""
+    intent = intent_of(order.id)
+    return [
+        DepositLeg(
+            trace=trace_of(intent, money.asset),
+            intent=intent,
+            order=order.id,
+            asset=money.asset,
+            units=money.units,
+        )
+        for money in (order.base, order.quote)
+        if money.units
+    ]
+
+
+def takes_deposit(order: Order, leg: DepositLeg, asset: str) -> bool:
+    """Whether a payment is the order's: it waits still, for this asset, and not all has come."""
+    return order.state is OrderState.CREATED and leg.asset == asset and not leg.is_paid
+
+
+# ---------------------------------------------------------------------------- the way out, and fees
+
+
+def wallet_of(order: Order, mixin_id: str) -> tuple[Destination, ...]:
+    """Where an order that came from a Mixin wallet is paid out to when its user says nothing."""
+    assets = (order.base.asset, order.quote.asset)
+    return tuple(Destination(asset=asset, network=MIXIN, address=mixin_id) for asset in assets)
+
+
+def source_of(order: Order, destination: Destination, forms: Mapping[str, str]) -> str:
+    """The place that pays: Mixin to a Mixin user, else the order's venue account."""
+    if destination.network == MIXIN:
+        return custody_mixin(forms[destination.asset])
+    return custody_venue(order.account)
+
+
+def charges(fees: Mapping[str, int], held: Sequence[Money]) -> tuple[Money, ...]:
+    """What is charged of what an order holds: as quoted, and never more than there is."""
+    found = [Money(asset=m.asset, units=min(fees.get(m.asset, 0), m.units)) for m in held]
+    return tuple(money for money in found if money.units > 0)

@@ -13,15 +13,15 @@ from poolmaker.business.withdrawals.model import (
 )
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import UserId, VenueAccountId, WithdrawalId
+from poolmaker.kernel.ids import UserId, WithdrawalId
 
 _ADD: Final = """
 INSERT INTO business.withdrawal (
-    withdrawal_id, key, user_id, account, asset, units, network, address, tag, reference,
-    requested_us, correlation, parent, state, held_seq, provider_id, transaction_id, fee_units,
-    reason
+    withdrawal_id, key, user_id, source, asset, units, network, address, tag, reference,
+    requested_us, correlation, parent, suspense, state, held_seq, provider_id, transaction_id,
+    fee_units, reason
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 ON CONFLICT (key) DO NOTHING
 """
 _SAVE: Final = """
@@ -36,8 +36,12 @@ FROM business.withdrawal_line WHERE withdrawal_id = $1
 """
 _CLAIMS: Final = """
 SELECT * FROM business.withdrawal
-WHERE account = $1 AND asset = $2 AND state IN ('held', 'sent', 'confirmed')
+WHERE source = $1 AND asset = $2 AND state IN ('held', 'sent', 'confirmed')
 ORDER BY held_seq
+"""
+_WAITING: Final = """
+SELECT coalesce(sum(units), 0)::numeric(38, 0) FROM business.withdrawal
+WHERE source = $1 AND asset = $2 AND state = 'awaiting_cash'
 """
 _IN_FLIGHT: Final = """
 SELECT * FROM business.withdrawal WHERE state IN ('sent', 'confirmed') ORDER BY withdrawal_id
@@ -47,9 +51,9 @@ SELECT * FROM business.withdrawal
 WHERE user_id = $1 AND withdrawal_id > $2 ORDER BY withdrawal_id LIMIT $3
 """
 _CLAIM_LANE: Final = """
-INSERT INTO business.payout_lane AS lane (account, asset, address, withdrawal_id)
+INSERT INTO business.payout_lane AS lane (source, asset, address, withdrawal_id)
 VALUES ($1, $2, $3, $4)
-ON CONFLICT (account, asset, address) DO UPDATE SET withdrawal_id = lane.withdrawal_id
+ON CONFLICT (source, asset, address) DO UPDATE SET withdrawal_id = lane.withdrawal_id
 RETURNING withdrawal_id
 """
 _SET_FREEZE: Final = """
@@ -68,7 +72,7 @@ class PgWithdrawalStore:
             row.id,
             row.key,
             row.user,
-            row.account,
+            row.source,
             row.asset,
             row.units,
             row.network,
@@ -78,6 +82,7 @@ class PgWithdrawalStore:
             row.requested_us,
             row.correlation,
             row.parent,
+            row.suspense,
             row.state,
             row.held_seq,
             row.provider_id,
@@ -128,10 +133,14 @@ class PgWithdrawalStore:
         )
         await _add_line(tx, row, line)
 
-    async def claims(self, tx: Tx, account: VenueAccountId, asset: str) -> Sequence[Withdrawal]:
+    async def claims(self, tx: Tx, source: str, asset: str) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.claims``."""
-        rows = await connection_of(tx).fetch(_CLAIMS, account, asset)
+        rows = await connection_of(tx).fetch(_CLAIMS, source, asset)
         return [_withdrawal(row) for row in rows]
+
+    async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
+        """See ``WithdrawalStore.waiting_units``."""
+        return int(await connection_of(tx).fetchval(_WAITING, source, asset))
 
     async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.in_flight``."""
@@ -142,6 +151,13 @@ class PgWithdrawalStore:
     ) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.of_user``."""
         rows = await connection_of(tx).fetch(_OF_USER, user, after, limit)
+        return [_withdrawal(row) for row in rows]
+
+    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.newest``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.withdrawal ORDER BY withdrawal_id DESC LIMIT $1", limit
+        )
         return [_withdrawal(row) for row in rows]
 
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
@@ -161,7 +177,7 @@ class PgWithdrawalStore:
     async def claim_lane(self, tx: Tx, row: Withdrawal) -> bool:
         """See ``WithdrawalStore.claim_lane``."""
         holder = await connection_of(tx).fetchval(
-            _CLAIM_LANE, row.account, row.asset, row.address, row.id
+            _CLAIM_LANE, row.source, row.asset, row.address, row.id
         )
         return bool(holder == row.id)
 

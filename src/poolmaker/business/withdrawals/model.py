@@ -1,4 +1,4 @@
-"""Values of withdrawals: the row with its states, and what a payout provider is asked and says."""
+"""Values of withdrawals: the row with its states, and what its saga remembers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from poolmaker.kernel.clock import MINUTE_US, SECOND_US
-from poolmaker.kernel.ids import (
-    CorrelationId,
-    SagaId,
-    UserId,
-    VenueAccountId,
-    WithdrawalId,
-)
+from poolmaker.business.treasury.model import Sending, SendSettings
+from poolmaker.kernel.ids import CorrelationId, SagaId, UserId, WithdrawalId
 from poolmaker.kernel.states import StateTable
-from poolmaker.messages.base import Message
+from poolmaker.messages.base import Message, Money
 
 WITHDRAWAL: Final = "withdrawal"
 NOBODY: Final = SagaId("")
@@ -107,14 +101,16 @@ IN_FLIGHT: Final = frozenset({_S.SENT, _S.CONFIRMED})
 class Withdrawal:
     """One payout of one asset. ``units`` includes the provider's fee: the receiver gets the rest.
 
-    ``reference`` is what the provider knows it by. ``held_seq`` is its place in the queue.
-    ``parent`` is the saga that waits for its end, empty when nobody does.
+    ``source`` is the custody account that pays. ``reference`` is what the provider knows it by.
+    ``held_seq`` is its place in the queue. ``parent`` is the saga that waits for its end, empty
+    when nobody does. ``suspense`` names the suspense that a refund gives back, and then there is
+    no ``user``; empty for money that is its user's available.
     """
 
     id: WithdrawalId
     key: str
     user: UserId
-    account: VenueAccountId
+    source: str
     asset: str
     units: int
     network: str
@@ -124,6 +120,7 @@ class Withdrawal:
     requested_us: int
     correlation: CorrelationId
     parent: SagaId = NOBODY
+    suspense: str = ""
     state: WithdrawalState = WithdrawalState.REQUESTED
     held_seq: int = 0
     provider_id: str = ""
@@ -149,21 +146,20 @@ class WithdrawalLine:
 
 
 class WithdrawalData(Message, frozen=True, kw_only=True):
-    """What the saga remembers. ``in_doubt``: the last sending may have had its effect.
+    """What the saga remembers.
 
-    ``refusal`` is the provider's answer to a sending that followed a doubt: it is believed only
-    once the history shows that the earlier ones are absent.
+    The receiver got ``received_units``; ``other_fee`` was taken at ``other_location`` beside that.
     """
 
     hold: int = 0
     hold_asked: bool = False
     release: int = 0
-    sends: int = 0
-    sent_at_us: int = 0
-    in_doubt: bool = False
-    refusal: str = ""
+    sending: Sending = Sending()
+    received_units: int = 0
     rest_units: int = 0
     rest_asked: bool = False
+    other_fee: Money | None = None
+    other_location: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,17 +200,7 @@ WithdrawAnswer = Requested | NotRequested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawalSettings:
-    """Waiting times, and where each asset may go: asset code to names of networks.
-
-    ``absent_after_us`` must be longer than a provider can take from a request to its history.
-    """
+class WithdrawalSettings(SendSettings):
+    """Waiting times, and where each asset may go: asset code to names of networks."""
 
     networks: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    ledger_first_us: int = SECOND_US // 50
-    ledger_max_us: int = SECOND_US
-    send_wait_us: int = 30 * SECOND_US
-    poll_first_us: int = SECOND_US
-    poll_max_us: int = 30 * SECOND_US
-    absent_after_us: int = 10 * MINUTE_US
-    retry_us: int = 5 * SECOND_US

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from poolmaker.business.withdrawals.model import Freeze, Withdrawal, WithdrawalLine
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import UserId, VenueAccountId, WithdrawalId
+from poolmaker.kernel.ids import UserId, WithdrawalId
 
 
 class WithdrawalStore(Protocol):
@@ -33,8 +33,12 @@ class WithdrawalStore(Protocol):
         """Overwrite a withdrawal that this transaction has locked and add a line to its story."""
         ...
 
-    async def claims(self, tx: Tx, account: VenueAccountId, asset: str) -> Sequence[Withdrawal]:
+    async def claims(self, tx: Tx, source: str, asset: str) -> Sequence[Withdrawal]:
         """Withdrawals HELD, SENT or CONFIRMED that are paid from there, first held first."""
+        ...
+
+    async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
+        """Atomic units of all withdrawals AWAITING_CASH there."""
         ...
 
     async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
@@ -47,12 +51,16 @@ class WithdrawalStore(Protocol):
         """A user's withdrawals whose id comes after ``after``, by id."""
         ...
 
+    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """The newest withdrawals of everybody, newest first."""
+        ...
+
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
         """The story of a withdrawal, oldest first."""
         ...
 
     async def claim_lane(self, tx: Tx, row: Withdrawal) -> bool:
-        """Become the one in flight per (account, asset, address); False while another is."""
+        """Become the one in flight per (source, asset, address); False while another is."""
         ...
 
     async def free_lane(self, tx: Tx, row: Withdrawal) -> None:
@@ -69,8 +77,19 @@ class WithdrawalStore(Protocol):
 
 
 class CashDesk(Protocol):
-    """What a place holds beyond what pools and leavers claim; the room of pools."""
+    """What a place of ours holds beyond what others than withdrawals claim; the treasury."""
 
-    async def surplus(self, tx: Tx, account: VenueAccountId, asset: str) -> int | None:
-        """Atomic units, or None while nobody can say."""
+    async def surplus(self, tx: Tx, source: str, asset: str) -> int | None:
+        """Atomic units, or None while nobody can say.
+
+        Nobody else decides about that place until the transaction ends.
+        """
+        ...
+
+
+class SuspenseDesk(Protocol):
+    """Whom to tell how a refund ended; the treasury."""
+
+    async def refund_ended(self, tx: Tx, source: str, reason: str) -> None:
+        """A refund is over: paid when ``reason`` is empty, else it is nobody's money again."""
         ...

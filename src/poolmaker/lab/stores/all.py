@@ -8,6 +8,7 @@ from poolmaker.lab.stores.bus import ModelBus
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
 from poolmaker.lab.stores.ledger import ModelLedgerEvidence, ModelLedgerRows, ModelLedgerStore
 from poolmaker.lab.stores.sagas import ModelSagaStore
+from poolmaker.lab.stores.treasury import ModelTreasuryStore
 
 
 def model_stores() -> WorldStores:
@@ -23,4 +24,5 @@ def model_stores() -> WorldStores:
         pools=ModelPoolStore(),
         orders=ModelOrderStore(),
         withdrawals=ModelWithdrawalStore(),
+        treasury=ModelTreasuryStore(),
     )

@@ -7,13 +7,20 @@ from dataclasses import replace
 from typing import Any, Final
 
 from poolmaker.business.pools.model import AccountRow, BarrierMet, Pool, Ticket, TicketState
-from poolmaker.business.user_orders.model import Order, RequestRow, TimelineLine, User
+from poolmaker.business.user_orders.model import (
+    DepositLeg,
+    Order,
+    RequestRow,
+    TimelineLine,
+    User,
+)
 from poolmaker.business.withdrawals.model import (
     CLAIMS_CASH,
     IN_FLIGHT,
     Freeze,
     Withdrawal,
     WithdrawalLine,
+    WithdrawalState,
 )
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import ensure
@@ -27,6 +34,7 @@ _BARRIER: Final = "barrier"
 _USER: Final = "user"
 _ORDER: Final = "order"
 _REQUEST: Final = "request"
+_LEG: Final = "deposit_leg"
 _ORDER_LINES: Final = "order_lines"
 _WITHDRAWAL: Final = "withdrawal"
 _WITHDRAWAL_KEY: Final = "withdrawal_key"
@@ -135,6 +143,15 @@ class ModelOrderStore:
         found = [user for user in _values(tx, _USER) if user.id > after]
         return sorted(found, key=lambda user: str(user.id))[:limit]
 
+    async def user_at_mixin(self, tx: Tx, mixin_id: str) -> User | None:
+        """See ``OrderStore.user_at_mixin``."""
+        return next((user for user in _values(tx, _USER) if user.mixin_id == mixin_id), None)
+
+    async def set_mixin_id(self, tx: Tx, user: UserId, mixin_id: str) -> None:
+        """See ``OrderStore.set_mixin_id``."""
+        ensure(await self.user_at_mixin(tx, mixin_id) is None, f"{mixin_id} is taken")
+        model_tx(tx).put(_USER, user, replace(model_tx(tx).get(_USER, user), mixin_id=mixin_id))
+
     async def recall(self, tx: Tx, key: str) -> RequestRow | None:
         """See ``OrderStore.recall``."""
         found: RequestRow | None = model_tx(tx).get(_REQUEST, key)
@@ -176,6 +193,30 @@ class ModelOrderStore:
         found = [one for one in _values(tx, _ORDER) if one.user == user and one.id > after]
         return sorted(found, key=lambda order: str(order.id))[:limit]
 
+    async def add_leg(self, tx: Tx, leg: DepositLeg) -> None:
+        """See ``OrderStore.add_leg``."""
+        ensure(await self.leg(tx, leg.trace) is None, f"leg {leg.trace} is there already")
+        await self.save_leg(tx, leg)
+
+    async def save_leg(self, tx: Tx, leg: DepositLeg) -> None:
+        """See ``OrderStore.save_leg``."""
+        model_tx(tx).put(_LEG, leg.trace, leg)
+
+    async def leg(self, tx: Tx, trace: str) -> DepositLeg | None:
+        """See ``OrderStore.leg``."""
+        found: DepositLeg | None = model_tx(tx).get(_LEG, trace)
+        return found
+
+    async def leg_of(self, tx: Tx, intent: str, asset: str) -> DepositLeg | None:
+        """See ``OrderStore.leg_of``."""
+        legs: list[DepositLeg] = _values(tx, _LEG)
+        return next((leg for leg in legs if (leg.intent, leg.asset) == (intent, asset)), None)
+
+    async def legs(self, tx: Tx, order: OrderId) -> Sequence[DepositLeg]:
+        """See ``OrderStore.legs``."""
+        found = [leg for leg in _values(tx, _LEG) if leg.order == order]
+        return sorted(found, key=lambda leg: str(leg.asset))
+
 
 class ModelWithdrawalStore:
     """``WithdrawalStore`` in memory."""
@@ -207,14 +248,21 @@ class ModelWithdrawalStore:
         model_tx(tx).put(_WITHDRAWAL, row.id, row)
         _tell(tx, _WITHDRAWAL_LINES, row.id, line)
 
-    async def claims(self, tx: Tx, account: VenueAccountId, asset: str) -> Sequence[Withdrawal]:
+    async def claims(self, tx: Tx, source: str, asset: str) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.claims``."""
         found: list[Withdrawal] = [
             row
             for row in _values(tx, _WITHDRAWAL)
-            if row.account == account and row.asset == asset and row.state in CLAIMS_CASH
+            if row.source == source and row.asset == asset and row.state in CLAIMS_CASH
         ]
         return sorted(found, key=lambda row: row.held_seq)
+
+    async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
+        """See ``WithdrawalStore.waiting_units``."""
+        found: list[Withdrawal] = [
+            row for row in _values(tx, _WITHDRAWAL) if row.source == source and row.asset == asset
+        ]
+        return sum(row.units for row in found if row.state is WithdrawalState.AWAITING_CASH)
 
     async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.in_flight``."""
@@ -228,6 +276,10 @@ class ModelWithdrawalStore:
         found = [row for row in _values(tx, _WITHDRAWAL) if row.user == user and row.id > after]
         return sorted(found, key=lambda row: str(row.id))[:limit]
 
+    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.newest``."""
+        return sorted(_values(tx, _WITHDRAWAL), key=lambda row: str(row.id), reverse=True)[:limit]
+
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
         """See ``WithdrawalStore.timeline``."""
         lines: tuple[WithdrawalLine, ...] | None = model_tx(tx).get(_WITHDRAWAL_LINES, withdrawal)
@@ -235,7 +287,7 @@ class ModelWithdrawalStore:
 
     async def claim_lane(self, tx: Tx, row: Withdrawal) -> bool:
         """See ``WithdrawalStore.claim_lane``."""
-        lane = (row.account, row.asset, row.address)
+        lane = (row.source, row.asset, row.address)
         holder = model_tx(tx).get(_LANE, lane)
         if holder is not None:
             return bool(holder == row.id)
@@ -244,7 +296,7 @@ class ModelWithdrawalStore:
 
     async def free_lane(self, tx: Tx, row: Withdrawal) -> None:
         """See ``WithdrawalStore.free_lane``."""
-        lane = (row.account, row.asset, row.address)
+        lane = (row.source, row.asset, row.address)
         if model_tx(tx).get(_LANE, lane) == row.id:
             model_tx(tx).delete(_LANE, lane)
 

@@ -13,13 +13,13 @@ from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.sandbox.chain.abi import call_data, decoded
-from poolmaker.sandbox.chain.loopback import Body, FaultyCalls, guarded, read
-from poolmaker.sandbox.chain.model import DEPLOYER, TOKENS, Token, token_called
+from poolmaker.sandbox.chain.keyed import Call, KeyedTransfers
+from poolmaker.sandbox.chain.model import DEPLOYER, NATIVE, TOKENS, Token, token_called
 from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MINE_MAX, MNEMONIC
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.chain.wallet import Wallet, account_of
+from poolmaker.sandbox.serving import Body, FaultyCalls, guarded, read
 
-NATIVE: Final = Token("ETH", "Ether", 18, "")
 DEPTH_MAX: Final = 64
 BLOCKS_MAX: Final = 1_024
 
@@ -41,6 +41,16 @@ class TransferOrder(msgspec.Struct, forbid_unknown_fields=True):
     asset: str
     amount: str
     mine: bool = True
+
+
+class KeyedOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The same, once for each ``key``: repeated, it tells how far the transfer is."""
+
+    key: str
+    account: int
+    address: str
+    asset: str
+    amount: str
 
 
 class MineOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,6 +116,7 @@ class ChainAdmin:
         self._wallets = [
             Wallet(node, account_of(MNEMONIC, index), CHAIN_ID, clock) for index in range(ACCOUNTS)
         ]
+        self._keyed = KeyedTransfers(node)
 
     def app(self) -> web.Application:
         """All its calls."""
@@ -114,6 +125,8 @@ class ChainAdmin:
             [
                 web.post("/faucet", guarded(self._give)),
                 web.post("/transfer", guarded(self._transfer)),
+                web.post("/transfers", guarded(self._transfer_once)),
+                web.get("/transfers", guarded(self._transfers)),
                 web.post("/mine", guarded(self._mine)),
                 web.post("/mining", guarded(self._mining)),
                 web.post("/reorg", guarded(self._reorg)),
@@ -134,19 +147,29 @@ class ChainAdmin:
         return await self._send(await read(request, TransferOrder))
 
     async def _send(self, order: TransferOrder) -> Body:
+        wallet, call = self._called(order)
+        if not order.mine:
+            return {"tx_hash": await wallet.submit(*call), "block": None}
+        receipt = await wallet.send(*call, mine=not self._mines_each)
+        return {"tx_hash": receipt["transactionHash"], "block": int(receipt["blockNumber"], 16)}
+
+    def _called(self, order: TransferOrder | KeyedOrder) -> tuple[Wallet, Call]:
         require(is_address(order.address), f"address: expected one, was {order.address!r}")
         require(0 <= order.account < ACCOUNTS, f"account: 0 to {ACCOUNTS - 1}")
         token = asset_called(order.asset)
-        units, wallet = units_of(order.amount, token.decimals), self._wallets[order.account]
-        to = to_checksum_address(order.address)
-        data, value, where = "0x", units, str(to)
-        if token is not NATIVE:
-            data, value = call_data("transfer(address,uint256)", to, units), 0
-            where = token.address
-        if not order.mine:
-            return {"tx_hash": await wallet.submit(where, data, value), "block": None}
-        receipt = await wallet.send(where, data, value, mine=not self._mines_each)
-        return {"tx_hash": receipt["transactionHash"], "block": int(receipt["blockNumber"], 16)}
+        units, to = units_of(order.amount, token.decimals), to_checksum_address(order.address)
+        wallet = self._wallets[order.account]
+        if token is NATIVE:
+            return wallet, Call(str(to), "0x", units)
+        return wallet, Call(token.address, call_data("transfer(address,uint256)", to, units), 0)
+
+    async def _transfer_once(self, request: web.Request) -> Body:
+        order = await read(request, KeyedOrder)
+        wallet, call = self._called(order)
+        return (await self._keyed.send(order.key, wallet, call)).shown()
+
+    async def _transfers(self, _request: web.Request) -> Body:
+        return {"transfers": [one.shown() for one in await self._keyed.all()]}
 
     async def _mine(self, request: web.Request) -> Body:
         order = await read(request, MineOrder)

@@ -23,8 +23,9 @@ from poolmaker.sandbox.chain.model import (
     STAKING,
     TOKENS,
     USDT,
+    VAULTS,
 )
-from poolmaker.sandbox.chain.options import CHAIN_ID, MNEMONIC
+from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MNEMONIC
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.chain.wallet import Wallet, account_of
 
@@ -36,6 +37,7 @@ FEES: Final = (
 SUPPLY: Final = 1_000_000_000
 STAKE_UNITS: Final = 10**18
 LAUNCHER_TOKENS: Final = 10_000_000
+VAULT_TOKENS: Final = 100_000_000
 
 
 class Deployer:
@@ -44,11 +46,11 @@ class Deployer:
     def __init__(self, rpc: Rpc, modules: Path, clock: Clock) -> None:
         self._modules = modules
         self._wallets = [
-            Wallet(rpc, account_of(MNEMONIC, index), CHAIN_ID, clock) for index in range(5)
+            Wallet(rpc, account_of(MNEMONIC, index), CHAIN_ID, clock) for index in range(ACCOUNTS)
         ]
 
     async def deploy(self) -> None:
-        """Contracts, fees, roles, stake and the launcher's funds; each address is checked."""
+        """Contracts, fees, roles, stake, funds of launcher and vaults; each address is checked."""
         hmt = (SUPPLY, HMT.title, HMT.decimals, HMT.symbol)
         usdt = (SUPPLY, USDT.title, USDT.decimals, USDT.symbol)
         await self._create(HMT.address, "HMToken", "(uint256,string,uint8,string)", *hmt)
@@ -71,10 +73,14 @@ class Deployer:
                 data = call_data("set(string,string)", name, value)
                 await self._wallets[index].send(KVSTORE, data)
         launcher = self._wallets[LAUNCHER]
-        for token in TOKENS:
-            units = LAUNCHER_TOKENS * 10**token.decimals
-            data = call_data("transfer(address,uint256)", launcher.address, units)
-            await self._wallets[DEPLOYER].send(token.address, data)
+        for index, tokens in (
+            (LAUNCHER, LAUNCHER_TOKENS),
+            *((one, VAULT_TOKENS) for one in VAULTS),
+        ):
+            for token in TOKENS:
+                units, holder = tokens * 10**token.decimals, self._wallets[index].address
+                data = call_data("transfer(address,uint256)", holder, units)
+                await self._wallets[DEPLOYER].send(token.address, data)
         await launcher.send(
             HMT.address, call_data("approve(address,uint256)", STAKING, STAKE_UNITS)
         )

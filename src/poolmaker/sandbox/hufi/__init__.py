@@ -5,4 +5,6 @@ Invariants
 2. What a participant is paid is his reward by those rules to the last unit; escrow 6.0 takes the oracles' fees on top.
 3. The chain decides what is recorded and paid: after a doubt or a reorganisation a pass repeats only what is missing.
 4. A shorter day is honoured only because this is a sandbox.
+5. A restart keeps the chain and nothing else: users, keys, who took part and results files are gone;
+   campaigns without results are found again, one that has some is left alone and named.
 """

@@ -10,12 +10,12 @@ from aiohttp import web
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.sandbox.chain.admin import units_of
-from poolmaker.sandbox.chain.loopback import Body, FaultyCalls, guarded, read
 from poolmaker.sandbox.chain.model import token_called
 from poolmaker.sandbox.hufi import shown
 from poolmaker.sandbox.hufi.jobs import Job, Jobs
 from poolmaker.sandbox.hufi.texts import iso
 from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.serving import Body, FaultyCalls, guarded, read
 
 
 class CampaignOrder(msgspec.Struct, forbid_unknown_fields=True):

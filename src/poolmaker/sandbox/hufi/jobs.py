@@ -59,6 +59,7 @@ class Jobs:
         self._files = files
         self._turn = asyncio.Lock()
         self._next_block = 0
+        self._named: set[str] = set()
         self._work: Mapping[Job, Callable[[], Awaitable[None]]] = {
             Job.DISCOVERY: self._discover,
             Job.SYNC: lambda: self._each(self._sync, self._unfinished),
@@ -132,7 +133,9 @@ class Jobs:
         try:
             campaign = self._world.add(state)
         except InvalidManifest as problem:
-            self._world.note(f"{address}: {problem}")
+            if address not in self._named:
+                self._named.add(address)
+                self._world.note(f"{address}: {problem}")
             return
         await self._world.join_unasked(campaign)
 

@@ -12,7 +12,7 @@ from poolmaker.sandbox.hufi import shown
 from poolmaker.sandbox.hufi.calls import Answer, Asked, Route, route
 from poolmaker.sandbox.hufi.fields import Fields
 from poolmaker.sandbox.hufi.model import STATUS_ON_CHAIN, Campaign, Status
-from poolmaker.sandbox.hufi.options import EXCHANGE
+from poolmaker.sandbox.hufi.options import EXCHANGE, EXCHANGES
 from poolmaker.sandbox.hufi.refusals import HufiRefusal
 from poolmaker.sandbox.hufi.world import World
 
@@ -47,7 +47,7 @@ class LauncherApi:
         skip = fields.count("skip", 0, LIMIT_MAX)
         statuses = fields.choices("status", list(Status))
         kinds = fields.choices("type", list(CampaignType))
-        exchanges = fields.choices("exchange", [EXCHANGE])
+        exchanges = fields.choices("exchange", EXCHANGES)
         launcher = fields.address("launcher") if "launcher" in asked.query else None
         fields.done()
         found = [

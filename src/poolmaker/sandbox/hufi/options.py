@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 EXCHANGE: Final = "mexc"
+"""The one whose accounts it can read: the sandbox venue."""
+EXCHANGES: Final = (
+    "bigone", "bitmart", "bybit", "gate", "htx", "kraken", "kucoin", EXCHANGE, "xt",
+    "hyperliquid", "pancakeswap",
+)  # fmt: skip
+"""All that HuFi knows by name: lists may be asked for any of them."""
 ADMIN_KEY: Final = "sandbox-admin"
 
 

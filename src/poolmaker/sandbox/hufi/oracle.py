@@ -20,7 +20,7 @@ from poolmaker.sandbox.hufi.model import (
     Status,
     User,
 )
-from poolmaker.sandbox.hufi.options import ADMIN_KEY, EXCHANGE
+from poolmaker.sandbox.hufi.options import ADMIN_KEY, EXCHANGE, EXCHANGES
 from poolmaker.sandbox.hufi.refusals import HufiRefusal, unauthorized, unprocessable
 from poolmaker.sandbox.hufi.results import outcome, record
 from poolmaker.sandbox.hufi.world import NOT_AUTHORIZED, World
@@ -29,6 +29,7 @@ LIMIT_DEFAULT: Final = 10
 LIMIT_MAX: Final = 1_000
 TOKENS_MAX: Final = 10
 JOB_PAUSE_US: Final = 60_000_000
+BOARD_AGE_S: Final = 30
 _AUTO_TYPES: Final = (CampaignType.MARKET_MAKING, CampaignType.HOLDING)
 _ALL: Final = tuple(Permission)
 
@@ -58,7 +59,7 @@ class OracleApi:
             route("POST", "/campaigns/join", self._as_user(self._join)),
             route("POST", "/campaigns/check-join-status", self._as_user(self._join_status)),
             route("GET", "/campaigns", self._as_user(self._joined)),
-            route("GET", f"{campaign}/leaderboard", self._leaderboard),
+            route("GET", f"{campaign}/leaderboard", self._leaderboard, BOARD_AGE_S),
             route("GET", "/me", self._as_user(self._me)),
             route("PATCH", "/me/preferences", self._as_user(self._prefer)),
             route("GET", "/stats/total-volume", self._total_volume),
@@ -213,7 +214,7 @@ class OracleApi:
         limit, skip = fields.count("limit", LIMIT_DEFAULT, LIMIT_MAX), fields.count("skip", 0)
         statuses = fields.choices("status", list(Status))
         kinds = fields.choices("type", list(CampaignType))
-        exchanges = fields.choices("exchange", [EXCHANGE])
+        exchanges = fields.choices("exchange", EXCHANGES)
         fields.done()
         found = [
             one
@@ -270,7 +271,7 @@ class OracleApi:
 
     def _at(self, asked: Asked) -> list[Campaign]:
         fields = asked.questions()
-        exchanges = fields.choices("exchange_name", [EXCHANGE])
+        exchanges = fields.choices("exchange_name", EXCHANGES)
         fields.done()
         campaigns = self._world.campaigns.values()
         return [one for one in campaigns if not exchanges or one.manifest.exchange in exchanges]

@@ -10,7 +10,6 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import EnvironmentProblem, Unavailable
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.chain.loopback import Ports, bind, say, stop_on_signals, until
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.hufi.admin import HufiAdmin
 from poolmaker.sandbox.hufi.auth import Tokens
@@ -23,6 +22,7 @@ from poolmaker.sandbox.hufi.launcher import LauncherApi
 from poolmaker.sandbox.hufi.options import ADMIN_KEY, HufiOptions
 from poolmaker.sandbox.hufi.oracle import OracleApi
 from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.serving import Ports, bind, say, stop_on_signals, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ async def serve(options: HufiOptions) -> None:
         world = build_world(options, await _checked(escrows, options.chain_rpc), session, clock)
         files = Files()
         jobs = Jobs(world, files)
-        oracle = ApiWire(OracleApi(world, jobs).routes(), clock)
+        oracle = ApiWire(OracleApi(world, jobs).routes(), clock, world.account_of)
         launcher = ApiWire(LauncherApi(world).routes(), clock)
         admin = HufiAdmin(world, jobs, [oracle.faults, launcher.faults])
         try:

@@ -26,6 +26,7 @@ from poolmaker.sandbox.hufi.refusals import HufiRefusal, unprocessable
 USERS_MAX: Final = 10_000
 CAMPAIGNS_MAX: Final = 10_000
 NOT_AUTHORIZED: Final = "Provided API key can't be authorized on exchange"
+FORGOTTEN: Final = "Campaign was recorded before this start: who took part is not known any more"
 _FINISHED: Final = frozenset(
     {Processing.COMPLETED, Processing.PENDING_COMPLETION, Processing.PENDING_CANCELLATION}
 )
@@ -64,6 +65,15 @@ class World:
     def user_where(self, test: Callable[[User], bool]) -> User | None:
         """The first user that fits."""
         return next((user for user in self.users.values() if test(user)), None)
+
+    def account_of(self, header: str | None) -> int | None:
+        """The number of the participant whose bearer this is, in order of first logins from 1."""
+        try:
+            claims = self.tokens.check(header)
+        except HufiRefusal:
+            return None
+        known = list(self.users)
+        return known.index(claims.wallet_address) + 1 if claims.wallet_address in known else None
 
     def sign_up(self, address: str) -> User:
         """The user of a wallet, made at its first login."""
@@ -110,6 +120,10 @@ class World:
         known = self.campaigns.get(state.address)
         if known is not None:
             return known
+        if state.intermediate_hash:
+            # Scored anew, nobody would have taken part, and what is reserved for people would go
+            # back to the launcher.
+            raise InvalidManifest(FORGOTTEN)
         if len(self.campaigns) >= CAMPAIGNS_MAX:
             raise InvalidManifest("too many campaigns for a sandbox")
         made = Campaign(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.mixin.codec.amounts import to_short_text, to_text, to_units
+from poolmaker.mixin.codec.encoding import from_hex
 from poolmaker.mixin.codec.ids import check_uuid, conversation_id
 from poolmaker.mixin.codec.links import Payment, parse_payment_link
 from poolmaker.sandbox.mixin import render
@@ -21,10 +22,9 @@ from poolmaker.sandbox.mixin.model import Deposit, Person, Withdrawal, uuid_from
 from poolmaker.sandbox.mixin.post import Letter
 from poolmaker.sandbox.mixin.refusals import Refusal
 from poolmaker.sandbox.mixin.wallets import Wallets
-from poolmaker.sandbox.venue.faults import Effect, Fault, When
+from poolmaker.sandbox.serving import Handler, guarded, read
 from poolmaker.sandbox.venue.rest import answer
 
-T = TypeVar("T", bound=msgspec.Struct)
 Body = dict[str, Any]
 
 
@@ -37,6 +37,8 @@ class PayOrder(msgspec.Struct, forbid_unknown_fields=True):
     asset: str = ""
     amount: str = "0"
     memo: str = ""
+    memo_hex: str | None = None
+    """A stranger's memo may be any bytes, which no text says."""
     trace: str = ""
 
 
@@ -111,21 +113,6 @@ class UserOrder(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Plan a fault; ``account`` is a person's number, the bot's is 0."""
-
-    endpoint: str
-    effect: Effect
-    when: When = When.BEFORE
-    account: int | None = None
-    count: int = 1
-    delay_ms: int = 1_000
-    status: int | None = None
-    code: int = 500
-    message: str = "Internal Server Error"
-    body: str = "<html><body><h1>502 Bad Gateway</h1></body></html>"
-
-
 class AdminWire:
     """Serves the admin port."""
 
@@ -142,6 +129,7 @@ class AdminWire:
             web.post("/withdraw", self._guard(self._withdraw)),
             web.post("/deposit", self._guard(self._deposit)),
             web.get("/deposits", self._guard(self._deposits)),
+            web.get("/addresses", self._guard(self._addresses)),
             web.get("/withdrawals", self._guard(self._withdrawals)),
             web.post("/withdrawals/{id}/complete", self._guard(self._complete)),
             web.get("/assets", self._guard(self._assets)),
@@ -154,29 +142,22 @@ class AdminWire:
             web.post("/messages", self._guard(self._write)),
             web.get("/messages/{user}", self._guard(self._inbox)),
             web.get("/invariants", self._guard(self._invariants)),
-            web.post("/faults", self._guard(self._fault)),
-            web.delete("/faults", self._guard(self._no_faults)),
             web.get("/log", self._guard(self._log)),
             web.delete("/log", self._guard(self._forget)),
         ]
 
     @staticmethod
-    def _guard(
-        act: Callable[[web.Request], Awaitable[Body]],
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handle(request: web.Request) -> web.Response:
+    def _guard(act: Callable[[web.Request], Awaitable[Body]]) -> Handler:
+        """An admin call that may also be refused in the API's own words."""
+        judged = guarded(act)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
             try:
-                return answer(await act(request), 200, {})
+                return await judged(request)
             except Refusal as refusal:
                 return answer(refusal.body(), 400, {})
-            except (CallerFault, ValueError) as problem:
-                return answer({"error": str(problem)}, 400, {})
 
         return handle
-
-    @staticmethod
-    async def _read(request: web.Request, kind: type[T]) -> T:
-        return msgspec.json.decode(await request.read() or b"{}", type=kind)
 
     def _person(self, name: str) -> Person:
         """Somebody by id or by number."""
@@ -189,7 +170,7 @@ class AdminWire:
         return found
 
     async def _pay(self, request: web.Request) -> Body:
-        order = await self._read(request, PayOrder)
+        order = await read(request, PayOrder)
         payer = self._person(order.user)
         if order.link is not None:
             payment = parse_payment_link(order.link)
@@ -199,10 +180,11 @@ class AdminWire:
                 units=to_units(order.amount), trace=order.trace or uuid_from(self._rng),
                 memo=order.memo,
             )  # fmt: skip
-        return render.request(self._world, self._wallets.pay(payer, payment))
+        extra = payment.memo.encode() if order.memo_hex is None else from_hex(order.memo_hex)
+        return render.request(self._world, self._wallets.pay(payer, payment, extra))
 
     async def _withdraw(self, request: web.Request) -> Body:
-        order = await self._read(request, WithdrawOrder)
+        order = await read(request, WithdrawOrder)
         trace = check_uuid(order.trace or uuid_from(self._rng))
         made = self._wallets.withdraw(
             self._person(order.user), order.asset, to_units(order.amount), order.destination, trace
@@ -210,7 +192,7 @@ class AdminWire:
         return render.request(self._world, made)
 
     async def _deposit(self, request: web.Request) -> Body:
-        order = await self._read(request, DepositOrder)
+        order = await read(request, DepositOrder)
         destination = order.destination or self._own_address(order)
         arrival = Arrival(
             tx_id=order.tx_id, asset_id=order.asset, units=to_units(order.amount),
@@ -227,6 +209,12 @@ class AdminWire:
     async def _deposits(self, _request: web.Request) -> Body:
         found: list[Deposit] = list(self._world.books.deposits.values())
         return {"deposits": [render.pending(self._world, one) for one in found]}
+
+    async def _addresses(self, _request: web.Request) -> Body:
+        entries = self._world.books.entries.values()
+        return {
+            "addresses": [{"chain_id": one.chain_id, "address": one.destination} for one in entries]
+        }
 
     async def _withdrawals(self, request: web.Request) -> Body:
         state = request.query.get("state", "")
@@ -246,7 +234,7 @@ class AdminWire:
         }  # fmt: skip
 
     async def _complete(self, request: web.Request) -> Body:
-        order = await self._read(request, CompleteOrder)
+        order = await read(request, CompleteOrder)
         found = self._house.crossing.complete(request.match_info["id"], order.tx_id)
         return self._leaving(found)
 
@@ -259,13 +247,13 @@ class AdminWire:
         return render.asset(asset) | {"chain": asset.chain.name, "fees": fees}
 
     async def _asset(self, request: web.Request) -> Body:
-        order = await self._read(request, AssetOrder)
+        order = await read(request, AssetOrder)
         native = self._world.asset(order.chain_id)
         made = new_token(native, order.symbol, order.asset_key, to_units(order.fee))
         return self._listed(self._world.assets.setdefault(made.asset_id, made))
 
     async def _fee(self, request: web.Request) -> Body:
-        order = await self._read(request, FeeOrder)
+        order = await read(request, FeeOrder)
         asset, fee_asset = self._world.asset(order.asset), self._world.asset(order.fee_asset)
         asset.fees[fee_asset.asset_id] = to_units(order.amount)
         return self._listed(asset)
@@ -282,11 +270,11 @@ class AdminWire:
         }  # fmt: skip
 
     async def _user(self, request: web.Request) -> Body:
-        order = await self._read(request, UserOrder)
+        order = await read(request, UserOrder)
         return self._shown(self._world.add_person(order.name))
 
     async def _consent(self, request: web.Request) -> Body:
-        order = await self._read(request, ConsentOrder)
+        order = await read(request, ConsentOrder)
         client_id = order.client_id or self._world.bot.user_id
         code = self._house.grants.consent(
             self._person(order.user), client_id, order.scopes, order.code_challenge
@@ -294,11 +282,11 @@ class AdminWire:
         return {"code": code}
 
     async def _revoke(self, request: web.Request) -> Body:
-        order = await self._read(request, ConsentOrder)
+        order = await read(request, ConsentOrder)
         return {"revoked": self._house.grants.revoke(self._person(order.user))}
 
     async def _write(self, request: web.Request) -> Body:
-        order = await self._read(request, MessageOrder)
+        order = await read(request, MessageOrder)
         bot, sender = self._world.bot, self._person(order.user)
         letter = Letter(
             message_id=check_uuid(order.message_id or uuid_from(self._rng)),
@@ -319,14 +307,6 @@ class AdminWire:
 
     async def _invariants(self, _request: web.Request) -> Body:
         return audit(self._world)
-
-    async def _fault(self, request: web.Request) -> Body:
-        order = await self._read(request, FaultOrder)
-        self._world.faults.add(Fault(**msgspec.structs.asdict(order)))
-        return {"planned": True}
-
-    async def _no_faults(self, _request: web.Request) -> Body:
-        return {"cleared": self._world.faults.clear()}
 
     async def _log(self, _request: web.Request) -> Body:
         return {"calls": list(self._world.log)}

@@ -10,6 +10,7 @@ from poolmaker.mixin.codec.encoding import Malformed
 from poolmaker.mixin.codec.ids import check_uuid, conversation_id
 from poolmaker.sandbox.mixin import refusals, render
 from poolmaker.sandbox.mixin.auth import Caller
+from poolmaker.sandbox.mixin.catalog import CHAINS
 from poolmaker.sandbox.mixin.crossing import Crossing
 from poolmaker.sandbox.mixin.grants import ASSETS, PROFILE, SNAPSHOTS, Grants
 from poolmaker.sandbox.mixin.model import Held, OutputState, Person, Request, Snapshot
@@ -83,6 +84,13 @@ def _user(ask: Ask) -> Any:
     return render.user(found)
 
 
+def _search(ask: Ask) -> Any:
+    for one in ask.house.world.people.values():
+        if one.identity_number == ask.path["id"]:
+            return render.user(one)
+    raise refusals.not_found()
+
+
 def _users(ask: Ask) -> Any:
     people = ask.house.world.people
     return [render.user(people[one]) for one in _ids(ask.body) if one in people]
@@ -130,6 +138,20 @@ def _output(ask: Ask) -> Any:
     raise refusals.not_found()
 
 
+def _some_outputs(ask: Ask) -> Any:
+    """One's own outputs by their ids; unknown ones are left out."""
+    body = ask.body if isinstance(ask.body, dict) else {}
+    wanted = set(_ids(body.get("ids")))
+    if body.get("user_id") != ask.person.user_id:
+        raise refusals.forbidden()
+    shown = (
+        render.output(held)
+        for held in ask.house.world.books.outputs.values()
+        if ask.person.user_id in held.receivers
+    )
+    return [one for one in shown if one["output_id"] in wanted]
+
+
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
     text = query.get(name, "")
     if text and not (text.isascii() and text.isdigit() and len(text) < 19):
@@ -160,9 +182,11 @@ def _my_snapshots(ask: Ask) -> list[Snapshot]:
 
 
 def _wanted(one: Snapshot, query: Mapping[str, str]) -> bool:
-    asset, opponent = query.get("asset"), query.get("opponent")
-    return (not asset or asset in {one.asset_id, render.kernel_id(one.asset_id)}) and (
-        not opponent or opponent == one.opponent_id
+    asset, opponent, app = query.get("asset"), query.get("opponent"), query.get("app")
+    return (
+        (not asset or asset in {one.asset_id, render.kernel_id(one.asset_id)})
+        and (not opponent or opponent == one.opponent_id)
+        and (not app or app == one.user_id)
     )
 
 
@@ -245,6 +269,17 @@ def _asset_of(ask: Ask) -> Any:
     if found is None:
         raise refusals.not_found()
     return found
+
+
+def _chains(ask: Ask) -> Any:
+    assets = ask.house.world.assets
+    return [render.chain(assets[one]) for one in CHAINS]
+
+
+def _chain(ask: Ask) -> Any:
+    if ask.path["id"] not in CHAINS:
+        raise refusals.not_found()
+    return render.chain(ask.house.world.assets[ask.path["id"]])
 
 
 def _some_assets(ask: Ask) -> Any:
@@ -356,9 +391,11 @@ CALLS: Final[Mapping[str, Call]] = {
     "GET /safe/me": Call(_me, PROFILE),
     "GET /users/{id}": Call(_user),
     "POST /users/fetch": Call(_users),
+    "GET /search/{id}": Call(_search),
     "POST /oauth/token": Call(_token, is_open=True),
     "GET /safe/outputs": Call(_outputs, ASSETS),
     "GET /safe/outputs/{id}": Call(_output, ASSETS),
+    "POST /safe/outputs/fetch": Call(_some_outputs, ASSETS),
     "GET /safe/snapshots": Call(_snapshots, SNAPSHOTS),
     "GET /safe/snapshots/{id}": Call(_snapshot, SNAPSHOTS),
     "POST /safe/keys": Call(_keys),
@@ -370,6 +407,8 @@ CALLS: Final[Mapping[str, Call]] = {
     "GET /safe/assets/{id}/fees": Call(_fees),
     "POST /safe/assets/fetch": Call(_some_assets, ASSETS),
     "GET /network/assets/{id}": Call(_asset, is_open=True),
+    "GET /network/chains": Call(_chains, is_open=True),
+    "GET /network/chains/{id}": Call(_chain, is_open=True),
     "GET /external/addresses/check": Call(_check_address),
     "POST /safe/deposit/entries": Call(_entries),
     "GET /safe/deposits": Call(_deposits, is_open=True),

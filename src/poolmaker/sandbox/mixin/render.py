@@ -241,6 +241,25 @@ def asset(found: Asset) -> Json:
     }
 
 
+def chain(found: Asset) -> Json:
+    """The chain whose own coin this is."""
+    return {
+        "type": "chain",
+        "chain_id": found.chain.chain_id,
+        "name": found.chain.name,
+        "symbol": found.symbol,
+        "icon_url": "",
+        "managed_block_height": "0",
+        "deposit_block_height": "0",
+        "external_block_height": "0",
+        "threshold": found.chain.confirmations,
+        "withdrawal_timestamp": NEVER,
+        "withdrawal_pending_count": "0",
+        "withdrawal_fee": to_short_text(found.fees[found.asset_id]),
+        "is_synchronized": True,
+    }
+
+
 def fees(found: Asset) -> list[Json]:
     """What withdrawing costs, the asset itself first."""
     return [

@@ -27,8 +27,11 @@ class Wallets:
         self._world = world
         self._safe = safe
 
-    def pay(self, payer: Person, payment: Payment) -> Request:
-        """Pay what a link asks for; CallerFault when the link is paid already."""
+    def pay(self, payer: Person, payment: Payment, extra: bytes) -> Request:
+        """Pay what a link asks for, with ``extra`` as its memo.
+
+        Raises CallerFault when the link is paid already.
+        """
         if payment.trace in self._world.books.requests:
             raise CallerFault("trace: paid already")
         address = recipient_address(payment.recipient)
@@ -36,9 +39,7 @@ class Wallets:
             raise CallerFault("recipient: a wallet pays to users")
         lock = self._safe.lock_for(sorted(address.uuids), 0, ghost_hint(payment.trace, 0))
         output = codec.pay_to(payment.units, _ghost(lock), address.threshold)
-        part = self._part(
-            payer, payment.trace, payment.asset_id, [output], payment.memo.encode(), ()
-        )
+        part = self._part(payer, payment.trace, payment.asset_id, [output], extra, ())
         return self._send(payer, [part])[0]
 
     def withdraw(

@@ -13,8 +13,9 @@ from poolmaker.sandbox.mixin import refusals
 from poolmaker.sandbox.mixin.auth import Caller, Doorkeeper
 from poolmaker.sandbox.mixin.calls import CALLS, Ask, House, find_call
 from poolmaker.sandbox.mixin.refusals import Refusal
-from poolmaker.sandbox.venue.faults import Effect, Fault, When
-from poolmaker.sandbox.venue.rest import HANG_US, READ_TIMEOUT_S, close, reset
+from poolmaker.sandbox.serving import FaultWords, FaultyCalls
+from poolmaker.sandbox.venue.faults import Fault
+from poolmaker.sandbox.venue.rest import READ_TIMEOUT_S
 
 REQUEST_ID: Final = "X-Request-Id"
 INTEGRITY: Final = "X-Integrity-Token"
@@ -27,6 +28,10 @@ class ApiWire:
         self._house = house
         self._world = house.world
         self._doorkeeper = doorkeeper
+        words = FaultWords(
+            _fault_body, 500, "Internal Server Error", has_accounts=True, has_events=True
+        )
+        self.faults = FaultyCalls(house.world.clock, words, house.world.faults)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -35,18 +40,14 @@ class ApiWire:
         found = find_call(request.method, request.path)
         name = found[0] if found else f"{request.method} {request.path}"
         caller, refusal = self._identify(name, request, body)
-        ended = await self._trouble(name, caller, When.BEFORE, request)
-        if ended is not None:
-            return ended
-        response = self._carry_out(found, request, body, caller, refusal)
-        return await self._trouble(name, caller, When.AFTER, request) or response
 
-    async def _trouble(
-        self, name: str, caller: Caller | None, when: When, request: web.Request
-    ) -> web.Response | None:
+        async def act(_request: web.Request) -> web.StreamResponse:
+            return self._carry_out(found, request, body, caller, refusal)
+
         number = caller.person.number if caller else None
-        fault = self._world.faults.take(name, number, when)
-        return await self._suffer(fault, request) if fault else None
+        response = await self.faults.around(name, request, act, number)
+        response.headers[REQUEST_ID] = _id_of(request)
+        return response
 
     def _identify(
         self, name: str, request: web.Request, body: bytes
@@ -102,13 +103,13 @@ class ApiWire:
         self, request: web.Request, caller: Caller | None, said: dict[str, Any], status: int
     ) -> web.Response:
         data = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
-        headers = {REQUEST_ID: _id_of(request)}
+        headers = {}
         permission = caller.permission if caller else None
         if permission is not None and permission.key is not None:
             now_s = self._world.clock.now_us() // 1_000_000
             wire = WireRequest(request.method, request.raw_path)
             claims = {
-                "iat": now_s, "exp": now_s + 60, "jti": headers[REQUEST_ID],
+                "iat": now_s, "exp": now_s + 60, "jti": _id_of(request),
                 "sig": response_digest(wire, data),
             }  # fmt: skip
             headers[INTEGRITY] = sign_token(claims, self._world.server_seed)
@@ -116,28 +117,9 @@ class ApiWire:
             body=data, status=status, headers=headers, content_type="application/json"
         )
 
-    async def _suffer(self, fault: Fault, request: web.Request) -> web.Response | None:
-        """Let the fault happen; None when the call goes on after it."""
-        if fault.effect is Effect.DELAY:
-            await self._world.clock.sleep_us(fault.delay_ms * 1_000)
-            return None
-        if fault.effect is Effect.DUPLICATE:
-            return None
-        if fault.effect is Effect.ERROR:
-            status = fault.status or 500
-            body = Refusal(fault.code, fault.message, status=status).body()
-            return self._respond(request, None, body, status)
-        if fault.effect is Effect.HTML:
-            return web.Response(
-                text=fault.body, status=fault.status or 502, content_type="text/html"
-            )
-        if fault.effect is Effect.HANG:
-            await self._world.clock.sleep_us(HANG_US)
-        if fault.effect is Effect.RESET:
-            reset(request)
-        else:
-            close(request)
-        return web.Response(status=500)
+
+def _fault_body(fault: Fault, _request: web.Request) -> object:
+    return Refusal(fault.code, fault.message, status=fault.status or 500).body()
 
 
 def _own(caller: Caller) -> bool:

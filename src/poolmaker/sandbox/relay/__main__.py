@@ -16,6 +16,12 @@ def _options(arguments: Sequence[str] | None) -> RelayOptions:
         "--venue-admin", required=True, help="of a venue started with --withdrawals-by-hand"
     )
     parser.add_argument("--mixin-admin", required=True, help="admin address of the Mixin")
+    parser.add_argument("--chain", dest="chain_rpc", help="RPC of the chain, where there is one")
+    parser.add_argument("--chain-admin", help="admin address of the chain")
+    parser.add_argument(
+        "--confirmations", type=int, default=0,
+        help="blocks that make a transfer on the chain count; 0 waits until it is final",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--delay-ms", type=int, default=500, help="mean time of a transfer")
     return RelayOptions(**vars(parser.parse_args(arguments)))

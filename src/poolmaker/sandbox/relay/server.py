@@ -12,14 +12,19 @@ import msgspec
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, Unavailable
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.chain.loopback import say, stop_on_signals, until
+from poolmaker.sandbox.chain.options import CHAIN_ID
+from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
 from poolmaker.sandbox.relay.model import Told
+from poolmaker.sandbox.relay.onchain import ChainWorld
 from poolmaker.sandbox.relay.options import RelayOptions
-from poolmaker.sandbox.relay.ports import World
+from poolmaker.sandbox.relay.port import TIMEOUT_S
+from poolmaker.sandbox.relay.ports import Chain, World
 from poolmaker.sandbox.relay.service import Relay
-from poolmaker.sandbox.relay.worlds import TIMEOUT_S, MixinWorld, VenueWorld
+from poolmaker.sandbox.relay.worlds import MixinWorld, VenueWorld
+from poolmaker.sandbox.serving import say, stop_on_signals, until
 
 DELAY_MS_MAX: Final = 3_600_000
+CONFIRMATIONS_MAX: Final = 64
 
 
 def tell(told: Told) -> None:
@@ -39,15 +44,49 @@ async def _checked(worlds: Sequence[World]) -> None:
             ) from None
 
 
+async def _chain(options: RelayOptions, session: aiohttp.ClientSession) -> Chain | None:
+    """The chain between the sides, where one is named.
+
+    Raises EnvironmentProblem when only one of its addresses is named or it is not there.
+    """
+    url, admin = options.chain_rpc, options.chain_admin
+    if url is None and admin is None:
+        return None
+    if url is None or admin is None:
+        raise EnvironmentProblem("A chain needs both its addresses: --chain and --chain-admin.")
+    rpc = Rpc(session, url, "relay")
+    chain = ChainWorld(rpc, session, admin, options.confirmations)
+    try:
+        is_ours = await rpc.number("eth_chainId") == CHAIN_ID
+        await chain.check()
+    except (CallerFault, RpcRefused, Unavailable) as problem:
+        raise EnvironmentProblem(
+            f"{problem}; start the sandbox chain first, and name its addresses with --chain and "
+            "--chain-admin."
+        ) from None
+    if not is_ours:
+        raise EnvironmentProblem(
+            f"The chain at {url} is not the sandbox chain; name it by --chain."
+        )
+    return chain
+
+
+def _check_numbers(options: RelayOptions) -> None:
+    ranges = (
+        ("delay", "--delay-ms", options.delay_ms, DELAY_MS_MAX),
+        ("number of confirmations", "--confirmations", options.confirmations, CONFIRMATIONS_MAX),
+    )
+    for name, option, value, most in ranges:
+        if not 0 <= value <= most:
+            raise EnvironmentProblem(f"The {name} is {value}; choose 0 to {most} with {option}.")
+
+
 async def serve(options: RelayOptions) -> None:
     """Carry until SIGTERM or SIGINT; prints its options as one JSON line when ready.
 
-    Raises EnvironmentProblem when a side is not there or the delay is out of range.
+    Raises EnvironmentProblem when a side is not there or a number is out of range.
     """
-    if not 0 <= options.delay_ms <= DELAY_MS_MAX:
-        raise EnvironmentProblem(
-            f"The delay is {options.delay_ms} ms; choose 0 to {DELAY_MS_MAX} with --delay-ms."
-        )
+    _check_numbers(options)
     stop = stop_on_signals()
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
@@ -55,7 +94,8 @@ async def serve(options: RelayOptions) -> None:
             VenueWorld(session, options.venue_admin), MixinWorld(session, options.mixin_admin)
         )  # fmt: skip
         await _checked(worlds)
+        chain = await _chain(options, session)
         rng = Rng(options.seed).fork("relay")
-        relay = Relay(worlds, SystemClock(), rng, options.delay_ms * 1_000, tell)
+        relay = Relay(worlds, SystemClock(), rng, options.delay_ms * 1_000, tell, chain)
         say(options)
         await until(stop, [relay.run()])

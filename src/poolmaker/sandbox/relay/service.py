@@ -1,43 +1,47 @@
-"""Carries what is due, from each side to the other: first it arrives, then it is completed.
+"""Carries what is due, from each side to where it goes: first it arrives, then it is completed.
+
+What the chain holds goes over the chain: a withdrawal is a transfer on it, and a transfer on it to
+a deposit address is a deposit. Everything else goes from side to side.
 
 The relay remembers nothing that matters: after a crash it finds the same withdrawals pending,
-offers them under the same transaction ids, and both sides know what they have seen.
+offers them under the same names, and both sides and the chain know what they have seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable
 from typing import Final
 
-from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault, Unavailable
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.relay.model import Leaving, Outcome, Side, Told, TxId, WithdrawalId
-from poolmaker.sandbox.relay.ports import World
+from poolmaker.sandbox.relay.arrivals import Arrivals
+from poolmaker.sandbox.relay.model import Arriving, Leaving, Outcome, Side, Told, TxId
+from poolmaker.sandbox.relay.ports import Chain, World
 from poolmaker.sandbox.relay.routes import Route
-from poolmaker.sandbox.relay.rules import delay_us, transfer_id
+from poolmaker.sandbox.relay.rules import transfer_id
+from poolmaker.sandbox.relay.waiting import Tell, Waiting
 from poolmaker.sandbox.venue.units import to_text
 
 POLL_EVERY_US: Final = 100_000
-RETRY_AFTER_US: Final = 1 * SECOND_US
-BATCH_MAX: Final = 200
+SETTLING_AFTER_US: Final = 250_000
 
 
 class Relay:
-    """The chains between two worlds."""
+    """The chains between two worlds; ``chain`` is the one that is there."""
 
     def __init__(
-        self, worlds: tuple[World, World], clock: Clock, rng: Rng, mean_us: int,
-        tell: Callable[[Told], None],
+        self, worlds: tuple[World, World], clock: Clock, rng: Rng, mean_us: int, tell: Tell,
+        chain: Chain | None = None,
     ) -> None:  # fmt: skip
         self._worlds = worlds
         self._clock = clock
-        self._rng = rng
-        self._mean_us = mean_us
         self._tell = tell
-        self._due_us: dict[Side, dict[WithdrawalId, int]] = {}
-        self._said: dict[Side, dict[WithdrawalId, Told]] = {}
+        self._chain = chain
+        self._final_block = -1
+        self._waiting = {side: Waiting(side, clock, rng, mean_us) for side in Side}
         self._silent: dict[Side, Told] = {}
+        self._arrivals = Arrivals(chain, worlds, self._waiting[Side.CHAIN], tell) if chain else None
 
     async def run(self) -> None:
         """Carry until cancelled."""
@@ -46,79 +50,87 @@ class Relay:
             await self._clock.sleep_us(POLL_EVERY_US)
 
     async def step(self) -> None:
-        """Look at both sides once and carry what is due."""
+        """Look everywhere once and carry what is due."""
         one, other = self._worlds
-        await self._from(one, other)
-        await self._from(other, one)
+        await self._heard(Side.CHAIN, self._from_chain())
+        await self._heard(one.side, self._from(one, other))
+        await self._heard(other.side, self._from(other, one))
+
+    async def _heard(self, side: Side, work: Awaitable[None]) -> None:
+        """Do the work; a side that is silent is told of once."""
+        try:
+            await work
+        except (CallerFault, Unavailable) as problem:
+            told = Told(outcome=Outcome.UNAVAILABLE, leaves=side, why=str(problem))
+            if self._silent.get(side) != told:
+                self._silent[side] = told
+                self._tell(told)
+        else:
+            self._silent.pop(side, None)
+
+    async def _from_chain(self) -> None:
+        if self._chain is None or self._arrivals is None:
+            return
+        self._final_block = await self._chain.final_block()
+        await self._arrivals.step(self._final_block)
 
     async def _from(self, source: World, target: World) -> None:
-        try:
-            pending = await source.pending()
-        except (CallerFault, Unavailable) as problem:
-            self._note_silence(source.side, str(problem))
-            return
-        self._silent.pop(source.side, None)
-        due_us = self._schedule(source.side, pending)
-        now_us = self._clock.monotonic_us()
-        due = [one for one in pending if due_us[one.withdrawal_id] <= now_us]
-        for leaving in sorted(due, key=lambda one: due_us[one.withdrawal_id])[:BATCH_MAX]:
-            if not await self._carry(source, target, leaving):
+        pending = {str(one.withdrawal_id): one for one in await source.pending()}
+        for name in self._waiting[source.side].due(list(pending)):
+            if not await self._carry(source, target, pending[name]):
                 break
-
-    def _schedule(self, side: Side, pending: Sequence[Leaving]) -> dict[WithdrawalId, int]:
-        """When each is due; what is no longer pending is forgotten."""
-        now_us = self._clock.monotonic_us()
-        known, said = self._due_us.get(side, {}), self._said.get(side, {})
-        names = [one.withdrawal_id for one in pending]
-        due_us = {
-            name: known[name] if name in known
-            else now_us + delay_us(self._rng, side, name, self._mean_us)
-            for name in names
-        }  # fmt: skip
-        self._due_us[side] = due_us
-        self._said[side] = {name: said[name] for name in names if name in said}
-        return due_us
 
     async def _carry(self, source: World, target: World, leaving: Leaving) -> bool:
         """Try one; whether the sides answer, so that the next is worth trying."""
-        tx_id = transfer_id(leaving.side, leaving.withdrawal_id)
-        if leaving.route is None:
+        route = leaving.route
+        if route is None:
             why = f"{target.side} does not list {leaving.asset}"
-            self._leave(leaving, tx_id, Outcome.LEFT_PENDING, why)
+            self._leave(leaving, Outcome.LEFT_PENDING, why)
             return True
         try:
-            await self._transfer(source, target, leaving, leaving.route)
+            if self._chain is not None and route.token is not None:
+                tx_id = await self._over(self._chain, leaving, route)
+            else:
+                tx_id = await self._past(target, leaving, route)
+            if tx_id is None:
+                return True
+            await source.complete(leaving, tx_id)
         except CallerFault as problem:
-            self._leave(leaving, tx_id, Outcome.LEFT_PENDING, str(problem))
+            self._leave(leaving, Outcome.LEFT_PENDING, str(problem))
         except Unavailable as problem:
-            self._leave(leaving, tx_id, Outcome.UNAVAILABLE, str(problem))
+            self._leave(leaving, Outcome.UNAVAILABLE, str(problem))
             return False
         else:
             self._tell(_told(leaving, tx_id, Outcome.ARRIVED, ""))
         return True
 
+    async def _over(self, chain: Chain, leaving: Leaving, route: Route) -> TxId | None:
+        """The transaction on the chain, None while it is not final."""
+        sent = await chain.send(leaving, route)
+        if sent.block is not None and sent.block <= self._final_block:
+            return sent.tx_id
+        self._waiting[leaving.side].again(leaving.withdrawal_id, SETTLING_AFTER_US)
+        return None
+
     @staticmethod
-    async def _transfer(source: World, target: World, leaving: Leaving, route: Route) -> None:
+    async def _past(target: World, leaving: Leaving, route: Route) -> TxId:
+        """The transaction on a chain that is not there."""
         tx_id = transfer_id(leaving.side, leaving.withdrawal_id)
-        await target.receive(leaving, route, tx_id)
-        await source.complete(leaving, tx_id)
+        arriving = Arriving(
+            route=route, units=leaving.units, address=leaving.address, tag=leaving.tag, tx_id=tx_id
+        )
+        await target.receive(arriving)
+        return tx_id
 
-    def _leave(self, leaving: Leaving, tx_id: TxId, outcome: Outcome, why: str) -> None:
+    def _leave(self, leaving: Leaving, outcome: Outcome, why: str) -> None:
         """Offer it again later; the same reason is told once."""
-        name, told = leaving.withdrawal_id, _told(leaving, tx_id, outcome, why)
-        self._due_us[leaving.side][name] = self._clock.monotonic_us() + RETRY_AFTER_US
-        if self._said[leaving.side].get(name) != told:
-            self._said[leaving.side][name] = told
-            self._tell(told)
-
-    def _note_silence(self, side: Side, why: str) -> None:
-        told = Told(outcome=Outcome.UNAVAILABLE, leaves=side, why=why)
-        if self._silent.get(side) != told:
-            self._silent[side] = told
+        waiting, told = self._waiting[leaving.side], _told(leaving, "", outcome, why)
+        waiting.again(leaving.withdrawal_id)
+        if waiting.is_news(leaving.withdrawal_id, told):
             self._tell(told)
 
 
-def _told(leaving: Leaving, tx_id: TxId, outcome: Outcome, why: str) -> Told:
+def _told(leaving: Leaving, tx_id: str, outcome: Outcome, why: str) -> Told:
     return Told(
         outcome=outcome, leaves=leaving.side, withdrawal_id=leaving.withdrawal_id, tx_id=tx_id,
         asset=leaving.asset, amount=to_text(leaving.units), address=leaving.address, why=why,

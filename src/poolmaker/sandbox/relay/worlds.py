@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from collections.abc import Set as AbstractSet
+from typing import Final
 
 import aiohttp
 import msgspec
 
-from poolmaker.kernel.errors import CallerFault, Unavailable
-from poolmaker.sandbox.relay.model import Leaving, Side, TxId, WithdrawalId
-from poolmaker.sandbox.relay.routes import BY_ASSET, BY_COIN, Route
-from poolmaker.sandbox.venue.units import to_text, to_units
+from poolmaker.sandbox.relay.model import Arriving, Leaving, Place, Side, TxId, WithdrawalId
+from poolmaker.sandbox.relay.port import AdminPort
+from poolmaker.sandbox.relay.routes import BY_ASSET, BY_COIN, ON_CHAIN
+from poolmaker.sandbox.venue.units import to_text
 
-TIMEOUT_S: Final = 10
-_OK: Final = 200
-_REFUSED: Final = 400
 _PROCESSING: Final = 4
-
-T = TypeVar("T", bound=msgspec.Struct)
-
-
-class _Problem(msgspec.Struct):
-    error: object = ""
 
 
 class _Done(msgspec.Struct):
-    """An answer of which only the status counts."""
-
-
-class _Shown(msgspec.Struct):
-    tx_id: str
+    repeated: bool
 
 
 class _VenueRow(msgspec.Struct):
@@ -48,6 +35,16 @@ class _VenueRows(msgspec.Struct):
     withdrawals: list[_VenueRow]
 
 
+class _VenueAddress(msgspec.Struct):
+    asset: str
+    network: str
+    address: str
+
+
+class _VenueAddresses(msgspec.Struct):
+    addresses: list[_VenueAddress]
+
+
 class _MixinRow(msgspec.Struct):
     id: str
     asset_id: str
@@ -60,46 +57,13 @@ class _MixinRows(msgspec.Struct):
     withdrawals: list[_MixinRow]
 
 
-class _AdminPort:
-    """Calls to one admin port."""
+class _MixinAddress(msgspec.Struct):
+    chain_id: str
+    address: str
 
-    def __init__(self, session: aiohttp.ClientSession, base: str, side: Side) -> None:
-        self._session = session
-        self._base = base.rstrip("/")
-        self._side = side
 
-    async def call(self, method: str, path: str, kind: type[T], body: object = None) -> T:
-        """The answer; CallerFault with the side's own words when it refuses."""
-        url = self._base + path
-        try:
-            async with (
-                asyncio.timeout(TIMEOUT_S),
-                self._session.request(method, url, json=body) as reply,
-            ):
-                status, data = reply.status, await reply.read()
-            if status == _OK:
-                return msgspec.json.decode(data, type=kind)
-            why = msgspec.json.decode(data, type=_Problem).error if status == _REFUSED else status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as problem:
-            why = str(problem) or type(problem).__name__
-            raise Unavailable(f"{self._side} does not answer at {url}: {why}") from None
-        if status == _REFUSED:
-            raise CallerFault(f"{self._side} refuses: {why}")
-        raise Unavailable(f"{self._side} answers {status} at {url}")
-
-    async def complete(self, leaving: Leaving, tx_id: TxId) -> None:
-        """Show ``tx_id`` on a withdrawal, or learn that it has another one."""
-        path = f"/withdrawals/{leaving.withdrawal_id}/complete"
-        shown = await self.call("POST", path, _Shown, {"tx_id": tx_id})
-        if shown.tx_id != tx_id:
-            raise CallerFault(f"{self._side} has completed it as {shown.tx_id}")
-
-    def units(self, text: str) -> int:
-        """Units (1e-8) of an amount; exact, or Unavailable."""
-        try:
-            return to_units(text)
-        except ValueError:
-            raise Unavailable(f"{self._side} says an amount of {text!r}") from None
+class _MixinAddresses(msgspec.Struct):
+    addresses: list[_MixinAddress]
 
 
 class VenueWorld:
@@ -108,7 +72,7 @@ class VenueWorld:
     side: Final = Side.VENUE
 
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
-        self._port = _AdminPort(session, base, self.side)
+        self._port = AdminPort(session, base, self.side)
 
     async def pending(self) -> Sequence[Leaving]:
         """The withdrawals that have not been completed."""
@@ -122,13 +86,24 @@ class VenueWorld:
             units=self._port.units(row.sent), address=row.address, tag=row.tag,
         )  # fmt: skip
 
-    async def receive(self, leaving: Leaving, route: Route, tx_id: TxId) -> None:
-        """Credit a deposit at an address that the venue gave out."""
+    async def addresses(self) -> AbstractSet[Place]:
+        """Every deposit address that was given out for what the chain holds."""
+        found = await self._port.call("GET", "/addresses", _VenueAddresses)
+        given = {(one.asset, one.network, one.address.lower()) for one in found.addresses}
+        return {
+            (route.asset_id, address)
+            for coin, network, address in given
+            if (route := BY_COIN.get((coin, network))) is not None and route.token is not None
+        }
+
+    async def receive(self, arriving: Arriving) -> bool:
+        """Credit a deposit at an address that the venue gave out; False when it was known."""
         order = {
-            "asset": route.coin, "network": route.network, "address": leaving.address,
-            "amount": to_text(leaving.units), "tx_id": tx_id,
+            "asset": arriving.route.coin, "network": arriving.route.network,
+            "address": arriving.address, "amount": to_text(arriving.units),
+            "tx_id": arriving.tx_id, "index": arriving.index,
         }  # fmt: skip
-        await self._port.call("POST", "/deposit", _Done, order)
+        return not (await self._port.call("POST", "/deposit", _Done, order)).repeated
 
     async def complete(self, leaving: Leaving, tx_id: TxId) -> None:
         """Show ``tx_id`` as the transaction of the withdrawal."""
@@ -141,7 +116,7 @@ class MixinWorld:
     side: Final = Side.MIXIN
 
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
-        self._port = _AdminPort(session, base, self.side)
+        self._port = AdminPort(session, base, self.side)
 
     async def pending(self) -> Sequence[Leaving]:
         """The withdrawals that have not been completed."""
@@ -155,13 +130,24 @@ class MixinWorld:
             address=row.destination, tag=row.tag,
         )  # fmt: skip
 
-    async def receive(self, leaving: Leaving, route: Route, tx_id: TxId) -> None:
-        """Credit a deposit at somebody's address on the asset's chain."""
+    async def addresses(self) -> AbstractSet[Place]:
+        """Every deposit address that was given out for what the chain holds."""
+        found = await self._port.call("GET", "/addresses", _MixinAddresses)
+        return {
+            (route.asset_id, one.address.lower())
+            for one in found.addresses
+            for route in ON_CHAIN
+            if route.chain_id == one.chain_id
+        }
+
+    async def receive(self, arriving: Arriving) -> bool:
+        """Credit a deposit at somebody's address on the asset's chain; False when it was known."""
         order = {
-            "asset": route.asset_id, "destination": leaving.address, "tag": leaving.tag,
-            "amount": to_text(leaving.units), "tx_id": tx_id,
+            "asset": arriving.route.asset_id, "destination": arriving.address,
+            "tag": arriving.tag, "amount": to_text(arriving.units), "tx_id": arriving.tx_id,
+            "index": arriving.index, "sender": arriving.sender,
         }  # fmt: skip
-        await self._port.call("POST", "/deposit", _Done, order)
+        return not (await self._port.call("POST", "/deposit", _Done, order)).repeated
 
     async def complete(self, leaving: Leaving, tx_id: TxId) -> None:
         """Show ``tx_id`` as the transaction of the withdrawal."""

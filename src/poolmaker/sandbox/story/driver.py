@@ -20,34 +20,46 @@ from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.kernel.rng import system_rng
 from poolmaker.sandbox.story import acts
 from poolmaker.sandbox.story.model import (
-    Judge,
+    DAY_S,
+    ActName,
     StoryFailed,
     StoryOptions,
     Told,
 )
 from poolmaker.sandbox.story.plan import make_plan
-from poolmaker.sandbox.story.stage import CONFIG_NAME, TOKEN_NAME, Stage
+from poolmaker.sandbox.story.processes import checkout
+from poolmaker.sandbox.story.stage import CONFIG_NAME, TOKEN_NAME, WORLDS, Stage
+from poolmaker.sandbox.story.sums import said
 from poolmaker.sandbox.story.wire import session
 
 SEED_MAX: Final = 1_000_000
 LOCK_NAME: Final = "demo.lock"
-_LEFT_BEHIND: Final = (CONFIG_NAME, TOKEN_NAME, "platform.log", "venue.log")
+DAYS_AFTER: Final = 90
+_LOGS: Final = (f"{name}.log" for name in ("platform", *WORLDS))
+_LEFT_BEHIND: Final = (CONFIG_NAME, TOKEN_NAME, *_LOGS)
+_FLAGS: Final = {
+    "trial_balance_ok": "books balance",
+    "ledger_verify_ok": "ledger verifies",
+    "custody_ok": "custody equals the ledger",
+    "allocations_ok": "rewards are shared rightly",
+}
 
 
-def run(options: StoryOptions, judge: Judge) -> bool:
+def run(options: StoryOptions) -> bool:
     """Tell the story; whether everything held. Raises EnvironmentProblem before it changes a thing.
 
     With ``as_json`` the last line of standard output is the result as one JSON object.
     """
     clock = SystemClock()
     seed = options.seed if options.seed is not None else system_rng().below(SEED_MAX)
+    checkout()
     _refuse(options.home)
     options = replace(options, port=_free_port(options.port))
     lock = _lock(options.home)
     try:
         told = Told(seed=seed)
         started_us = clock.monotonic_us()
-        asyncio.run(_tell(options, told, clock, judge, started_us))
+        asyncio.run(_tell(options, told, clock, started_us))
     finally:
         lock.release()
     if options.as_json:
@@ -105,9 +117,7 @@ def _free_port(port: int) -> int:
         return found
 
 
-async def _tell(
-    options: StoryOptions, told: Told, clock: Clock, judge: Judge, started_us: int
-) -> None:
+async def _tell(options: StoryOptions, told: Told, clock: Clock, started_us: int) -> None:
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     if task is not None:
@@ -116,7 +126,7 @@ async def _tell(
     async with session() as wires:
         stage = Stage(options, make_plan(told.seed), told, clock, wires)
         try:
-            await _acts(stage, judge, started_us)
+            await _acts(stage, started_us)
             if not options.once:
                 await _go_on(stage)
         except asyncio.CancelledError:
@@ -138,18 +148,12 @@ async def _from_empty(options: StoryOptions, clock: Clock) -> None:
         (options.home / name).unlink(missing_ok=True)
 
 
-async def _acts(stage: Stage, judge: Judge, started_us: int) -> None:
+async def _acts(stage: Stage, started_us: int) -> None:
     told, clock = stage.told, stage.clock
     stage.teller.say(f"seed {told.seed}, data in {stage.options.home}")
     try:
         await acts.begin(stage)
-        members = await acts.join(stage, await acts.money(stage))
-        await acts.quote(stage)
-        await acts.crash(stage, members)
-        await acts.pause(stage, members[0])
-        await acts.leave(stage, members[1])
-        custody = await acts.settle(stage)
-        await acts.judge(stage, custody, judge)
+        await _play(stage)
         told.finished = True
     finally:
         told.seconds = (clock.monotonic_us() - started_us) / SECOND_US
@@ -159,30 +163,47 @@ async def _acts(stage: Stage, judge: Judge, started_us: int) -> None:
     stage.teller.say(_verdict(told))
 
 
+async def _play(stage: Stage) -> None:
+    ada, bo = await acts.deposit(stage)
+    await acts.stranger(stage)
+    await acts.join(stage, (ada, bo))
+    offered = await acts.campaign(stage)
+    cy = await acts.day_one(stage)
+    await acts.pause(stage, ada)
+    first = await acts.reward(stage, ActName.REWARD_ONE, offered, day=1)
+    bo = await acts.leave(stage, bo)
+    await acts.day_two(stage, cy, offered)
+    second = await acts.reward(stage, ActName.REWARD_TWO, offered, day=2, user=bo.person.name)
+    await acts.later_rewards(stage, bo, [first, second])
+    await acts.settle(stage)
+    await acts.judge(stage)
+
+
 def _verdict(told: Told) -> str:
-    verdict = told.verdict
-    if verdict is None:
+    if not told.verdict:
         return "nothing was judged"
     marks = {True: "yes", False: "NO"}
+    document = told.document()
+    flags = "; ".join(f"{words}: {marks[document[flag]]}" for flag, words in _FLAGS.items())
     return (
-        f"books balance: {marks[verdict.trial_balance_ok]}; "
-        f"ledger verifies: {marks[verdict.ledger_verify_ok]}; "
-        f"custody equals the ledger: {marks[verdict.custody_ok]}; "
-        f"orders unknown to the books: {verdict.open_orders_unknown}; "
-        f"{told.orders_placed} orders, {told.fills} fills, {told.seconds:.1f} s"
+        f"{flags}; orders unknown to the books: {document['open_orders_unknown']}; "
+        f"{told.orders_placed} orders, {told.fills} fills, "
+        f"{said(told.rewards_received)} of rewards, {told.seconds:.1f} s"
     )
 
 
 async def _go_on(stage: Stage) -> None:
-    """The market goes on until Ctrl-C; a process that dies ends the demo with a sentence."""
-    await stage.world.rest(resting=False)
+    """The market and further campaign days go on until Ctrl-C.
+
+    A process that dies ends the demo with a sentence.
+    """
+    await stage.outside.rest(resting=False)
+    await stage.outside.launch(DAYS_AFTER, DAY_S * 1_000)
     stage.told.facts = {}
     await stage.show(force=True, name="free")
     stage.teller.say(f"the market goes on at {stage.page}; stop it with Ctrl-C")
     while True:
-        for child in (stage.platform, stage.venue):
-            if child.ended is not None:
-                raise StoryFailed(f"the {child.name} ended by itself: {child.last_words()}")
+        stage.check()
         await stage.clock.sleep_us(SECOND_US)
 
 

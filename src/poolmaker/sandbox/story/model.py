@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,14 +14,18 @@ ACCOUNT: Final = "main"
 POOL: Final = "btc-usdt"
 BASE: Final = "BTC"
 QUOTE: Final = "USDT"
+REWARD: Final = "HMT"
+GAS: Final = "ETH"
 VENUE_ACCOUNT: Final = 1
 LOCATION: Final = f"custody:venue:{ACCOUNT}"
 
-SECONDS_MAX: Final = 90
+SECONDS_MAX: Final = 150
 FILLS_MIN: Final = 30
+DAYS: Final = 2
+DAY_S: Final = 20
 
-CustodyBook = Mapping[str, Mapping[str, str]]
-"""Location -> asset -> exact decimal text."""
+Sums = dict[str, str]
+"""Asset -> exact decimal text."""
 
 
 class StoryFailed(PoolmakerError):
@@ -34,17 +38,23 @@ class ActName(StrEnum):
     """The acts in their order; the values are keys of the page's catalogue."""
 
     BEGIN = "begin"
-    MONEY = "money"
+    DEPOSIT = "deposit"
+    STRANGER = "stranger"
     JOIN = "join"
-    QUOTE = "quote"
-    CRASH = "crash"
+    CAMPAIGN = "campaign"
+    DAY_ONE = "day_one"
     PAUSE = "pause"
+    REWARD_ONE = "reward_one"
     LEAVE = "leave"
+    DAY_TWO = "day_two"
+    REWARD_TWO = "reward_two"
     SETTLE = "settle"
     JUDGE = "judge"
 
 
 ACTS: Final = tuple(ActName)
+CRASHES: Final = ACTS[ACTS.index(ActName.DEPOSIT) : ACTS.index(ActName.REWARD_TWO) + 1]
+"""Acts in which the platform may be killed: from the first deposit to the last credit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,107 +71,102 @@ class StoryOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A user of the story: what he brings and where he wants it paid out."""
+    """A user of the story: what he brings, and the number of his wallet at the sandbox Mixin."""
 
     name: str
+    wallet: int
     base: str
     quote: str
-    payout: tuple[Mapping[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the seed decides."""
+    """What the seed decides.
 
-    people: tuple[Person, Person]
-    crash_after_fills: int
+    Three people with orders, a stranger to his own memo, the act in which the platform is killed
+    and how long after its beginning, and the key of the platform's wallet on the chain.
+    """
+
+    people: tuple[Person, Person, Person]
+    stranger: Person
+    crash_act: ActName
     crash_delay_us: int
     pause_us: int
+    late_us: int
+    wallet_key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A person at the platform."""
+    """A person at the platform.
+
+    ``wallet`` is what his Mixin wallet held before, ``left`` what he was paid when he left.
+    """
 
     person: Person
     user_id: str
+    mixin_id: str
     token: str
+    wallet: Mapping[str, str]
     order_id: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What was collected in the last act, from every side independently.
-
-    ``booked`` and ``reported`` were taken while neither side moved. Open orders are
-    (side, price, what is left), as exact texts without zeros at their ends.
-    """
-
-    trial_balance: Mapping[str, Any]
-    verification: Mapping[str, Any]
-    booked: CustodyBook
-    reported: CustodyBook
-    orders_at_venue: tuple[tuple[str, str, str], ...]
-    orders_in_books: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the judge says about the evidence."""
-
-    trial_balance_ok: bool
-    ledger_verify_ok: bool
-    custody_ok: bool
-    custody: Mapping[str, Mapping[str, Mapping[str, str]]]
-    open_orders_unknown: int
-
-
-Judge = Callable[[Evidence], Verdict]
+    left: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """What has come out so far; the fields of the last line of ``--json``."""
+    """What has come out so far; the fields of the last line of ``--json``.
+
+    ``verdict`` is what the judge printed, empty before it has spoken.
+    """
 
     seed: int
     seconds: float = 0.0
     users: int = 0
+    deposits: Sums = field(default_factory=dict)
     orders_placed: int = 0
     fills: int = 0
+    rewards_received: Sums = field(default_factory=dict)
+    rewards_allocated: Sums = field(default_factory=dict)
+    withdrawn: Sums = field(default_factory=dict)
+    refunded: Sums = field(default_factory=dict)
     restart_survived: bool = False
-    verdict: Verdict | None = None
+    verdict: Mapping[str, Any] = field(default_factory=dict)
     finished: bool = False
     facts: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Everything holds."""
-        verdict = self.verdict
         return (
             self.finished
             and self.restart_survived
             and self.seconds <= SECONDS_MAX
             and self.fills >= FILLS_MIN
-            and verdict is not None
-            and verdict.trial_balance_ok
-            and verdict.ledger_verify_ok
-            and verdict.custody_ok
-            and verdict.open_orders_unknown == 0
+            and all(self._flag(name) for name in FLAGS)
+            and self.verdict.get("open_orders_unknown") == 0
         )
+
+    def _flag(self, name: str) -> bool:
+        return self.verdict.get(name) is True
 
     def document(self) -> dict[str, Any]:
         """The last line of ``--json``; what was not reached reads as not ok."""
-        verdict = self.verdict
         return {
             "seconds": round(self.seconds, 1),
             "seed": self.seed,
             "users": self.users,
+            "deposits": self.deposits,
             "orders_placed": self.orders_placed,
             "fills": self.fills,
+            "rewards_received": self.rewards_received,
+            "rewards_allocated": self.rewards_allocated,
+            "withdrawn": self.withdrawn,
+            "refunded": self.refunded,
             "restart_survived": self.restart_survived,
-            "open_orders_unknown": verdict.open_orders_unknown if verdict else None,
-            "trial_balance_ok": bool(verdict and verdict.trial_balance_ok),
-            "ledger_verify_ok": bool(verdict and verdict.ledger_verify_ok),
-            "custody_ok": bool(verdict and verdict.custody_ok),
-            "custody": verdict.custody if verdict else {},
+            "open_orders_unknown": self.verdict.get("open_orders_unknown"),
+            **{name: self._flag(name) for name in FLAGS},
+            "custody": self.verdict.get("custody", {}),
         }
+
+
+FLAGS: Final = ("trial_balance_ok", "ledger_verify_ok", "allocations_ok", "custody_ok")

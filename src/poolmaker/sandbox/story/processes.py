@@ -1,4 +1,4 @@
-"""The processes of the story: the venue, the platform, and the platform's own commands."""
+"""The processes of the story: the worlds, the platform, its commands, and the judge."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.sandbox.story.model import StoryFailed
 
-READY_S: Final = 20
+READY_S: Final = 90
 STOP_S: Final = 15
-COMMAND_S: Final = 60
-LINE_BYTES_MAX: Final = 65_536
+COMMAND_S: Final = 90
+LINE_BYTES_MAX: Final = 262_144
 _TAIL_BYTES: Final = 4_096
 _OWN_NAMES: Final = "POOLMAKER_"
 
@@ -90,13 +90,16 @@ class Child:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def venue_child(seed: int, recording: Path | None, initial: str, log: Path) -> Child:
-    """The sandbox venue as a process of its own; its first account starts with ``initial``."""
-    command = [sys.executable, "-m", "poolmaker.sandbox.venue", "--port", "0", "--seed", str(seed)]
-    command += ["--initial-1", initial]
-    if recording is not None:
-        command += ["--recording", str(recording)]
-    return Child("venue", command, log)
+def world_child(name: str, arguments: Sequence[str], log: Path) -> Child:
+    """A world as a process of its own, on ports that the system chooses."""
+    command = [sys.executable, "-m", f"poolmaker.sandbox.{name}", *arguments]
+    return Child(name, command, log)
+
+
+def venue_arguments(seed: int, recording: Path | None, initial: str) -> list[str]:
+    """A venue whose first account starts with ``initial`` and whose withdrawals others carry."""
+    arguments = ["--seed", str(seed), "--initial-1", initial, "--withdrawals-by-hand"]
+    return arguments if recording is None else [*arguments, "--recording", str(recording)]
 
 
 def platform_child(config: Path, log: Path) -> Child:
@@ -105,44 +108,70 @@ def platform_child(config: Path, log: Path) -> Child:
     return Child("platform", command, log)
 
 
-async def addresses(venue: Child) -> Mapping[str, Any]:
-    """Start the venue and read the line that it prints when it is ready."""
-    process = await venue.start(asyncio.subprocess.PIPE)
+async def ready_line(world: Child) -> Mapping[str, Any]:
+    """Start a world and read the line that it prints when it is ready."""
+    process = await world.start(asyncio.subprocess.PIPE)
     if process.stdout is None:
-        raise StoryFailed("the venue has no output")
+        raise StoryFailed(f"the {world.name} has no output")
     try:
         async with asyncio.timeout(READY_S):
             line = await process.stdout.readline()
     except TimeoutError:
-        raise StoryFailed(f"the venue was not ready within {READY_S} s; see {venue.log}") from None
+        raise StoryFailed(
+            f"the {world.name} was not ready within {READY_S} s; see {world.log}"
+        ) from None
     if not line:
-        await venue.wait()
-        raise EnvironmentProblem(venue.last_words() or f"the venue did not start; see {venue.log}")
+        await world.wait()
+        said = world.last_words() or f"it said nothing; see {world.log}"
+        raise EnvironmentProblem(f"the {world.name} did not start: {said}")
     found: Mapping[str, Any] = json.loads(line)
     return found
 
 
+def checkout() -> Path:
+    """The folder that the judge lies in, which is not a part of an installed package."""
+    folder = Path(__file__).resolve().parents[4]
+    if not (folder / "tools" / "judge" / "__main__.py").is_file():
+        raise EnvironmentProblem(
+            "the judge of the demo is in tools/judge of the sources; run the demo from a checkout"
+        )
+    return folder
+
+
 async def command_json(arguments: list[str]) -> Mapping[str, Any]:
     """Run one command of the platform in a process of its own; its JSON answer."""
+    return await _json_of([sys.executable, "-m", "poolmaker.cli", *arguments], None)
+
+
+async def judge_json(config: Path, database: str, patience_s: int) -> Mapping[str, Any]:
+    """What the judge says, in a process of its own."""
+    arguments = ["--config", str(config), "--database", database, "--json"]
+    arguments += ["--patience-s", str(patience_s)]
+    return await _json_of([sys.executable, "-m", "tools.judge", *arguments], checkout())
+
+
+async def _json_of(command: list[str], folder: Path | None) -> Mapping[str, Any]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "poolmaker.cli",
-        *arguments,
+        *command,
+        cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment(),
         start_new_session=True,
+        limit=LINE_BYTES_MAX,
     )
+    said = " ".join(command[2:4])
     try:
         async with asyncio.timeout(COMMAND_S):
             output, errors = await process.communicate()
-    except TimeoutError:
+    except BaseException as problem:
         process.kill()
-        raise StoryFailed(f"{' '.join(arguments)} did not end in {COMMAND_S} s") from None
+        if isinstance(problem, TimeoutError):
+            raise StoryFailed(f"{said} did not end in {COMMAND_S} s") from None
+        raise
     lines = output.decode().strip().splitlines()
     if not lines:
-        raise StoryFailed(f"{' '.join(arguments)} said nothing: {errors.decode()[-500:].strip()}")
+        raise StoryFailed(f"{said} said nothing: {errors.decode()[-500:].strip()}")
     found: Mapping[str, Any] = json.loads(lines[-1])
     return found

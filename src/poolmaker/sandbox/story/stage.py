@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+from eth_account import Account
 
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
-from poolmaker.sandbox.story.model import ACTS, POOL, ActName, Plan, StoryFailed, StoryOptions, Told
-from poolmaker.sandbox.story.plan import (
-    OPERATORS_OWN,
+from poolmaker.sandbox.story.config import (
     RECORDED_LEVELS,
     SEEDED_LEVELS,
+    Own,
+    Worlds,
     configuration,
 )
-from poolmaker.sandbox.story.processes import addresses, platform_child, venue_child
-from poolmaker.sandbox.story.wire import Api, NotReached, World
+from poolmaker.sandbox.story.crash import Crash
+from poolmaker.sandbox.story.model import ACTS, POOL, ActName, Plan, StoryFailed, StoryOptions, Told
+from poolmaker.sandbox.story.plan import OPERATORS_OWN
+from poolmaker.sandbox.story.processes import (
+    Child,
+    platform_child,
+    ready_line,
+    venue_arguments,
+    world_child,
+)
+from poolmaker.sandbox.story.wire import Api, NotReached
 from poolmaker.sandbox.story.words import Teller
+from poolmaker.sandbox.story.worlds import Outside
 
 CONFIG_NAME: Final = "demo.toml"
 TOKEN_NAME: Final = "operator.token"  # noqa: S105 - a file's name
+WORLDS: Final = ("venue", "mixin", "chain", "hufi", "relay")
 READY_US: Final = 120 * SECOND_US
 LOOK_US: Final = SECOND_US // 5
 TELL_US: Final = SECOND_US
+MINE_US: Final = 2 * SECOND_US
 
 
 class Stage:
@@ -48,12 +62,12 @@ class Stage:
         self.started_us = clock.now_us()
         self.config = options.home / CONFIG_NAME
         self.api = Api(session, clock, self.page)
-        self.venue = venue_child(
-            told.seed, options.recording, OPERATORS_OWN, options.home / "venue.log"
-        )
-        self.platform = platform_child(self.config, options.home / "platform.log")
-        self.world: World
-        self._act = ActName.BEGIN
+        self.platform = platform_child(self.config, self._log("platform"))
+        self.worlds: dict[str, Child] = {}
+        self._mining: asyncio.Task[None] | None = None
+        self.outside: Outside
+        self.crash = Crash(self)
+        self.act = ActName.BEGIN
         self._told_us = 0
 
     @property
@@ -62,19 +76,49 @@ class Stage:
         return f"http://127.0.0.1:{self.options.port}"
 
     @property
-    def users(self) -> str:
-        """The users' names as people say them."""
-        return " and ".join(person.name for person in self.plan.people)
+    def wallet(self) -> str:
+        """The platform's address on the chain."""
+        return str(Account.from_key(self.plan.wallet_key).address)
 
-    async def open_venue(self) -> None:
-        """Start the venue and write the configuration that names it."""
-        found = await addresses(self.venue)
-        self.world = World(self._session, self.clock, found)
+    def _log(self, name: str) -> Path:
+        return self.options.home / f"{name}.log"
+
+    async def open_worlds(self) -> None:
+        """Start every world and write the configuration that names them."""
+        seed = str(self.told.seed)
+        venue, mixin, chain = await self._start(
+            ("venue", venue_arguments(self.told.seed, self.options.recording, OPERATORS_OWN)),
+            ("mixin", ["--seed", seed]),
+            ("chain", ["--seed", seed]),
+        )
+        admins = ["--venue-admin", venue["admin"], "--mixin-admin", mixin["admin"]]
+        on_chain = ["--chain", chain["rpc"], "--chain-admin", chain["admin"]]
+        hufi, _ = await self._start(
+            ("hufi", ["--chain", chain["rpc"], "--venue", venue["rest"], "--seed", seed,
+                      "--launcher-port", "0", "--jobs-every-s", "2"]),
+            ("relay", [*admins, *on_chain, "--seed", seed, "--delay-ms", "300"]),
+        )  # fmt: skip
+        worlds = Worlds(venue=venue, mixin=mixin, chain=chain, hufi=hufi)
+        self.outside = Outside(self._session, self.clock, worlds)
+        self._configure(worlds)
+        self._mining = asyncio.create_task(self._mine(), name="story-mining")
+
+    async def _start(self, *worlds: tuple[str, Sequence[str]]) -> list[Mapping[str, Any]]:
+        children = [world_child(name, arguments, self._log(name)) for name, arguments in worlds]
+        self.worlds.update((child.name, child) for child in children)
+        return list(await asyncio.gather(*(ready_line(child) for child in children)))
+
+    def _configure(self, worlds: Worlds) -> None:
         levels = SEEDED_LEVELS if self.options.recording is None else RECORDED_LEVELS
-        text = configuration(found, self.options.home, self.options.port, levels)
+        own = Own(
+            home=self.options.home,
+            port=self.options.port,
+            wallet_key=self.plan.wallet_key,
+            levels=levels,
+        )
         half = self.config.with_suffix(".part")
         half.touch(mode=0o600)
-        half.write_text(text, "utf-8")
+        half.write_text(configuration(worlds, own), "utf-8")
         half.replace(self.config)
 
     async def open_platform(self) -> None:
@@ -96,12 +140,32 @@ class Stage:
             return False
         return True
 
+    async def _mine(self) -> None:
+        # The chain goes on: what happened on it becomes final every few seconds.
+        while True:
+            await self.clock.sleep_us(MINE_US)
+            await self.outside.mine()
+
+    def check(self) -> None:
+        """Raise StoryFailed when a process ended that should be there."""
+        self.crash.check()
+        children = [*self.worlds.values()]
+        if not self.crash.is_running:
+            children.append(self.platform)
+        for child in children:
+            if child.ended is not None:
+                raise StoryFailed(
+                    f"the {child.name} ended by itself (exit code {child.ended}): "
+                    f"{_sentence(child.last_words())}; what is booked is kept, see {child.log}"
+                )
+
     async def until(
         self, what: str, holds: Callable[[], Awaitable[bool]], patience_us: int
     ) -> None:
         """Look again and again until ``holds``; StoryFailed when it does not in its time."""
         deadline_us = self.clock.monotonic_us() + patience_us
         while not await holds():
+            self.check()
             if self.clock.monotonic_us() > deadline_us:
                 seconds = patience_us // SECOND_US
                 raise StoryFailed(f"after {seconds} s still not true: {what}")
@@ -109,9 +173,10 @@ class Stage:
 
     async def begin(self, act: ActName, **facts: str) -> None:
         """An act begins, on the terminal and on the page."""
-        self._act = act
+        self.act = act
         self.told.facts = facts
         self.teller.begin(act, facts)
+        self.crash.begun(act)
         await self.show(force=True)
 
     async def show(self, *, force: bool = False, name: str = "", done: bool = False) -> None:
@@ -121,9 +186,9 @@ class Stage:
             return
         self._told_us = now_us
         body = {
-            "number": ACTS.index(self._act) + 1,
+            "number": ACTS.index(self.act) + 1,
             "of": len(ACTS),
-            "name": name or self._act.value,
+            "name": name or self.act.value,
             "facts": self.told.facts,
             "started_at_us": self.started_us,
             "done": done,
@@ -140,15 +205,19 @@ class Stage:
         found: Mapping[str, Any] = await self.api.get(f"/orders/{order_id}")
         return found
 
-    async def market(self) -> Mapping[str, Any] | None:
-        """The pool's market as the engine sees it."""
-        markets = await self.api.get("/market/live")
-        return next((one for one in markets if one["pool_id"] == POOL), None)
+    async def books(self) -> Mapping[str, Any]:
+        """The trial balance."""
+        found: Mapping[str, Any] = await self.api.get("/ledger/trial-balance")
+        return found
 
     async def close(self) -> None:
-        """End the platform first, so that it can cancel its orders, then the venue."""
+        """End the platform first, so that it can cancel its orders, then the worlds."""
+        await self.crash.abandon()
+        if self._mining is not None:
+            self._mining.cancel()
+            await asyncio.wait([self._mining])
         await self.platform.stop()
-        await self.venue.stop()
+        await asyncio.gather(*(child.stop() for child in self.worlds.values()))
 
 
 def _read(file: Path) -> str:

@@ -1,9 +1,7 @@
-"""How the story speaks: to the platform's API as operator and users, to the venue as the world."""
+"""How the story speaks to the platform's API, as operator and as users."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +12,7 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.sandbox.story.model import StoryFailed
 
 TIMEOUT_S: Final = 5
-PATIENCE_US: Final = 30 * SECOND_US
+PATIENCE_US: Final = 60 * SECOND_US
 PAUSE_US: Final = SECOND_US // 5
 _AGAIN: Final = frozenset({502, 503, 504})
 _OK: Final = range(200, 300)
@@ -93,68 +91,6 @@ def _detail(text: str) -> str:
         return str(json.loads(text)["detail"])
     except (ValueError, KeyError, TypeError):
         return text[:200]
-
-
-class World:
-    """The outside world at the venue: its admin port, and one look with a read-only key."""
-
-    def __init__(
-        self, session: aiohttp.ClientSession, clock: Clock, venue: Mapping[str, Any]
-    ) -> None:
-        self._session = session
-        self._clock = clock
-        self._admin = venue["admin"]
-        self._rest = venue["rest"]
-        self._keys = venue["accounts"][0]
-
-    async def deposit(self, account: int, asset: str, amount: str, tx_id: str) -> None:
-        """Money arrives at the venue for an account."""
-        body = {"account": account, "asset": asset, "amount": amount, "tx_id": tx_id}
-        await self._admin_post("/deposit", body)
-
-    async def terms(self, account: int, **terms: str) -> None:
-        """The venue changes an account's terms."""
-        await self._admin_post(f"/accounts/{account}", terms)
-
-    async def rest(self, *, resting: bool) -> None:
-        """Everybody else stops trading for a while, or goes on."""
-        await self._admin_post(f"/flow/{'pause' if resting else 'resume'}", {})
-
-    async def balances(self, account: int) -> dict[str, str]:
-        """What the venue holds for an account, free and locked together."""
-        found = await self._get(f"{self._admin}/accounts")
-        rows = (row for row in found["accounts"] if row["account"] == account)
-        held = next(rows)["balances"]
-        return {asset: balance["total"] for asset, balance in held.items()}
-
-    async def open_orders(self, symbol: str) -> list[dict[str, Any]]:
-        """The account's open orders, by a signed request of our own."""
-        query = f"symbol={symbol}&timestamp={self._clock.now_us() // 1000}"
-        secret = str(self._keys["ro_secret"]).encode()
-        signature = hmac.new(secret, query.encode(), hashlib.sha256).hexdigest()
-        url = f"{self._rest}/api/v3/openOrders?{query}&signature={signature}"
-        found: list[dict[str, Any]] = await self._get(url, {"X-MBX-APIKEY": self._keys["ro_key"]})
-        return found
-
-    async def _admin_post(self, path: str, body: Mapping[str, Any]) -> Any:
-        try:
-            async with self._session.post(f"{self._admin}{path}", json=body) as response:
-                text = await response.text()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise StoryFailed(f"the venue does not answer: {error}") from None
-        if response.status not in _OK:
-            raise StoryFailed(f"the venue refused {path}: {text[:200]}")
-        return json.loads(text)
-
-    async def _get(self, url: str, headers: Mapping[str, str] | None = None) -> Any:
-        try:
-            async with self._session.get(url, headers=headers) as response:
-                text = await response.text()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise StoryFailed(f"the venue does not answer: {error}") from None
-        if response.status not in _OK:
-            raise StoryFailed(f"the venue refused: {text[:200]}")
-        return json.loads(text)
 
 
 def session() -> aiohttp.ClientSession:

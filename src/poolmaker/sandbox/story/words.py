@@ -13,15 +13,19 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.sandbox.story.model import ACTS, ActName
 
 SENTENCES: Final[Mapping[ActName, str]] = {
-    ActName.BEGIN: "an empty platform meets its market",
-    ActName.MONEY: "money arrives: the operator's, {users}'s",
-    ActName.JOIN: "{users} open orders and join the pool",
-    ActName.QUOTE: "the pool quotes and is filled",
-    ActName.CRASH: "the platform is killed, starts again and goes on",
+    ActName.BEGIN: "worlds start: exchange, Mixin, chain, HuFi; an empty platform meets them",
+    ActName.DEPOSIT: "{users} pay from their Mixin wallets by link",
+    ActName.STRANGER: "{user} pays with a memo that he mistyped and gets it back",
+    ActName.JOIN: "deposits travel to the exchange, {users} join the pool",
+    ActName.CAMPAIGN: "HuFi launches a campaign, the platform joins before its first day",
+    ActName.DAY_ONE: "day one: the pool quotes and is filled, {user} pays in, too",
     ActName.PAUSE: "{user} pauses and comes back",
-    ActName.LEAVE: "{user} leaves with the part that is theirs and is paid out",
+    ActName.REWARD_ONE: "day one's reward arrives on chain, goes to Mixin and to its owners",
+    ActName.LEAVE: "{user} leaves with everything, to the Mixin wallet",
+    ActName.DAY_TWO: "day two: the pool quotes on",
+    ActName.REWARD_TWO: "day two's reward, also to {user}, who has left",
     ActName.SETTLE: "takers rest, what is on its way lands",
-    ActName.JUDGE: "everything is counted and compared",
+    ActName.JUDGE: "a judge that knows nothing of us counts and compares everything",
 }
 _NUMBER_WIDTH: Final = 5
 
@@ -46,6 +50,10 @@ class Teller:
             self._status.start()
         else:
             self._console.print(self._line, markup=False)
+
+    def aside(self, sentence: str) -> None:
+        """Something that happens beside the act."""
+        self._console.print(f"     {sentence}", markup=False)
 
     def progress(self, sentence: str) -> None:
         """How the act is doing; shown only where it can be replaced."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from poolmaker.sandbox.arguments import Arguments, run_world
 from poolmaker.sandbox.venue.limits import LimitSettings
-from poolmaker.sandbox.venue.options import Flow, VenueOptions, parse_balances
+from poolmaker.sandbox.venue.model import Retention
+from poolmaker.sandbox.venue.options import (
+    Flow,
+    VenueOptions,
+    parse_balances,
+    parse_retention,
+)
 from poolmaker.sandbox.venue.server import serve
 
 
@@ -25,6 +32,10 @@ def _parser() -> Arguments:
     parser.add_argument("--orders-per-10s", type=int, default=100)
     parser.add_argument("--orders-per-day", type=int, default=200_000)
     parser.add_argument("--weight-per-minute", type=int, default=6_000)
+    parser.add_argument(
+        "--keep-fills", type=int, default=Retention().fills,
+        help="fills remembered for each account and symbol",
+    )  # fmt: skip
     parser.add_argument("--withdrawals-by-hand", action="store_true")
     return parser
 
@@ -40,15 +51,10 @@ def _options(arguments: argparse.Namespace) -> VenueOptions:
         flow=arguments.flow, recording=arguments.recording, limits=limits,
         withdrawals_by_hand=arguments.withdrawals_by_hand,
         initial_first=_balances(arguments.initial_first),
+        retention=parse_retention(arguments.keep_fills),
     )  # fmt: skip
     initial = _balances(arguments.initial)
-    if initial is None:
-        return options
-    return VenueOptions(
-        port=options.port, admin_port=options.admin_port, seed=options.seed, flow=options.flow,
-        recording=options.recording, limits=limits, initial=initial,
-        initial_first=options.initial_first, withdrawals_by_hand=options.withdrawals_by_hand,
-    )  # fmt: skip
+    return options if initial is None else replace(options, initial=initial)
 
 
 def _balances(text: str | None) -> dict[str, int] | None:

@@ -10,13 +10,17 @@ import msgspec
 from aiohttp import web
 
 from poolmaker.kernel.errors import CallerFault
+from poolmaker.sandbox.venue.calls_public import DEPTH_MAX
 from poolmaker.sandbox.venue.exchange import Exchange
-from poolmaker.sandbox.venue.faults import Effect, Fault, When
+from poolmaker.sandbox.venue.faults import SNAPSHOT_CALLS, Effect, Fault, When
 from poolmaker.sandbox.venue.flow_recorded import RecordedFlow
 from poolmaker.sandbox.venue.invariants import audit
+from poolmaker.sandbox.venue.keys import ApiKey, read_public_key
 from poolmaker.sandbox.venue.model import Account, AccountId, SymbolStatus
 from poolmaker.sandbox.venue.peers import Peer
 from poolmaker.sandbox.venue.refusals import WireRefusal
+from poolmaker.sandbox.venue.render import millis
+from poolmaker.sandbox.venue.render_market import depth_snapshot
 from poolmaker.sandbox.venue.rest import answer
 from poolmaker.sandbox.venue.units import BadDecimal, TooPrecise, to_text, to_units
 from poolmaker.sandbox.venue.wallet import Withdrawal, known_network
@@ -34,6 +38,7 @@ class DepositOrder(msgspec.Struct, forbid_unknown_fields=True):
     account: int | None = None
     address: str | None = None
     network: str | None = None
+    index: int = 0
 
 
 class StatusOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,7 +71,7 @@ class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StreamOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Cut, close, silence, wake or end streams."""
+    """Cut, close, silence, wake or end streams, or announce that the server will shut down."""
 
     action: str
     kind: str = "all"
@@ -86,6 +91,15 @@ class AccountOrder(msgspec.Struct, forbid_unknown_fields=True):
     pays_in_bnb: bool | None = None
     maker_rate: str | None = None
     taker_rate: str | None = None
+
+
+class KeyOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Register an Ed25519 public key, PEM or base64 of DER, as one more key of an account."""
+
+    account: int
+    key: str
+    public_key: str
+    may_trade: bool = True
 
 
 class LimitOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -114,6 +128,7 @@ class AdminWire:
         """The admin port's routes."""
         return [
             web.post("/deposit", self._guard(self._deposit)),
+            web.get("/addresses", self._guard(self._addresses)),
             web.get("/accounts", self._guard(self._accounts)),
             web.post("/accounts/{account}", self._guard(self._terms)),
             web.get("/invariants", self._guard(self._invariants)),
@@ -130,6 +145,7 @@ class AdminWire:
             web.post("/flow/{action}", self._guard(self._flow)),
             web.get("/withdrawals", self._guard(self._withdrawals)),
             web.post("/withdrawals/{id}/complete", self._guard(self._complete)),
+            web.post("/keys", self._guard(self._register)),
             web.delete("/keys/{key}", self._guard(self._revoke)),
         ]
 
@@ -164,14 +180,14 @@ class AdminWire:
         if units <= 0:
             raise CallerFault(f"amount: expected more than zero, was {order.amount}")
         account = self._payee(order)
-        known = exchange.wallet.same_deposit(order.tx_id)
+        known = exchange.wallet.same_deposit(order.tx_id, order.index)
         if known is not None:
             same = (known.account, known.asset, known.units) == (account, order.asset, units)
             if not same:
                 raise CallerFault(f"tx_id: {order.tx_id} was a different deposit")
             return {"id": known.deposit_id, "repeated": True}
         made = exchange.wallet.deposit(
-            account, order.asset, network, units, order.tx_id, exchange.time_us()
+            account, order.asset, network, units, (order.tx_id, order.index), exchange.time_us()
         )
         exchange.publish()
         return {"id": made.deposit_id, "repeated": False}
@@ -186,6 +202,15 @@ class AdminWire:
         if order.network not in {None, network}:
             raise CallerFault(f"address: the venue gave it out on {network}, not {order.network}")
         return account
+
+    async def _addresses(self, _request: web.Request) -> Body:
+        given = self._exchange.wallet.addresses()
+        return {
+            "addresses": [
+                {"asset": asset, "network": network, "address": address}
+                for asset, network, address in given
+            ]
+        }
 
     async def _accounts(self, _request: web.Request) -> Body:
         accounts = [one for one in self._exchange.engine.accounts.values() if one.is_client]
@@ -273,12 +298,20 @@ class AdminWire:
 
     async def _fault(self, request: web.Request) -> Body:
         order = await self._read(request, FaultOrder)
+        books: dict[str, Body] = {}
+        if order.effect is Effect.STALE:
+            if order.endpoint not in SNAPSHOT_CALLS:
+                raise CallerFault(f"endpoint: stale is for {sorted(SNAPSHOT_CALLS)}")
+            books = {
+                symbol: depth_snapshot(market, DEPTH_MAX)
+                for symbol, market in self._exchange.engine.markets.items()
+            }
         self._exchange.faults.add(
             Fault(
                 endpoint=order.endpoint, effect=order.effect, when=order.when,
                 account=order.account, count=order.count, delay_ms=order.delay_ms,
                 status=order.status, code=order.code, message=order.msg, body=order.body,
-                headers=order.headers,
+                headers=order.headers, books=books,
             )
         )  # fmt: skip
         return {"planned": True}
@@ -300,6 +333,8 @@ class AdminWire:
                     peer.cut()
                 case "close":
                     await peer.close(order.code)
+                case "shutdown":
+                    peer.announce_shutdown(millis(self._exchange.time_us()))
                 case "stall":
                     peer.is_stalled = True
                 case "resume":
@@ -383,6 +418,14 @@ class AdminWire:
             raise CallerFault("id: no such withdrawal")
         wallet.complete(found, self._exchange.time_us(), order.tx_id)
         return self._outgoing(found)
+
+    async def _register(self, request: web.Request) -> Body:
+        order = await self._read(request, KeyOrder)
+        account, public_key = self._account(order.account), read_public_key(order.public_key)
+        if not order.key or self._exchange.keys.is_known(order.key):
+            raise CallerFault(f"key: {order.key!r} is empty or taken")
+        self._exchange.keys.add(ApiKey(order.key, "", account, order.may_trade, public_key))
+        return {"key": order.key, "account": order.account, "may_trade": order.may_trade}
 
     async def _revoke(self, request: web.Request) -> Body:
         self._exchange.keys.revoke(request.match_info["key"])

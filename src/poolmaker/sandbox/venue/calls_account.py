@@ -73,6 +73,30 @@ def key_restrictions(caller: Caller, _params: Params) -> object:
     }
 
 
+def normal(_caller: Caller, _params: Params) -> object:
+    """Whether the account is restricted: never."""
+    return {"data": "Normal"}
+
+
+def trading_status(_caller: Caller, _params: Params) -> object:
+    """Whether the account's trading by API is locked: never."""
+    return {"data": {"isLocked": False, "plannedRecoverTime": 0, "triggerCondition": {},
+                     "updateTime": 0}}  # fmt: skip
+
+
+def user_assets(caller: Caller, params: Params) -> object:
+    """The balances that are not zero, or that of one asset."""
+    wanted = params.text("asset")
+    return [
+        {
+            "asset": asset, "free": to_text(held.free), "locked": to_text(held.locked),
+            "freeze": "0", "withdrawing": "0", "ipoable": "0", "btcValuation": "0",
+        }
+        for asset, held in sorted(caller.account.balances.items())
+        if (held.free or held.locked) and wanted in {None, asset}
+    ]  # fmt: skip
+
+
 def all_coins(caller: Caller, _params: Params) -> object:
     """Every asset with its networks and the caller's balance."""
     return [_coin(caller, spec) for spec in ASSETS.values()]
@@ -268,6 +292,14 @@ ACCOUNT_CALLS: Final[Mapping[str, Call]] = {
     ),
     "GET /sapi/v1/account/apiRestrictions": Call(
         handler=key_restrictions, access=Access.READ, quota=BY_ADDRESS
+    ),
+    "GET /sapi/v1/account/status": Call(handler=normal, access=Access.READ, quota=BY_ADDRESS),
+    "GET /sapi/v1/account/apiTradingStatus": Call(
+        handler=trading_status, access=Access.READ, quota=BY_ADDRESS
+    ),
+    "POST /sapi/v3/asset/getUserAsset": Call(
+        handler=user_assets, access=Access.READ, weight=5, quota=BY_ADDRESS,
+        optional=names("asset needBtcValuation"),
     ),
     "GET /sapi/v1/capital/config/getall": Call(
         handler=all_coins, access=Access.READ, weight=10, quota=BY_ADDRESS

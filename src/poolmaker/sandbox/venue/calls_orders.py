@@ -48,6 +48,13 @@ class ReplaceMode(StrEnum):
     ALLOW_FAILURE = "ALLOW_FAILURE"
 
 
+class RateMode(StrEnum):
+    """What a cancel-replace does when the account may not place one more order now."""
+
+    DO_NOTHING = "DO_NOTHING"
+    CANCEL_ONLY = "CANCEL_ONLY"
+
+
 class CancelRestriction(StrEnum):
     """Which orders a cancel may take."""
 
@@ -270,7 +277,13 @@ def cancel_replace(caller: Caller, params: Params) -> object:
         "cancelReplaceMode", ReplaceMode, -1130,
         "Data sent for parameter 'cancelReplaceMode' is not valid.",
     )  # fmt: skip
+    on_excess = params.choice(
+        "orderRateLimitExceededMode", RateMode, -1130,
+        "Data sent for parameter 'orderRateLimitExceededMode' is not valid.",
+    )  # fmt: skip
     request = _read_order(caller, params)
+    if on_excess is not RateMode.CANCEL_ONLY:
+        caller.exchange.limiter.admit_order(caller.account.account_id, caller.time_us)
     cancelled: object
     try:
         order = _find(caller, params, "cancelOrderId", "cancelOrigClientOrderId", cancelling=True)
@@ -290,7 +303,9 @@ def cancel_replace(caller: Caller, params: Params) -> object:
         data = _replaced(outcome, cancelled, "FAILURE", refusal.body())
         if is_cancelled:
             message = "Order cancel-replace partially failed."
-            raise WireRefusal(-2021, message, 409, data=data) from None
+            status = 429 if refusal.status == 429 else 409
+            headers = refusal.headers
+            raise WireRefusal(-2021, message, status, headers=headers, data=data) from None
         raise WireRefusal(-2022, "Order cancel-replace failed.", 400, data=data) from None
     if not is_cancelled:
         data = _replaced(outcome, cancelled, "SUCCESS", placed)
@@ -369,6 +384,35 @@ def my_trades(caller: Caller, params: Params) -> object:
     return [render.my_trade(market, fill) for fill in found]
 
 
+def prevented_matches(caller: Caller, params: Params) -> object:
+    """Prevented trades with oneself: one by its id, or those of an order."""
+    market, limit = caller.exchange.market(params.symbol()), params.limit(500, 1_000)
+    match_id, order_id = params.integer("preventedMatchId"), params.integer("orderId")
+    first = params.integer("fromPreventedMatchId") or 0
+    if (match_id is None) is (order_id is None):
+        raise WireRefusal(-1128, "Combination of optional parameters invalid.")
+    history = caller.account.history.get(market.spec.name)
+    found = [
+        one
+        for one in (history.prevented if history else ())
+        if one.match_id >= first
+        and match_id in {None, one.match_id}
+        and order_id in {None, one.taker_order_id, one.maker_order_id}
+    ]
+    return [render.prevented_match(market, one) for one in found[:limit]]
+
+
+def no_amend(caller: Caller, params: Params) -> object:
+    """Amending in place: the symbols of this venue do not allow it, as exchangeInfo says."""
+    caller.exchange.market(params.symbol())
+    raise WireRefusal(-2038, "Order amend is not supported for this symbol.")
+
+
+def nothing(_caller: Caller, _params: Params) -> object:
+    """An empty list: this venue has no order lists, amendments or allocations."""
+    return []
+
+
 _ORDER_REQUIRED: Final = names("symbol side type")
 _ORDER_OPTIONAL: Final = names(
     "timeInForce quantity quoteOrderQty price newClientOrderId strategyId strategyType stopPrice "
@@ -412,6 +456,28 @@ ORDER_CALLS: Final[Mapping[str, Call]] = {
     "GET /api/v3/allOrders": Call(
         handler=all_orders, access=Access.READ, weight=20, required=names("symbol"),
         optional=names("orderId startTime endTime limit"),
+    ),
+    "PUT /api/v3/order/amend/keepPriority": Call(
+        handler=no_amend, access=Access.TRADE, weight=4, required=names("symbol newQty"),
+        optional=_LOOKUP | names("newClientOrderId"),
+    ),
+    "GET /api/v3/order/amendments": Call(
+        handler=nothing, access=Access.READ, weight=4, required=names("symbol orderId"),
+        optional=names("fromExecutionId limit"),
+    ),
+    "GET /api/v3/openOrderList": Call(handler=nothing, access=Access.READ, weight=6),
+    "GET /api/v3/allOrderList": Call(
+        handler=nothing, access=Access.READ, weight=20,
+        optional=names("fromId startTime endTime limit"),
+    ),
+    "GET /api/v3/myPreventedMatches": Call(
+        handler=prevented_matches, access=Access.READ, required=names("symbol"),
+        optional=names("preventedMatchId orderId fromPreventedMatchId limit"),
+        weight=lambda params: 2 if params.has("preventedMatchId") else 20,
+    ),
+    "GET /api/v3/myAllocations": Call(
+        handler=nothing, access=Access.READ, weight=20, required=names("symbol"),
+        optional=names("startTime endTime fromAllocationId limit orderId"),
     ),
     "GET /api/v3/myTrades": Call(
         handler=my_trades, access=Access.READ, required=names("symbol"),

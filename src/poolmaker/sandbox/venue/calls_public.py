@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.sandbox.venue import render, render_market
 from poolmaker.sandbox.venue.book import Market
 from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
@@ -14,7 +13,7 @@ from poolmaker.sandbox.venue.params import Params
 from poolmaker.sandbox.venue.quotas import BY_ADDRESS
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.streams import MarketFeed
-from poolmaker.sandbox.venue.tape import INTERVAL_MINUTES
+from poolmaker.sandbox.venue.tape import INTERVALS_US
 
 DEPTH_MAX: Final = 5_000
 
@@ -110,7 +109,7 @@ def klines(caller: Caller, params: Params) -> object:
     """Candles."""
     feed, limit = _feed(caller, params), params.limit(500, 1_000)
     interval = params.text("interval") or ""
-    if interval not in INTERVAL_MINUTES:
+    if interval not in INTERVALS_US:
         raise WireRefusal(-1120, "Invalid interval.")
     start, end = params.integer("startTime"), params.integer("endTime")
     found = [
@@ -120,7 +119,7 @@ def klines(caller: Caller, params: Params) -> object:
         and (end is None or render.millis(candle.start_us) <= end)
     ]
     found = found[-limit:] if start is None else found[:limit]
-    span_us = INTERVAL_MINUTES[interval] * MINUTE_US
+    span_us = INTERVALS_US[interval]
     return [render_market.kline_row(feed.market, candle, span_us) for candle in found]
 
 

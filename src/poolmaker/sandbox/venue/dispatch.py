@@ -11,13 +11,19 @@ from poolmaker.sandbox.venue.calls import Access, Call, Caller
 from poolmaker.sandbox.venue.calls_account import ACCOUNT_CALLS
 from poolmaker.sandbox.venue.calls_orders import ORDER_CALLS
 from poolmaker.sandbox.venue.calls_public import PUBLIC_CALLS
+from poolmaker.sandbox.venue.calls_windows import WINDOW_CALLS
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.keys import ApiKey, check_signature, check_time
 from poolmaker.sandbox.venue.params import SIGNED, Params
 from poolmaker.sandbox.venue.quotas import Scope
 from poolmaker.sandbox.venue.refusals import WireRefusal
 
-CALLS: Final[Mapping[str, Call]] = {**PUBLIC_CALLS, **ORDER_CALLS, **ACCOUNT_CALLS}
+CALLS: Final[Mapping[str, Call]] = {
+    **PUBLIC_CALLS,
+    **WINDOW_CALLS,
+    **ORDER_CALLS,
+    **ACCOUNT_CALLS,
+}
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
@@ -47,7 +53,11 @@ def identify(
         return None
     if call.access is Access.KEY_ONLY:
         return exchange.keys.find(key_text)
-    key = authenticate(exchange, key_text, values, signed_text)
+    return permit(call, authenticate(exchange, key_text, values, signed_text))
+
+
+def permit(call: Call, key: ApiKey) -> ApiKey:
+    """The key, when it may make this call."""
     if call.access is Access.TRADE and not key.may_trade:
         raise refusals.bad_key()
     return key

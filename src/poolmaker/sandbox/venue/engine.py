@@ -31,6 +31,7 @@ from poolmaker.sandbox.venue.model import (
     OrderStatus,
     OrderType,
     PositionSeen,
+    Prevented,
     Refusal,
     Report,
     Retention,
@@ -218,6 +219,14 @@ class Engine:
         match_id = market.next_prevented_id
         market.next_prevented_id += 1
         price, lots = maker.price, min(wanted, maker.remaining)
+        if taker.account.is_client:
+            history_of(taker.account, taker.symbol, self._retention).prevented.append(
+                Prevented(
+                    match_id=match_id, taker_order_id=taker.order_id,
+                    maker_order_id=maker.order_id, stp=taker.stp, price=price, lots=lots,
+                    time_us=time_us,
+                )
+            )  # fmt: skip
         taker_expires = taker.stp is not StpMode.EXPIRE_MAKER
         if taker.stp is not StpMode.EXPIRE_TAKER:
             market.leave(maker)

@@ -22,7 +22,7 @@ from poolmaker.sandbox.venue.limits import Limiter, LimitSettings
 from poolmaker.sandbox.venue.model import Event, Report, Retention, SymbolSpec, TradePrint
 from poolmaker.sandbox.venue.peers import Peer
 from poolmaker.sandbox.venue.refusals import WireRefusal
-from poolmaker.sandbox.venue.streams import Hub, MarketFeed
+from poolmaker.sandbox.venue.streams import AllTickers, Hub, MarketFeed
 from poolmaker.sandbox.venue.tape import Tape
 from poolmaker.sandbox.venue.users import UserHub
 from poolmaker.sandbox.venue.wallet import Wallet, WithdrawalDelay
@@ -61,6 +61,7 @@ class Exchange:
             market.spec.name: MarketFeed(market, Tape(market.last_price, time_us), self.hub)
             for market in self.engine.markets.values()
         }
+        self.all_tickers = AllTickers(self.feeds, self.hub)
         self.users = UserHub(self.engine.markets, event_faults)
         self.keys = KeyRing()
         self.limiter = Limiter(settings.limits)

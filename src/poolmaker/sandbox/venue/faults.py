@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Final
 
 FAULTS_MAX: Final = 1_000
+DEPTH_DEFAULT: Final = 100
+Book = dict[str, object]
 
 
 class When(StrEnum):
@@ -18,7 +20,10 @@ class When(StrEnum):
 
 
 class Effect(StrEnum):
-    """What the caller sees. Events can only be delayed, dropped or duplicated."""
+    """What the caller sees. Events can only be delayed, dropped or duplicated.
+
+    ``STALE`` is for order book snapshots: the book as it was when the fault was planned.
+    """
 
     DELAY = "delay"
     DROP = "drop"
@@ -27,6 +32,10 @@ class Effect(StrEnum):
     HTML = "html"
     HANG = "hang"
     DUPLICATE = "duplicate"
+    STALE = "stale"
+
+
+SNAPSHOT_CALLS: Final = frozenset({"GET /api/v3/depth", "depth"})
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -49,6 +58,15 @@ class Fault:
     message: str = "Internal error; unable to process your request. Please try again."
     body: str = "<html><body><h1>502 Bad Gateway</h1></body></html>"
     headers: Mapping[str, str] = field(default_factory=dict)
+    books: Mapping[str, Book] = field(default_factory=dict)
+
+    def stale_book(self, symbol: str, limit: str) -> Book:
+        """The snapshot of back then, cut to ``limit`` levels a side."""
+        book = self.books.get(symbol, {})
+        depth = int(limit) if limit.isascii() and limit.isdigit() else DEPTH_DEFAULT
+        return {
+            name: rows[:depth] if isinstance(rows, list) else rows for name, rows in book.items()
+        }
 
     def fits(self, endpoint: str, account: int | None, when: When) -> bool:
         """Whether this fault is for that call."""

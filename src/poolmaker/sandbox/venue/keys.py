@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import re
@@ -10,7 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
+
 from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.errors import CallerFault
 from poolmaker.sandbox.venue import refusals
 from poolmaker.sandbox.venue.model import Account
 from poolmaker.sandbox.venue.refusals import WireRefusal
@@ -25,12 +32,16 @@ _WINDOW = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,3}))?")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ApiKey:
-    """One key of an account; a read-only one may neither trade nor withdraw."""
+    """One key of an account; a read-only one may neither trade nor withdraw.
+
+    It signs by HMAC-SHA256 with ``secret``, or by Ed25519 where a public key is registered.
+    """
 
     key: str
     secret: str
     account: Account
     may_trade: bool
+    public_key: Ed25519PublicKey | None = None
 
 
 class KeyRing:
@@ -47,6 +58,14 @@ class KeyRing:
         """Make a key unknown."""
         self._keys.pop(key, None)
 
+    def is_known(self, key: str) -> bool:
+        """Whether a key of that name is there."""
+        return key in self._keys
+
+    def is_current(self, key: ApiKey) -> bool:
+        """Whether this very key is still valid."""
+        return self._keys.get(key.key) is key
+
     def find(self, key: str | None) -> ApiKey:
         """The key, or the wire's refusal of it."""
         if not key:
@@ -55,6 +74,23 @@ class KeyRing:
         if found is None:
             raise refusals.bad_key()
         return found
+
+
+def read_public_key(text: str) -> Ed25519PublicKey:
+    """An Ed25519 public key from PEM, or from the base64 of its DER form.
+
+    Raises CallerFault for anything else.
+    """
+    try:
+        if "BEGIN" in text:
+            found = load_pem_public_key(text.encode())
+        else:
+            found = load_der_public_key(base64.b64decode(text, validate=True))
+    except (ValueError, UnsupportedAlgorithm) as problem:
+        raise CallerFault(f"public_key: not a public key ({problem})") from None
+    if not isinstance(found, Ed25519PublicKey):
+        raise CallerFault("public_key: only Ed25519 keys can be registered")
+    return found
 
 
 def signed_text_of_form(query: str, body: str) -> tuple[str, str | None]:
@@ -79,9 +115,21 @@ def signed_text_of_json(values: Mapping[str, str]) -> str:
 
 def check_signature(key: ApiKey, text: str, signature: str) -> None:
     """Refuse a signature that is not this key's over this text."""
-    expected = hmac.new(key.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(expected.encode(), signature.lower().encode()):
+    if key.public_key is None:
+        expected = hmac.new(key.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        is_right = hmac.compare_digest(expected.encode(), signature.lower().encode())
+    else:
+        is_right = _is_signed(key.public_key, text, signature)
+    if not is_right:
         raise WireRefusal(-1022, "Signature for this request is not valid.")
+
+
+def _is_signed(public_key: Ed25519PublicKey, text: str, signature: str) -> bool:
+    try:
+        public_key.verify(base64.b64decode(signature, validate=True), text.encode())
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
 
 
 def check_time(values: Mapping[str, str], time_us: int) -> None:

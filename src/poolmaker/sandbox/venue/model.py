@@ -18,6 +18,7 @@ from poolmaker.kernel.checks import require
 from poolmaker.sandbox.venue.units import SCALE
 
 AccountId = NewType("AccountId", int)
+PREVENTED_MAX: Final = 1_000
 
 
 class Side(StrEnum):
@@ -223,23 +224,45 @@ class Retention:
     """How much of an account's past the venue keeps, per symbol. Open orders are always kept.
 
     The real venue archives orders without fills after 90 days and keeps the rest; a sandbox that
-    runs for days keeps the newest so many instead, and says so here.
+    runs for days keeps the newest so many instead, and says so here. The bounds are small enough
+    to be reached within an hour of busy trading: from then on memory is flat.
     """
 
     unfilled_orders: int = 5_000
-    traded_orders: int = 10_000
-    fills: int = 20_000
+    traded_orders: int = 2_000
+    fills: int = 4_000
+
+
+class Prevented(msgspec.Struct, gc=False, kw_only=True):
+    """A trade of an account with itself that did not happen."""
+
+    match_id: int
+    taker_order_id: int
+    maker_order_id: int
+    stp: StpMode
+    price: int
+    lots: int
+    time_us: int
 
 
 class SymbolHistory:
-    """One account's orders and fills in one symbol, bounded by a Retention."""
+    """One account's orders, fills and prevented trades in one symbol, bounded by a Retention."""
 
-    __slots__ = ("archived_to", "by_client_id", "fills", "orders", "traded", "unfilled")
+    __slots__ = (
+        "archived_to",
+        "by_client_id",
+        "fills",
+        "orders",
+        "prevented",
+        "traded",
+        "unfilled",
+    )
 
     def __init__(self, retention: Retention) -> None:
         self.orders: dict[int, Order] = {}
         self.by_client_id: dict[str, Order] = {}
         self.fills: deque[Fill] = deque(maxlen=retention.fills)
+        self.prevented: deque[Prevented] = deque(maxlen=PREVENTED_MAX)
         self.traded: deque[Order] = deque()
         self.unfilled: deque[Order] = deque()
         self.archived_to = 0

@@ -11,6 +11,7 @@ from typing import Final
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.sandbox.venue.catalog import ASSETS, INITIAL_DEFAULT
 from poolmaker.sandbox.venue.limits import LimitSettings
+from poolmaker.sandbox.venue.model import Retention
 from poolmaker.sandbox.venue.units import BadDecimal, TooPrecise, to_units
 
 ACCOUNTS: Final = 8
@@ -41,6 +42,7 @@ class VenueOptions:
     initial_first: Mapping[str, int] | None = None
     limits: LimitSettings = field(default_factory=LimitSettings)
     withdrawals_by_hand: bool = False
+    retention: Retention = field(default_factory=Retention)
 
 
 def parse_balances(text: str) -> dict[str, int]:
@@ -58,3 +60,10 @@ def parse_balances(text: str) -> dict[str, int]:
                 f"Balance {part!r}: write it as ASSET=amount with at most 8 decimals."
             ) from None
     return found
+
+
+def parse_retention(fills: int) -> Retention:
+    """So many fills an account and symbol, and half as many orders that traded."""
+    if fills < 1:
+        raise EnvironmentProblem(f"Fills to keep: at least 1, not {fills}.")
+    return Retention(fills=fills, traded_orders=max(1, fills // 2))

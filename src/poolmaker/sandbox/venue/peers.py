@@ -57,6 +57,11 @@ class Peer:
         """Queue ``body`` as a text frame."""
         self.send(encode(body))
 
+    def announce_shutdown(self, time_ms: int) -> None:
+        """Tell the reader that the server is about to shut down: connect anew."""
+        event = {"e": "serverShutdown", "E": time_ms}
+        self.send_json(event if self.kind == "market" else {"event": event})
+
     def cut(self) -> None:
         """Drop the TCP connection without a goodbye."""
         self._is_cut = True

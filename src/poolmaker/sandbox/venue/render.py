@@ -15,6 +15,7 @@ from poolmaker.sandbox.venue.model import (
     OrderStatus,
     OrderType,
     PositionSeen,
+    Prevented,
     Report,
     StpMode,
     SymbolStatus,
@@ -147,6 +148,22 @@ def my_trade(market: Market, fill: Fill) -> Json:
         "isBuyer": fill.is_buyer,
         "isMaker": fill.is_maker,
         "isBestMatch": True,
+    }
+
+
+def prevented_match(market: Market, one: Prevented) -> Json:
+    """A prevented trade as the account's list shows it."""
+    return {
+        "symbol": market.spec.name,
+        "preventedMatchId": one.match_id,
+        "takerOrderId": one.taker_order_id,
+        "makerSymbol": market.spec.name,
+        "makerOrderId": one.maker_order_id,
+        "tradeGroupId": -1,
+        "selfTradePreventionMode": one.stp,
+        "price": price_text(market, one.price),
+        "makerPreventedQuantity": quantity_text(market, one.lots),
+        "transactTime": millis(one.time_us),
     }
 
 

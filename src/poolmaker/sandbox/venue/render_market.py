@@ -218,6 +218,41 @@ def ticker_24h(market: Market, day: Candle, last: TradePrint | None, time_us: in
     }
 
 
+def ticker_window(market: Market, window: Candle, close_ms: int) -> Json:
+    """The statistics of a window of time that was asked for."""
+    change, per_cent, average = _change(market, window)
+    return {
+        "symbol": market.spec.name,
+        "priceChange": change,
+        "priceChangePercent": per_cent,
+        "weightedAvgPrice": average,
+        "openPrice": price_text(market, window.open),
+        "highPrice": price_text(market, window.high),
+        "lowPrice": price_text(market, window.low),
+        "lastPrice": price_text(market, window.close),
+        "volume": quantity_text(market, window.lots),
+        "quoteVolume": to_text(window.quote_units),
+        "openTime": millis(window.start_us),
+        "closeTime": close_ms,
+        "firstId": window.first_id,
+        "lastId": window.last_id,
+        "count": window.trades,
+    }
+
+
+def window_event(ticker: Json, size: str, time_us: int) -> Json:
+    """The stream's statistics of a rolling window."""
+    return {
+        "e": f"{size}Ticker", "E": millis(time_us), "s": ticker["symbol"],
+        "p": ticker["priceChange"], "P": ticker["priceChangePercent"],
+        "o": ticker["openPrice"], "h": ticker["highPrice"], "l": ticker["lowPrice"],
+        "c": ticker["lastPrice"], "w": ticker["weightedAvgPrice"],
+        "v": ticker["volume"], "q": ticker["quoteVolume"],
+        "O": ticker["openTime"], "C": ticker["closeTime"],
+        "F": ticker["firstId"], "L": ticker["lastId"], "n": ticker["count"],
+    }  # fmt: skip
+
+
 def ticker_mini(ticker: Json) -> Json:
     """The short form of the 24 hour statistics."""
     names = (

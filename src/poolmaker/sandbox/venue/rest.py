@@ -146,6 +146,11 @@ class RestWire:
         if fault.effect is Effect.ERROR:
             body = {"code": fault.code, "msg": fault.message}
             return answer(body, fault.status or 500, dict(fault.headers))
+        if fault.effect is Effect.STALE:
+            query = request.query
+            return answer(
+                fault.stale_book(query.get("symbol", ""), query.get("limit", "")), 200, {}
+            )
         if fault.effect is Effect.HTML:
             return web.Response(
                 text=fault.body, status=fault.status or 502, content_type="text/html",

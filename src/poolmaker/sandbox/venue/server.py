@@ -57,6 +57,7 @@ def build_exchange(
     settings = ExchangeSettings(
         symbols=symbols,
         limits=options.limits,
+        retention=options.retention,
         withdrawal_delay=WithdrawalDelay(by_hand=options.withdrawals_by_hand),
     )
     exchange = Exchange(settings, clock, Rng(options.seed))
@@ -172,6 +173,8 @@ class VenueServer:
             feed.flush_fast(time_us)
             if is_slow:
                 feed.flush_slow(time_us)
+        if is_slow:
+            self.exchange.all_tickers.flush(time_us)
 
 
 def _bind(port: int) -> socket.socket:

@@ -13,15 +13,19 @@ from poolmaker.sandbox.venue.faults import EventFaults
 from poolmaker.sandbox.venue.model import TradePrint
 from poolmaker.sandbox.venue.peers import Peer, encode
 from poolmaker.sandbox.venue.render import Json, millis, price_text
-from poolmaker.sandbox.venue.tape import INTERVAL_MINUTES, Tape
+from poolmaker.sandbox.venue.tape import INTERVALS_US, Tape
 
 STREAMS_MAX: Final = 1_024
 _PARTIAL_DEPTHS: Final = (5, 10, 20)
 _SUFFIX = re.compile(
-    r"trade|aggTrade|bookTicker|miniTicker|ticker|avgPrice"
-    r"|depth(5|10|20)?(@100ms|@1000ms)?|kline_(1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)"
+    r"trade|aggTrade|bookTicker|miniTicker|ticker|ticker_(1h|4h|1d)|avgPrice"
+    r"|depth(5|10|20)?(@100ms|@1000ms)?|kline_(1s|1m|3m|5m|15m|30m|1h|2h|4h|6h|8h|12h|1d|3d|1w|1M)"
 )
 ALL_MINI_TICKERS: Final = "!miniTicker@arr"
+_WINDOWS_US: Final[Mapping[str, int]] = {
+    "1h": 60 * MINUTE_US, "4h": 240 * MINUTE_US, "1d": 1_440 * MINUTE_US,
+}  # fmt: skip
+ALL_WINDOWS: Final = frozenset(f"!ticker_{size}@arr" for size in _WINDOWS_US)
 
 
 class Hub:
@@ -76,7 +80,7 @@ class Hub:
 
 def is_stream(name: str, symbols: Mapping[str, Market]) -> bool:
     """Whether the venue has a stream of that name."""
-    if name == ALL_MINI_TICKERS:
+    if name == ALL_MINI_TICKERS or name in ALL_WINDOWS:
         return True
     symbol, _, suffix = name.partition("@")
     return symbol.upper() in symbols and symbol.islower() and _SUFFIX.fullmatch(suffix) is not None
@@ -113,7 +117,7 @@ class MarketFeed:
         self._fast = DiffCursor(market)
         self._slow = DiffCursor(market)
         self._best: tuple[int, int, int, int] | None = None
-        self._last_close = 0
+        self._last_candle_us: dict[str, int] = {}
 
     def on_trades(self, trades: Sequence[TradePrint]) -> None:
         """Record and publish the trades of one command."""
@@ -162,6 +166,7 @@ class MarketFeed:
             self._hub.publish(f"{self._stem}@depth@1000ms", body)
             self._partial_books("")
         self._tickers(time_us)
+        self._windows(time_us)
         self._candles(time_us)
         name = f"{self._stem}@avgPrice"
         if self._hub.wanted(name):
@@ -193,12 +198,64 @@ class MarketFeed:
         self._hub.publish(full, render_market.ticker_event(ticker, time_us))
         self._hub.publish(mini, render_market.mini_ticker_event(ticker, time_us))
 
+    def _windows(self, time_us: int) -> None:
+        for size in _WINDOWS_US:
+            name = f"{self._stem}@ticker_{size}"
+            if self._hub.wanted(name):
+                self._hub.publish(name, self.window_event(size, time_us))
+
+    def window_event(self, size: str, time_us: int) -> Json:
+        """The statistics of a rolling window as the stream tells them."""
+        window = self.tape.since(time_us - _WINDOWS_US[size], time_us)
+        ticker = render_market.ticker_window(self.market, window, millis(time_us))
+        return render_market.window_event(ticker, size, time_us)
+
     def _candles(self, time_us: int) -> None:
-        for interval, minutes in INTERVAL_MINUTES.items():
+        for interval, span_us in INTERVALS_US.items():
             name = f"{self._stem}@kline_{interval}"
             if not self._hub.wanted(name):
+                self._last_candle_us.pop(interval, None)
                 continue
-            span_us = minutes * MINUTE_US
-            for candle in list(self.tape.candles(interval, time_us))[-1:]:
+            for candle in list(self.tape.candles(interval, time_us))[-2:]:
+                # A candle that is over is told once more, as closed, before the next one.
+                if candle.start_us < self._last_candle_us.get(interval, time_us - span_us + 1):
+                    continue
+                self._last_candle_us[interval] = candle.start_us
                 body = render_market.kline_event(self.market, candle, interval, span_us, time_us)
                 self._hub.publish(name, body)
+
+
+class AllTickers:
+    """The streams of all symbols at once; each frame holds the symbols that have changed."""
+
+    def __init__(self, feeds: Mapping[str, MarketFeed], hub: Hub) -> None:
+        self._feeds = feeds
+        self._hub = hub
+        self._last_ids: dict[tuple[str, str], int] = {}
+
+    def flush(self, time_us: int) -> None:
+        """Publish what is due every second."""
+        if self._hub.wanted(ALL_MINI_TICKERS):
+            rows = [
+                render_market.mini_ticker_event(feed.ticker(time_us), time_us)
+                for feed in self._changed(ALL_MINI_TICKERS)
+            ]
+            self._send(ALL_MINI_TICKERS, rows)
+        for size in _WINDOWS_US:
+            name = f"!ticker_{size}@arr"
+            if self._hub.wanted(name):
+                rows = [feed.window_event(size, time_us) for feed in self._changed(name)]
+                self._send(name, rows)
+
+    def _changed(self, name: str) -> list[MarketFeed]:
+        found = []
+        for symbol, feed in self._feeds.items():
+            newest = feed.tape.trades[-1].trade_id if feed.tape.trades else 0
+            if newest and self._last_ids.get((name, symbol)) != newest:
+                self._last_ids[(name, symbol)] = newest
+                found.append(feed)
+        return found
+
+    def _send(self, name: str, rows: list[Json]) -> None:
+        if rows:
+            self._hub.publish(name, rows)

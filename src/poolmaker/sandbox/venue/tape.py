@@ -1,6 +1,7 @@
 """What the public sees of trading: trades, aggregated trades, candles, the 24 hour window.
 
-All bounded: the newest 5,000 trades, 10,000 aggregated trades and 1,500 one-minute candles.
+All bounded: the newest 5,000 trades, 10,000 aggregated trades, 1,500 one-minute candles and 1,000
+one-second candles.
 """
 
 from __future__ import annotations
@@ -11,17 +12,22 @@ from typing import Final
 
 import msgspec
 
-from poolmaker.kernel.clock import MINUTE_US
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.sandbox.venue.model import TradePrint
 
 TRADES_MAX: Final = 5_000
 AGGREGATES_MAX: Final = 10_000
 MINUTES_MAX: Final = 1_500
+SECONDS_MAX: Final = 1_000
 DAY_MINUTES: Final = 1_440
-INTERVAL_MINUTES: Final[Mapping[str, int]] = {
+_MINUTES: Final[Mapping[str, int]] = {
     "1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 120, "4h": 240, "6h": 360,
     "8h": 480, "12h": 720, "1d": 1_440, "3d": 4_320, "1w": 10_080, "1M": 43_200,
 }  # fmt: skip
+INTERVALS_US: Final[Mapping[str, int]] = {
+    "1s": SECOND_US,
+    **{name: minutes * MINUTE_US for name, minutes in _MINUTES.items()},
+}
 
 
 class Aggregate(msgspec.Struct, gc=False):
@@ -68,7 +74,11 @@ class Candle(msgspec.Struct, gc=False):
             self.taker_buy_quote_units += trade.quote_units
 
     def merge(self, later: Candle) -> None:
-        """Count a later candle into this one."""
+        """Count a later candle into this one; prices are those of trades where there are any."""
+        if later.trades == 0:
+            return
+        if self.trades == 0:
+            self.open = self.high = self.low = later.open
         self.high, self.low = max(self.high, later.high), min(self.low, later.low)
         self.close = later.close
         self.lots += later.lots
@@ -89,6 +99,7 @@ class Tape:
         self.trades: deque[TradePrint] = deque(maxlen=TRADES_MAX)
         self.aggregates: deque[Aggregate] = deque(maxlen=AGGREGATES_MAX)
         self._minutes: deque[Candle] = deque(maxlen=MINUTES_MAX)
+        self._seconds: deque[Candle] = deque(maxlen=SECONDS_MAX)
         self._next_aggregate_id = 1
         self._start(time_us // MINUTE_US * MINUTE_US, first_price)
 
@@ -116,6 +127,7 @@ class Tape:
             if candle.trades == 0:
                 candle.open = candle.high = candle.low = trade.price
             candle.add(trade)
+            self._second(trade).add(trade)
             last = made[-1] if made else None
             if (
                 last is not None
@@ -129,6 +141,12 @@ class Tape:
         self.aggregates.extend(made)
         return made
 
+    def _second(self, trade: TradePrint) -> Candle:
+        start_us = trade.time_us // SECOND_US * SECOND_US
+        if not self._seconds or self._seconds[-1].start_us < start_us:
+            self._seconds.append(Candle(start_us, *[trade.price] * 4))
+        return self._seconds[-1]
+
     def _aggregate(self, trade: TradePrint) -> Aggregate:
         aggregate_id = self._next_aggregate_id
         self._next_aggregate_id += 1
@@ -140,7 +158,10 @@ class Tape:
     def candles(self, interval: str, time_us: int) -> Iterator[Candle]:
         """Candles of ``interval`` up to now, oldest first."""
         self.current(time_us)
-        span_us = INTERVAL_MINUTES[interval] * MINUTE_US
+        span_us = INTERVALS_US[interval]
+        if span_us < MINUTE_US:
+            yield from self._every_second(time_us)
+            return
         building: Candle | None = None
         for minute in self._minutes:
             start_us = minute.start_us // span_us * span_us
@@ -153,11 +174,30 @@ class Tape:
         if building is not None:
             yield building
 
-    def day(self, time_us: int) -> Candle:
-        """The last 24 hours as one candle; its start is the open time of the window."""
+    def _every_second(self, time_us: int) -> Iterator[Candle]:
+        """The newest seconds up to now; quiet ones are flat."""
+        newest_us = time_us // SECOND_US * SECOND_US
+        start_us = max(newest_us - (SECONDS_MAX - 1) * SECOND_US, self._minutes[0].start_us)
+        busy = {candle.start_us: candle for candle in self._seconds}
+        close = self._seconds[0].open if self._seconds else self._minutes[-1].close
+        for candle in self._seconds:
+            if candle.start_us < start_us:
+                close = candle.close
+        while start_us <= newest_us:
+            found = busy.get(start_us) or Candle(start_us, *[close] * 4)
+            close = found.close
+            yield found
+            start_us += SECOND_US
+
+    def since(self, start_us: int, time_us: int) -> Candle:
+        """Trading from the minute of ``start_us`` up to now, as one candle."""
         self.current(time_us)
-        minutes = list(self._minutes)[-DAY_MINUTES:]
-        total = msgspec.structs.replace(minutes[0])
-        for minute in minutes[1:]:
+        chosen = [one for one in self._minutes if one.start_us + MINUTE_US > start_us]
+        total = msgspec.structs.replace(chosen[0] if chosen else self._minutes[-1])
+        for minute in chosen[1:]:
             total.merge(minute)
         return total
+
+    def day(self, time_us: int) -> Candle:
+        """The last 24 hours as one candle; its start is the open time of the window."""
+        return self.since(time_us - (DAY_MINUTES - 1) * MINUTE_US, time_us)

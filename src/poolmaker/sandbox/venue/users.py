@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from poolmaker.sandbox.venue import render
 from poolmaker.sandbox.venue.book import Market
 from poolmaker.sandbox.venue.faults import EventFaults
-from poolmaker.sandbox.venue.model import Account, AccountId, BalanceMoved, PositionSeen, Report
+from poolmaker.sandbox.venue.model import AccountId, BalanceMoved, PositionSeen, Report
 from poolmaker.sandbox.venue.peers import Peer, encode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subscription:
-    """One connection's ear on one account. A bare one is a legacy listenKey stream."""
+    """One connection's ear on one account, by a signed request or by the session's key."""
 
     peer: Peer
     account_id: AccountId
     subscription_id: int
-    is_bare: bool = False
+    is_signed: bool
 
 
 class UserHub:
@@ -88,12 +88,5 @@ class UserHub:
 
     @staticmethod
     def _send(subscription: Subscription, body: bytes) -> None:
-        if subscription.is_bare:
-            subscription.peer.send(body)
-            return
         head = b'{"subscriptionId":%d,"event":' % subscription.subscription_id
         subscription.peer.send(head + body + b"}")
-
-    def is_heard(self, account: Account) -> bool:
-        """Whether anybody listens to ``account``."""
-        return bool(self._by_account.get(account.account_id))

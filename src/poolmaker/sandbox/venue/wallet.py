@@ -22,6 +22,9 @@ HISTORY_MAX: Final = 5_000
 PROCESSING: Final = 4
 COMPLETED: Final = 6
 CREDITED: Final = 1
+TxPlace = tuple[str, int]
+"""A transaction and the number of a transfer in it."""
+
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
@@ -97,7 +100,7 @@ class Wallet:
         self._rng = rng
         self._delay = delay
         self._books: dict[AccountId, _Books] = {}
-        self._by_tx: dict[str, Deposit] = {}
+        self._by_tx: dict[TxPlace, Deposit] = {}
         self._pending: list[Withdrawal] = []
         self._by_address: dict[str, tuple[Account, str, str]] = {}
 
@@ -125,26 +128,34 @@ class Wallet:
         found = self._by_address.get(f"{asset}@{address.lower()}")
         return None if found is None else (found[0], found[2])
 
-    def same_deposit(self, tx_id: str) -> Deposit | None:
-        """The deposit that already came with this transaction."""
-        return self._by_tx.get(tx_id)
+    def addresses(self) -> list[tuple[str, str, str]]:
+        """Asset, network and address, in lower case, of everything that was given out."""
+        return [
+            (asset, network, key.partition("@")[2])
+            for key, (_, asset, network) in self._by_address.items()
+        ]
+
+    def same_deposit(self, tx_id: str, index: int) -> Deposit | None:
+        """The deposit that already came with this transfer of a transaction."""
+        return self._by_tx.get((tx_id, index))
 
     def deposit(
-        self, account: Account, asset: str, network: Network, units: int, tx_id: str, time_us: int
-    ) -> Deposit:
-        """Credit what the outside world has paid in; the same ``tx_id`` is credited once."""
-        known = self._by_tx.get(tx_id)
+        self, account: Account, asset: str, network: Network, units: int, place: TxPlace,
+        time_us: int,
+    ) -> Deposit:  # fmt: skip
+        """Credit what the outside world has paid in; the same ``place`` is credited once."""
+        known = self._by_tx.get(place)
         if known is not None:
             return known
         made = Deposit(
             deposit_id=str(len(self._by_tx) + 1_000_000),
             account=account, asset=asset, network=network.name,
-            address=self.address(account, asset, network), units=units, tx_id=tx_id,
+            address=self.address(account, asset, network), units=units, tx_id=place[0],
             time_us=time_us,
         )  # fmt: skip
         self._engine.deposit(account, asset, units, time_us)
         self._of(account).deposits.append(made)
-        self._by_tx[tx_id] = made
+        self._by_tx[place] = made
         return made
 
     def deposits(self, account: Account) -> list[Deposit]:

@@ -10,15 +10,14 @@ import msgspec
 from aiohttp import web
 
 from poolmaker.sandbox.venue import dispatch, render
-from poolmaker.sandbox.venue.calls import Access, Call
+from poolmaker.sandbox.venue.calls import Access
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.faults import Effect, Fault, When
-from poolmaker.sandbox.venue.keys import ApiKey, signed_text_of_json
-from poolmaker.sandbox.venue.params import Params, split_json
+from poolmaker.sandbox.venue.params import split_json
 from poolmaker.sandbox.venue.peers import Peer, converse
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.rest import HANG_US, reset
-from poolmaker.sandbox.venue.users import Subscription
+from poolmaker.sandbox.venue.ws_session import SESSION_METHODS, Session
 
 PENDING_MAX: Final = 1_000
 _EXTRA: Final = frozenset({"apiKey", "returnRateLimits"})
@@ -37,6 +36,8 @@ METHODS: Final[Mapping[str, str]] = {
     "ticker.24hr": "GET /api/v3/ticker/24hr",
     "ticker.price": "GET /api/v3/ticker/price",
     "ticker.book": "GET /api/v3/ticker/bookTicker",
+    "ticker.tradingDay": "GET /api/v3/ticker/tradingDay",
+    "ticker": "GET /api/v3/ticker",
     "order.place": "POST /api/v3/order",
     "order.test": "POST /api/v3/order/test",
     "order.status": "GET /api/v3/order",
@@ -44,7 +45,13 @@ METHODS: Final[Mapping[str, str]] = {
     "order.cancelReplace": "POST /api/v3/order/cancelReplace",
     "openOrders.status": "GET /api/v3/openOrders",
     "openOrders.cancelAll": "DELETE /api/v3/openOrders",
+    "order.amend.keepPriority": "PUT /api/v3/order/amend/keepPriority",
+    "order.amendments": "GET /api/v3/order/amendments",
+    "openOrderLists.status": "GET /api/v3/openOrderList",
+    "allOrderLists": "GET /api/v3/allOrderList",
     "allOrders": "GET /api/v3/allOrders",
+    "myPreventedMatches": "GET /api/v3/myPreventedMatches",
+    "myAllocations": "GET /api/v3/myAllocations",
     "myTrades": "GET /api/v3/myTrades",
     "account.status": "GET /api/v3/account",
     "account.commission": "GET /api/v3/account/commission",
@@ -60,16 +67,6 @@ class ApiRequest(msgspec.Struct):
     params: dict[str, msgspec.Raw] = {}
 
 
-class Session:
-    """One connection's state."""
-
-    def __init__(self, peer: Peer, request: web.Request) -> None:
-        self.peer = peer
-        self.request = request
-        self.next_subscription = 0
-        self.tasks: set[asyncio.Task[None]] = set()
-
-
 class ApiWire:
     """Serves ``/ws-api/v3``."""
 
@@ -83,7 +80,7 @@ class ApiWire:
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=1 << 20)
         await socket.prepare(request)
         peer = Peer(socket, request, "api")
-        session = Session(peer, request)
+        session = Session(exchange, peer, request)
         exchange.peers.add(peer)
         exchange.record("ws_api", "connect", [], status=101)
         try:
@@ -144,6 +141,10 @@ class ApiWire:
             error = {"code": fault.code, "msg": fault.message}
             body = {"id": request.id, "status": fault.status or 500, "error": error}
             session.peer.send_json(body)
+        elif fault.effect is Effect.STALE:
+            raw = split_json(request.params)
+            book = fault.stale_book(raw.get("symbol", ""), raw.get("limit", ""))
+            session.peer.send_json({"id": request.id, "status": 200, "result": book})
         elif fault.effect is Effect.HTML:
             session.peer.send(fault.body.encode())
         elif fault.effect is Effect.RESET:
@@ -164,13 +165,18 @@ class ApiWire:
                 error["data"] = {"serverTime": now_ms, "retryAfter": retry_ms}
             body.update(status=refusal.status, error=error)
         exchange.record("ws_api", request.method, list(values), status=int(str(body["status"])))
-        if values.get("returnRateLimits") != "false":
+        if self._tells_limits(session, values):
             body["rateLimits"] = self._rate_limits()
         after = self._fault(request, values, When.AFTER)
         if after is None:
             session.peer.send_json(body)
         else:
             self._later(session, self._suffer_after(session, request, body, after))
+
+    @staticmethod
+    def _tells_limits(session: Session, values: Mapping[str, str]) -> bool:
+        wanted = values.get("returnRateLimits")
+        return session.tells_limits if wanted is None else wanted != "false"
 
     async def _suffer_after(
         self, session: Session, request: ApiRequest, body: dict[str, object], fault: Fault
@@ -187,81 +193,16 @@ class ApiWire:
         return [{**exchange.limiter.settings.announce()[0], "count": used}]
 
     def _result(self, session: Session, request: ApiRequest, values: dict[str, str]) -> object:
-        match request.method:
-            case "userDataStream.subscribe.signature":
-                return self._subscribe(session, values)
-            case "userDataStream.unsubscribe":
-                return self._unsubscribe(session, values)
-            case "session.subscriptions":
-                return self._subscriptions(session)
-            case "session.logon":
-                raise WireRefusal(-4056, "HMAC_SHA256 API key is not supported.")
-            case "session.status" | "session.logout":
-                return self._status(session)
-            case method:
-                name = METHODS.get(method)
+        if request.method in SESSION_METHODS:
+            return session.answer(request.method, values)
+        name = METHODS.get(request.method)
         if name is None:
             raise WireRefusal(-1000, f"Invalid method: {request.method}")
-        return self._call(name, values)
+        return self._call(session, name, values)
 
-    def _call(self, name: str, values: dict[str, str]) -> object:
+    def _call(self, session: Session, name: str, values: dict[str, str]) -> object:
         exchange, call = self._exchange, dispatch.CALLS[name]
         dispatch.admit(exchange, name, call, values)
-        key = self._identify(call, values)
+        key = session.identify(call, values)
         extra = _PUBLIC_EXTRA if call.access is Access.PUBLIC else _EXTRA
         return dispatch.run(exchange, call, key, values, extra)
-
-    def _identify(self, call: Call, values: dict[str, str]) -> ApiKey | None:
-        text = signed_text_of_json(values)
-        return dispatch.identify(self._exchange, call, values.get("apiKey"), values, text)
-
-    def _subscribe(self, session: Session, values: dict[str, str]) -> object:
-        exchange = self._exchange
-        exchange.limiter.admit(2, exchange.time_us())
-        text = signed_text_of_json(values)
-        key = dispatch.authenticate(exchange, values.get("apiKey"), values, text)
-        Params(values).check_names(
-            frozenset({"apiKey", "timestamp", "signature"}),
-            frozenset({"recvWindow"}),
-            frozenset({"returnRateLimits"}),
-        )
-        account_id = key.account.account_id
-        if any(one.account_id == account_id for one in exchange.users.of_peer(session.peer)):
-            raise WireRefusal(-2035, "User Data Stream subscription already active.")
-        number = session.next_subscription
-        session.next_subscription += 1
-        session.peer.kind = "user"
-        exchange.users.subscribe(Subscription(session.peer, account_id, number))
-        return {"subscriptionId": number}
-
-    def _unsubscribe(self, session: Session, values: dict[str, str]) -> object:
-        exchange = self._exchange
-        params = Params(values)
-        params.check_names((), ("subscriptionId",), ("returnRateLimits",))
-        wanted = params.integer("subscriptionId")
-        found = [
-            one
-            for one in exchange.users.of_peer(session.peer)
-            if wanted in {None, one.subscription_id}
-        ]
-        if not found:
-            raise WireRefusal(-2036, "User Data Stream subscription not active.")
-        for subscription in found:
-            exchange.users.terminate(subscription, exchange.time_us())
-        return {}
-
-    def _subscriptions(self, session: Session) -> object:
-        return [
-            {"subscriptionId": one.subscription_id, "subscriptionType": "signature"}
-            for one in self._exchange.users.of_peer(session.peer)
-        ]
-
-    def _status(self, session: Session) -> object:
-        return {
-            "apiKey": None,
-            "authorizedSince": None,
-            "connectedSince": None,
-            "returnRateLimits": True,
-            "serverTime": render.millis(self._exchange.time_us()),
-            "userDataStream": bool(self._exchange.users.of_peer(session.peer)),
-        }

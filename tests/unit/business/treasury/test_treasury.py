@@ -36,6 +36,7 @@ def _forgetful(world: World, *, taken: bool) -> Treasury:
             ledger=_Forgetful(world, taken=taken),  # type: ignore[arg-type]
             users=world.orders,
             on_the_way_out=world.withdrawals,
+            store=world.stores.treasury,
         )
     )
 

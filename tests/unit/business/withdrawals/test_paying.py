@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from poolmaker.business.treasury.model import SendAbsent, SendCompleted, SendUnderWay
+from poolmaker.business.treasury.model import (
+    Outgoing,
+    SendAbsent,
+    SendCompleted,
+    Sending,
+    SendRequest,
+    SendUnderWay,
+)
+from poolmaker.business.treasury.rules import Verdict, verdict
 from poolmaker.business.user_orders.model import Destination
 from poolmaker.business.withdrawals.model import (
     WITHDRAWAL_TABLE,
     NotRequested,
     Requested,
     Withdrawal,
-    WithdrawalData,
     WithdrawalEvent,
     WithdrawalSettings,
     WithdrawalState,
     WithdrawRefusal,
 )
-from poolmaker.business.withdrawals.rules import Verdict, has_cash, reference_of, verdict
+from poolmaker.business.withdrawals.rules import has_cash, reference_of
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import (
@@ -32,7 +37,7 @@ from poolmaker.kernel.ids import (
 )
 from poolmaker.kernel.money import Amount
 from poolmaker.messages.base import Money
-from tests.support.business import ACCOUNT, USDT, USDT_OUT, World, model_world
+from tests.support.business import ACCOUNT, CUSTODY, USDT, USDT_OUT, World, model_world
 
 WINDOW_US = WithdrawalSettings().absent_after_us
 
@@ -41,7 +46,7 @@ async def _request(
     world: World, user: UserId, units: int, key: str = "w", to: Destination = USDT_OUT
 ) -> WithdrawalId:
     money = Money(asset="USDT", units=units)
-    answer = await world.insist(lambda: world.withdrawals.withdraw(user, ACCOUNT, money, to, key))
+    answer = await world.insist(lambda: world.withdrawals.withdraw(user, CUSTODY, money, to, key))
     assert isinstance(answer, Requested), answer
     return answer.withdrawal
 
@@ -301,15 +306,15 @@ async def test_the_same_key_is_the_same_withdrawal_and_another_content_is_a_conf
         await world.open_pool()
         alice = await world.user("alice", usdt=1_000)
         ask = world.withdrawals.withdraw
-        first = await ask(alice, ACCOUNT, Money(asset="USDT", units=10), USDT_OUT, "k")
-        again = await ask(alice, ACCOUNT, Money(asset="USDT", units=10), USDT_OUT, "k")
-        other = await ask(alice, ACCOUNT, Money(asset="USDT", units=11), USDT_OUT, "k")
+        first = await ask(alice, CUSTODY, Money(asset="USDT", units=10), USDT_OUT, "k")
+        again = await ask(alice, CUSTODY, Money(asset="USDT", units=10), USDT_OUT, "k")
+        other = await ask(alice, CUSTODY, Money(asset="USDT", units=11), USDT_OUT, "k")
         assert first == again
         assert other == NotRequested(WithdrawRefusal.SAME_KEY_DIFFERENT_CONTENT)
-        nothing = await ask(alice, ACCOUNT, Money(asset="USDT", units=0), USDT_OUT, "n")
+        nothing = await ask(alice, CUSTODY, Money(asset="USDT", units=0), USDT_OUT, "n")
         assert nothing == NotRequested(WithdrawRefusal.BAD_AMOUNT)
         solana = Destination(asset="USDT", network="SOLANA", address="s")
-        there = await ask(alice, ACCOUNT, Money(asset="USDT", units=1), solana, "s")
+        there = await ask(alice, CUSTODY, Money(asset="USDT", units=1), solana, "s")
         assert there == NotRequested(WithdrawRefusal.DESTINATION_REFUSED)
 
 
@@ -352,7 +357,7 @@ def _row(name: str, units: int, held_seq: int) -> Withdrawal:
         id=WithdrawalId(name),
         key=name,
         user=UserId("u"),
-        account=ACCOUNT,
+        source=CUSTODY,
         asset="USDT",
         units=units,
         network="TRON",
@@ -402,6 +407,33 @@ def test_the_history_is_judged_by_one_table(
     age_us: int,
     expected: Verdict,
 ) -> None:
-    row = replace(_row("1", 60, 10), provider_id=provider_id)
-    data = WithdrawalData(sends=1, sent_at_us=1_000, in_doubt=in_doubt, refusal=refusal)
-    assert verdict(status, row, data, 1_000 + age_us, WINDOW_US) is expected
+    sending = Sending(sends=1, sent_at_us=1_000, in_doubt=in_doubt, refusal=refusal)
+    outgoing = _outgoing(CUSTODY, provider_id, sending)
+    assert verdict(status, outgoing, 1_000 + age_us, WINDOW_US) is expected
+
+
+def _outgoing(source: str, provider_id: str, sending: Sending) -> Outgoing:
+    request = SendRequest(
+        source=source,
+        reference="0" * 32,
+        asset="USDT",
+        units=60,
+        network="TRON",
+        address="a",
+        tag="",
+    )
+    return Outgoing(request=request, since_us=0, sending=sending, provider_id=provider_id)
+
+
+@pytest.mark.parametrize("source", ["custody:mixin:usdt", "custody:evm:0xab:usdt"])
+def test_a_provider_that_knows_a_reference_again_is_asked_again_at_once(source: str) -> None:
+    doubt = Sending(sends=1, sent_at_us=1_000, in_doubt=True)
+    assert verdict(SendAbsent(), _outgoing(source, "", doubt), 1_001, WINDOW_US) is (
+        Verdict.SEND_AGAIN
+    )
+    # A refusal of a later sending says nothing of an earlier one that is still on its way.
+    refused = Sending(sends=2, sent_at_us=1_000, in_doubt=True, refusal="no")
+    outgoing = _outgoing(source, "", refused)
+    assert verdict(SendAbsent(), outgoing, 1_001, WINDOW_US) is Verdict.WAIT
+    assert verdict(SendAbsent(), outgoing, 1_000 + WINDOW_US, WINDOW_US) is Verdict.REFUSED
+    assert verdict(SendAbsent(), _outgoing(source, "p", doubt), 1_001, WINDOW_US) is Verdict.WAIT

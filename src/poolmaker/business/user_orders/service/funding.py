@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Literal, assert_never
 
 import msgspec
 
-from poolmaker.business.ledger.commands import JoinPool
+from poolmaker.business.ledger.commands import JoinPool, Lock
 from poolmaker.business.ledger.model import Posted, Refusal, Refused
 from poolmaker.business.pools.model import BarrierMet, Pool, TicketKind
 from poolmaker.business.user_orders.model import (
     EXIT,
     FUND_TABLE,
     NO_CHILD,
+    DepositLeg,
     ExitData,
     ExitState,
     FundData,
@@ -22,15 +24,19 @@ from poolmaker.business.user_orders.model import (
     Order,
     OrderEvent,
     OrderState,
+    PayoutWish,
     Wish,
 )
 from poolmaker.business.user_orders.rules import (
     Next,
     after_exit_refused,
     after_join_refused,
+    charges,
     minted,
+    source_of,
+    wallet_of,
 )
-from poolmaker.business.user_orders.service.steps import Steps, Work, broken
+from poolmaker.business.user_orders.service.steps import Steps, Work, broken, monies
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.errors import InvariantBroken
@@ -39,6 +45,13 @@ from poolmaker.messages.base import Money, decode
 from poolmaker.messages.market import BarrierPrice, account_stream
 
 FundWork = Work[FundData]
+_Before = Literal[
+    FundState.AWAITING_DEPOSITS,
+    FundState.LOCKING,
+    FundState.LOCKED,
+    FundState.CHARGING,
+    FundState.FUNDING,
+]
 
 
 class Funding:
@@ -53,10 +66,14 @@ class Funding:
         async with self._steps.ports.transactions.begin(f"order.fund.{state}") as tx:
             work = Work(tx, saga, data, await self._steps.order(tx, data.order))
             match state:
-                case FundState.LOCKING:
-                    await self._locking(work)
-                case FundState.LOCKED:
-                    await self._locked(work)
+                case (
+                    FundState.AWAITING_DEPOSITS
+                    | FundState.LOCKING
+                    | FundState.LOCKED
+                    | FundState.CHARGING
+                    | FundState.FUNDING
+                ):
+                    await self._before_the_queue(work, state)
                 case FundState.QUEUED:
                     await self._queued(work)
                 case FundState.JOINING:
@@ -70,11 +87,73 @@ class Funding:
                 case _:
                     assert_never(state)
 
+    async def _before_the_queue(self, work: FundWork, state: _Before) -> None:
+        match state:
+            case FundState.AWAITING_DEPOSITS:
+                await self._awaiting_deposits(work)
+            case FundState.LOCKING:
+                await self._locking(work)
+            case FundState.LOCKED:
+                await self._locked(work)
+            case FundState.CHARGING:
+                await self._charging(work)
+            case FundState.FUNDING:
+                await self._funding(work)
+            case _:
+                assert_never(state)
+
     async def _go(
         self, work: FundWork, event: FundEvent, data: FundData | None = None, after_us: int = 0
     ) -> None:
         state = FUND_TABLE.next(FundState(work.saga.state), event)
         await self._steps.advance(work, state, event, data or work.data, after_us)
+
+    # --------------------------------------------------------------------------------- deposits
+
+    async def _awaiting_deposits(self, work: FundWork) -> None:
+        """Lock when all legs are credited; at the end of the countdown pay back what has come."""
+        legs = await self._steps.ports.store.legs(work.tx, work.order.id)
+        if all(leg.is_paid for leg in legs):
+            await self._lock(work, [CommandKey(leg.key) for leg in legs])
+            return
+        clock, settings = self._steps.clock, self._steps.settings
+        left_us = work.order.created_us + settings.deposit_wait_us - clock.now_us()
+        if left_us <= 0 or work.order.wish is Wish.WITHDRAW:
+            await self._expire(work, legs)
+            return
+        await self._steps.wait(work, left_us, "waiting for deposits")
+
+    async def _lock(self, work: FundWork, keys: Sequence[CommandKey]) -> None:
+        for key in keys:
+            if await self._steps.outcome(work, key) is None:
+                return
+        lock = lock_of(work.order, work.saga.id)
+        await self._steps.ports.ledger.ask(work.tx, lock)
+        await self._steps.tell(work.tx, work.order, FundEvent.DEPOSITED, key=lock.key)
+        await self._go(work, FundEvent.DEPOSITED)
+
+    async def _expire(self, work: FundWork, legs: Sequence[DepositLeg]) -> None:
+        order, ports = work.order, self._steps.ports
+        user = await ports.store.user(work.tx, order.user)
+        wallet = wallet_of(order, user.mixin_id if user is not None else "")
+        forms = self._steps.settings.mixin_forms
+        for leg in legs:
+            if not leg.paid_units:
+                continue
+            where = next(one for one in wallet if one.asset == leg.asset)
+            wish = PayoutWish(
+                key=request_key(work.saga.id, f"refund-{leg.asset.replace(':', '.')}", 0),
+                user=order.user,
+                source=source_of(order, where, forms),
+                money=Money(asset=leg.asset, units=leg.paid_units),
+                destination=where,
+                saga=NO_CHILD,
+                correlation=order.correlation,
+            )
+            await ports.payouts.request_payout(work.tx, wish)
+        order = replace(order, child=NO_CHILD, reason="its deposits did not come in time")
+        await self._steps.happen(work.tx, order, OrderEvent.DEADLINE_PASSED, note=order.reason)
+        await self._go(work, FundEvent.EXPIRED)
 
     async def _locking(self, work: FundWork) -> None:
         key = lock_key(work.saga.id)
@@ -99,10 +178,44 @@ class Funding:
         if work.order.wish is not Wish.NONE:
             await self._hold_back(work, "the user changed his mind")
             return
+        held = monies(work.order, *await self._steps.locked(work.tx, work.order))
+        due = self._charges(work, held)
+        if due:
+            await self._steps.ask_charges(work, due, "funding")
+            data = msgspec.structs.replace(work.data, charges=due)
+            await self._go(work, FundEvent.CHARGE_ASKED, data)
+            return
         if work.order.state is OrderState.LOCKED:
-            await self._steps.happen(work.tx, work.order, OrderEvent.FUNDING_STARTED)
-        await self._steps.queue(work, TicketKind.JOIN, work.data.round)
-        await self._go(work, FundEvent.QUEUED, after_us=self._steps.settings.event_wait_us)
+            order = await self._steps.happen(work.tx, work.order, OrderEvent.FUNDING_STARTED)
+            work = replace(work, order=order)
+        desk = self._steps.ports.funding
+        await desk.want(work.tx, work.saga.id, work.order.id, work.order.account, held)
+        await self._funding(work)
+
+    def _charges(self, work: FundWork, held: Sequence[Money]) -> tuple[Money, ...]:
+        if work.data.charged or work.data.resumed or not work.order.by_mixin:
+            return ()
+        return charges(self._steps.settings.funding_fees, held)
+
+    async def _charging(self, work: FundWork) -> None:
+        if await self._steps.charged(work, work.data.charges):
+            await self._steps.tell(work.tx, work.order, FundEvent.CHARGED)
+            data = msgspec.structs.replace(work.data, charged=True)
+            await self._go(work, FundEvent.CHARGED, data)
+
+    async def _funding(self, work: FundWork) -> None:
+        """Wait until all that is needed is claimed at the venue, then for a barrier."""
+        if work.order.wish is not Wish.NONE:
+            await self._hold_back(work, "the user changed his mind")
+            return
+        wait_us = self._steps.settings.event_wait_us
+        if await self._steps.ports.funding.funded(work.tx, work.saga.id):
+            await self._steps.queue(work, TicketKind.JOIN, work.data.round)
+            await self._go(work, FundEvent.QUEUED, after_us=wait_us)
+        elif work.saga.state == FundState.FUNDING:
+            await self._steps.wait(work, wait_us, "waiting for cash at the venue")
+        else:
+            await self._go(work, FundEvent.CASH_WANTED, after_us=wait_us)
 
     async def _queued(self, work: FundWork) -> None:
         if work.order.wish is not Wish.NONE:
@@ -158,6 +271,7 @@ class Funding:
             reason="",
         )
         await self._steps.close(work, work.data.round, posted.seq)
+        await self._steps.ports.funding.close(work.tx, work.saga.id, used=True)
         # He wished to leave while the ledger was deciding: he has joined, so he leaves properly.
         leaving = order.wish is not Wish.NONE
         if leaving:
@@ -209,6 +323,7 @@ class Funding:
             case None:
                 return
             case Posted():
+                await self._steps.ports.funding.close(work.tx, work.saga.id, used=False)
                 order = replace(work.order, child=NO_CHILD)
                 await self._steps.happen(
                     work.tx, order, OrderEvent.GIVEN_BACK, key=key, note=order.reason
@@ -225,6 +340,7 @@ class Funding:
 
     async def _hold_back(self, work: FundWork, note: str) -> None:
         """Not joined: the funds stay reserved, and a withdrawal that was wished for begins."""
+        await self._steps.ports.funding.close(work.tx, work.saga.id, used=False)
         order = replace(work.order, child=NO_CHILD, reason=note)
         paying = order.wish is Wish.WITHDRAW
         if paying:
@@ -238,6 +354,12 @@ class Funding:
 
     async def _start_exit(self, work: FundWork, order: Order, state: ExitState) -> None:
         await self._steps.start(work.tx, order, EXIT, state, ExitData(order=order.id))
+
+
+def lock_of(order: Order, saga: SagaId) -> Lock:
+    """What reserves exactly what the order is for."""
+    money = monies(order, order.base.units, order.quote.units)
+    return Lock(key=lock_key(saga), user=order.user, order=order.id, money=money)
 
 
 def lock_key(saga: SagaId) -> CommandKey:

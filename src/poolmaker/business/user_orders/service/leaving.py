@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -13,6 +14,7 @@ from poolmaker.business.pools.model import TicketKind
 from poolmaker.business.pools.rules import exit_id_of
 from poolmaker.business.user_orders.model import (
     EXIT_TABLE,
+    MIXIN,
     NO_CHILD,
     ExitData,
     ExitEvent,
@@ -22,15 +24,16 @@ from poolmaker.business.user_orders.model import (
     PayoutWish,
     Wish,
 )
-from poolmaker.business.user_orders.rules import Next, after_exit_refused
+from poolmaker.business.user_orders.rules import Next, after_exit_refused, charges, source_of
 from poolmaker.business.user_orders.service.steps import Steps, Work, broken, monies
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, WithdrawalId, request_key
-from poolmaker.messages.base import decode
+from poolmaker.messages.base import Money, decode
 from poolmaker.messages.market import account_stream
 
 ExitWork = Work[ExitData]
+_Out = Literal[ExitState.SETTLED, ExitState.CHARGING, ExitState.UNLOCKING, ExitState.PAYING]
 
 
 class Leaving:
@@ -55,16 +58,27 @@ class Leaving:
                     await self._settling(work)
                 case ExitState.EVIDENCE:
                     await self._evidence(work)
-                case ExitState.SETTLED:
-                    await self._settled(work)
-                case ExitState.UNLOCKING:
-                    await self._unlocking(work)
-                case ExitState.PAYING:
-                    await self._paying(work)
+                case (
+                    ExitState.SETTLED | ExitState.CHARGING | ExitState.UNLOCKING | ExitState.PAYING
+                ):
+                    await self._pay_out(work, state)
                 case ExitState.DONE:
                     raise InvariantBroken(f"saga {saga.id} has ended")
                 case _:
                     assert_never(state)
+
+    async def _pay_out(self, work: ExitWork, state: _Out) -> None:
+        match state:
+            case ExitState.SETTLED:
+                await self._settled(work)
+            case ExitState.CHARGING:
+                await self._charging(work)
+            case ExitState.UNLOCKING:
+                await self._unlocking(work)
+            case ExitState.PAYING:
+                await self._paying(work)
+            case _:
+                assert_never(state)
 
     async def _go(
         self, work: ExitWork, event: ExitEvent, data: ExitData | None = None, after_us: int = 0
@@ -218,8 +232,28 @@ class Leaving:
             await self._steps.happen(work.tx, order, OrderEvent.NOTHING_LEFT)
             await self._go(work, ExitEvent.NOTHING_LEFT)
             return
+        due = self._charges(work, monies(work.order, base, quote))
+        if due:
+            await self._steps.ask_charges(work, due, "exit")
+            data = msgspec.structs.replace(work.data, charges=due)
+            await self._go(work, ExitEvent.CHARGE_ASKED, data)
+            return
         data = msgspec.structs.replace(work.data, base_units=base, quote_units=quote)
         await self._ask_unlock(work, data, ExitEvent.UNLOCK_ASKED)
+
+    def _charges(self, work: ExitWork, held: Sequence[Money]) -> tuple[Money, ...]:
+        """Only the way to a Mixin wallet was quoted."""
+        if work.data.charged:
+            return ()
+        there = {to.asset for to in work.order.destinations if to.network == MIXIN}
+        back = [money for money in held if money.asset in there]
+        return charges(self._steps.settings.exit_fees, back)
+
+    async def _charging(self, work: ExitWork) -> None:
+        if await self._steps.charged(work, work.data.charges):
+            await self._steps.tell(work.tx, work.order, ExitEvent.CHARGED)
+            data = msgspec.structs.replace(work.data, charged=True)
+            await self._go(work, ExitEvent.CHARGED, data)
 
     async def _ask_unlock(
         self, work: ExitWork, data: ExitData, event: ExitEvent, after_us: int = 0
@@ -253,7 +287,7 @@ class Leaving:
             wish = PayoutWish(
                 key=request_key(work.saga.id, f"payout-{money.asset}", 0),
                 user=order.user,
-                account=order.account,
+                source=source_of(order, where[money.asset], self._steps.settings.mixin_forms),
                 money=money,
                 destination=where[money.asset],
                 saga=work.saga.id,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from poolmaker.business.ledger.accounts import order_locked
-from poolmaker.business.ledger.commands import Unlock
-from poolmaker.business.ledger.model import Outcome, Refusal
+from poolmaker.business.ledger.commands import PlatformFee, Unlock
+from poolmaker.business.ledger.model import Outcome, Refusal, Refused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools.model import BarrierMet, Pool, Ticket, TicketKind
 from poolmaker.business.user_orders.model import (
@@ -20,14 +21,20 @@ from poolmaker.business.user_orders.model import (
     OrderSettings,
     TimelineLine,
 )
-from poolmaker.business.user_orders.ports import OrderStore, PayoutDesk, PoolDesk
+from poolmaker.business.user_orders.ports import (
+    DepositMemos,
+    FundingDesk,
+    OrderStore,
+    PayoutDesk,
+    PoolDesk,
+)
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import InvariantBroken
-from poolmaker.kernel.ids import CommandKey, OrderId, SagaId
+from poolmaker.kernel.ids import CommandKey, OrderId, SagaId, request_key
 from poolmaker.messages.base import Message, Money, encode
 
 
@@ -41,6 +48,8 @@ class OrderPorts:
     sagas: SagaStore
     pools: PoolDesk
     payouts: PayoutDesk
+    funding: FundingDesk
+    memos: DepositMemos
 
 
 D = TypeVar("D", FundData, ExitData)
@@ -174,6 +183,29 @@ class Steps:
         base = await ledger.balance(tx, account, order.base.asset)
         return base, await ledger.balance(tx, account, order.quote.asset)
 
+    async def ask_charges(self, work: Work[D], moneys: Sequence[Money], reason: str) -> None:
+        """Ask for what the order was quoted."""
+        for money in moneys:
+            fee = PlatformFee(
+                key=charge_key(work.saga, money),
+                user=work.order.user,
+                order=work.order.id,
+                money=money,
+                reason=reason,
+            )
+            await self.ports.ledger.ask(work.tx, fee)
+
+    async def charged(self, work: Work[D], moneys: Sequence[Money]) -> bool:
+        """Whether all that was asked for is booked; when not, the saga comes back soon."""
+        for money in moneys:
+            key = charge_key(work.saga, money)
+            outcome = await self.outcome(work, key)
+            if outcome is None:
+                return False
+            if isinstance(outcome, Refused):
+                raise broken(work.saga, key, outcome.reason)
+        return True
+
     async def ask_unlock(
         self, tx: Tx, order: Order, key: CommandKey, units: tuple[int, int]
     ) -> None:
@@ -185,6 +217,11 @@ class Steps:
 def ticket_id(saga: Saga, number: int) -> str:
     """The id of a saga's ticket: a pure function of both."""
     return f"{saga.id}:{number}"
+
+
+def charge_key(saga: Saga, money: Money) -> CommandKey:
+    """A fee is asked for once in each asset."""
+    return request_key(saga.id, f"fee {money.asset.replace(':', '.')}", 0)
 
 
 def monies(order: Order, base_units: int, quote_units: int) -> tuple[Money, ...]:

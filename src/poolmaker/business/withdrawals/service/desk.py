@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from poolmaker.business.ledger.accounts import custody_venue
-from poolmaker.business.treasury.model import InFlight
+from poolmaker.business.ledger.accounts import is_custody
+from poolmaker.business.treasury.model import InFlight, RefundWish
 from poolmaker.business.user_orders.model import Destination, PayoutEnd, PayoutWish
 from poolmaker.business.withdrawals.model import (
     WITHDRAWAL,
@@ -31,16 +31,19 @@ from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import Unavailable
 from poolmaker.kernel.ids import (
+    CommandKey,
     CorrelationId,
     Ids,
     SagaId,
     UserId,
-    VenueAccountId,
     WithdrawalId,
 )
 from poolmaker.messages.base import Money, encode
 
 KEY_MAX: Final = 128
+_PAGE: Final = 200
+NO_USER: Final = UserId("")
+"""Of a refund: what it gives back was nobody's."""
 
 
 class Withdrawals:
@@ -68,23 +71,24 @@ class Withdrawals:
     async def withdraw(
         self,
         user: UserId,
-        account: VenueAccountId,
+        source: str,
         money: Money,
         destination: Destination,
         key: str,
     ) -> WithdrawAnswer:
-        """Pay out available money from ``account``; idempotent by the caller's key.
+        """Pay out available money from the custody account ``source``; idempotent by ``key``.
 
         Requested means recorded; whether there is enough shows in the withdrawal's state.
         """
         require(0 < len(key) <= KEY_MAX, f"key: expected 1 to {KEY_MAX} characters")
+        require(is_custody(source), f"source: expected a custody account, was {source!r}")
         require(destination.asset == money.asset, "destination: expected one of the same asset")
         if money.units <= 0:
             return NotRequested(WithdrawRefusal.BAD_AMOUNT)
         if not self.accepts(destination):
             return NotRequested(WithdrawRefusal.DESTINATION_REFUSED)
         async with self._ports.transactions.begin("withdrawals.request") as tx:
-            row = self._row(f"{user}/{key}", user, account, money, destination)
+            row = self._row(f"{user}/{key}", user, source, money, destination)
             found = await self._once(tx, row)
         if _content(found) != _content(row):
             return NotRequested(WithdrawRefusal.SAME_KEY_DIFFERENT_CONTENT)
@@ -92,15 +96,21 @@ class Withdrawals:
 
     async def request_payout(self, tx: Tx, wish: PayoutWish) -> WithdrawalId:
         """An exit's payout, in the exit's own transaction; its key is a function of its saga."""
-        row = self._row(wish.key, wish.user, wish.account, wish.money, wish.destination)
+        row = self._row(wish.key, wish.user, wish.source, wish.money, wish.destination)
         row = replace(row, parent=wish.saga, correlation=wish.correlation)
         return (await self._once(tx, row)).id
+
+    async def request_refund(self, tx: Tx, key: CommandKey, wish: RefundWish) -> WithdrawalId:
+        """What is nobody's goes back where it came from; the same key is the same refund."""
+        where = Destination(asset=wish.money.asset, network=wish.network, address=wish.address)
+        row = self._row(key, NO_USER, wish.location, wish.money, where)
+        return (await self._once(tx, replace(row, suspense=wish.source))).id
 
     def _row(
         self,
         key: str,
         user: UserId,
-        account: VenueAccountId,
+        source: str,
         money: Money,
         destination: Destination,
     ) -> Withdrawal:
@@ -109,7 +119,7 @@ class Withdrawals:
             id=withdrawal,
             key=key,
             user=user,
-            account=account,
+            source=source,
             asset=money.asset,
             units=money.units,
             network=destination.network,
@@ -171,15 +181,40 @@ class Withdrawals:
     async def in_flight(self, tx: Tx) -> Sequence[InFlight]:
         """What a place may have let go before the ledger says so."""
         rows = await self._ports.store.in_flight(tx)
-        return [
-            InFlight(custody_venue(row.account), row.asset, row.units, f"withdrawal {row.id}")
-            for row in rows
-        ]
+        return [InFlight(row.source, row.asset, row.units, f"withdrawal {row.id}") for row in rows]
+
+    async def claimed_units(self, tx: Tx, source: str, asset: str) -> int:
+        """What is promised from a place and not debited yet."""
+        return sum(row.units for row in await self._ports.store.claims(tx, source, asset))
+
+    async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
+        """What waits until a place has the cash for it."""
+        return await self._ports.store.waiting_units(tx, source, asset)
+
+    async def why_frozen(self, tx: Tx) -> str:
+        """Why outgoing money is stopped, empty when it is not."""
+        return await self._paying.frozen(tx)
 
     async def of_user(self, user: UserId, after: WithdrawalId, limit: int) -> Sequence[Withdrawal]:
         """A user's withdrawals after an id, by id; an empty id begins."""
         async with self._ports.transactions.begin("withdrawals.of_user") as tx:
             return await self._ports.store.of_user(tx, user, after, limit)
+
+    async def newest(self, limit: int) -> Sequence[tuple[Withdrawal, tuple[WithdrawalLine, ...]]]:
+        """The newest withdrawals of everybody, each with its story."""
+        async with self._ports.transactions.begin("withdrawals.newest") as tx:
+            rows = await self._ports.store.newest(tx, limit)
+            return [(row, tuple(await self._ports.store.timeline(tx, row.id))) for row in rows]
+
+    async def waiting_of(self, tx: Tx, user: UserId, asset: str) -> int:
+        """Atomic units of a user's withdrawals that are requested and not held yet."""
+        units, after = 0, WithdrawalId("")
+        while True:
+            page = await self._ports.store.of_user(tx, user, after, _PAGE)
+            units += sum(row.units for row in page if row.asset == asset and _waits(row))
+            if len(page) < _PAGE:
+                return units
+            after = page[-1].id
 
     async def view(
         self, withdrawal: WithdrawalId
@@ -190,6 +225,10 @@ class Withdrawals:
             if row is None:
                 return None
             return row, tuple(await self._ports.store.timeline(tx, withdrawal))
+
+
+def _waits(row: Withdrawal) -> bool:
+    return row.state in (WithdrawalState.REQUESTED, WithdrawalState.AWAITING_CASH)
 
 
 def _end(state: WithdrawalState) -> PayoutEnd | None:
@@ -214,4 +253,4 @@ def _end(state: WithdrawalState) -> PayoutEnd | None:
 
 def _content(row: Withdrawal) -> tuple[str | int, ...]:
     """What the user asked for, without what became of it."""
-    return (row.account, row.asset, row.units, row.network, row.address, row.tag)
+    return (row.source, row.asset, row.units, row.network, row.address, row.tag)

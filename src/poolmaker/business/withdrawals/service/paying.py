@@ -6,30 +6,24 @@ Only SENT talks to the provider, and never inside a transaction.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
-from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.ledger.commands import (
     DebitWithdraw,
     HoldWithdraw,
     NetworkFee,
+    Refund,
     ReleaseWithdraw,
+    Reversal,
 )
 from poolmaker.business.ledger.model import Outcome, Posted, Refused
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.treasury.model import (
-    SendAccepted,
-    SendAnswer,
-    SendCompleted,
-    SendFailed,
-    SendRefused,
-    SendRequest,
-    SendStatus,
-    SendUnderWay,
-)
+from poolmaker.business.treasury.model import Outgoing, SendCompleted, SendEvent, SendRequest
 from poolmaker.business.treasury.ports import SendingProvider
+from poolmaker.business.treasury.rules import received_units
+from poolmaker.business.treasury.service import Courier, CourierPorts
 from poolmaker.business.withdrawals.model import (
     NOBODY,
     WITHDRAWAL_TABLE,
@@ -40,23 +34,17 @@ from poolmaker.business.withdrawals.model import (
     WithdrawalSettings,
     WithdrawalState,
 )
-from poolmaker.business.withdrawals.ports import CashDesk, WithdrawalStore
-from poolmaker.business.withdrawals.rules import (
-    Verdict,
-    believes_refusal,
-    has_cash,
-    is_for_later,
-    received_units,
-    verdict,
-)
+from poolmaker.business.withdrawals.ports import CashDesk, SuspenseDesk, WithdrawalStore
+from poolmaker.business.withdrawals.rules import has_cash, is_for_later
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Transactions, Tx
-from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, WithdrawalId, fact_key, request_key
 from poolmaker.messages.base import Money, decode, encode
+
+_UNPAID: Final = frozenset({WithdrawalState.RELEASED, WithdrawalState.DECLINED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +57,13 @@ class WithdrawalPorts:
     sagas: SagaStore
     provider: SendingProvider
     cash: CashDesk
+    suspense: SuspenseDesk
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
+    """One step: its transaction, its saga with what that remembers, and the row, locked."""
+
     tx: Tx
     saga: Saga
     data: WithdrawalData
@@ -86,19 +77,22 @@ class Paying:
         self._ports = ports
         self._clock = clock
         self._settings = settings
+        courier = CourierPorts(
+            transactions=ports.transactions, provider=ports.provider, clock=clock
+        )
+        self._courier: Courier[Work] = Courier(self, "withdrawal", courier, settings)
 
     async def step(self, saga: Saga) -> None:
         """Do the step of the saga's state."""
         if saga.state == WithdrawalState.SENT:
-            await self._follow(saga)
+            await self._courier.follow(saga)
             return
         async with self._ports.transactions.begin(f"withdrawal.{saga.state}") as tx:
-            work = await self._work(tx, saga)
-            sending = await self._step_inside(work)
+            sending = await self._step_inside(await self.work(tx, saga))
         if sending is not None:
-            await self._send(*sending)
+            await self._courier.send(*sending)
 
-    async def _step_inside(self, work: _Work) -> tuple[Saga, Withdrawal] | None:
+    async def _step_inside(self, work: Work) -> tuple[Saga, Outgoing] | None:
         """The steps that need only the database; answers what is to be sent after the commit."""
         state = work.row.state
         match state:
@@ -124,15 +118,10 @@ class Paying:
 
     # ----------------------------------------------------------------------------- before sending
 
-    async def _await_cash(self, work: _Work) -> None:
+    async def _await_cash(self, work: Work) -> None:
         if not work.data.hold_asked:
             if await self._cash(work):
-                hold = HoldWithdraw(
-                    key=_hold_key(work.saga, work.data),
-                    user=work.row.user,
-                    withdrawal=work.row.id,
-                    money=_money(work.row, work.row.units),
-                )
+                hold = _hold(work)
                 await self._ports.ledger.ask(work.tx, hold)
                 data = msgspec.structs.replace(work.data, hold_asked=True)
                 await self._go(work, WithdrawalEvent.HOLD_ASKED, data, key=hold.key)
@@ -158,149 +147,85 @@ class Paying:
             case _:
                 assert_never(outcome)
 
-    async def _cash(self, work: _Work) -> bool:
+    async def _cash(self, work: Work) -> bool:
         """Whether the place can pay; when not, the saga comes back."""
         row = work.row
-        surplus = await self._ports.cash.surplus(work.tx, row.account, row.asset)
+        surplus = await self._ports.cash.surplus(work.tx, row.source, row.asset)
         if surplus is None:
             await self._wait(work, self._settings.ledger_first_us, "positions are being read")
             return False
-        claims = await self._ports.store.claims(work.tx, row.account, row.asset)
+        claims = await self._ports.store.claims(work.tx, row.source, row.asset)
         if not has_cash(surplus, row, claims):
             await self._wait(work, self._settings.retry_us, "waiting for cash")
             return False
         return True
 
-    async def _held(self, work: _Work) -> tuple[Saga, Withdrawal] | None:
+    async def _held(self, work: Work) -> tuple[Saga, Outgoing] | None:
         """Record the sending: one lane, enough cash for all who were first, nothing frozen."""
-        freeze = await self._ports.store.freeze(work.tx)
-        if freeze is not None:
-            await self._wait(work, self._settings.retry_us, f"frozen: {freeze.reason}")
+        frozen = await self.frozen(work.tx)
+        if frozen:
+            await self._wait(work, self._settings.retry_us, f"frozen: {frozen}")
             return None
         if not await self._cash(work):
             return None
         if not await self._ports.store.claim_lane(work.tx, work.row):
             await self._wait(work, self._settings.retry_us, "another is on its way there")
             return None
-        return await self._record_sending(work, WithdrawalEvent.SENDING)
+        return await self._courier.record(work, SendEvent.SENDING)
 
-    async def _record_sending(self, work: _Work, event: WithdrawalEvent) -> tuple[Saga, Withdrawal]:
-        data = msgspec.structs.replace(
-            work.data,
-            sends=work.data.sends + 1,
-            sent_at_us=self._clock.now_us(),
-            in_doubt=True,
-            refusal="",
+    # ----------------------------------------------------------------- SENT: what its courier asks
+
+    async def work(self, tx: Tx, saga: Saga) -> Work:
+        """The row, locked."""
+        row = await self._ports.store.lock(tx, WithdrawalId(saga.id))
+        if row is None:
+            raise InvariantBroken(f"withdrawal {saga.id} has a saga and no row")
+        return Work(tx, saga, decode(saga.data, WithdrawalData), row)
+
+    def outgoing(self, work: Work) -> Outgoing:
+        """What is sent."""
+        row = work.row
+        return Outgoing(
+            request=_request(row),
+            since_us=row.requested_us,
+            sending=work.data.sending,
+            provider_id=row.provider_id,
         )
-        return await self._go(work, event, data, after_us=self._settings.send_wait_us)
 
-    # ------------------------------------------------------------------------------ SENT: outside
+    async def moved(
+        self, work: Work, event: SendEvent, outgoing: Outgoing, after_us: int
+    ) -> tuple[Saga, Work]:
+        """Keep what is known of the sending."""
+        data = msgspec.structs.replace(work.data, sending=outgoing.sending)
+        row = replace(work.row, provider_id=outgoing.provider_id)
+        note = outgoing.sending.refusal
+        work = replace(work, row=row)
+        return await self._go(
+            work, WithdrawalEvent(event.value), data, after_us=after_us, note=note
+        )
 
-    async def _send(self, saga: Saga, row: Withdrawal) -> None:
-        """Send what was just recorded, and keep what is known of it now."""
-        try:
-            answer = await self._ports.provider.send(_request(row))
-        except OutcomeUnknown:
-            await self._after_send(saga, None)
-        except Unavailable:
-            await self._not_sent(saga)
-        else:
-            await self._after_send(saga, answer)
+    async def waits(self, work: Work, after_us: int, note: str) -> None:
+        """Come back after so long."""
+        await self._wait(work, after_us, note)
 
-    async def _not_sent(self, saga: Saga) -> None:
-        async with self._ports.transactions.begin("withdrawal.not_sent") as tx:
-            work = await self._work(tx, saga)
-            data = msgspec.structs.replace(work.data, in_doubt=False)
-            await self._go(work, WithdrawalEvent.NOT_SENT, data, after_us=self._settings.retry_us)
+    async def polls(self, work: Work, note: str) -> None:
+        """However long it takes, it is looked at again."""
+        settings = self._settings
+        wait = back_off_us(work.saga.tries, settings.poll_first_us, settings.poll_max_us)
+        await self._wait(work, wait, note)
 
-    async def _after_send(self, saga: Saga, answer: SendAnswer | None) -> None:
-        async with self._ports.transactions.begin("withdrawal.answered") as tx:
-            work = await self._work(tx, saga)
-            match answer:
-                case None:
-                    await self._wait(work, self._settings.poll_first_us, "the outcome is unknown")
-                case SendAccepted(provider_id):
-                    row = replace(work.row, provider_id=provider_id)
-                    await self._go(
-                        replace(work, row=row),
-                        WithdrawalEvent.ACKNOWLEDGED,
-                        after_us=self._settings.poll_first_us,
-                    )
-                case SendRefused(reason) if believes_refusal(work.data):
-                    await self._refuse(work, reason)
-                case SendRefused(reason):
-                    # It may be refused because an earlier sending was taken after all.
-                    data = msgspec.structs.replace(work.data, refusal=reason)
-                    await self._go(
-                        work,
-                        WithdrawalEvent.REFUSED_IN_DOUBT,
-                        data,
-                        after_us=self._settings.poll_first_us,
-                        note=reason,
-                    )
-                case _:
-                    assert_never(answer)
+    async def frozen(self, tx: Tx) -> str:
+        """Why outgoing money is stopped."""
+        freeze = await self._ports.store.freeze(tx)
+        return freeze.reason if freeze is not None else ""
 
-    async def _follow(self, saga: Saga) -> None:
-        """Read the history and act on what it proves."""
-        async with self._ports.transactions.begin("withdrawal.sent") as tx:
-            row = (await self._work(tx, saga)).row
-        try:
-            status = await self._ports.provider.find(_request(row), row.requested_us)
-        except (Unavailable, OutcomeUnknown) as error:
-            async with self._ports.transactions.begin("withdrawal.unread") as tx:
-                await self._poll(await self._work(tx, saga), f"the history is unread: {error}")
-            return
-        async with self._ports.transactions.begin("withdrawal.judged") as tx:
-            sending = await self._judge(await self._work(tx, saga), status)
-        if sending is not None:
-            await self._send(*sending)
-
-    async def _judge(self, work: _Work, status: SendStatus) -> tuple[Saga, Withdrawal] | None:
-        now_us, absent_after_us = self._clock.now_us(), self._settings.absent_after_us
-        judged = verdict(status, work.row, work.data, now_us, absent_after_us)
-        match judged:
-            case Verdict.COMPLETED:
-                ensure(isinstance(status, SendCompleted), "a completed payout says so")
-                if isinstance(status, SendCompleted):
-                    await self._complete(work, status)
-            case Verdict.REFUSED:
-                reason = status.reason if isinstance(status, SendFailed) else work.data.refusal
-                await self._refuse(work, reason)
-            case Verdict.SEND_AGAIN:
-                return await self._send_again(work)
-            case Verdict.WAIT:
-                await self._note(work, status)
-            case _:
-                assert_never(judged)
-        return None
-
-    async def _send_again(self, work: _Work) -> tuple[Saga, Withdrawal] | None:
-        freeze = await self._ports.store.freeze(work.tx)
-        if freeze is not None:
-            await self._wait(work, self._settings.retry_us, f"frozen: {freeze.reason}")
-            return None
-        return await self._record_sending(work, WithdrawalEvent.SENDING_AGAIN)
-
-    async def _note(self, work: _Work, status: SendStatus) -> None:
-        """Keep the provider's id when the history is the first to tell it, then look again."""
-        if isinstance(status, SendUnderWay) and not work.row.provider_id:
-            row = replace(work.row, provider_id=status.provider_id)
-            await self._go(
-                replace(work, row=row),
-                WithdrawalEvent.ACKNOWLEDGED,
-                after_us=self._settings.poll_first_us,
-            )
-            return
-        await self._poll(work, "not complete yet")
-
-    async def _refuse(self, work: _Work, reason: str) -> None:
-        """The provider's own word: the held money goes back to the user."""
+    async def refused(self, work: Work, reason: str) -> None:
+        """The provider's own word: the held money goes back to whom it belongs."""
         await self._ports.store.free_lane(work.tx, work.row)
         work = replace(work, row=replace(work.row, reason=reason))
         await self._ask_release(work, work.data, WithdrawalEvent.REFUSED)
 
-    async def _complete(self, work: _Work, completed: SendCompleted) -> None:
+    async def completed(self, work: Work, completed: SendCompleted) -> None:
         """What the history says is booked as it is, in the transaction that believes it."""
         row = replace(
             work.row,
@@ -308,31 +233,36 @@ class Paying:
             transaction_id=completed.transaction_id,
             fee_units=completed.fee_units,
         )
-        for fact in _facts(row, completed):
+        data = msgspec.structs.replace(
+            work.data,
+            received_units=received_units(completed),
+            rest_units=max(0, row.units - completed.units),
+            sending=msgspec.structs.replace(work.data.sending, in_doubt=False),
+            other_fee=completed.other_fee,
+            other_location=completed.other_location,
+        )
+        for fact in _facts(row, data):
             await self._ports.ledger.ask(work.tx, fact)
         await self._ports.store.free_lane(work.tx, row)
-        data = msgspec.structs.replace(
-            work.data, rest_units=max(0, row.units - completed.units), in_doubt=False
-        )
         await self._go(replace(work, row=row), WithdrawalEvent.COMPLETED, data, key=_debit_key(row))
 
     # ------------------------------------------------------------------------------ after sending
 
-    async def _confirmed(self, work: _Work) -> None:
-        for key in _fact_keys(work.row, work.data):
-            outcome = await self._outcome(work, key)
+    async def _confirmed(self, work: Work) -> None:
+        for fact in _facts(work.row, work.data):
+            outcome = await self._outcome(work, fact.key)
             if outcome is None:
                 return
             if isinstance(outcome, Refused):
-                raise InvariantBroken(
-                    f"{work.row.id}: the fact {key} was refused: {outcome.reason}"
-                )
+                raise InvariantBroken(f"{work.row.id}: {fact.key} was refused: {outcome.reason}")
         if work.data.rest_units and not await self._give_rest_back(work):
             return
         await self._go(work, WithdrawalEvent.DEBIT_POSTED, key=_debit_key(work.row))
 
-    async def _give_rest_back(self, work: _Work) -> bool:
+    async def _give_rest_back(self, work: Work) -> bool:
         """The provider took less than was held: the rest is the user's. True once it is."""
+        if work.row.suspense:
+            raise InvariantBroken(f"{work.row.id}: a refund was sent only in part")
         key = request_key(work.saga.id, "rest", work.data.release)
         if not work.data.rest_asked:
             release = ReleaseWithdraw(
@@ -357,18 +287,12 @@ class Paying:
         return isinstance(outcome, Posted)
 
     async def _ask_release(
-        self, work: _Work, data: WithdrawalData, event: WithdrawalEvent, after_us: int = 0
+        self, work: Work, data: WithdrawalData, event: WithdrawalEvent, after_us: int = 0
     ) -> None:
-        release = ReleaseWithdraw(
-            key=request_key(work.saga.id, "release", data.release),
-            user=work.row.user,
-            withdrawal=work.row.id,
-            money=_money(work.row, work.row.units),
-        )
-        await self._ports.ledger.ask(work.tx, release)
+        await self._ports.ledger.ask(work.tx, _release(work, data))
         await self._go(work, event, data, after_us=after_us, note=work.row.reason)
 
-    async def _refused(self, work: _Work) -> None:
+    async def _refused(self, work: Work) -> None:
         key = request_key(work.saga.id, "release", work.data.release)
         outcome = await self._outcome(work, key)
         match outcome:
@@ -387,23 +311,17 @@ class Paying:
 
     # ------------------------------------------------------------------------------------ helpers
 
-    async def _work(self, tx: Tx, saga: Saga) -> _Work:
-        row = await self._ports.store.lock(tx, WithdrawalId(saga.id))
-        if row is None:
-            raise InvariantBroken(f"withdrawal {saga.id} has a saga and no row")
-        return _Work(tx, saga, decode(saga.data, WithdrawalData), row)
-
     async def _go(
         self,
-        work: _Work,
+        work: Work,
         event: WithdrawalEvent,
         data: WithdrawalData | None = None,
         *,
         after_us: int = 0,
         key: str = "",
         note: str = "",
-    ) -> tuple[Saga, Withdrawal]:
-        """Move the row and its saga together; whoever waits for the end is woken by it."""
+    ) -> tuple[Saga, Work]:
+        """Move the row and its saga together; whoever waits for the end is told by it."""
         state = WITHDRAWAL_TABLE.next(work.row.state, event)
         if state is None:
             raise InvariantBroken(f"{work.row.id}: {event} is not possible in {work.row.state}")
@@ -413,12 +331,15 @@ class Paying:
         ends = state in WITHDRAWAL_TABLE.terminal
         if ends and row.parent != NOBODY:
             await self._ports.sagas.wake(work.tx, row.parent, now_us)
-        change = SagaChange(
-            state, None if ends else now_us + after_us, encode(data or work.data), event
-        )
-        return await self._ports.sagas.advance(work.tx, work.saga, change, now_us), row
+        if ends and row.suspense:
+            why = (row.reason or state.value) if state in _UNPAID else ""
+            await self._ports.suspense.refund_ended(work.tx, row.suspense, why)
+        data = data or work.data
+        change = SagaChange(state, None if ends else now_us + after_us, encode(data), event)
+        saga = await self._ports.sagas.advance(work.tx, work.saga, change, now_us)
+        return saga, Work(work.tx, saga, data, row)
 
-    async def _outcome(self, work: _Work, key: CommandKey) -> Outcome | None:
+    async def _outcome(self, work: Work, key: CommandKey) -> Outcome | None:
         outcome = await self._ports.ledger.outcome(work.tx, key)
         if outcome is None:
             settings = self._settings
@@ -426,20 +347,14 @@ class Paying:
             await self._wait(work, wait, "the ledger has not answered yet")
         return outcome
 
-    async def _poll(self, work: _Work, note: str) -> None:
-        """However long it takes, it is looked at again."""
-        settings = self._settings
-        wait = back_off_us(work.saga.tries, settings.poll_first_us, settings.poll_max_us)
-        await self._wait(work, wait, note)
-
-    async def _wait(self, work: _Work, after_us: int, note: str) -> None:
+    async def _wait(self, work: Work, after_us: int, note: str) -> None:
         due_us = self._clock.now_us() + after_us
         await self._ports.sagas.retry(work.tx, work.saga, due_us, note)
 
 
 def _request(row: Withdrawal) -> SendRequest:
     return SendRequest(
-        source=custody_venue(row.account),
+        source=row.source,
         reference=row.reference,
         asset=row.asset,
         units=row.units,
@@ -453,39 +368,53 @@ def _money(row: Withdrawal, units: int) -> Money:
     return Money(asset=row.asset, units=units)
 
 
+def _hold(work: Work) -> HoldWithdraw | Refund:
+    """What reserves the money: it comes from its user's available, or from suspense."""
+    row, key = work.row, _hold_key(work.saga, work.data)
+    money = _money(row, row.units)
+    if row.suspense:
+        return Refund(key=key, source=row.suspense, withdrawal=row.id, money=money)
+    return HoldWithdraw(key=key, user=row.user, withdrawal=row.id, money=money)
+
+
+def _release(work: Work, data: WithdrawalData) -> ReleaseWithdraw | Reversal:
+    """What undoes the hold: the money is its user's available again, or nobody's."""
+    row, key = work.row, request_key(work.saga.id, "release", data.release)
+    if row.suspense:
+        return Reversal(key=key, reverses=_hold_key(work.saga, data), reason=row.reason[:200])
+    money = _money(row, row.units)
+    return ReleaseWithdraw(key=key, user=row.user, withdrawal=row.id, money=money)
+
+
 def _hold_key(saga: Saga, data: WithdrawalData) -> CommandKey:
     return request_key(saga.id, "hold", data.hold)
 
 
 def _debit_key(row: Withdrawal) -> CommandKey:
-    return fact_key("payout", row.account, row.reference)
+    return fact_key("payout", row.source, row.reference)
 
 
-def _fee_key(row: Withdrawal) -> CommandKey:
-    return fact_key("payout_fee", row.account, row.reference)
-
-
-def _facts(row: Withdrawal, completed: SendCompleted) -> list[DebitWithdraw | NetworkFee]:
+def _facts(row: Withdrawal, data: WithdrawalData) -> list[DebitWithdraw | NetworkFee]:
     """What left and what the provider took for it; an amount of nothing is no fact."""
-    location, received = custody_venue(row.account), received_units(completed)
+    reference = row.transaction_id or row.provider_id
     debit = DebitWithdraw(
         key=_debit_key(row),
         withdrawal=row.id,
-        location=location,
-        money=_money(row, received),
-        reference=completed.transaction_id or completed.provider_id,
+        location=row.source,
+        money=_money(row, data.received_units),
+        reference=reference,
     )
-    fee = NetworkFee(
-        key=_fee_key(row),
-        withdrawal=row.id,
-        location=location,
-        money=_money(row, completed.fee_units),
-        reference=completed.transaction_id or completed.provider_id,
-    )
-    return [fact for fact in (debit, fee) if fact.money.units > 0]
-
-
-def _fact_keys(row: Withdrawal, data: WithdrawalData) -> list[CommandKey]:
-    taken = row.units - data.rest_units
-    keys = [(_debit_key(row), taken - row.fee_units), (_fee_key(row), row.fee_units)]
-    return [key for key, units in keys if units > 0]
+    fees = [(row.source, _money(row, row.fee_units), "payout_fee")]
+    if data.other_fee is not None:
+        fees.append((data.other_location or row.source, data.other_fee, "payout_other_fee"))
+    taken: list[DebitWithdraw | NetworkFee] = [
+        NetworkFee(
+            key=fact_key(kind, row.source, row.reference),
+            withdrawal=row.id,
+            location=location,
+            money=money,
+            reference=reference,
+        )
+        for location, money, kind in fees
+    ]
+    return [fact for fact in (debit, *taken) if fact.money.units > 0]

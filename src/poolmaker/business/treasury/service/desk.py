@@ -15,14 +15,25 @@ from poolmaker.business.ledger.commands import (
 )
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.treasury.model import Booking, CustodyRow, NotBooked, Trouble
-from poolmaker.business.treasury.ports import OnTheWayOut, Users
+from poolmaker.business.treasury.model import (
+    ArrivalRow,
+    Booking,
+    CustodyRow,
+    Incident,
+    NotBooked,
+    Suspense,
+    Transfer,
+    TransferLine,
+    Trouble,
+)
+from poolmaker.business.treasury.ports import OnTheWayOut, TreasuryStore, Users
 from poolmaker.business.treasury.rules import (
     arrival_key,
     booking,
     custody_rows,
     departure_key,
     float_key,
+    not_booked,
 )
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.errors import OutcomeUnknown
@@ -39,6 +50,7 @@ class TreasuryPorts:
     ledger: LedgerClient
     users: Users
     on_the_way_out: OnTheWayOut
+    store: TreasuryStore
 
 
 class Treasury:
@@ -52,6 +64,7 @@ class Treasury:
         self._ledger = ports.ledger
         self._users = ports.users
         self._on_the_way_out = ports.on_the_way_out
+        self._store = ports.store
 
     async def operator_in(self, account: VenueAccountId, amount: Amount, reference: str) -> Booking:
         """The operator's own money has arrived."""
@@ -128,9 +141,38 @@ class Treasury:
     async def custody(
         self, accounts: Sequence[VenueAccountId], assets: Sequence[str]
     ) -> tuple[CustodyRow, ...]:
+        """What the ledger says is at venue accounts; see ``custody_at``."""
+        return await self.custody_at(
+            [(custody_venue(account), asset) for account in accounts for asset in assets]
+        )
+
+    async def custody_at(self, places: Sequence[tuple[str, str]]) -> tuple[CustodyRow, ...]:
         """What the ledger says is where, with the rows by which a place may already differ."""
         async with self._transactions.begin("treasury.custody") as tx:
-            places = [(custody_venue(account), asset) for account in accounts for asset in assets]
             balances = {place: await self._ledger.balance(tx, *place) for place in places}
             in_flight = await self._on_the_way_out.in_flight(tx)
-        return custody_rows(balances, in_flight)
+            transfers = await self._store.open_transfers(tx)
+        return custody_rows(balances, in_flight, not_booked(transfers))
+
+    async def transfers(self, limit: int) -> Sequence[tuple[Transfer, tuple[TransferLine, ...]]]:
+        """The newest transfers between our own places, each with its story."""
+        async with self._transactions.begin("treasury.transfers") as tx:
+            rows = await self._store.transfers(tx, limit)
+            return [(row, tuple(await self._store.transfer_lines(tx, row.id))) for row in rows]
+
+    async def arrivals(self, limit: int) -> Sequence[tuple[ArrivalRow, Suspense | None]]:
+        """The newest arrivals; what was nobody's with what became of it."""
+        async with self._transactions.begin("treasury.arrivals") as tx:
+            rows = await self._store.arrivals(tx, limit)
+            waiting = {row.source: row for row in await self._store.suspenses(tx, limit)}
+        return [(row, waiting.get(row.subject)) for row in rows]
+
+    async def incidents(self) -> Sequence[Incident]:
+        """What a person has to look at, oldest first."""
+        async with self._transactions.begin("treasury.incidents") as tx:
+            return await self._store.incidents(tx)
+
+    async def open_suspense(self) -> Sequence[Suspense]:
+        """Money that is nobody's and not given back yet."""
+        async with self._transactions.begin("treasury.suspense") as tx:
+            return await self._store.open_suspense(tx)

@@ -1,4 +1,4 @@
-"""What servers on loopback share: ports, the ready line, the end, faults around calls."""
+"""What the worlds' servers share: ports, the ready line, the end, faults around calls."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
+from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, PoolmakerError
-from poolmaker.sandbox.venue.admin import FaultOrder
 from poolmaker.sandbox.venue.faults import Effect, Fault, FaultPlan, When
 from poolmaker.sandbox.venue.rest import HANG_US, answer, close, reset
 
 LOOPBACK: Final = "127.0.0.1"
 CLOSE_TIMEOUT_S: Final = 5
-BODY_BYTES_MAX: Final = 8 << 20
+BODY_BYTES_MAX: Final = 16 << 20
+"""Two of Mixin's transactions of 4 MiB in hexadecimal."""
+
+EVENT: Final = "event:"
+EVENT_EFFECTS: Final = frozenset({Effect.DELAY, Effect.DROP, Effect.DUPLICATE})
+CALL_EFFECTS: Final = frozenset(Effect) - {Effect.DUPLICATE, Effect.STALE}
 
 T = TypeVar("T", bound=msgspec.Struct)
 Body = dict[str, object]
@@ -124,13 +130,40 @@ async def read(request: web.Request, kind: type[T]) -> T:
     return msgspec.json.decode(await request.read() or b"{}", type=kind)
 
 
+class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Plan a fault; what is not said is as the world usually says it."""
+
+    endpoint: str
+    effect: Effect
+    when: When = When.BEFORE
+    account: int | None = None
+    count: int = 1
+    delay_ms: int = 1_000
+    status: int | None = None
+    code: int | None = None
+    message: str | None = None
+    body: str = "<html><body><h1>502 Bad Gateway</h1></body></html>"
+    headers: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class FaultWords:
+    """How a world says that something went wrong inside, and what may go wrong in it."""
+
+    body_of: FaultBody
+    code: int
+    message: str
+    has_accounts: bool
+    has_events: bool = False
+
+
 class FaultyCalls:
     """Calls that go wrong as planned, before or after they had their effect."""
 
-    def __init__(self, clock: Clock, body_of: FaultBody) -> None:
-        self.plan = FaultPlan()
+    def __init__(self, clock: Clock, words: FaultWords, plan: FaultPlan | None = None) -> None:
+        self.plan = plan or FaultPlan()
         self._clock = clock
-        self._body_of = body_of
+        self._words = words
 
     def routes(self) -> list[web.RouteDef]:
         """The admin calls that plan and clear."""
@@ -141,14 +174,26 @@ class FaultyCalls:
 
     async def _add(self, request: web.Request) -> Body:
         order = await read(request, FaultOrder)
-        self.plan.add(
-            Fault(
-                endpoint=order.endpoint, effect=order.effect, when=order.when, count=order.count,
-                account=order.account, delay_ms=order.delay_ms, status=order.status,
-                code=order.code, message=order.msg, body=order.body, headers=order.headers,
-            )
-        )  # fmt: skip
+        self._check(order)
+        fields = msgspec.structs.asdict(order)
+        if order.code is None:
+            fields["code"] = self._words.code
+        if order.message is None:
+            fields["message"] = self._words.message
+        self.plan.add(Fault(**fields))
         return {"planned": True}
+
+    def _check(self, order: FaultOrder) -> None:
+        """Refuse what could never happen."""
+        require(order.count > 0, "count: expected at least 1")
+        require(order.delay_ms >= 0, "delay_ms: expected at least 0")
+        if order.account is not None and not self._words.has_accounts:
+            raise CallerFault("account: the calls here belong to nobody; leave it out")
+        is_event = order.endpoint.startswith(EVENT)
+        require(not is_event or self._words.has_events, "endpoint: there are no events here")
+        possible = EVENT_EFFECTS if is_event else CALL_EFFECTS
+        known = ", ".join(sorted(possible))
+        require(order.effect in possible, f"effect: expected one of {known}, was {order.effect}")
 
     async def _clear(self, _request: web.Request) -> Body:
         return {"cleared": self.plan.clear()}
@@ -168,13 +213,11 @@ class FaultyCalls:
 
     async def _suffer(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
         """Let the fault happen; None when the call goes on after it."""
-        if fault.effect is Effect.DUPLICATE:
-            return None
         if fault.effect is Effect.DELAY:
             await self._clock.sleep_us(fault.delay_ms * 1_000)
             return None
         if fault.effect is Effect.ERROR:
-            body = self._body_of(fault, request)
+            body = self._words.body_of(fault, request)
             return answer(body, fault.status or 500, dict(fault.headers))
         if fault.effect is Effect.HTML:
             return web.Response(

@@ -1,0 +1,76 @@
+"""Routes that show where money is on its way, and what campaigns bring."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from poolmaker.api.calls import json_answer, platform_of
+from poolmaker.api.ports import Principal, Role
+from poolmaker.api.problems import Problem
+from poolmaker.api.routes import After, Anybody, Staff
+from poolmaker.kernel.ids import PoolId
+from poolmaker.views.model import (
+    AllocationSeen,
+    ArrivalSeen,
+    CampaignSeen,
+    RewardSeen,
+    ShareChange,
+    TransferSeen,
+    WithdrawalSeen,
+)
+
+router = APIRouter(prefix="/api/v1")
+
+
+@router.get("/campaigns", response_model=list[CampaignSeen])
+async def list_campaigns(request: Request, _: Anybody) -> Response:
+    """Campaigns, the newest first."""
+    return json_answer(await platform_of(request).reading.campaigns())
+
+
+@router.get("/rewards", response_model=list[RewardSeen])
+async def list_rewards(request: Request, _: Anybody) -> Response:
+    """Rewards that came, the newest first."""
+    return json_answer(await platform_of(request).reading.rewards())
+
+
+@router.get("/rewards/{reward_id}/allocations", response_model=list[AllocationSeen])
+async def list_allocations(request: Request, principal: Anybody, reward_id: str) -> Response:
+    """Who got what of a reward, and by which weight; a user's own parts."""
+    found = await platform_of(request).reading.allocations(reward_id)
+    if found is None:
+        raise Problem("not_found")
+    return json_answer([part for part in found if _is_his(principal, part.user_id)])
+
+
+@router.get("/pools/{pool_id}/shares", response_model=list[ShareChange])
+async def list_shares(
+    request: Request, _: Staff, pool_id: str, from_us: After = 0, to_us: After = 2**62
+) -> Response:
+    """Every change of shares in a pool within a time, and what was held at its beginning."""
+    found = await platform_of(request).reading.shares(PoolId(pool_id), from_us, to_us)
+    return json_answer(found)
+
+
+@router.get("/transfers", response_model=list[TransferSeen])
+async def list_transfers(request: Request, _: Staff) -> Response:
+    """Money between our own places, the newest first."""
+    return json_answer(await platform_of(request).reading.transfers())
+
+
+@router.get("/arrivals", response_model=list[ArrivalSeen])
+async def list_arrivals(request: Request, _: Staff) -> Response:
+    """What places received and what it was taken for, the newest first."""
+    return json_answer(await platform_of(request).reading.arrivals())
+
+
+@router.get("/withdrawals", response_model=list[WithdrawalSeen])
+async def list_withdrawals(request: Request, principal: Anybody) -> Response:
+    """Payouts, the newest first; a user's own."""
+    found = await platform_of(request).reading.withdrawals()
+    return json_answer([row for row in found if _is_his(principal, row.user_id)])
+
+
+def _is_his(principal: Principal, user_id: str) -> bool:
+    return principal.role is not Role.USER or principal.user_id == user_id

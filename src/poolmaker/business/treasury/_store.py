@@ -1,0 +1,335 @@
+"""The treasury in PostgreSQL: transfers, arrivals, suspense, incidents and funding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from poolmaker.business.treasury.model import (
+    ArrivalRow,
+    Disposition,
+    FundingRow,
+    FundingState,
+    Incident,
+    Suspense,
+    SuspenseState,
+    Transfer,
+    TransferLine,
+    TransferState,
+    TroubleKind,
+)
+from poolmaker.infra.database import Record, connection_of
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.ids import CommandKey, OrderId, SagaId, VenueAccountId
+from poolmaker.messages.base import Money
+
+_LOCK_PLACE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 11))"
+_ADD_TRANSFER: Final = """
+INSERT INTO business.transfer (
+    transfer_id, key, source, target, asset, units, network, address, tag, reference,
+    requested_us, correlation, parent, state, provider_id, transaction_id, fee_units,
+    arrived_units, arrival, reason
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+ON CONFLICT (key) DO NOTHING
+"""
+_SAVE_TRANSFER: Final = """
+UPDATE business.transfer
+SET state = $2, provider_id = $3, transaction_id = $4, fee_units = $5, arrived_units = $6,
+    arrival = $7, reason = $8
+WHERE transfer_id = $1
+"""
+_ADD_LINE: Final = """
+INSERT INTO business.transfer_line (transfer_id, line, at_us, state, event, key, note)
+SELECT $1, coalesce(max(line), 0) + 1, $2, $3, $4, $5, $6
+FROM business.transfer_line WHERE transfer_id = $1
+"""
+_OPEN_TRANSFERS: Final = """
+SELECT * FROM business.transfer
+WHERE state NOT IN ('done', 'returned', 'declined') ORDER BY transfer_id
+"""
+_SAVE_SUSPENSE: Final = """
+INSERT INTO business.suspense (
+    source, location, reference, asset, units, sender, transaction_id, at_us, state, reason
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT (source) DO UPDATE SET state = $9, reason = $10
+"""
+_OPEN_SUSPENSE: Final = """
+SELECT * FROM business.suspense WHERE state IN ('open', 'refunding') ORDER BY source
+"""
+_ADD_INCIDENT: Final = """
+INSERT INTO business.treasury_incident (kind, subject, note, at_us) VALUES ($1, $2, $3, $4)
+ON CONFLICT (kind, subject, note) DO NOTHING
+"""
+_ADD_FUNDING: Final = """
+INSERT INTO business.funding (saga, asset, order_id, account, units, state)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (saga, asset) DO NOTHING
+"""
+_OPEN_FUNDINGS: Final = """
+SELECT * FROM business.funding WHERE state IN ('wanted', 'funded') ORDER BY place
+"""
+
+
+class PgTreasuryStore:
+    """``TreasuryStore`` over PostgreSQL."""
+
+    async def lock_place(self, tx: Tx, location: str, asset: str) -> None:
+        """See ``TreasuryStore.lock_place``."""
+        await connection_of(tx).execute(_LOCK_PLACE, f"{location} {asset}")
+
+    # ------------------------------------------------------------------------------ transfers
+
+    async def add_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> bool:
+        """See ``TreasuryStore.add_transfer``."""
+        done = await connection_of(tx).execute(
+            _ADD_TRANSFER,
+            row.id,
+            row.key,
+            row.source,
+            row.target,
+            row.asset,
+            row.units,
+            row.network,
+            row.address,
+            row.tag,
+            row.reference,
+            row.requested_us,
+            row.correlation,
+            row.parent,
+            row.state,
+            row.provider_id,
+            row.transaction_id,
+            row.fee_units,
+            row.arrived_units,
+            row.arrival,
+            row.reason,
+        )
+        if done != "INSERT 0 1":
+            return False
+        await _add_line(tx, row, line)
+        return True
+
+    async def transfer_by_key(self, tx: Tx, key: CommandKey) -> Transfer | None:
+        """See ``TreasuryStore.transfer_by_key``."""
+        return _maybe(
+            await connection_of(tx).fetchrow("SELECT * FROM business.transfer WHERE key = $1", key)
+        )
+
+    async def transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
+        """See ``TreasuryStore.transfer``."""
+        return _maybe(
+            await connection_of(tx).fetchrow(
+                "SELECT * FROM business.transfer WHERE transfer_id = $1", transfer
+            )
+        )
+
+    async def lock_transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
+        """See ``TreasuryStore.lock_transfer``."""
+        return _maybe(
+            await connection_of(tx).fetchrow(
+                "SELECT * FROM business.transfer WHERE transfer_id = $1 FOR UPDATE", transfer
+            )
+        )
+
+    async def save_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> None:
+        """See ``TreasuryStore.save_transfer``."""
+        await connection_of(tx).execute(
+            _SAVE_TRANSFER,
+            row.id,
+            row.state,
+            row.provider_id,
+            row.transaction_id,
+            row.fee_units,
+            row.arrived_units,
+            row.arrival,
+            row.reason,
+        )
+        await _add_line(tx, row, line)
+
+    async def open_transfers(self, tx: Tx) -> Sequence[Transfer]:
+        """See ``TreasuryStore.open_transfers``."""
+        return [_transfer(row) for row in await connection_of(tx).fetch(_OPEN_TRANSFERS)]
+
+    async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
+        """See ``TreasuryStore.transfers``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.transfer ORDER BY requested_us DESC, transfer_id LIMIT $1",
+            limit,
+        )
+        return [_transfer(row) for row in rows]
+
+    async def transfer_lines(self, tx: Tx, transfer: SagaId) -> Sequence[TransferLine]:
+        """See ``TreasuryStore.transfer_lines``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT at_us, state, event, key, note FROM business.transfer_line"
+            " WHERE transfer_id = $1 ORDER BY line",
+            transfer,
+        )
+        return [
+            TransferLine(
+                row["at_us"], TransferState(row["state"]), row["event"], row["key"], row["note"]
+            )
+            for row in rows
+        ]
+
+    # ------------------------------------------------------------------ arrivals and suspense
+
+    async def arrival(self, tx: Tx, location: str, reference: str) -> ArrivalRow | None:
+        """See ``TreasuryStore.arrival``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM business.arrival WHERE location = $1 AND reference = $2",
+            location,
+            reference,
+        )
+        return _arrival(row) if row is not None else None
+
+    async def arrivals(self, tx: Tx, limit: int) -> Sequence[ArrivalRow]:
+        """See ``TreasuryStore.arrivals``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.arrival ORDER BY at_us DESC, reference LIMIT $1", limit
+        )
+        return [_arrival(row) for row in rows]
+
+    async def add_arrival(self, tx: Tx, row: ArrivalRow) -> None:
+        """See ``TreasuryStore.add_arrival``."""
+        await connection_of(tx).execute(
+            "INSERT INTO business.arrival"
+            " (location, reference, asset, units, sender, body_hash, disposition, subject, at_us)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            row.location,
+            row.reference,
+            row.money.asset,
+            row.money.units,
+            row.sender,
+            row.body_hash,
+            row.disposition,
+            row.subject,
+            row.at_us,
+        )
+
+    async def suspense(self, tx: Tx, source: str) -> Suspense | None:
+        """See ``TreasuryStore.suspense``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM business.suspense WHERE source = $1 FOR UPDATE", source
+        )
+        return _suspense(row) if row is not None else None
+
+    async def save_suspense(self, tx: Tx, row: Suspense) -> None:
+        """See ``TreasuryStore.save_suspense``."""
+        await connection_of(tx).execute(
+            _SAVE_SUSPENSE,
+            row.source,
+            row.location,
+            row.reference,
+            row.money.asset,
+            row.money.units,
+            row.sender,
+            row.transaction_id,
+            row.at_us,
+            row.state,
+            row.reason,
+        )
+
+    async def suspenses(self, tx: Tx, limit: int) -> Sequence[Suspense]:
+        """See ``TreasuryStore.suspenses``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.suspense ORDER BY at_us DESC, source LIMIT $1", limit
+        )
+        return [_suspense(row) for row in rows]
+
+    async def open_suspense(self, tx: Tx) -> Sequence[Suspense]:
+        """See ``TreasuryStore.open_suspense``."""
+        return [_suspense(row) for row in await connection_of(tx).fetch(_OPEN_SUSPENSE)]
+
+    async def add_incident(self, tx: Tx, incident: Incident) -> None:
+        """See ``TreasuryStore.add_incident``."""
+        await connection_of(tx).execute(
+            _ADD_INCIDENT, incident.kind, incident.subject, incident.note, incident.at_us
+        )
+
+    async def incidents(self, tx: Tx) -> Sequence[Incident]:
+        """See ``TreasuryStore.incidents``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT kind, subject, note, at_us FROM business.treasury_incident ORDER BY incident"
+        )
+        return [
+            Incident(TroubleKind(row["kind"]), row["subject"], row["note"], row["at_us"])
+            for row in rows
+        ]
+
+    # -------------------------------------------------------------------------------- funding
+
+    async def add_funding(self, tx: Tx, row: FundingRow) -> None:
+        """See ``TreasuryStore.add_funding``."""
+        await connection_of(tx).execute(
+            _ADD_FUNDING, row.saga, row.asset, row.order, row.account, row.units, row.state
+        )
+
+    async def save_funding(self, tx: Tx, row: FundingRow) -> None:
+        """See ``TreasuryStore.save_funding``."""
+        await connection_of(tx).execute(
+            "UPDATE business.funding SET state = $3 WHERE saga = $1 AND asset = $2",
+            row.saga,
+            row.asset,
+            row.state,
+        )
+
+    async def fundings_of(self, tx: Tx, saga: SagaId) -> Sequence[FundingRow]:
+        """See ``TreasuryStore.fundings_of``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.funding WHERE saga = $1 ORDER BY place", saga
+        )
+        return [_funding(row) for row in rows]
+
+    async def open_fundings(self, tx: Tx) -> Sequence[FundingRow]:
+        """See ``TreasuryStore.open_fundings``."""
+        return [_funding(row) for row in await connection_of(tx).fetch(_OPEN_FUNDINGS)]
+
+
+async def _add_line(tx: Tx, row: Transfer, line: TransferLine) -> None:
+    await connection_of(tx).execute(
+        _ADD_LINE, row.id, line.at_us, line.state, line.event, line.key, line.note
+    )
+
+
+def _maybe(row: Record | None) -> Transfer | None:
+    return _transfer(row) if row is not None else None
+
+
+def _transfer(row: Record) -> Transfer:
+    values = dict(row.items())
+    values["id"], values["state"] = values.pop("transfer_id"), TransferState(values["state"])
+    return Transfer(**values)
+
+
+def _arrival(row: Record) -> ArrivalRow:
+    return ArrivalRow(
+        location=row["location"],
+        reference=row["reference"],
+        money=Money(asset=row["asset"], units=int(row["units"])),
+        sender=row["sender"],
+        body_hash=row["body_hash"],
+        disposition=Disposition(row["disposition"]),
+        subject=row["subject"],
+        at_us=row["at_us"],
+    )
+
+
+def _suspense(row: Record) -> Suspense:
+    values = dict(row.items())
+    values["money"] = Money(asset=values.pop("asset"), units=values.pop("units"))
+    values["state"] = SuspenseState(values["state"])
+    return Suspense(**values)
+
+
+def _funding(row: Record) -> FundingRow:
+    return FundingRow(
+        saga=SagaId(row["saga"]),
+        order=OrderId(row["order_id"]),
+        account=VenueAccountId(row["account"]),
+        asset=row["asset"],
+        units=row["units"],
+        state=FundingState(row["state"]),
+    )

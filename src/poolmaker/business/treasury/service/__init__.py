@@ -1,0 +1,46 @@
+"""Choreography of the treasury: where our money is, how it moves, and whose it is when it comes."""
+
+from __future__ import annotations
+
+from poolmaker.business.treasury._store import PgTreasuryStore
+from poolmaker.business.treasury.model import TRANSFER
+from poolmaker.business.treasury.ports import TreasuryStore
+from poolmaker.business.treasury.service.arriving import Reception, ReceptionPorts
+from poolmaker.business.treasury.service.carrying import Carrier, CarrierPorts
+from poolmaker.business.treasury.service.cash import Cash, FundingPorts, Fundings
+from poolmaker.business.treasury.service.desk import Treasury, TreasuryPorts
+from poolmaker.business.treasury.service.netting import NET, Netting, NettingPorts
+from poolmaker.business.treasury.service.sending import Courier, CourierPorts, SendingDesk
+from poolmaker.business.treasury.service.suspense import SuspenseBook
+from poolmaker.infra.sagas.ports import SagaHandler
+
+__all__ = [
+    "NET",
+    "Carrier",
+    "CarrierPorts",
+    "Cash",
+    "Courier",
+    "CourierPorts",
+    "FundingPorts",
+    "Fundings",
+    "Netting",
+    "NettingPorts",
+    "Reception",
+    "ReceptionPorts",
+    "SendingDesk",
+    "SuspenseBook",
+    "Treasury",
+    "TreasuryPorts",
+    "handlers",
+    "open_store",
+]
+
+
+def handlers(carrier: Carrier, netting: Netting) -> dict[str, SagaHandler]:
+    """Saga kind to its handler."""
+    return {TRANSFER: carrier, NET: netting}
+
+
+def open_store() -> TreasuryStore:
+    """The treasury's rows in PostgreSQL."""
+    return PgTreasuryStore()

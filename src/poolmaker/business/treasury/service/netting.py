@@ -1,0 +1,132 @@
+"""The saga ``treasury.net``: what places need against what they have, again and again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.treasury.model import (
+    FundingRow,
+    FundingState,
+    Route,
+    Transfer,
+    TreasurySettings,
+)
+from poolmaker.business.treasury.ports import Payouts, Routes, TreasuryStore
+from poolmaker.business.treasury.rules import incoming_units, planned_units
+from poolmaker.business.treasury.service.carrying import Carrier
+from poolmaker.business.treasury.service.cash import Fundings
+from poolmaker.infra.sagas.model import Saga, SagaChange
+from poolmaker.infra.sagas.ports import SagaStore
+from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import CommandKey, CorrelationId, SagaId
+
+NET: Final = "treasury.net"
+_SAGA: Final = SagaId("treasury.net")
+_LOOKING: Final = "looking"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NettingPorts:
+    """What netting works on."""
+
+    transactions: Transactions
+    store: TreasuryStore
+    sagas: SagaStore
+    routes: Routes
+    payouts: Payouts
+    fundings: Fundings
+    carrier: Carrier
+
+
+class Netting:
+    """Handler of ``treasury.net``: one row for ever, which comes back by itself."""
+
+    def __init__(self, ports: NettingPorts, clock: Clock, settings: TreasurySettings) -> None:
+        self._ports = ports
+        self._clock = clock
+        self._settings = settings
+
+    async def start(self) -> None:
+        """Make the row, once for ever."""
+        saga = Saga(
+            id=_SAGA,
+            kind=NET,
+            state=_LOOKING,
+            version=0,
+            due_us=self._clock.now_us(),
+            tries=0,
+            data=b"",
+            correlation=CorrelationId(_SAGA),
+        )
+        async with self._ports.transactions.begin("treasury.net.start") as tx:
+            await self._ports.sagas.start(tx, saga)
+
+    async def step(self, saga: Saga) -> None:
+        """Fund whom it can, plan what is missing, come back."""
+        async with self._ports.transactions.begin("treasury.net") as tx:
+            await self.net(tx)
+            due_us = self._clock.now_us() + self._settings.net_us
+            change = SagaChange(saga.state, due_us, saga.data)
+            await self._ports.sagas.advance(tx, saga, change, self._clock.now_us())
+
+    async def net(self, tx: Tx) -> None:
+        """One round, in the caller's transaction."""
+        for account, asset in sorted({(r.account, r.asset) for r in await self._wanted(tx)}):
+            await self._ports.fundings.fund(tx, account, asset)
+        routes = [route for route in self._ports.routes.routes() if route.nets]
+        frees = await self._frees(tx, routes)
+        transfers = list(await self._ports.store.open_transfers(tx))
+        for route in routes:
+            planned = await self._plan(tx, route, frees, transfers)
+            if planned is not None:
+                transfers.append(planned)
+                frees[route.source, route.asset] -= planned.units
+
+    async def _wanted(self, tx: Tx) -> list[FundingRow]:
+        rows = await self._ports.store.open_fundings(tx)
+        return [row for row in rows if row.state is FundingState.WANTED]
+
+    async def _frees(self, tx: Tx, routes: list[Route]) -> dict[tuple[str, str], int]:
+        """What each place has beyond all that is wanted of it; below zero it needs as much.
+
+        A place about which nobody can say anything at present is left out.
+        """
+        places = {(place, r.asset) for r in routes for place in (r.source, r.target)}
+        wanted = await self._wanted(tx)
+        frees = {}
+        for place, asset in sorted(places):
+            spare = await self._ports.fundings.spare(tx, place, asset)
+            if spare is None:
+                continue
+            waiting = await self._ports.payouts.waiting_units(tx, place, asset)
+            rows = sum(
+                row.units
+                for row in wanted
+                if (custody_venue(row.account), row.asset) == (place, asset)
+            )
+            frees[place, asset] = spare - waiting - rows
+        return frees
+
+    async def _plan(
+        self,
+        tx: Tx,
+        route: Route,
+        frees: dict[tuple[str, str], int],
+        transfers: list[Transfer],
+    ) -> Transfer | None:
+        """Begin what the route's target needs and its source can spare; one at a time."""
+        source, target = (route.source, route.asset), (route.target, route.asset)
+        if source not in frees or target not in frees:
+            return None
+        if any(row.lane == (route.source, route.target, route.asset) for row in transfers):
+            return None
+        need = -frees[target] - incoming_units(route.target, route.asset, transfers)
+        units = planned_units(need, frees[source], route)
+        if not units:
+            return None
+        row = self._ports.carrier.plan(route, units, CommandKey(""))
+        await self._ports.carrier.begin(tx, row)
+        return row

@@ -1,0 +1,201 @@
+"""How anything is sent: recorded before, followed until its provider's history says how it ended.
+
+One choreography for payouts and for transfers between our own places. It talks to the provider
+only outside of transactions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar, assert_never
+
+import msgspec
+
+from poolmaker.business.treasury.model import (
+    Outgoing,
+    SendAccepted,
+    SendAnswer,
+    SendCompleted,
+    SendEvent,
+    SendFailed,
+    Sending,
+    SendRefused,
+    SendSettings,
+    SendStatus,
+    SendUnderWay,
+)
+from poolmaker.business.treasury.ports import SendingProvider
+from poolmaker.business.treasury.rules import Verdict, believes_refusal, verdict
+from poolmaker.infra.sagas.model import Saga
+from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+
+W = TypeVar("W")
+"""What one step of the saga works on: its transaction, its rows, locked."""
+
+
+class SendingDesk(Protocol[W]):
+    """The saga that has something sent. Every method runs in the transaction of its work."""
+
+    async def work(self, tx: Tx, saga: Saga) -> W:
+        """Its rows, locked."""
+        ...
+
+    def outgoing(self, work: W) -> Outgoing:
+        """What is sent."""
+        ...
+
+    async def moved(
+        self, work: W, event: SendEvent, outgoing: Outgoing, after_us: int
+    ) -> tuple[Saga, W]:
+        """Keep what is known now and come back after so long."""
+        ...
+
+    async def waits(self, work: W, after_us: int, note: str) -> None:
+        """Come back after so long."""
+        ...
+
+    async def polls(self, work: W, note: str) -> None:
+        """Look again, ever more seldom; however long it takes."""
+        ...
+
+    async def completed(self, work: W, completed: SendCompleted) -> None:
+        """It has left."""
+        ...
+
+    async def refused(self, work: W, reason: str) -> None:
+        """The provider's own word: it did not leave."""
+        ...
+
+    async def frozen(self, tx: Tx) -> str:
+        """Why nothing is sent at present, empty when it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierPorts:
+    """What a courier reaches the outside through."""
+
+    transactions: Transactions
+    provider: SendingProvider
+    clock: Clock
+
+
+class Courier(Generic[W]):
+    """Sends and follows for one kind of saga; ``label`` names its transactions."""
+
+    def __init__(
+        self, desk: SendingDesk[W], label: str, ports: CourierPorts, settings: SendSettings
+    ) -> None:
+        self._desk = desk
+        self._label = label
+        self._transactions = ports.transactions
+        self._provider = ports.provider
+        self._clock = ports.clock
+        self._settings = settings
+
+    async def record(self, work: W, event: SendEvent) -> tuple[Saga, Outgoing]:
+        """Record a sending before it is done; ``send`` what is answered after the commit."""
+        outgoing = self._desk.outgoing(work)
+        sending = Sending(
+            sends=outgoing.sending.sends + 1, sent_at_us=self._clock.now_us(), in_doubt=True
+        )
+        outgoing = replace(outgoing, sending=sending)
+        saga, _ = await self._desk.moved(work, event, outgoing, self._settings.send_wait_us)
+        return saga, outgoing
+
+    async def send(self, saga: Saga, outgoing: Outgoing) -> None:
+        """Send what was just recorded, and keep what is known of it now."""
+        try:
+            answer = await self._provider.send(outgoing.request)
+        except OutcomeUnknown:
+            await self._after_send(saga, None)
+        except Unavailable:
+            await self._not_sent(saga)
+        else:
+            await self._after_send(saga, answer)
+
+    async def follow(self, saga: Saga) -> None:
+        """Read the history and act on what it proves."""
+        async with self._transactions.begin(f"{self._label}.sent") as tx:
+            outgoing = self._desk.outgoing(await self._desk.work(tx, saga))
+        try:
+            status = await self._provider.find(outgoing.request, outgoing.since_us)
+        except (Unavailable, OutcomeUnknown) as error:
+            async with self._transactions.begin(f"{self._label}.unread") as tx:
+                work = await self._desk.work(tx, saga)
+                await self._desk.polls(work, f"the history is unread: {error}")
+            return
+        async with self._transactions.begin(f"{self._label}.judged") as tx:
+            again = await self._judge(await self._desk.work(tx, saga), tx, status)
+        if again is not None:
+            await self.send(*again)
+
+    async def _not_sent(self, saga: Saga) -> None:
+        async with self._transactions.begin(f"{self._label}.not_sent") as tx:
+            work = await self._desk.work(tx, saga)
+            await self._keep(work, SendEvent.NOT_SENT, self._settings.retry_us, in_doubt=False)
+
+    async def _keep(self, work: W, event: SendEvent, after_us: int, **changes: object) -> None:
+        outgoing = self._desk.outgoing(work)
+        sending = msgspec.structs.replace(outgoing.sending, **changes)
+        await self._desk.moved(work, event, replace(outgoing, sending=sending), after_us)
+
+    async def _after_send(self, saga: Saga, answer: SendAnswer | None) -> None:
+        async with self._transactions.begin(f"{self._label}.answered") as tx:
+            work, first_us = await self._desk.work(tx, saga), self._settings.poll_first_us
+            match answer:
+                case None:
+                    await self._desk.waits(work, first_us, "the outcome is unknown")
+                case SendAccepted(provider_id):
+                    await self._acknowledged(work, provider_id)
+                case SendRefused(reason) if believes_refusal(self._desk.outgoing(work).sending):
+                    await self._desk.refused(work, reason)
+                case SendRefused(reason):
+                    # It may be refused because an earlier sending was taken after all.
+                    await self._keep(work, SendEvent.REFUSED_IN_DOUBT, first_us, refusal=reason)
+                case _:
+                    assert_never(answer)
+
+    async def _acknowledged(self, work: W, provider_id: str) -> None:
+        outgoing = replace(self._desk.outgoing(work), provider_id=provider_id)
+        first_us = self._settings.poll_first_us
+        await self._desk.moved(work, SendEvent.ACKNOWLEDGED, outgoing, first_us)
+
+    async def _judge(self, work: W, tx: Tx, status: SendStatus) -> tuple[Saga, Outgoing] | None:
+        outgoing = self._desk.outgoing(work)
+        now_us, absent_after_us = self._clock.now_us(), self._settings.absent_after_us
+        judged = verdict(status, outgoing, now_us, absent_after_us)
+        match judged:
+            case Verdict.COMPLETED:
+                ensure(isinstance(status, SendCompleted), "what is completed says so")
+                if isinstance(status, SendCompleted):
+                    await self._desk.completed(work, status)
+            case Verdict.REFUSED:
+                reason = (
+                    status.reason if isinstance(status, SendFailed) else outgoing.sending.refusal
+                )
+                await self._desk.refused(work, reason)
+            case Verdict.SEND_AGAIN:
+                return await self._again(work, tx)
+            case Verdict.WAIT:
+                await self._note(work, status)
+            case _:
+                assert_never(judged)
+        return None
+
+    async def _again(self, work: W, tx: Tx) -> tuple[Saga, Outgoing] | None:
+        frozen = await self._desk.frozen(tx)
+        if frozen:
+            await self._desk.waits(work, self._settings.retry_us, f"frozen: {frozen}")
+            return None
+        return await self.record(work, SendEvent.SENDING_AGAIN)
+
+    async def _note(self, work: W, status: SendStatus) -> None:
+        """Keep the provider's id when the history is the first to tell it, then look again."""
+        if isinstance(status, SendUnderWay) and not self._desk.outgoing(work).provider_id:
+            await self._acknowledged(work, status.provider_id)
+            return
+        await self._desk.polls(work, "not complete yet")

@@ -1,0 +1,228 @@
+"""The rooms of business, wired to one another over any stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poolmaker.bus.ports import Bus
+from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.pools.model import PoolSettings
+from poolmaker.business.pools.ports import PoolStore
+from poolmaker.business.pools.service import PoolPorts, PoolService
+from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.ports import (
+    ArrivalEvidence,
+    Routes,
+    SendingProvider,
+    TreasuryStore,
+)
+from poolmaker.business.treasury.service import (
+    Carrier,
+    CarrierPorts,
+    Cash,
+    FundingPorts,
+    Fundings,
+    Netting,
+    NettingPorts,
+    Reception,
+    ReceptionPorts,
+    SuspenseBook,
+    Treasury,
+    TreasuryPorts,
+)
+from poolmaker.business.treasury.service import handlers as treasury_handlers
+from poolmaker.business.user_orders.model import OrderSettings
+from poolmaker.business.user_orders.ports import OrderStore
+from poolmaker.business.user_orders.service import OrderPorts, UserOrders
+from poolmaker.business.withdrawals.model import WithdrawalSettings
+from poolmaker.business.withdrawals.ports import WithdrawalStore
+from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
+from poolmaker.infra.sagas.ports import SagaHandler, SagaStore
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import Ids
+from poolmaker.lab.memos import PlainMemos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomStores:
+    """Where the rows of business are, as one process sees them."""
+
+    transactions: Transactions
+    ledger: LedgerClient
+    bus: Bus
+    sagas: SagaStore
+    pools: PoolStore
+    orders: OrderStore
+    withdrawals: WithdrawalStore
+    treasury: TreasuryStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomOutside:
+    """The world outside, time and chance."""
+
+    provider: SendingProvider
+    evidence: ArrivalEvidence
+    routes: Routes
+    clock: Clock
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomSettings:
+    """Settings of every room."""
+
+    pools: PoolSettings
+    orders: OrderSettings
+    withdrawals: WithdrawalSettings
+    treasury: TreasurySettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """The services of business."""
+
+    pools: PoolService
+    withdrawals: Withdrawals
+    fundings: Fundings
+    orders: UserOrders
+    treasury: Treasury
+    carrier: Carrier
+    reception: Reception
+    netting: Netting
+
+    def handlers(self) -> dict[str, SagaHandler]:
+        """Every kind of saga with its handler."""
+        treasury = treasury_handlers(self.carrier, self.netting)
+        return {**self.orders.handlers(), **self.withdrawals.handlers(), **treasury}
+
+
+def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings) -> Rooms:
+    """The services, wired. Nothing is read or written yet."""
+    pools = _pools(stores, outside, settings)
+    cash = Cash(stores.treasury, stores.ledger, pools)
+    withdrawals = _withdrawals(stores, outside, settings, cash)
+    fundings = Fundings(
+        FundingPorts(
+            store=stores.treasury,
+            sagas=stores.sagas,
+            cash=cash,
+            payouts=withdrawals,
+            clock=outside.clock,
+        )
+    )
+    orders = UserOrders(
+        OrderPorts(
+            transactions=stores.transactions,
+            store=stores.orders,
+            ledger=stores.ledger,
+            sagas=stores.sagas,
+            pools=pools,
+            payouts=withdrawals,
+            funding=fundings,
+            memos=PlainMemos(),
+        ),
+        outside.ids,
+        outside.clock,
+        settings.orders,
+    )
+    return _with_treasury(stores, outside, settings, (pools, withdrawals, fundings, orders))
+
+
+def _pools(stores: RoomStores, outside: RoomOutside, settings: RoomSettings) -> PoolService:
+    return PoolService(
+        PoolPorts(
+            transactions=stores.transactions,
+            store=stores.pools,
+            ledger=stores.ledger,
+            bus=stores.bus,
+            sagas=stores.sagas,
+        ),
+        outside.clock,
+        settings.pools,
+    )
+
+
+def _withdrawals(
+    stores: RoomStores, outside: RoomOutside, settings: RoomSettings, cash: Cash
+) -> Withdrawals:
+    return Withdrawals(
+        WithdrawalPorts(
+            transactions=stores.transactions,
+            store=stores.withdrawals,
+            ledger=stores.ledger,
+            sagas=stores.sagas,
+            provider=outside.provider,
+            cash=cash,
+            suspense=SuspenseBook(stores.treasury, outside.clock),
+        ),
+        outside.ids,
+        outside.clock,
+        settings.withdrawals,
+    )
+
+
+def _with_treasury(
+    stores: RoomStores,
+    outside: RoomOutside,
+    settings: RoomSettings,
+    parts: tuple[PoolService, Withdrawals, Fundings, UserOrders],
+) -> Rooms:
+    pools, withdrawals, fundings, orders = parts
+    carrier = Carrier(
+        CarrierPorts(
+            transactions=stores.transactions,
+            store=stores.treasury,
+            ledger=stores.ledger,
+            sagas=stores.sagas,
+            provider=outside.provider,
+            evidence=outside.evidence,
+            routes=outside.routes,
+            payouts=withdrawals,
+            fundings=fundings,
+        ),
+        outside.ids,
+        outside.clock,
+        settings.treasury,
+    )
+    return Rooms(
+        pools=pools,
+        withdrawals=withdrawals,
+        fundings=fundings,
+        orders=orders,
+        treasury=Treasury(
+            TreasuryPorts(
+                transactions=stores.transactions,
+                ledger=stores.ledger,
+                users=orders,
+                on_the_way_out=withdrawals,
+                store=stores.treasury,
+            )
+        ),
+        carrier=carrier,
+        reception=Reception(
+            ReceptionPorts(
+                store=stores.treasury,
+                ledger=stores.ledger,
+                deposits=orders,
+                payouts=withdrawals,
+                carrier=carrier,
+            ),
+            outside.clock,
+            settings.treasury,
+        ),
+        netting=Netting(
+            NettingPorts(
+                transactions=stores.transactions,
+                store=stores.treasury,
+                sagas=stores.sagas,
+                routes=outside.routes,
+                payouts=withdrawals,
+                fundings=fundings,
+                carrier=carrier,
+            ),
+            outside.clock,
+            settings.treasury,
+        ),
+    )

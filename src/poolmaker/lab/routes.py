@@ -1,0 +1,26 @@
+"""Ways between places of ours, as a simulated world or a test lays them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from poolmaker.business.treasury.model import Route
+
+
+class FixedRoutes:
+    """``Routes`` that never change."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = routes
+
+    def routes(self) -> Sequence[Route]:
+        """See ``Routes.routes``."""
+        return self._routes
+
+
+class NoDeposits:
+    """``ArrivalEvidence`` of a world where nothing is ever sent to a venue."""
+
+    async def arrived_units(self, _target: str, _asset: str, _transaction_id: str) -> int | None:
+        """See ``ArrivalEvidence.arrived_units``."""
+        return None

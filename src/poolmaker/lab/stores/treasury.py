@@ -1,0 +1,168 @@
+"""The treasury in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from poolmaker.business.treasury.model import (
+    TRANSFER_TABLE,
+    ArrivalRow,
+    FundingRow,
+    FundingState,
+    Incident,
+    Suspense,
+    SuspenseState,
+    Transfer,
+    TransferLine,
+    TransferState,
+)
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.ids import CommandKey, SagaId
+from poolmaker.lab.stores.base import model_tx
+
+_TRANSFER: Final = "transfer"
+_TRANSFER_KEY: Final = "transfer_key"
+_TRANSFER_LINES: Final = "transfer_lines"
+_ARRIVAL: Final = "arrival"
+_SUSPENSE: Final = "suspense"
+_INCIDENT: Final = "treasury_incident"
+_FUNDING: Final = "funding"
+_IN_LANE: Final = frozenset(
+    {
+        TransferState.MOVED_OUT,
+        TransferState.SENT,
+        TransferState.LEFT,
+        TransferState.ARRIVED,
+        TransferState.REFUSED,
+    }
+)
+
+
+def _values(tx: Tx, table: str) -> list[Any]:
+    return [value for _, value in model_tx(tx).rows(table)]
+
+
+class ModelTreasuryStore:
+    """``TreasuryStore`` in memory."""
+
+    async def lock_place(self, tx: Tx, location: str, asset: str) -> None:
+        """See ``TreasuryStore.lock_place``. One transaction runs at a time anyway."""
+
+    async def add_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> bool:
+        """See ``TreasuryStore.add_transfer``."""
+        if model_tx(tx).get(_TRANSFER_KEY, row.key) is not None:
+            return False
+        model_tx(tx).put(_TRANSFER_KEY, row.key, row.id)
+        await self.save_transfer(tx, row, line)
+        return True
+
+    async def transfer_by_key(self, tx: Tx, key: CommandKey) -> Transfer | None:
+        """See ``TreasuryStore.transfer_by_key``."""
+        found: SagaId | None = model_tx(tx).get(_TRANSFER_KEY, key)
+        return await self.transfer(tx, found) if found is not None else None
+
+    async def transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
+        """See ``TreasuryStore.transfer``."""
+        found: Transfer | None = model_tx(tx).get(_TRANSFER, transfer)
+        return found
+
+    async def lock_transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
+        """See ``TreasuryStore.lock_transfer``."""
+        return await self.transfer(tx, transfer)
+
+    async def save_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> None:
+        """See ``TreasuryStore.save_transfer``."""
+        for other in await self.open_transfers(tx):
+            both = {row.state, other.state} <= _IN_LANE
+            clash = both and other.id != row.id and other.lane == row.lane
+            ensure(not clash, f"two transfers of {row.lane}")
+        model_tx(tx).put(_TRANSFER, row.id, row)
+        lines = model_tx(tx).get(_TRANSFER_LINES, row.id) or ()
+        model_tx(tx).put(_TRANSFER_LINES, row.id, (*lines, line))
+
+    async def open_transfers(self, tx: Tx) -> Sequence[Transfer]:
+        """See ``TreasuryStore.open_transfers``."""
+        found: list[Transfer] = _values(tx, _TRANSFER)
+        open_ones = [row for row in found if row.state not in TRANSFER_TABLE.terminal]
+        return sorted(open_ones, key=lambda row: str(row.id))
+
+    async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
+        """See ``TreasuryStore.transfers``."""
+        found: list[Transfer] = _values(tx, _TRANSFER)
+        return sorted(found, key=lambda row: (-row.requested_us, str(row.id)))[:limit]
+
+    async def transfer_lines(self, tx: Tx, transfer: SagaId) -> Sequence[TransferLine]:
+        """See ``TreasuryStore.transfer_lines``."""
+        lines: tuple[TransferLine, ...] | None = model_tx(tx).get(_TRANSFER_LINES, transfer)
+        return lines or ()
+
+    async def arrival(self, tx: Tx, location: str, reference: str) -> ArrivalRow | None:
+        """See ``TreasuryStore.arrival``."""
+        found: ArrivalRow | None = model_tx(tx).get(_ARRIVAL, (location, reference))
+        return found
+
+    async def add_arrival(self, tx: Tx, row: ArrivalRow) -> None:
+        """See ``TreasuryStore.add_arrival``."""
+        key = (row.location, row.reference)
+        ensure(model_tx(tx).get(_ARRIVAL, key) is None, f"arrival {key} is there already")
+        model_tx(tx).put(_ARRIVAL, key, row)
+
+    async def arrivals(self, tx: Tx, limit: int) -> Sequence[ArrivalRow]:
+        """See ``TreasuryStore.arrivals``."""
+        found: list[ArrivalRow] = _values(tx, _ARRIVAL)
+        return sorted(found, key=lambda row: (-row.at_us, row.reference))[:limit]
+
+    async def suspenses(self, tx: Tx, limit: int) -> Sequence[Suspense]:
+        """See ``TreasuryStore.suspenses``."""
+        found: list[Suspense] = _values(tx, _SUSPENSE)
+        return sorted(found, key=lambda row: (-row.at_us, row.source))[:limit]
+
+    async def suspense(self, tx: Tx, source: str) -> Suspense | None:
+        """See ``TreasuryStore.suspense``."""
+        found: Suspense | None = model_tx(tx).get(_SUSPENSE, source)
+        return found
+
+    async def save_suspense(self, tx: Tx, row: Suspense) -> None:
+        """See ``TreasuryStore.save_suspense``."""
+        known = await self.suspense(tx, row.source)
+        if known is not None:
+            row = replace(known, state=row.state, reason=row.reason)
+        model_tx(tx).put(_SUSPENSE, row.source, row)
+
+    async def open_suspense(self, tx: Tx) -> Sequence[Suspense]:
+        """See ``TreasuryStore.open_suspense``."""
+        found: list[Suspense] = _values(tx, _SUSPENSE)
+        still = (SuspenseState.OPEN, SuspenseState.REFUNDING)
+        return sorted((row for row in found if row.state in still), key=lambda row: row.source)
+
+    async def add_incident(self, tx: Tx, incident: Incident) -> None:
+        """See ``TreasuryStore.add_incident``."""
+        key = (incident.kind, incident.subject, incident.note)
+        if model_tx(tx).get(_INCIDENT, key) is None:
+            model_tx(tx).put(_INCIDENT, key, incident)
+
+    async def incidents(self, tx: Tx) -> Sequence[Incident]:
+        """See ``TreasuryStore.incidents``."""
+        return _values(tx, _INCIDENT)
+
+    async def add_funding(self, tx: Tx, row: FundingRow) -> None:
+        """See ``TreasuryStore.add_funding``."""
+        if model_tx(tx).get(_FUNDING, (row.saga, row.asset)) is None:
+            model_tx(tx).put(_FUNDING, (row.saga, row.asset), row)
+
+    async def save_funding(self, tx: Tx, row: FundingRow) -> None:
+        """See ``TreasuryStore.save_funding``."""
+        known = model_tx(tx).get(_FUNDING, (row.saga, row.asset))
+        model_tx(tx).put(_FUNDING, (row.saga, row.asset), replace(known, state=row.state))
+
+    async def fundings_of(self, tx: Tx, saga: SagaId) -> Sequence[FundingRow]:
+        """See ``TreasuryStore.fundings_of``."""
+        return [row for row in _values(tx, _FUNDING) if row.saga == saga]
+
+    async def open_fundings(self, tx: Tx) -> Sequence[FundingRow]:
+        """See ``TreasuryStore.open_fundings``."""
+        still = (FundingState.WANTED, FundingState.FUNDED)
+        return [row for row in _values(tx, _FUNDING) if row.state in still]

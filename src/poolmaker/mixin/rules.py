@@ -1,0 +1,473 @@
+"""Pure decisions of the Mixin client: what is paid to whom, by which outputs, what words mean."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from poolmaker.business.ledger.accounts import custody_mixin
+from poolmaker.business.treasury.model import (
+    Arrival,
+    SendCompleted,
+    SendFailed,
+    SendRequest,
+    SendStatus,
+    SendUnderWay,
+)
+from poolmaker.kernel.checks import ensure, require
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.messages.base import Money
+from poolmaker.mixin.codec import transactions as codec
+from poolmaker.mixin.codec.encoding import Malformed
+from poolmaker.mixin.codec.ids import (
+    FEE_RECEIVER,
+    check_uuid,
+    fee_request_id,
+    ghost_hint,
+    kernel_asset_id,
+    object_id,
+)
+from poolmaker.mixin.codec.keys import GhostKeys, seed_scalar
+from poolmaker.mixin.codec.memos import memo_bytes
+from poolmaker.mixin.codec.selection import (
+    InsufficientOutputs,
+    Selection,
+    TooManyOutputs,
+    select_outputs,
+)
+from poolmaker.mixin.codec.transactions import Input, Output, Transaction
+from poolmaker.mixin.model import (
+    NETWORK,
+    Fee,
+    Journalled,
+    KeptOutput,
+    LockWanted,
+    MixinForm,
+    OutputFate,
+    OwnOutput,
+    Payment,
+    PaymentState,
+    Role,
+    SeenOutput,
+)
+
+INPUTS_MAX: Final = 255
+ASK_FIRST_US: Final = SECOND_US
+ASK_MAX_US: Final = 60 * SECOND_US
+OPEN_FATES: Final = (OutputFate.UNKNOWN_ASSET, OutputFate.UNEXPLAINED, OutputFate.WAITING)
+SPENDABLE_FATES: Final = (
+    OutputFate.OWN,
+    OutputFate.DUST,
+    OutputFate.DEPOSIT,
+    OutputFate.TRANSFER,
+    OutputFate.REFUND,
+    OutputFate.SUSPENSE,
+)
+_REFERENCE: Final = re.compile(r"[0-9a-f]{32}")
+
+# The server's words. Nobody's fault, and gone when we ask again with fresh facts:
+_LOCKED: Final = frozenset({10105, 10106})
+_STALE: Final = _LOCKED | {20117, 20124, 20135}
+# About us and not about the payment:
+_OURS: Final = frozenset({401, 403, 404, 10006, 10104})
+
+
+def is_stale(error: int) -> bool:
+    """Whether the same payment, built anew, may be taken: an input is gone, a fee has changed."""
+    return error in _STALE
+
+
+def is_locked(error: int) -> bool:
+    """Whether another transaction may have an input; which one, only the input itself tells."""
+    return error in _LOCKED
+
+
+def is_about_us(error: int) -> bool:
+    """Whether the refusal says nothing of the payment."""
+    return error in _OURS
+
+
+# ------------------------------------------------------------------------------- requests
+
+
+class Unpayable(Exception):
+    """What is asked for cannot be paid, now or ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that can be paid; ``units`` are the network's."""
+
+    payment: Payment
+    form: MixinForm
+    units: int
+
+    @property
+    def leaves(self) -> bool:
+        """Whether it goes to another chain."""
+        return self.payment.network != NETWORK
+
+    @property
+    def request_id(self) -> str:
+        """The request id of the attempt: bound for ever to one transaction."""
+        return attempt_id(self.payment.request_id, self.payment.attempt)
+
+
+def request_id_of(reference: str) -> str:
+    """The request id of a reference: the same 128 bits. Failure row L9: never chance."""
+    require(_REFERENCE.fullmatch(reference), "reference: expected 32 hexadecimal digits")
+    return str(uuid.UUID(hex=reference))
+
+
+def attempt_id(request_id: str, attempt: int) -> str:
+    """The request id of an attempt: a request id is never used for another transaction."""
+    return object_id(request_id, f"ATTEMPT:{attempt}") if attempt else request_id
+
+
+def payment_of(request: SendRequest, form: MixinForm, now_us: int) -> Payment:
+    """The payment of a request."""
+    return Payment(
+        request_id=request_id_of(request.reference),
+        reference=request.reference,
+        form=form.name,
+        asset=request.asset,
+        units=request.units,
+        network=request.network,
+        address=request.address,
+        tag=request.tag,
+        created_us=now_us,
+    )
+
+
+def is_of(payment: Payment, request: SendRequest) -> bool:
+    """Whether the payment is what is asked for."""
+    kept = (payment.asset, payment.units, payment.network, payment.address, payment.tag)
+    asked = (request.asset, request.units, request.network, request.address, request.tag)
+    return kept == asked and custody_mixin(payment.form) == request.source
+
+
+def plan(payment: Payment, form: MixinForm) -> Plan:
+    """How a payment is paid. Raises Unpayable; nothing is ever cut to fit."""
+    units = form.write(payment.units)
+    if payment.asset != form.asset:
+        raise Unpayable(f"the form {form.name} is not of {payment.asset}")
+    if units is None or payment.units <= 0:
+        raise Unpayable(f"{payment.units} units of {form.asset} do not fit into {form.name}")
+    found = Plan(payment, form, units)
+    try:
+        _check_target(found)
+    except Malformed as problem:
+        raise Unpayable(str(problem)) from None
+    return found
+
+
+def _check_target(found: Plan) -> None:
+    payment, form = found.payment, found.form
+    if not found.leaves:
+        check_uuid(payment.address, "receiver")
+        memo_bytes(payment.tag)
+        return
+    if payment.network != form.venue_network:
+        raise Unpayable(f"the form {form.name} does not go over the network {payment.network}")
+    if found.units % form.chain_step:
+        raise Unpayable(f"the chain of {form.name} holds {form.decimals} decimals, not more")
+    if not 0 < len(payment.address.encode()) <= codec.WITHDRAWAL_TEXT_BYTES_MAX:
+        raise Unpayable("address: empty or too long")
+
+
+# ---------------------------------------------------------------------------------- fees
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the receiver gets and what it costs; ``other`` is a fee in another form."""
+
+    received: int
+    same: int = 0
+    other: int = 0
+    other_form: MixinForm | None = None
+
+
+def cost(found: Plan, fees: Sequence[Fee], forms: Sequence[MixinForm]) -> Cost:
+    """How a withdrawal's fee is paid: in its own asset where that is offered.
+
+    A fee in the asset itself comes out of the units, rounded up to what its chain can hold, so
+    that what is received plus the fee is exactly what is paid. Raises Unpayable.
+    """
+    offered = {fee.asset_id: fee.units for fee in fees}
+    if not any(offered.values()):
+        return Cost(found.units)
+    if found.form.mixin_id in offered:
+        step = found.form.chain_step
+        fee = -(-offered[found.form.mixin_id] // step) * step
+        if fee >= found.units:
+            raise Unpayable("the fee takes all of it")
+        return Cost(found.units - fee, same=fee)
+    for form in forms:
+        units = offered.get(form.mixin_id, 0)
+        if units:
+            return Cost(found.units, other=units, other_form=form)
+    raise Unpayable("the fee is in an asset of which no form is configured")
+
+
+# -------------------------------------------------------------------------------- drafts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A transaction without its inputs. ``change_lock`` takes back what they hold beyond it."""
+
+    request_id: str
+    role: Role
+    asset_id: str
+    outputs: tuple[Output, ...]
+    change_lock: GhostKeys
+    extra: bytes = b""
+    received: int = 0
+    fee: int = 0
+
+    @property
+    def need(self) -> int:
+        """What the inputs must hold."""
+        return sum(one.units for one in self.outputs)
+
+
+def locks_wanted(found: Plan, priced: Cost, app_id: str) -> list[LockWanted]:
+    """One-time keys of a payment's outputs: payee or fee where there are, change, fee's change."""
+    name = found.request_id
+    receivers = [] if found.leaves else [found.payment.address]
+    receivers += [FEE_RECEIVER] if priced.same else []
+    first = 1 if found.leaves else 0
+    wanted = _wanted(name, [*receivers, app_id], first)
+    if priced.other:
+        wanted += _wanted(fee_request_id(name), [FEE_RECEIVER, app_id], 0)
+    return wanted
+
+
+def _wanted(name: str, receivers: Sequence[str], first: int) -> list[LockWanted]:
+    return [
+        LockWanted(receiver, index, ghost_hint(name, index))
+        for index, receiver in enumerate(receivers, start=first)
+    ]
+
+
+def drafts(found: Plan, priced: Cost, locks: Sequence[GhostKeys]) -> list[Draft]:
+    """The payment's transaction, and the one that pays its fee where another asset does."""
+    left, name = list(locks), found.request_id
+    if found.leaves:
+        outputs = [codec.withdraw_to(priced.received, found.payment.address, found.payment.tag)]
+        extra = b""
+    else:
+        outputs = [codec.pay_to(found.units, left.pop(0), 1)]
+        extra = memo_bytes(found.payment.tag)
+    if priced.same:
+        outputs.append(codec.pay_to(priced.same, left.pop(0), 1))
+    made = [
+        Draft(
+            request_id=name, role=Role.MAIN, asset_id=found.form.mixin_id, outputs=tuple(outputs),
+            change_lock=left.pop(0), extra=extra, received=priced.received, fee=priced.same,
+        )
+    ]  # fmt: skip
+    if priced.other_form is not None:
+        paid = codec.pay_to(priced.other, left.pop(0), 1)
+        made.append(
+            Draft(
+                request_id=fee_request_id(name), role=Role.FEE, fee=priced.other,
+                asset_id=priced.other_form.mixin_id, outputs=(paid,), change_lock=left.pop(0),
+            )
+        )  # fmt: skip
+    return made
+
+
+def self_id(payment: str, number: int) -> str:
+    """The request id of a payment to ourselves, the payment's ``number``-th transaction."""
+    return object_id(payment, f"SELF:{number}")
+
+
+def self_lock(name: str, app_id: str) -> list[LockWanted]:
+    """The one-time keys of a payment to ourselves."""
+    return _wanted(name, [app_id], 0)
+
+
+# ------------------------------------------------------------------------------ selection
+
+
+class MustJoin(Exception):
+    """There is enough, in too many small outputs; the largest of them are joined first."""
+
+    def __init__(self, asset_id: str) -> None:
+        super().__init__(asset_id)
+        self.asset_id = asset_id
+
+
+class NotEnough(Exception):
+    """What is unspent and kept does not pay."""
+
+
+def choose(
+    oldest: Sequence[OwnOutput], largest: Sequence[OwnOutput], total: int, draft: Draft
+) -> Selection[OwnOutput]:
+    """The oldest outputs that pay, else the largest. Raises MustJoin or NotEnough."""
+    for outputs in (oldest, largest):
+        try:
+            return select_outputs(outputs, draft.need, INPUTS_MAX)
+        except (InsufficientOutputs, TooManyOutputs):
+            continue
+    if total >= draft.need:
+        raise MustJoin(draft.asset_id)
+    raise NotEnough(f"needed {draft.need} units of {draft.asset_id}, unspent {total}")
+
+
+def finish(
+    draft: Draft, picked: Selection[OwnOutput], references: tuple[bytes, ...] = ()
+) -> Transaction:
+    """The unsigned transaction: what goes in comes out. Raises Malformed for what cannot be."""
+    outputs = list(draft.outputs)
+    if picked.change_units:
+        outputs.append(codec.pay_to(picked.change_units, draft.change_lock, 1))
+    tx = Transaction(
+        asset=kernel_asset_id(draft.asset_id),
+        inputs=inputs_of(picked.picked),
+        outputs=tuple(outputs),
+        references=references,
+        extra=draft.extra,
+    )
+    codec.check_rules(tx)
+    balanced = sum(one.units for one in picked.picked) == sum(one.units for one in outputs)
+    ensure(balanced, "a transaction must pay exactly what it spends")
+    return tx
+
+
+def inputs_of(outputs: Sequence[OwnOutput]) -> tuple[Input, ...]:
+    """Outputs as inputs."""
+    return tuple(Input(bytes.fromhex(one.transaction_hash), one.output_index) for one in outputs)
+
+
+def to_self(
+    payment: Payment,
+    role: Role,
+    name: str,
+    asset_id: str,
+    outputs: Sequence[OwnOutput],
+    lock: GhostKeys,
+) -> Journalled:
+    """All of ``outputs`` made one of ours, for the sake of ``payment``."""
+    units = sum(one.units for one in outputs)
+    draft = Draft(
+        request_id=name, role=role, asset_id=asset_id, outputs=(codec.pay_to(units, lock, 1),),
+        change_lock=lock,
+    )  # fmt: skip
+    made = finish(draft, Selection(tuple(outputs), 0))
+    return replace(journalled(draft, made, payment, 0), change_index=0, change_units=units)
+
+
+def journalled(draft: Draft, tx: Transaction, payment: Payment, change_units: int) -> Journalled:
+    """The journal's row of an unsigned transaction."""
+    return Journalled(
+        request_id=draft.request_id, payment=payment.request_id, attempt=payment.attempt,
+        role=draft.role, asset_id=draft.asset_id, hash=codec.transaction_hash(tx).hex(),
+        unsigned=codec.encode_unsigned(tx), received_units=draft.received, fee_units=draft.fee,
+        change_index=len(draft.outputs) if change_units else None, change_units=change_units,
+    )  # fmt: skip
+
+
+def places(one: Journalled) -> list[tuple[str, int]]:
+    """Which outputs a transaction spends."""
+    return [(spent.hash.hex(), spent.index) for spent in codec.decode(one.unsigned).inputs]
+
+
+def signed(
+    one: Journalled, views: Sequence[bytes], seed: bytes, spent: Sequence[OwnOutput]
+) -> bytes:
+    """The bytes to send. Only keys that the outputs name sign, only what was journalled."""
+    tx = codec.decode(one.unsigned)
+    ensure(inputs_of(spent) == tx.inputs, "the outputs of the inputs, in their order")
+    keys = [output.keys for output in spent]
+    done = codec.sign(tx, views, seed_scalar(seed), input_keys=keys)
+    return codec.encode(done)
+
+
+# -------------------------------------------------------------------------------- answers
+
+
+def status_of(payment: Payment) -> SendStatus:
+    """What the caller is told of a payment."""
+    if payment.state is PaymentState.REFUSED:
+        return SendFailed(payment.request_id, payment.reason)
+    if payment.state is PaymentState.OPEN:
+        return SendUnderWay(payment.request_id)
+    other = Money(asset=payment.other_fee_asset, units=payment.other_fee_units)
+    return SendCompleted(
+        provider_id=payment.request_id,
+        transaction_id=payment.transaction_id,
+        units=payment.units,
+        fee_units=payment.fee_units,
+        other_fee=other if payment.other_fee_asset else None,
+    )
+
+
+def completed(
+    payment: Payment, form: MixinForm, group: Sequence[Journalled], transaction_id: str,
+    fee_form: MixinForm | None,
+) -> Payment:  # fmt: skip
+    """The payment once it has left; fees in units of the register, exactly."""
+    main = next(one for one in group if one.role is Role.MAIN)
+    fee, rest = form.read(main.fee_units)
+    ensure(not rest, "a fee that the register cannot hold")
+    paid = [one for one in group if one.role is Role.FEE]
+    other = fee_form.read(paid[0].fee_units)[0] if paid and fee_form is not None else 0
+    return replace(
+        payment, state=PaymentState.COMPLETED, transaction_id=transaction_id, fee_units=fee,
+        other_fee_asset=fee_form.asset if fee_form is not None else "", other_fee_units=other,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- arrivals
+
+
+def first_fate(one: SeenOutput, form: MixinForm | None, *, ours: bool) -> OutputFate:
+    """What an output is before anybody is asked; WAITING means that the treasury is asked."""
+    if one.is_inscription:
+        return OutputFate.INSCRIPTION
+    if ours:
+        return OutputFate.OWN
+    if form is None:
+        return OutputFate.UNKNOWN_ASSET
+    return OutputFate.WAITING
+
+
+def is_ours(one: SeenOutput, app_id: str) -> bool:
+    """Whether we sent it to ourselves: change, or what was joined."""
+    return bool(one.senders) and set(one.senders) == {app_id}
+
+
+def sender_of(one: SeenOutput) -> str:
+    """The one user who sent it; empty when it came from a chain or from several."""
+    return one.senders[0] if len(one.senders) == 1 else ""
+
+
+def arrival(one: KeptOutput, form: MixinForm) -> Arrival | None:
+    """What the treasury is told; None when the register's units cannot hold any of it."""
+    units, _ = form.read(one.seen.units)
+    if not units:
+        return None
+    return Arrival(
+        location=custody_mixin(form.name),
+        asset=form.asset,
+        units=units,
+        reference=one.seen.output_id,
+        at_us=one.seen.created_us,
+        sender=one.opponent,
+        trace=one.seen.request_id,
+        memo=one.seen.extra,
+        transaction_id=one.deposit_hash,
+    )
+
+
+def ask_again(one: KeptOutput, now_us: int) -> KeptOutput:
+    """The same with the time of the next question, later each time."""
+    wait_us = min(ASK_MAX_US, ASK_FIRST_US << min(one.asks, 6))
+    return replace(one, ask_us=now_us + wait_us, asks=one.asks + 1)

@@ -1,0 +1,149 @@
+"""The outside world: what people, exchanges and chains do, at the worlds' own ports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from poolmaker.kernel.clock import Clock
+from poolmaker.sandbox.story.config import Worlds, asset_id
+from poolmaker.sandbox.story.model import (
+    BASE,
+    DAY_S,
+    QUOTE,
+    REWARD,
+    VENUE_ACCOUNT,
+    StoryFailed,
+)
+
+TRIES: Final = 5
+PAUSE_US: Final = 200_000
+BLOCKS: Final = 64
+"""As many as make everything before them final."""
+FUND: Final = "100"
+TARGET: Final = 200
+_OK: Final = 200
+_REFUSED: Final = 400
+_PAID_ALREADY: Final = "paid already"
+
+
+class Outside:
+    """Acts at the admin ports of the worlds."""
+
+    def __init__(self, session: aiohttp.ClientSession, clock: Clock, worlds: Worlds) -> None:
+        self._session = session
+        self._clock = clock
+        self._worlds = worlds
+        self._names = {asset_id(asset): asset for asset in (BASE, QUOTE, REWARD)}
+
+    # ------------------------------------------------------------------------------- the venue
+
+    async def terms(self, **terms: str) -> None:
+        """The venue changes our account's terms."""
+        await self._venue("POST", f"/accounts/{VENUE_ACCOUNT}", terms)
+
+    async def rest(self, *, resting: bool) -> None:
+        """Everybody else stops trading for a while, or goes on."""
+        await self._venue("POST", f"/flow/{'pause' if resting else 'resume'}", {})
+
+    async def venue_balances(self) -> dict[str, str]:
+        """What the venue holds for us, free and locked together."""
+        found = await self._venue("GET", "/accounts")
+        rows = (row for row in found["accounts"] if row["account"] == VENUE_ACCOUNT)
+        held = next(rows)["balances"]
+        return {asset: balance["total"] for asset, balance in held.items()}
+
+    async def _venue(self, method: str, path: str, body: object = None) -> Any:
+        return await self._ask("exchange", method, self._worlds.venue["admin"] + path, body)
+
+    # ------------------------------------------------------------------------------- at Mixin
+
+    def mixin_id(self, wallet: int) -> str:
+        """The user id behind a wallet's number."""
+        return str(self._worlds.mixin["users"][wallet - 1]["app_id"])
+
+    async def pay(self, wallet: int, link: str) -> None:
+        """A wallet opens a payment link and pays; paying twice pays once."""
+        await self._pay({"user": str(wallet), "link": link})
+
+    async def pay_by_hand(self, wallet: int, asset: str, amount: str, memo: str) -> None:
+        """A wallet pays the bot with a memo that somebody typed."""
+        bot = self._worlds.mixin["bot"]["app_id"]
+        order = {"opponent": bot, "asset": asset_id(asset), "amount": amount, "memo": memo}
+        await self._pay({"user": str(wallet), **order})
+
+    async def _pay(self, order: Mapping[str, str]) -> None:
+        try:
+            await self._mixin("POST", "/pay", order)
+        except StoryFailed as problem:
+            if _PAID_ALREADY not in str(problem):
+                raise
+
+    async def wallet(self, wallet: int) -> dict[str, str]:
+        """What a wallet holds of the story's assets."""
+        found = await self._mixin("GET", "/users")
+        held = next(row for row in found["users"] if row["number"] == wallet)["balances"]
+        return {name: held.get(one, "0") for one, name in self._names.items()}
+
+    async def _mixin(self, method: str, path: str, body: object = None) -> Any:
+        return await self._ask("Mixin", method, self._worlds.mixin["admin"] + path, body)
+
+    # ----------------------------------------------------------------------------- on the chain
+
+    async def give(self, address: str, asset: str, amount: str) -> str:
+        """Somebody sends us the chain's coin or a token; the transaction's hash."""
+        order = {"address": address, "asset": asset, "amount": amount}
+        found = await self._chain("POST", "/faucet", order)
+        return str(found["tx_hash"])
+
+    async def mine(self) -> None:
+        """Blocks come until everything before them is final."""
+        await self._chain("POST", "/mine", {"blocks": BLOCKS})
+
+    async def _chain(self, method: str, path: str, body: object = None) -> Any:
+        return await self._ask("chain", method, self._worlds.chain["admin"] + path, body)
+
+    # ------------------------------------------------------------------------------ and at HuFi
+
+    async def launch(self, days: int, starts_in_ms: int) -> str:
+        """A campaign for our market; the escrow's address."""
+        order = {
+            "manifest": {
+                "type": "MARKET_MAKING",
+                "exchange": "mexc",
+                "pair": f"{BASE}/{QUOTE}",
+                "daily_volume_target": TARGET,
+                "day_s": DAY_S,
+            },
+            "token": REWARD,
+            "amount": FUND,
+            "days": days,
+            "starts_in_ms": starts_in_ms,
+        }
+        found = await self._ask(
+            "HuFi", "POST", self._worlds.hufi["admin"] + "/campaigns", order, tries=1
+        )
+        return str(found["address"])
+
+    async def _ask(
+        self, who: str, method: str, url: str, body: object = None, tries: int = TRIES
+    ) -> Any:
+        problem = ""
+        for _ in range(tries):
+            try:
+                async with self._session.request(method, url, json=body) as answer:
+                    text, status = await answer.text(), answer.status
+            except (aiohttp.ClientError, TimeoutError) as error:
+                problem = str(error) or type(error).__name__
+                await self._clock.sleep_us(PAUSE_US)
+                continue
+            if status == _OK:
+                return json.loads(text)
+            if status == _REFUSED:
+                raise StoryFailed(f"{who} refused {url.rpartition('/')[2]}: {text[:300]}")
+            problem = f"{status} {text[:200]}"
+            await self._clock.sleep_us(PAUSE_US)
+        raise StoryFailed(f"{who} does not answer: {problem}")

@@ -88,15 +88,15 @@ class HufiCampaigns:
 
     async def wanted(self, tx: Tx) -> Sequence[str]:
         """See ``CampaignDesk.wanted``."""
-        return [campaign.id for campaign in await self._desk.wanted(tx)]
+        return await self._desk.wanted(tx)
 
     async def joined(self, tx: Tx, campaign: str, at_us: int) -> None:
         """See ``CampaignDesk.joined``."""
         await self._desk.joined(tx, campaign, at_us)
 
-    async def refused(self, tx: Tx, campaign: str, reason: str) -> None:
-        """HuFi's client tells only what is final."""
-        await self._desk.refused(tx, campaign, reason, final=True)
+    async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
+        """See ``CampaignDesk.refused``."""
+        await self._desk.refused(tx, campaign, reason, final)
 
 
 class HufiRewards:

@@ -125,12 +125,10 @@ class Joiner:
         """The oracle no longer lists it: a key was deleted there, or a threshold was missed."""
         _LOG.warning("no_longer_joined", campaign=row.campaign)
         reason = "the oracle no longer lists us"
-        asking = replace(
-            row, state=ParticipationState.ASKING, reason=reason, due_us=self._now_us(), joined_us=0
-        )
+        asking = replace(row, state=ParticipationState.ASKING, reason=reason, due_us=self._now_us())
         async with self._ports.transactions.begin("hufi.lost") as tx:
             await self._ports.store.save(tx, asking)
-            await self._ports.desk.refused(tx, row.campaign, reason)
+            await self._ports.desk.refused(tx, row.campaign, reason, final=False)
 
     # ----------------------------------------------------------------------------- joining
 
@@ -138,7 +136,9 @@ class Joiner:
         known, now_us, joined = await self._known(), self._now_us(), 0
         async with self._ports.transactions.begin("hufi.wanted") as tx:
             wanted = await self._ports.desk.wanted(tx)
-        for name in wanted:
+        # What we were once in is asked for again by itself: the desk believes us in.
+        was_in = [name for name, one in known.items() if one.joined_us]
+        for name in dict.fromkeys([*wanted, *was_in]):
             row = self._row(known, name)
             is_due = row.state is not ParticipationState.JOINED and row.due_us <= now_us
             if is_due and self._ports.is_known(name):
@@ -187,7 +187,7 @@ class Joiner:
         done = replace(row, state=ParticipationState.REFUSED, reason=words, due_us=due_us)
         async with self._ports.transactions.begin("hufi.refused") as tx:
             await self._ports.store.save(tx, done)
-            await self._ports.desk.refused(tx, row.campaign, words)
+            await self._ports.desk.refused(tx, row.campaign, words, final=final)
 
     def _row(self, known: Known, name: str) -> Participation:
         fresh = Participation(

@@ -97,8 +97,8 @@ class Room:
     async def joined(self, tx: Tx, campaign: str, at_us: int) -> None:
         self.told.append(("joined", campaign))
 
-    async def refused(self, tx: Tx, campaign: str, reason: str) -> None:
-        self.told.append(("refused", campaign, reason))
+    async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
+        self.told.append(("refused", campaign, reason, "final" if final else "later"))
 
 
 @dataclass
@@ -158,7 +158,7 @@ async def test_a_refusal_keeps_its_words_and_only_what_may_change_is_asked_again
     scene = Scene()
     scene.oracle.refuses = lambda: HufiRefused(422, words)
     await scene.look()
-    assert scene.room.told == [("refused", NAME, words)]
+    assert scene.room.told == [("refused", NAME, words, "later" if again else "final")]
     assert scene.room.rows[NAME].reason == words
     await scene.look()
     assert scene.oracle.joins == 1 + again
@@ -214,12 +214,14 @@ async def test_a_campaign_that_the_oracle_lost_is_asked_for_again() -> None:
     await scene.look()
     scene.oracle.inside.clear()
     scene.room.wishes = []
+    scene.oracle.refuses = lambda: HufiRefused(422, "Exchange API key not found")
     await scene.look()
-    assert scene.room.rows[NAME].state is ParticipationState.ASKING
-    assert scene.room.told[-1] == ("refused", NAME, "the oracle no longer lists us")
-    scene.room.wishes = [NAME]
+    lost = ("refused", NAME, "the oracle no longer lists us", "later")
+    assert scene.room.told[1:2] == [lost]
+    scene.oracle.refuses = lambda: None
     assert await scene.look() == 1
-    assert scene.oracle.joins == 2
+    assert scene.room.told[-1] == ("joined", NAME)
+    assert scene.oracle.joins == 3
 
 
 async def test_a_wallet_that_is_refused_as_a_whole_waits() -> None:

@@ -141,7 +141,7 @@ async def test_a_required_campaign_that_puts_us_off_is_told_until_it_is_joined_p
         await world.offer(campaign(world.clock))
         assert await world.campaigns.troubles() == ()
         async with world.stores.transactions.begin("refused") as tx:
-            await world.hufi_campaigns.refused(tx, CAMPAIGN, "503")
+            await world.hufi_campaigns.refused(tx, CAMPAIGN, "503", final=False)
         (view,) = await world.campaigns.troubles()
         assert view.campaign.state is JoinState.WANTED
         await _joined(world)

@@ -36,6 +36,7 @@ from poolmaker.business.rewards.model import (
 from poolmaker.business.rewards.rules import digest_of
 from poolmaker.business.rewards.service import open_share_store
 from poolmaker.business.rewards.service import open_store as open_reward_store
+from poolmaker.business.treasury.service import open_store as open_treasury_store
 from poolmaker.business.user_orders.service import open_store as open_order_store
 from poolmaker.business.withdrawals.service import open_store as open_withdrawal_store
 from poolmaker.infra.database import Database
@@ -332,6 +333,7 @@ def open_world(database: Database, open_database: OpenDatabase) -> OpenWorld:
             pools=open_pool_store(),
             orders=open_order_store(),
             withdrawals=open_withdrawal_store(),
+            treasury=open_treasury_store(),
             asked=ledger_store,
         )
         async with RewardWorld(stores, _pg_stores(), clock) as world:

@@ -60,7 +60,6 @@ from poolmaker.kernel.ids import (
     IntentId,
     OrderId,
     PoolId,
-    SagaId,
     UserId,
     VenueAccountId,
     WithdrawalId,
@@ -620,7 +619,7 @@ class World:
 
     async def transfers(self) -> list[Transfer]:
         async with self.stores.transactions.begin("look") as tx:
-            return list(await self.stores.treasury.transfers(tx, SagaId(""), 100))
+            return list(await self.stores.treasury.transfers(tx, 100))[::-1]
 
     async def until_transfers(self, *states: str) -> list[Transfer]:
         """Until every transfer is in one of the states, netting all the while."""

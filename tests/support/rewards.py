@@ -137,7 +137,7 @@ class RewardWorld(World):
     ) -> None:
         super().__init__(stores, clock, **others)
         self.reward_rows = rewards.rewards
-        self.transfers = TransferBook(self.ledger)
+        self.transfer_book = TransferBook(self.ledger)
         self.payouts = PayoutBook()
         self.campaigns = CampaignDesk(
             CampaignPorts(transactions=self.crashing, store=rewards.campaigns, pools=self.pools),
@@ -150,7 +150,7 @@ class RewardWorld(World):
             shares=ShareHistory(self.crashing, rewards.shares, self.ledger),
             ledger=self.ledger,
             sagas=stores.sagas,
-            transfers=self.transfers,
+            transfers=self.transfer_book,
             campaigns=self.campaigns,
             orders=stores.orders,
             payouts=self.payouts,

@@ -74,7 +74,7 @@ async def rewarded_day(world: RewardWorld, chance: Rng | None = None) -> dict[st
     """
     day = await one_day(world)
     world.crashing.chance = chance
-    world.transfers.refusals = 1
+    world.transfer_book.refusals = 1
     name = await world.confirm(payment(100 * 10**18 + 12_345, day.from_us, day.to_us))
     await world.until_reward(name, "done")
     world.crashing.chance = None

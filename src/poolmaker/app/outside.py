@@ -14,10 +14,6 @@ from poolmaker.app.figures import Scales
 from poolmaker.app.payouts import Providers
 from poolmaker.app.places import EvmPlace, Holdings
 from poolmaker.app.routes import RouteBook
-from poolmaker.business.campaigns.model import CampaignSeen
-from poolmaker.business.campaigns.service import CampaignDesk
-from poolmaker.business.rewards.model import RewardSeen
-from poolmaker.business.rewards.service import RewardDesk
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.evm.signer import wallet_of
 from poolmaker.hufi.model import AccountKeys, Standing
@@ -25,7 +21,7 @@ from poolmaker.hufi.service import Hufi, HufiPorts, open_hufi
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.settings.model import Mode, Settings, VenueAccountSettings
 from poolmaker.infra.settings.outside import EvmSettings, HufiSettings
-from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.kernel.rng import Rng
@@ -74,44 +70,6 @@ def chain_wallet_of(settings: Settings) -> str:
     if settings.evm is None:
         return ""
     return wallet_of(settings.evm.wallet_private_key.get_secret_value())
-
-
-class HufiCampaigns:
-    """``hufi.ports.CampaignDesk`` over the room of campaigns."""
-
-    def __init__(self, desk: CampaignDesk) -> None:
-        self._desk = desk
-
-    async def seen(self, tx: Tx, campaign: CampaignSeen) -> None:
-        """See ``CampaignDesk.seen``."""
-        await self._desk.seen(tx, campaign)
-
-    async def wanted(self, tx: Tx) -> Sequence[str]:
-        """See ``CampaignDesk.wanted``."""
-        return await self._desk.wanted(tx)
-
-    async def joined(self, tx: Tx, campaign: str, at_us: int) -> None:
-        """See ``CampaignDesk.joined``."""
-        await self._desk.joined(tx, campaign, at_us)
-
-    async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
-        """See ``CampaignDesk.refused``."""
-        await self._desk.refused(tx, campaign, reason, final)
-
-
-class HufiRewards:
-    """``hufi.ports.RewardDesk`` over the room of rewards."""
-
-    def __init__(self, desk: RewardDesk) -> None:
-        self._desk = desk
-
-    async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:
-        """See ``RewardDesk.confirmed``."""
-        await self._desk.confirmed(tx, reward)
-
-    async def observed(self, tx: Tx, reward: RewardSeen) -> None:
-        """See ``RewardDesk.observed``."""
-        await self._desk.observed(tx, reward)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,8 +140,8 @@ class ChainSide:
         hufi_ports = HufiPorts(
             session=ports.session,
             transactions=ports.transactions,
-            campaigns=HufiCampaigns(ports.business.campaigns),
-            rewards=HufiRewards(ports.business.rewards),
+            campaigns=ports.business.campaigns,
+            rewards=ports.business.rewards,
             arrivals=ports.business.reception,
             clock=ports.clock,
             health=ports.health,
@@ -207,13 +165,16 @@ class ChainSide:
 
     def pairs(self) -> Sequence[tuple[str, str]]:
         """See ``Place.pairs``."""
-        return EvmPlace(self._evm).pairs() if self._evm is not None else ()
+        return self._place(self._evm).pairs() if self._evm is not None else ()
 
     async def holdings(self) -> Holdings:
         """See ``Place.holdings``."""
         if self._evm is None:
             raise Unavailable("the chain has not answered yet")
-        return await EvmPlace(self._evm).holdings()
+        return await self._place(self._evm).holdings()
+
+    def _place(self, evm: Evm) -> EvmPlace:
+        return EvmPlace(evm, self._scales.assets[self._evm_settings.gas_asset])
 
     async def standing(self, campaign: str) -> Standing | None:
         """Our line of a campaign's leaderboard; None while there is none."""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from poolmaker.app.figures import Scales
 from poolmaker.business.ledger.accounts import custody_evm, custody_mixin, custody_venue
+from poolmaker.evm.model import GAS
 from poolmaker.evm.service import Evm
 from poolmaker.kernel.ids import VenueAccountId
-from poolmaker.kernel.money import parse_units
+from poolmaker.kernel.money import Asset, parse_units
 from poolmaker.market.connectors.binance.wallet import VenueWallet
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import MixinDesk
 
 Holdings = Mapping[tuple[str, str], int]
 """(location, asset) -> atomic units of the register."""
-
-GAS: Final = "gas"
-"""The form of a chain's own coin in the names of custody accounts."""
 
 
 class Place(Protocol):
@@ -81,28 +79,24 @@ class MixinPlace:
 
 
 class EvmPlace:
-    """Our wallet on the chain, as of its newest final block.
+    """Our wallet on the chain, as of its newest final block."""
 
-    Its coin for gas is counted only from the operator's own word on: until then nobody has
-    booked it.
-    """
-
-    def __init__(self, evm: Evm) -> None:
+    def __init__(self, evm: Evm, gas_asset: Asset) -> None:
         self._evm = evm
+        self._gas = custody_evm(evm.wallet, GAS), gas_asset
+        self._tokens = {
+            token.form.name: (custody_evm(evm.wallet, token.form.name), token.form.asset.code)
+            for token in evm.tokens
+        }
 
     def pairs(self) -> Sequence[tuple[str, str]]:
         """See ``Place.pairs``."""
-        return [
-            (custody_evm(self._evm.wallet, token.form.name), token.form.asset.code)
-            for token in self._evm.tokens
-        ]
+        location, asset = self._gas
+        return [*self._tokens.values(), (location, asset.code)]
 
     async def holdings(self) -> Holdings:
         """See ``Place.holdings``."""
         found = await self._evm.balances()
-        return {
-            (custody_evm(self._evm.wallet, token.form.name), token.form.asset.code): found.units[
-                token.form.name
-            ]
-            for token in self._evm.tokens
-        }
+        location, asset = self._gas
+        units = {pair: found.units[form] for form, pair in self._tokens.items()}
+        return {**units, (location, asset.code): found.gas_wei}

@@ -114,7 +114,7 @@ class MixinWallet:
                     return await self._unknown(request)
                 if await self._is_held(payment):
                     return SendUnderWay(payment.request_id)
-                return rules.status_of(await self._carry(payment))
+                return rules.status_of(await self._carry(payment), self._forms)
             except MixinRefused as refused:
                 raise Unavailable(f"{request.reference}: {refused}") from refused
 

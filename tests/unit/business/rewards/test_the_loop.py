@@ -277,10 +277,10 @@ async def test_nobody_is_called_credited_or_paid_before_the_ledger_says_so() -> 
 async def test_a_transfer_that_is_refused_is_asked_again_under_a_key_of_its_own() -> None:
     async with reward_world() as world:
         day = await one_day(world)
-        world.transfers.refusals = 2
+        world.transfer_book.refusals = 2
         name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
         await world.until_reward(name, "done")
-        assert list(world.transfers.wishes) == [f"{name}:transfer:{at}" for at in range(3)]
+        assert list(world.transfer_book.wishes) == [f"{name}:transfer:{at}" for at in range(3)]
         view = await world.rewards.view(name)
         assert view is not None
         (incident,) = view.incidents
@@ -305,7 +305,7 @@ async def test_a_reward_that_stands_at_mixin_already_needs_no_transfer() -> None
         seen = payment(10 * STEP, day.from_us, day.to_us, location=AT_MIXIN)
         name = await world.confirm(seen)
         await world.until_reward(name, "done")
-        assert world.transfers.wishes == {}
+        assert world.transfer_book.wishes == {}
         assert await world.hmt(AT_MIXIN) == 10 * STEP
 
 

@@ -17,6 +17,7 @@ from poolmaker.business.user_orders.model import (
     Answer,
     Declined,
     Destination,
+    OrderRefusal,
     User,
 )
 from poolmaker.business.user_orders.service import UserOrders
@@ -65,20 +66,28 @@ class PeopleDesk:
 
 
 class TreasuryDesk:
-    """``api.ports.Treasury`` over the treasury."""
+    """``api.ports.Treasury`` over the treasury.
 
-    def __init__(self, treasury: Treasury, scales: Scales, clock: Clock) -> None:
+    Besides venue accounts a person only tells of the chain's coin for ``gas``: its custody
+    account and asset, None without a chain.
+    """
+
+    def __init__(
+        self, treasury: Treasury, scales: Scales, clock: Clock, gas: tuple[str, str] | None
+    ) -> None:
         self._treasury = treasury
+        self._gas = gas
         self._scales = scales
         self._clock = clock
 
     async def operator_in(self, incoming: ports.Incoming) -> ports.Receipt | ports.Refused:
         """See ``Treasury.operator_in``."""
-        amount = self._amount(incoming.money)
-        account = venue_account_of(incoming.location)
-        if amount is None or account is None:
+        amount, location = self._amount(incoming.money), incoming.location
+        # What arrives at Mixin, and tokens on the chain, are told by those places themselves.
+        watched = venue_account_of(location) is None
+        if amount is None or (watched and (location, incoming.money.asset) != self._gas):
             return _misplaced(incoming)
-        booking = await self._treasury.operator_in(account, amount, incoming.reference)
+        booking = await self._treasury.operator_in_at(location, amount, incoming.reference)
         return self._receipt(incoming, booking)
 
     async def credit_deposit(
@@ -158,6 +167,8 @@ class OrdersDesk:
 
     async def _answer(self, answer: Answer) -> OrderSeen | ports.Refused:
         match answer:
+            case Declined(OrderRefusal.NO_WALLET):
+                return ports.Refused("no_mixin")
             case Declined():
                 return ports.Refused(answer.reason.value)
             case Accepted():

@@ -34,7 +34,7 @@ async def _joined(world: RewardWorld, at_us: int = 7) -> None:
 
 async def _refused(world: RewardWorld, text: str, *, final: bool) -> None:
     async with world.stores.transactions.begin("refused") as tx:
-        await world.campaigns.refused(tx, CAMPAIGN, text, final)
+        await world.campaigns.refused(tx, CAMPAIGN, text, final=final)
 
 
 async def _story(world: RewardWorld) -> tuple[Campaign, list[str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from poolmaker.business.treasury.model import (
 )
 from poolmaker.infra.database import Database
 from poolmaker.infra.postgres.model import DatabaseRole
+from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.messages.base import Money
@@ -34,6 +36,7 @@ from tests.support.mixin_client import (
     Crash,
     House,
     house,
+    make_client,
     request,
 )
 
@@ -551,6 +554,31 @@ async def test_what_another_process_has_signed_meanwhile_is_never_taken_for_dead
     assert len(await home.rows("SELECT 1 FROM mixin.transaction")) == 1
 
 
+async def test_nothing_journalled_is_sent_while_the_gate_is_closed(home: House) -> None:
+    await _funded(home, "3")
+    asked = request(1, UNIT, home.mixin.users[1]["app_id"])
+    dying, later, before = home.restart(), home.restart(), await home.user_holds(1)
+    _die_after(dying, "mixin.signed")
+    with pytest.raises(Crash):
+        await dying.client.wallet.send(asked)
+    gate = Frozen()
+    object.__setattr__(later.client.wallet._ports, "gate", gate)
+    assert isinstance(await later.client.wallet.find(asked, 0), SendUnderWay)
+    assert await home.user_holds(1) == before
+    gate.frozen = False
+    await later.until(asked, SendCompleted)
+    gate.frozen = True
+    assert isinstance(await later.client.wallet.find(asked, 0), SendCompleted)
+    assert await home.user_holds(1) - before == UNIT
+
+
+class Frozen:
+    frozen = True
+
+    async def may_send(self, tx: Tx) -> bool:
+        return not self.frozen
+
+
 async def test_a_lock_without_a_proof_leaves_the_payment_in_doubt(home: House) -> None:
     await _funded(home, "3")
     asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
@@ -644,6 +672,24 @@ async def test_whatever_is_lost_on_the_way_the_wallet_holds_what_arrived_minus_w
 
 
 # Others
+
+
+async def test_forms_are_held_against_the_networks_own_list_failure_p20(home: House) -> None:
+    """Failure row P20: a wrong chain id sends money to an address that nobody has."""
+    assert await home.client.desk.wrong_forms() == []
+    wrong = [
+        replace(USDT_FORM, mixin_chain_id=ETHER),
+        replace(ETHER_FORM, mixin_id="11111111-1111-4111-8111-111111111111"),
+    ]
+    found = await make_client(home.mixin, home.database, wrong).desk.wrong_forms()
+    assert ["lives on" in found[0], "unknown to Mixin" in found[1]] == [True, True]
+
+
+async def test_making_the_client_asks_nothing_of_the_network_failure_p33(home: House) -> None:
+    """Failure row P33: a network that does not answer never keeps the platform from starting."""
+    await home.mixin.admin("DELETE", "/log")
+    make_client(home.mixin, home.database)
+    assert (await home.mixin.admin("GET", "/log"))["calls"] == []
 
 
 async def test_a_receiver_is_known_before_he_is_paid(home: House) -> None:

@@ -10,6 +10,13 @@ from typing import Any
 import ccxt
 import ccxt.pro
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from tests.support.venue import RunningVenue, ccxt_settings, running_venue
 
@@ -227,6 +234,31 @@ async def test_orders_over_the_websocket_api_use_its_own_names_and_are_signed(
                 await one.create_order_ws(
                     "BTC/USDT", "limit", "buy", 0.001, 59000, {"postOnly": True}
                 )
+
+
+async def test_an_ed25519_key_signs_rest_calls_orders_and_the_user_stream(
+    venue: RunningVenue,
+) -> None:
+    private = Ed25519PrivateKey.generate()
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    order = {"account": 8, "key": "ccxt-ed25519", "public_key": public.decode()}
+    await venue.admin("POST", "/keys", order)
+    secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    settings = {**ccxt_settings(venue.ready, 8), "apiKey": "ccxt-ed25519", "secret": secret}
+    one = ccxt.pro.binance(settings)
+    try:
+        await one.load_markets()
+        await one.authenticate({"type": "spot"})
+        orders_task = asyncio.create_task(one.watch_orders("BTC/USDT"))
+        await asyncio.sleep(0.2)
+        placed = await one.create_limit_buy_order("BTC/USDT", 0.001, 59000)
+        seen = await asyncio.wait_for(orders_task, WAIT_S)
+        assert (seen[-1]["id"], seen[-1]["status"]) == (placed["id"], "open")
+        async with asyncio.timeout(60):
+            cancelled = await one.cancel_order_ws(placed["id"], "BTC/USDT")
+        assert cancelled["status"] == "canceled"
+    finally:
+        await one.close()
 
 
 async def test_a_read_only_key_may_look_but_not_trade(venue: RunningVenue) -> None:

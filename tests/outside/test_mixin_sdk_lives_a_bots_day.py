@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.outside.mixin_support import find_node, run, running_mixin, sdk_program
+from tests.outside.mixin_support import running_mixin, sdk_program
+from tests.support.node import find_node, run
 from tests.vectors import mixin
 
 ADDRESS = "0x86fa049857e0209aa7d9e616f7eb3b3b78ecfdb0"

@@ -20,12 +20,13 @@ import pytest
 from poolmaker.sandbox.chain.model import HMT, USDT
 from poolmaker.sandbox.chain.options import MNEMONIC
 from poolmaker.sandbox.chain.packages import node_packages
-from tests.outside.mixin_support import find_node, run, running_mixin, sdk_program
+from tests.outside.mixin_support import running_mixin, sdk_program
 from tests.support import programs
 from tests.support.conservation import FourWorlds, fine
 from tests.support.hufi import running_worlds
 from tests.support.mixin import HUMAN, POLYGON
 from tests.support.mixin import USDT as DOLLARS
+from tests.support.node import find_node, run
 
 WEB3 = ("web3==8.0.0",)
 DAY_S = 12

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from poolmaker.bus.ports import Bus, NewEvent
@@ -22,7 +22,9 @@ from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettin
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.treasury.model import (
+    Arrival,
     Booked,
+    Disposition,
     Route,
     SendAbsent,
     SendAccepted,
@@ -33,10 +35,18 @@ from poolmaker.business.treasury.model import (
     SendRequest,
     SendStatus,
     SendUnderWay,
+    Transfer,
     TreasurySettings,
 )
 from poolmaker.business.treasury.ports import TreasuryStore
-from poolmaker.business.user_orders.model import MIXIN, Accepted, Destination, Order, OrderSettings
+from poolmaker.business.user_orders.model import (
+    MIXIN,
+    Accepted,
+    DepositIntent,
+    Destination,
+    Order,
+    OrderSettings,
+)
 from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalSettings
 from poolmaker.business.withdrawals.ports import WithdrawalStore
@@ -340,15 +350,20 @@ class Provider:
 class Places:
     """Ways between our places, and what a venue's deposit history says of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: Provider) -> None:
         self.ways: list[Route] = []
-        self.deposits: dict[tuple[str, str, str], int] = {}
+        self.closed = False
+        """Whether the venue does not see yet what comes."""
+        self._provider = provider
 
     def routes(self) -> Sequence[Route]:
         return self.ways
 
     async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
-        return self.deposits.get((target, asset, transaction_id))
+        for reference, sent in self._provider.taken.items():
+            if transaction_id == f"tx-{reference[:8]}" and not self.closed:
+                return sent[0].units - self._provider.fee_units
+        return None
 
 
 @dataclass(frozen=True)
@@ -412,7 +427,9 @@ class World:
         self.parked: list[str] = []
         self.crashes: list[str] = []
         ids = Ids(clock, Rng(seed))
-        self.places = Places()
+        self.places = Places(self.provider)
+        self.relays = False
+        """Whether what has left for Mixin arrives there by itself."""
         ports = RoomStores(
             transactions=self.crashing,
             ledger=stores.ledger,
@@ -460,6 +477,7 @@ class World:
     async def turn(self) -> int:
         """Everybody does once what there is to do; a crash ends the turn of whoever crashed."""
         done = await self.engine.step()
+        done += await self._relay() if self.relays else 0
         done += await self._survive(self.pools.pump) or 0
         async with self.stores.transactions.begin("claim") as tx:
             due = await self.stores.sagas.claim(
@@ -526,6 +544,92 @@ class World:
             except CrashError as crash:
                 self.crashes.append(str(crash))
         raise AssertionError("a hundred crashes")
+
+    # ------------------------------------------------------------------------------- Mixin
+
+    async def net(self) -> None:
+        """One round of netting."""
+
+        async def once() -> None:
+            async with self.crashing.begin("net") as tx:
+                await self.rooms.netting.net(tx)
+
+        await self.insist(once)
+
+    async def arrive(self, asset: str, units: int, reference: str, **more: Any) -> Disposition:
+        """Mixin tells of money that came."""
+        arrival = Arrival(
+            location=f"custody:mixin:{asset.lower()}",
+            asset=asset,
+            units=units,
+            reference=reference,
+            **{"at_us": self.clock.now_us(), **more},
+        )
+
+        async def once() -> Disposition:
+            async with self.crashing.begin("arrival") as tx:
+                return await self.rooms.reception.arrived(tx, arrival)
+
+        told: Disposition = await self.insist(once)
+        return told
+
+    async def wallet(self, name: str) -> UserId:
+        """A user who pays from Mixin."""
+        user: UserId = await self.insist(
+            lambda: self.orders.create_user(name, f"user-{name}", f"{name}-at-mixin")
+        )
+        return user
+
+    async def order_by_mixin(
+        self, user: UserId, btc: int, usdt: int, key: str = "open"
+    ) -> DepositIntent:
+        answer = await self.insist(
+            lambda: self.orders.open_order(user, POOL, btc, usdt, key, by_mixin=True)
+        )
+        assert isinstance(answer, Accepted), answer
+        intent = await self.orders.deposit_intent(answer.order)
+        assert intent is not None
+        return intent
+
+    async def pay(self, intent: DepositIntent, **units: int) -> None:
+        """Pay legs by their links, all of them or what ``units`` says by asset."""
+        for leg in intent.legs:
+            if not units or leg.asset in units:
+                told = await self.arrive(
+                    leg.asset,
+                    units.get(leg.asset, leg.units),
+                    f"out-{leg.trace}",
+                    trace=leg.trace,
+                    sender="a-wallet",
+                )
+                assert told is Disposition.DEPOSIT
+
+    async def custody_at(self, location: str, asset: str) -> int:
+        return await self.balance(location, asset)
+
+    async def _relay(self) -> int:
+        done = 0
+        for row in await self.transfers():
+            if row.state == "left" and row.target.startswith("custody:mixin:") and not row.arrival:
+                units, came = row.units - row.fee_units, {"transaction_id": row.transaction_id}
+                told = await self.arrive(row.asset, units, f"in-{row.id}", **came)
+                assert told is Disposition.TRANSFER
+                done += 1
+        return done
+
+    async def transfers(self) -> list[Transfer]:
+        async with self.stores.transactions.begin("look") as tx:
+            return list(await self.stores.treasury.transfers(tx, 100))[::-1]
+
+    async def until_transfers(self, *states: str) -> list[Transfer]:
+        """Until every transfer is in one of the states, netting all the while."""
+
+        async def there() -> bool:
+            found = await self.transfers()
+            return bool(found) and all(row.state in states for row in found)
+
+        await self.until(there)
+        return await self.transfers()
 
     # ------------------------------------------------------------------------------ shortcuts
 
@@ -621,6 +725,31 @@ class World:
         legs = [Leg(account, asset, units) for (account, asset), units in balances.items()]
         deficits = [account for account, _ in balances if account.startswith("deficit:")]
         return not deficits and not any(row.difference for row in trial_rows(legs))
+
+
+FORMS = {"BTC": "btc", "USDT": "usdt"}
+
+
+def ways(asset: str, **more: Any) -> list[Route]:
+    """From Mixin to the venue and back."""
+    mixin = f"custody:mixin:{FORMS[asset]}"
+    there = Route(
+        source=mixin, target=CUSTODY, asset=asset, network="chain", address="at-the-venue", **more
+    )
+    return [there, replace(there, source=CUSTODY, target=mixin, address="at-mixin")]
+
+
+@asynccontextmanager
+async def mixin_world(**settings: Any) -> AsyncIterator[World]:
+    """A world in memory where Mixin holds both assets and the treasury nets them by itself."""
+    fees = {name: settings.pop(name, {}) for name in ("funding_fees", "exit_fees")}
+    orders = OrderSettings(mixin_forms=FORMS, **fees)
+    async with model_world(orders=orders, **settings) as world:
+        world.places.ways = [way for asset in FORMS for way in ways(asset)]
+        world.relays = True
+        await world.open_pool()
+        await world.rooms.netting.start()
+        yield world
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
 from poolmaker.infra.settings.outside import EvmSettings, FormSettings
+from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.money import Asset
 from tests.support.worlds import RunningWorld
@@ -68,10 +69,12 @@ class ChainStage:
         }  # fmt: skip
         return EvmSettings.model_validate(values)
 
-    async def open(self, destination: str = "") -> Evm:
+    async def open(self, destination: str = "", transactions: Transactions | None = None) -> Evm:
         """The client of a fresh process."""
         tokens = usdt_of(self.chain.ready["contracts"]["usdt"])
-        ports = EvmPorts(session=self.session, transactions=self.database, clock=self.clock)
+        ports = EvmPorts(
+            session=self.session, transactions=transactions or self.database, clock=self.clock
+        )
         return await open_evm(
             self.settings, tokens, ETH, {"usdt-test": destination or self.mixin}, ports
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -141,11 +141,12 @@ def settings_of(mixin: LocalMixin) -> MixinSettings:
     )  # fmt: skip
 
 
-def make_client(mixin: LocalMixin, database: Database) -> Mixin:
+def make_client(mixin: LocalMixin, database: Database, forms: Sequence[MixinForm] = FORMS) -> Mixin:
+    """One life of the client."""
     ports = MixinPorts(
         session=mixin.session, transactions=database, clock=SystemClock(), rng=Rng("client")
     )
-    return open_mixin(settings_of(mixin), FORMS, ports)
+    return open_mixin(settings_of(mixin), forms, ports)
 
 
 @contextlib.asynccontextmanager

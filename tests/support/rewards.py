@@ -22,6 +22,7 @@ from poolmaker.business.treasury.model import (
     TransferRefused,
     TransferWish,
 )
+from poolmaker.hufi import ports as hufi
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.ids import CommandKey, UserId, fact_key
@@ -135,28 +136,29 @@ class RewardWorld(World):
         **others: Any,
     ) -> None:
         super().__init__(stores, clock, **others)
-        self.transfers = TransferBook(self.ledger)
+        self.reward_rows = rewards.rewards
+        self.transfer_book = TransferBook(self.ledger)
         self.payouts = PayoutBook()
         self.campaigns = CampaignDesk(
             CampaignPorts(transactions=self.crashing, store=rewards.campaigns, pools=self.pools),
             clock,
             campaigns or CampaignSettings(accounts={"mexc": ACCOUNT}),
         )
-        self.rewards = RewardDesk(
-            RewardPorts(
-                transactions=self.crashing,
-                store=rewards.rewards,
-                shares=ShareHistory(self.crashing, rewards.shares, self.ledger),
-                ledger=self.ledger,
-                sagas=stores.sagas,
-                transfers=self.transfers,
-                campaigns=self.campaigns,
-                orders=stores.orders,
-                payouts=self.payouts,
-            ),
-            clock,
-            settings,
+        self.reward_ports = RewardPorts(
+            transactions=self.crashing,
+            store=rewards.rewards,
+            shares=ShareHistory(self.crashing, rewards.shares, self.ledger),
+            ledger=self.ledger,
+            sagas=stores.sagas,
+            transfers=self.transfer_book,
+            campaigns=self.campaigns,
+            orders=stores.orders,
+            payouts=self.payouts,
         )
+        self.rewards = RewardDesk(self.reward_ports, clock, settings)
+        # The desks as the room of HuFi sees them.
+        self.hufi_campaigns: hufi.CampaignDesk = self.campaigns
+        self.hufi_rewards: hufi.RewardDesk = self.rewards
         self.handlers.update(self.rewards.handlers())
 
     async def __aenter__(self) -> Self:
@@ -173,26 +175,29 @@ class RewardWorld(World):
     async def offer(self, seen: CampaignSeen) -> None:
         async def tell() -> None:
             async with self.crashing.begin("campaign seen") as tx:
-                await self.campaigns.seen(tx, seen)
+                await self.hufi_campaigns.seen(tx, seen)
 
         await self.insist(tell)
 
     async def confirm(self, seen: RewardSeen) -> str:
         async def tell() -> str:
             async with self.crashing.begin("reward confirmed") as tx:
-                return await self.rewards.confirmed(tx, seen)
+                await self.hufi_rewards.confirmed(tx, seen)
+                return name_of(seen)
 
         name: str = await self.insist(tell)
         return name
 
     async def observe(self, seen: RewardSeen) -> str:
         async with self.stores.transactions.begin("reward observed") as tx:
-            return await self.rewards.observed(tx, seen)
+            await self.hufi_rewards.observed(tx, seen)
+        return name_of(seen)
 
     async def reward(self, name: str) -> Reward:
-        view = await self.rewards.view(name)
-        assert view is not None
-        return view.reward
+        async with self.stores.transactions.begin("look") as tx:
+            found = await self.reward_rows.reward(tx, name)
+        assert found is not None
+        return found
 
     async def until_reward(self, name: str, *states: str) -> Reward:
         async def there() -> bool:

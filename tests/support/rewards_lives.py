@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from poolmaker.kernel.ids import OrderId, UserId
+from poolmaker.kernel.rng import Rng
 from tests.support.rewards import CAMPAIGN, DAY_US, RewardWorld, campaign, payment
 
 UNALLOCATED = f"rewards:{CAMPAIGN}:unallocated"
@@ -66,12 +67,17 @@ async def brute_weights(world: RewardWorld, from_us: int, to_us: int) -> dict[Or
     return {order: weight for order, weight in found.items() if weight}
 
 
-async def rewarded_day(world: RewardWorld) -> dict[str, object]:
-    """A day and its reward, whose way is refused once; where everything ended."""
+async def rewarded_day(world: RewardWorld, chance: Rng | None = None) -> dict[str, object]:
+    """A day and its reward, whose way is refused once; where everything ended.
+
+    With ``chance`` the process crashes all the time from the day's end on.
+    """
     day = await one_day(world)
-    world.transfers.refusals = 1
+    world.crashing.chance = chance
+    world.transfer_book.refusals = 1
     name = await world.confirm(payment(100 * 10**18 + 12_345, day.from_us, day.to_us))
     await world.until_reward(name, "done")
+    world.crashing.chance = None
     stored = await world.rewards.explain(name)
     assert stored is not None
     expected = await brute_weights(world, day.from_us, day.to_us)

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from poolmaker.app.figures import Scales
 from poolmaker.app.memos import MixinMemos
+from poolmaker.app.payouts import RewardWallets
 from poolmaker.bus.service import open_bus
+from poolmaker.business.campaigns.model import CampaignSettings
+from poolmaker.business.campaigns.service import CampaignDesk, CampaignPorts
+from poolmaker.business.campaigns.service import open_store as open_campaigns
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.service import PoolPorts, PoolService
 from poolmaker.business.pools.service import open_store as open_pools
-from poolmaker.business.treasury.ports import SendingProvider
+from poolmaker.business.rewards.model import RewardSettings
+from poolmaker.business.rewards.service import (
+    RewardDesk,
+    RewardPorts,
+    ShareHistory,
+    open_share_store,
+)
+from poolmaker.business.rewards.service import open_store as open_rewards
+from poolmaker.business.treasury.model import TRANSFER, TreasurySettings
+from poolmaker.business.treasury.ports import ArrivalEvidence, Routes, SendingProvider
 from poolmaker.business.treasury.service import (
+    NET,
+    Carrier,
+    CarrierPorts,
     Cash,
     FundingPorts,
     Fundings,
+    Netting,
+    NettingPorts,
+    Reception,
+    ReceptionPorts,
     SuspenseBook,
     Treasury,
     TreasuryPorts,
 )
 from poolmaker.business.treasury.service import open_store as open_treasury
-from poolmaker.business.user_orders.model import OrderSettings
+from poolmaker.business.user_orders.model import MIXIN, OrderSettings
 from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.user_orders.service import open_store as open_orders
 from poolmaker.business.withdrawals.model import WithdrawalSettings
 from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.business.withdrawals.service import open_store as open_withdrawals
 from poolmaker.infra.sagas.ports import SagaHandler, SagaStore
+from poolmaker.infra.settings.base import AmountSettings
 from poolmaker.infra.settings.model import PoolSettings as PoolSection
 from poolmaker.infra.settings.model import Settings
+from poolmaker.infra.settings.outside import FormSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
-from poolmaker.kernel.money import parse_units
+from poolmaker.kernel.money import Form, parse_units
 from poolmaker.messages.market import MarketSpec
 
 
@@ -44,12 +67,14 @@ class BusinessPorts:
     transactions: Transactions
     ledger: LedgerClient
     sagas: SagaStore
-    payouts: SendingProvider
+    providers: SendingProvider
+    evidence: ArrivalEvidence
+    routes: Routes
     clock: Clock
     ids: Ids
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Business:
     """The services of business."""
 
@@ -57,83 +82,272 @@ class Business:
     orders: UserOrders
     withdrawals: Withdrawals
     treasury: Treasury
+    carrier: Carrier
+    netting: Netting
+    reception: Reception
+    campaigns: CampaignDesk
+    rewards: RewardDesk
 
     def handlers(self) -> dict[str, SagaHandler]:
         """Every kind of saga with its handler."""
-        return {**self.orders.handlers(), **self.withdrawals.handlers()}
+        return {
+            **self.orders.handlers(),
+            **self.withdrawals.handlers(),
+            **self.rewards.handlers(),
+            TRANSFER: self.carrier,
+            NET: self.netting,
+        }
 
 
-def open_business(settings: Settings, ports: BusinessPorts) -> Business:
-    """The services, wired. Nothing is read or written yet."""
-    pools = PoolService(
-        PoolPorts(
-            transactions=ports.transactions,
-            store=open_pools(),
-            ledger=ports.ledger,
-            bus=open_bus(),
-            sagas=ports.sagas,
-        ),
-        ports.clock,
-        PoolSettings(barrier_interval_us=settings.barrier_interval_s * SECOND_US),
-    )
-    rows = open_treasury()
-    cash = Cash(rows, ports.ledger, pools)
-    withdrawals = Withdrawals(
-        WithdrawalPorts(
-            transactions=ports.transactions,
-            store=open_withdrawals(),
-            ledger=ports.ledger,
-            sagas=ports.sagas,
-            provider=ports.payouts,
-            cash=cash,
-            suspense=SuspenseBook(rows, ports.clock),
-        ),
-        ports.ids,
-        ports.clock,
-        _withdrawal_settings(settings),
-    )
-    fundings = Fundings(
-        FundingPorts(
-            store=rows, sagas=ports.sagas, cash=cash, payouts=withdrawals, clock=ports.clock
+@dataclass(frozen=True, slots=True)
+class _Money:
+    """The treasury's parts, which need the room of withdrawals and give it cash."""
+
+    carrier: Carrier
+    fundings: Fundings
+    netting: Netting
+
+
+class _Wiring:
+    """One opening: the rooms in the order in which they need each other."""
+
+    def __init__(self, settings: Settings, scales: Scales, ports: BusinessPorts) -> None:
+        self._settings = settings
+        self._scales = scales
+        self._ports = ports
+        self._rows = open_treasury()
+
+    def open(self) -> Business:
+        """The services, wired."""
+        ports = self._ports
+        pools = self._pools()
+        cash = Cash(self._rows, ports.ledger, pools)
+        withdrawals = self._withdrawals(cash)
+        money = self._money(cash, withdrawals)
+        orders = self._orders(pools, withdrawals, money.fundings)
+        campaigns = CampaignDesk(
+            CampaignPorts(transactions=ports.transactions, store=open_campaigns(), pools=pools),
+            ports.clock,
+            self._campaign_settings(),
         )
-    )
-    orders = UserOrders(
-        OrderPorts(
-            transactions=ports.transactions,
-            store=open_orders(),
-            ledger=ports.ledger,
-            sagas=ports.sagas,
+        return Business(
             pools=pools,
-            payouts=withdrawals,
-            funding=fundings,
-            memos=MixinMemos(),
-        ),
-        ports.ids,
-        ports.clock,
-        OrderSettings(),
-    )
-    treasury = Treasury(
-        TreasuryPorts(
-            transactions=ports.transactions,
-            ledger=ports.ledger,
-            users=orders,
-            on_the_way_out=withdrawals,
-            store=rows,
+            orders=orders,
+            withdrawals=withdrawals,
+            treasury=Treasury(
+                TreasuryPorts(
+                    transactions=ports.transactions,
+                    ledger=ports.ledger,
+                    users=orders,
+                    on_the_way_out=withdrawals,
+                    store=self._rows,
+                )
+            ),
+            carrier=money.carrier,
+            netting=money.netting,
+            reception=Reception(
+                ReceptionPorts(
+                    store=self._rows,
+                    ledger=ports.ledger,
+                    deposits=orders,
+                    payouts=withdrawals,
+                    carrier=money.carrier,
+                ),
+                ports.clock,
+                self._treasury_settings(),
+            ),
+            campaigns=campaigns,
+            rewards=self._rewards(campaigns, withdrawals, money.carrier),
         )
-    )
-    return Business(pools, orders, withdrawals, treasury)
+
+    def _pools(self) -> PoolService:
+        ports = self._ports
+        return PoolService(
+            PoolPorts(
+                transactions=ports.transactions,
+                store=open_pools(),
+                ledger=ports.ledger,
+                bus=open_bus(),
+                sagas=ports.sagas,
+            ),
+            ports.clock,
+            PoolSettings(barrier_interval_us=self._settings.barrier_interval_s * SECOND_US),
+        )
+
+    def _withdrawals(self, cash: Cash) -> Withdrawals:
+        ports = self._ports
+        return Withdrawals(
+            WithdrawalPorts(
+                transactions=ports.transactions,
+                store=open_withdrawals(),
+                ledger=ports.ledger,
+                sagas=ports.sagas,
+                provider=ports.providers,
+                cash=cash,
+                suspense=SuspenseBook(self._rows, ports.clock),
+            ),
+            ports.ids,
+            ports.clock,
+            _withdrawal_settings(self._settings),
+        )
+
+    def _money(self, cash: Cash, withdrawals: Withdrawals) -> _Money:
+        ports, settings = self._ports, self._treasury_settings()
+        fundings = Fundings(
+            FundingPorts(
+                store=self._rows,
+                sagas=ports.sagas,
+                cash=cash,
+                payouts=withdrawals,
+                clock=ports.clock,
+            )
+        )
+        carrier = Carrier(
+            CarrierPorts(
+                transactions=ports.transactions,
+                store=self._rows,
+                ledger=ports.ledger,
+                sagas=ports.sagas,
+                provider=ports.providers,
+                evidence=ports.evidence,
+                routes=ports.routes,
+                payouts=withdrawals,
+                fundings=fundings,
+            ),
+            ports.ids,
+            ports.clock,
+            settings,
+        )
+        netting = Netting(
+            NettingPorts(
+                transactions=ports.transactions,
+                store=self._rows,
+                sagas=ports.sagas,
+                routes=ports.routes,
+                payouts=withdrawals,
+                fundings=fundings,
+                carrier=carrier,
+            ),
+            ports.clock,
+            settings,
+        )
+        return _Money(carrier, fundings, netting)
+
+    def _orders(
+        self, pools: PoolService, withdrawals: Withdrawals, fundings: Fundings
+    ) -> UserOrders:
+        ports = self._ports
+        return UserOrders(
+            OrderPorts(
+                transactions=ports.transactions,
+                store=open_orders(),
+                ledger=ports.ledger,
+                sagas=ports.sagas,
+                pools=pools,
+                payouts=withdrawals,
+                funding=fundings,
+                memos=MixinMemos(),
+            ),
+            ports.ids,
+            ports.clock,
+            self._order_settings(),
+        )
+
+    def _rewards(
+        self, campaigns: CampaignDesk, withdrawals: Withdrawals, carrier: Carrier
+    ) -> RewardDesk:
+        ports, orders = self._ports, open_orders()
+        shares = ShareHistory(ports.transactions, open_share_store(), ports.ledger)
+        names = {asset: form.name for asset, form in mixin_forms(self._settings).items()}
+        wallets = RewardWallets(withdrawals, orders, names)
+        return RewardDesk(
+            RewardPorts(
+                transactions=ports.transactions,
+                store=open_rewards(),
+                shares=shares,
+                ledger=ports.ledger,
+                sagas=ports.sagas,
+                transfers=carrier,
+                campaigns=campaigns,
+                orders=orders,
+                payouts=wallets,
+            ),
+            ports.clock,
+            self._reward_settings(),
+        )
+
+    # ----------------------------------------------------------------------------- settings
+
+    def _amounts(self, moneys: Iterable[AmountSettings]) -> Mapping[str, int]:
+        return {one.asset: parse_units(one.amount, self._scales.of(one.asset)) for one in moneys}
+
+    def _order_settings(self) -> OrderSettings:
+        if self._settings.mixin is None:
+            return OrderSettings()
+        treasury = self._settings.treasury
+        return OrderSettings(
+            mixin_forms={asset: form.name for asset, form in mixin_forms(self._settings).items()},
+            funding_fees=self._amounts(treasury.funding_fees),
+            exit_fees=self._amounts(treasury.exit_fees),
+            deposit_wait_us=self._settings.mixin.deposit_wait_s * SECOND_US,
+        )
+
+    def _treasury_settings(self) -> TreasurySettings:
+        treasury = self._settings.treasury
+        poll_us = treasury.poll_ms * 1_000
+        return TreasurySettings(
+            net_us=poll_us,
+            poll_first_us=min(SECOND_US, poll_us),
+            poll_max_us=max(SECOND_US, poll_us),
+            absent_after_us=treasury.absent_after_s * SECOND_US,
+            event_wait_us=poll_us,
+            retry_us=poll_us,
+        )
+
+    def _campaign_settings(self) -> CampaignSettings:
+        hufi = self._settings.hufi
+        if hufi is None:
+            return CampaignSettings()
+        return CampaignSettings(
+            accounts={hufi.exchange: VenueAccountId(hufi.account)}, join=hufi.join
+        )
+
+    def _reward_settings(self) -> RewardSettings:
+        rewards = self._settings.rewards
+        return RewardSettings(
+            forms={
+                form.name: Form(self._scales.assets[asset], form.name, form.mixin_decimals)
+                for asset, form in mixin_forms(self._settings).items()
+            },
+            fee_ppm=rewards.fee_ppm,
+            payout_min=self._amounts(rewards.payout_min),
+        )
+
+
+def open_business(settings: Settings, scales: Scales, ports: BusinessPorts) -> Business:
+    """The services, wired. Nothing is read or written yet."""
+    return _Wiring(settings, scales, ports).open()
+
+
+def mixin_forms(settings: Settings) -> dict[str, FormSettings]:
+    """The form in which Mixin holds an asset, by the asset's code."""
+    return {form.asset: form for form in settings.forms if form.mixin_id is not None}
 
 
 def _withdrawal_settings(settings: Settings) -> WithdrawalSettings:
     networks: dict[str, set[str]] = {}
     for allowed in settings.payout.networks:
         networks.setdefault(allowed.asset, set()).add(allowed.network)
+    if settings.mixin is not None:
+        for asset in mixin_forms(settings):
+            networks.setdefault(asset, set()).add(MIXIN)
     poll_us = settings.payout.poll_s * SECOND_US
     return WithdrawalSettings(
         networks={asset: frozenset(names) for asset, names in networks.items()},
         absent_after_us=settings.payout.absent_after_s * SECOND_US,
         poll_first_us=min(SECOND_US, poll_us),
         poll_max_us=max(SECOND_US, poll_us),
+        retry_us=min(5 * SECOND_US, poll_us),
     )
 
 

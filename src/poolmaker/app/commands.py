@@ -30,18 +30,22 @@ from poolmaker.views.model import Money, OrderSeen, UserSeen
 class PeopleDesk:
     """``api.ports.People`` over the users of user orders."""
 
-    def __init__(self, orders: UserOrders, people: People) -> None:
+    def __init__(self, orders: UserOrders, people: People, *, has_mixin: bool) -> None:
         self._orders = orders
         self._people = people
+        self._has_mixin = has_mixin
 
     async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | ports.Refused:
         """See ``People.create``."""
-        if mixin_id:
+        if mixin_id and not self._has_mixin:
             return ports.Refused("no_mixin")
+        owner = await self._orders.user_at_mixin(mixin_id) if mixin_id else None
+        if owner is not None and not await self._made_by(request_id, owner):
+            return ports.Refused("mixin_id_taken")
         for user in await self._people.users():
             if user.name == name and not await self._made_by(request_id, user):
                 return ports.Refused("name_taken", {"name": name})
-        user_id = await self._orders.create_user(name, request_id)
+        user_id = await self._orders.create_user(name, request_id, mixin_id)
         made = await self._people.user(user_id)
         ensure(made is not None, f"user {user_id} was made and is not there")
         return _seen(made) if made is not None else ports.Refused("unknown_user")
@@ -110,14 +114,17 @@ class OrdersDesk:
 
     async def open(self, order: ports.NewOrder) -> OrderSeen | ports.Refused:
         """See ``Orders.open``."""
-        if order.pays_by_mixin:
-            return ports.Refused("no_mixin")
         base, quote = (
             parse_units(money.amount, self._scales.of(money.asset))
             for money in (order.base, order.quote)
         )
         answer = await self._orders.open_order(
-            order.user_id, order.pool_id, base, quote, order.request_id
+            order.user_id,
+            order.pool_id,
+            base,
+            quote,
+            order.request_id,
+            by_mixin=order.pays_by_mixin,
         )
         return await self._answer(answer)
 
@@ -159,7 +166,7 @@ class OrdersDesk:
 
 
 def _seen(user: User) -> UserSeen:
-    return UserSeen(user.id, user.name, user.created_us)
+    return UserSeen(user.id, user.name, user.created_us, user.mixin_id)
 
 
 def _misplaced(incoming: ports.Incoming) -> ports.Refused:

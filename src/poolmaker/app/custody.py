@@ -1,4 +1,4 @@
-"""Custody: what the ledger says is at each venue account against what the venue reports.
+"""Custody: what the ledger says is at each place against what the place reports.
 
 The two are read one after the other while trades go on, so a difference may be only the moment.
 A report therefore counts when the ledger said the same before and after it, or when it agrees;
@@ -7,19 +7,17 @@ a difference that lasts is shown as it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.app.figures import Scales
+from poolmaker.app.places import Place
 from poolmaker.business.treasury.model import CustodyRow
 from poolmaker.business.treasury.service import Treasury
 from poolmaker.infra.health import HealthReporter
 from poolmaker.kernel.clock import SECOND_US, Clock
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
-from poolmaker.kernel.ids import VenueAccountId
-from poolmaker.kernel.money import parse_units
-from poolmaker.market.connectors.binance.wallet import VenueWallet
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.views.model import CustodyLine
 
 POLL_US: Final = 2 * SECOND_US
@@ -37,18 +35,25 @@ class _Seen:
     agreed_at_us: int = 0
 
 
+def _agrees(row: CustodyRow, reported_units: int) -> bool:
+    """Whether rows that are under way explain what the place says."""
+    least = row.units - sum(one.units for one in row.in_flight)
+    most = row.units + sum(one.units for one in row.not_booked)
+    return least <= reported_units <= most
+
+
 class CustodyWatch:
-    """Asks every venue account for its balances and holds them against the ledger."""
+    """Asks every place for what it has and holds it against the ledger."""
 
     def __init__(
         self,
-        wallets: Mapping[VenueAccountId, VenueWallet],
+        places: Sequence[Place],
         treasury: Treasury,
         scales: Scales,
         health: HealthReporter,
         clock: Clock,
     ) -> None:
-        self._wallets = wallets
+        self._places = places
         self._treasury = treasury
         self._scales = scales
         self._health = health
@@ -56,7 +61,7 @@ class CustodyWatch:
         self._seen: dict[tuple[str, str], _Seen] = {}
 
     async def run(self) -> None:
-        """Ask until cancelled. A venue that does not answer is asked again."""
+        """Ask until cancelled. A place that does not answer is asked again."""
         while True:
             try:
                 await self.look()
@@ -69,29 +74,28 @@ class CustodyWatch:
         return tuple(self._line(row) for row in await self._rows())
 
     async def _rows(self) -> list[CustodyRow]:
-        assets = [code for code in self._scales.assets if not code.startswith("share:")]
-        rows = await self._treasury.custody(list(self._wallets), sorted(assets))
+        pairs = [pair for place in self._places for pair in place.pairs()]
+        rows = await self._treasury.custody_at(pairs)
         return [row for row in rows if row.units or (row.location, row.asset) in self._seen]
 
     async def look(self) -> None:
         """Ask every place once and judge what it says."""
         before = {(row.location, row.asset): row for row in await self._rows()}
-        for account, wallet in self._wallets.items():
-            reported = await wallet.balances()
-            for asset, (free, locked) in reported.items():
-                if asset in self._scales.assets:
-                    self._report(f"custody:venue:{account}", asset, self._sum(asset, free, locked))
+        silent = ""
+        for place in self._places:
+            try:
+                for pair, units in (await place.holdings()).items():
+                    self._report(*pair, units)
+            except (Unavailable, OutcomeUnknown, CallerFault) as problem:
+                silent = f"not asked: {problem}"
         for row in await self._rows():
-            place = row.location, row.asset
-            same = place in before and before[place].units == row.units
-            self._judge(place, row, same=same)
-        wrong = [place for place, seen in self._seen.items() if self._lasting(seen)]
-        sentence = f"{wrong[0][0]} differs in {wrong[0][1]}" if wrong else "every place agrees"
+            pair = row.location, row.asset
+            same = pair in before and before[pair].units == row.units
+            self._judge(pair, row, same=same)
+        wrong = [pair for pair, seen in self._seen.items() if self._lasting(seen)]
+        differs = f"{wrong[0][0]} differs in {wrong[0][1]}" if wrong else ""
+        sentence = differs or silent or "every place agrees"
         self._health.report("custody", ok=not wrong, sentence=sentence)
-
-    def _sum(self, asset: str, free: str, locked: str) -> int:
-        scale = self._scales.of(asset)
-        return parse_units(free, scale) + parse_units(locked, scale)
 
     def _report(self, location: str, asset: str, units: int) -> None:
         before = self._seen.get((location, asset))
@@ -99,15 +103,14 @@ class CustodyWatch:
         agreed_us = before.agreed_at_us if before is not None else 0
         self._seen[location, asset] = _Seen(units, self._clock.now_us(), False, since_us, agreed_us)
 
-    def _judge(self, place: tuple[str, str], row: CustodyRow, *, same: bool) -> None:
-        seen = self._seen.get(place)
+    def _judge(self, pair: tuple[str, str], row: CustodyRow, *, same: bool) -> None:
+        seen = self._seen.get(pair)
         if seen is None:
             return
-        in_flight = sum(one.units for one in row.in_flight)
-        agrees = row.units - in_flight <= seen.reported_units <= row.units
+        agrees = _agrees(row, seen.reported_units)
         since_us = 0 if agrees else seen.differs_since_us or (seen.at_us if same else 0)
         agreed_us = seen.at_us if agrees else seen.agreed_at_us
-        self._seen[place] = _Seen(seen.reported_units, seen.at_us, agrees, since_us, agreed_us)
+        self._seen[pair] = _Seen(seen.reported_units, seen.at_us, agrees, since_us, agreed_us)
 
     def _lasting(self, seen: _Seen) -> bool:
         since_us = seen.differs_since_us
@@ -119,7 +122,7 @@ class CustodyWatch:
         text = self._scales.text
         reported = None
         if seen is not None:
-            agrees = row.units - in_flight <= seen.reported_units <= row.units
+            agrees = _agrees(row, seen.reported_units)
             if agrees or self._lasting(seen):
                 reported = seen.reported_units
             if agrees:

@@ -1,4 +1,4 @@
-"""A venue account's wallet as the payout provider of withdrawals."""
+"""Who sends money out of each place, and where a user's rewards are paid to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from poolmaker.app.figures import Scales
-from poolmaker.business.ledger.accounts import venue_account_of
+from poolmaker.business.ledger.accounts import custody_mixin, venue_account_of
 from poolmaker.business.treasury.model import (
     SendAbsent,
     SendAccepted,
@@ -18,9 +18,15 @@ from poolmaker.business.treasury.model import (
     SendStatus,
     SendUnderWay,
 )
+from poolmaker.business.treasury.ports import SendingProvider
+from poolmaker.business.user_orders.model import MIXIN, NO_CHILD, PayoutWish
+from poolmaker.business.user_orders.model import Destination as PayoutDestination
+from poolmaker.business.user_orders.ports import OrderStore
+from poolmaker.business.withdrawals.service import Withdrawals
+from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.errors import Unavailable
-from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.kernel.ids import CommandKey, CorrelationId, UserId, VenueAccountId
 from poolmaker.kernel.money import parse_units
 from poolmaker.market.connectors.binance.wallet import (
     Destination,
@@ -28,9 +34,68 @@ from poolmaker.market.connectors.binance.wallet import (
     VenueWithdrawal,
     WithdrawalRefused,
 )
+from poolmaker.messages.base import Money
 
+VENUE_HEAD: Final = "custody:venue:"
 _FAILED: Final = frozenset({"CANCELLED", "REJECTED", "FAILURE"})
 _LOOK_BACK_US: Final = 10 * MINUTE_US
+
+
+class Providers:
+    """``SendingProvider`` over the places: each source has its own by the head of its name."""
+
+    def __init__(self, by_head: Mapping[str, SendingProvider]) -> None:
+        self._by_head = dict(by_head)
+
+    def plug(self, head: str, provider: SendingProvider) -> None:
+        """From now on sources that begin with ``head`` are sent from by ``provider``."""
+        self._by_head[head] = provider
+
+    async def send(self, request: SendRequest) -> SendAnswer:
+        """See ``SendingProvider.send``."""
+        return await self._of(request).send(request)
+
+    async def find(self, request: SendRequest, since_us: int) -> SendStatus:
+        """See ``SendingProvider.find``."""
+        return await self._of(request).find(request, since_us)
+
+    def _of(self, request: SendRequest) -> SendingProvider:
+        for head, provider in self._by_head.items():
+            if request.source.startswith(head):
+                return provider
+        raise Unavailable(f"nobody sends from {request.source} yet")
+
+
+class RewardWallets:
+    """``RewardPayouts``: rewards of who has no open order go to his Mixin wallet."""
+
+    def __init__(
+        self, withdrawals: Withdrawals, users: OrderStore, forms: Mapping[str, str]
+    ) -> None:
+        self._withdrawals = withdrawals
+        self._users = users
+        self._forms = forms
+
+    async def waiting(self, tx: Tx, user: UserId, asset: str) -> int:
+        """See ``RewardPayouts.waiting``."""
+        return await self._withdrawals.waiting_of(tx, user, asset)
+
+    async def request(self, tx: Tx, user: UserId, asset: str, units: int, key: CommandKey) -> None:
+        """Who has no wallet at Mixin keeps his reward available here."""
+        found = await self._users.user(tx, user)
+        form = self._forms.get(asset)
+        if found is None or not found.mixin_id or form is None:
+            return
+        wish = PayoutWish(
+            key=key,
+            user=user,
+            source=custody_mixin(form),
+            money=Money(asset=asset, units=units),
+            destination=PayoutDestination(asset=asset, network=MIXIN, address=found.mixin_id),
+            saga=NO_CHILD,
+            correlation=CorrelationId(key),
+        )
+        await self._withdrawals.request_payout(tx, wish)
 
 
 class VenuePayouts:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+import aiohttp
+
 from poolmaker.api.ports import Platform
 from poolmaker.api.server import bind, create_api, serve
 from poolmaker.app.data import open_data
@@ -33,6 +35,7 @@ from poolmaker.web.site import create_site
 _LOG: Final = get_logger("app")
 IDLE_US: Final = SECOND_US // 10
 BACK_OFF_US: Final = SECOND_US // 2
+HTTP_TIMEOUT_S: Final = 30
 CHANNELS: Final = ("bus_event", "ledger_answer", "ledger_log")
 
 
@@ -60,7 +63,8 @@ async def up(settings: Settings) -> None:
         async with AsyncExitStack() as stack:
             data = await stack.enter_async_context(open_data(settings, clock, _say))
             supervisor.listen_for_signals()
-            wired = await wire(root, data)
+            session = await stack.enter_async_context(_session())
+            wired = await wire(root, data, session)
             await _listen(root, data.app, stack)
             _start(supervisor, root, wired)
             api = create_api(wired.platform, create_site(_showing(wired.platform)))
@@ -71,6 +75,13 @@ async def up(settings: Settings) -> None:
             supervisor.raise_failure()
     finally:
         listener.close()
+
+
+def _session() -> aiohttp.ClientSession:
+    """For Mixin, the chain and HuFi; each of them sets its own limits for every request."""
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=HTTP_TIMEOUT_S), trust_env=False
+    )
 
 
 def _say(sentence: str) -> None:
@@ -103,6 +114,13 @@ def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
     supervisor.start(Part("custody", wired.custody.run))
     supervisor.start(Part("live", lambda: _patiently(root, wired.live.run)))
     supervisor.start(Part("assets", lambda: _patiently(root, lambda: _learn(root, wired))))
+    supervisor.start(Part("shares", lambda: _patiently(root, lambda: _follow(root, wired))))
+    if wired.mixin is not None:
+        supervisor.start(Part("mixin", wired.mixin.walker.run))
+    if wired.routes is not None:
+        supervisor.start(Part("routes", wired.routes.run))
+    if wired.chain is not None:
+        supervisor.start(Part("chain", wired.chain.run))
     for account, desk in wired.desks.items():
         supervisor.start(Part(f"engine {account}", desk.engine.run))
 
@@ -130,6 +148,13 @@ async def _rest(root: Root) -> None:
     finally:
         woken.cancel()
         slept.cancel()
+
+
+async def _follow(root: Root, wired: Wired) -> None:
+    """The history of shares follows the ledger's log."""
+    while True:
+        if not await wired.business.rewards.follow():
+            await _rest(root)
 
 
 async def _learn(root: Root, wired: Wired) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poolmaker.app.custody import CustodyWatch
 from poolmaker.app.figures import Scales, Valuation
 from poolmaker.app.happenings import entries_page, happening, told
 from poolmaker.app.live import EngineLive
+from poolmaker.app.money import MoneyReading
 from poolmaker.app.people import (
     BookView,
     OrderSources,
@@ -83,6 +84,7 @@ class ReadingPorts:
     pools: PoolService
     people: People
     live: EngineLive
+    money: MoneyReading
     custody: CustodyWatch
     health: Callable[[], Health]
 
@@ -195,39 +197,31 @@ class PlatformReading:
 
     async def campaigns(self) -> Sequence[CampaignSeen]:
         """See ``Reading.campaigns``."""
-        return ()
+        return await self._ports.money.campaigns()
 
     async def rewards(self) -> Sequence[RewardSeen]:
         """See ``Reading.rewards``."""
-        return ()
+        return await self._ports.money.rewards()
 
-    async def allocations(
-        self,
-        reward_id: str,  # noqa: ARG002
-    ) -> Sequence[AllocationSeen] | None:
+    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
         """See ``Reading.allocations``."""
-        return None  # No room keeps rewards yet.
+        return await self._ports.money.allocations(reward_id)
 
-    async def shares(
-        self,
-        pool_id: PoolId,  # noqa: ARG002
-        from_us: int,  # noqa: ARG002
-        to_us: int,  # noqa: ARG002
-    ) -> Sequence[ShareChange]:
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
         """See ``Reading.shares``."""
-        return ()
+        return await self._ports.money.shares(pool_id, from_us, to_us)
 
     async def transfers(self) -> Sequence[TransferSeen]:
         """See ``Reading.transfers``."""
-        return ()
+        return await self._ports.money.transfers()
 
     async def arrivals(self) -> Sequence[ArrivalSeen]:
         """See ``Reading.arrivals``."""
-        return ()
+        return await self._ports.money.arrivals()
 
     async def withdrawals(self) -> Sequence[WithdrawalSeen]:
         """See ``Reading.withdrawals``."""
-        return ()
+        return await self._ports.money.withdrawals()
 
     async def health(self) -> Health:
         """See ``Reading.health``."""
@@ -287,8 +281,9 @@ class PlatformReading:
             withdrawals=await people.withdrawals(order.user),
             is_newest=is_newest,
         )
+        deposit = await self._ports.money.deposit(order.id) if order.by_mixin else None
         worth = valuation(order, self._worth(pool) if pool is not None else None)
-        return order_seen(sources, books, self._scales, worth)
+        return replace(order_seen(sources, books, self._scales, worth), deposit=deposit)
 
     def _worth(self, pool: Pool) -> Valuation:
         return Valuation(pool.market.base, pool.market.quote, self._ports.live.mid(pool.id))

@@ -9,20 +9,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import aiohttp
+
 from poolmaker import __version__
 from poolmaker.api.calls import fresh_token, token_hash
 from poolmaker.api.ports import Platform
 from poolmaker.api.service import open_store as open_api_store
-from poolmaker.app.business import Business, BusinessPorts, open_business, pool_configs
+from poolmaker.app.business import (
+    Business,
+    BusinessPorts,
+    mixin_forms,
+    open_business,
+    pool_configs,
+)
 from poolmaker.app.commands import OrdersDesk, PeopleDesk, TreasuryDesk
 from poolmaker.app.custody import CustodyWatch
 from poolmaker.app.data import Data, open_writer
 from poolmaker.app.engines import Desk, DeskPorts, open_desks
 from poolmaker.app.figures import Scales
 from poolmaker.app.live import EngineLive, LivePorts
-from poolmaker.app.payouts import VenuePayouts
+from poolmaker.app.money import MoneyPorts, MoneyReading
+from poolmaker.app.outside import (
+    MIXIN_HEAD,
+    ChainPorts,
+    ChainSide,
+    chain_wallet_of,
+    mixin_forms_of,
+    open_bot,
+)
+from poolmaker.app.payouts import VENUE_HEAD, Providers, VenuePayouts
 from poolmaker.app.people import People, PeoplePorts
+from poolmaker.app.places import MixinPlace, Place, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
+from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts, VenueEvidence
 from poolmaker.app.stage import MemoryStage
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.history import open_history
@@ -35,6 +54,9 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.kernel.rng import Rng
+from poolmaker.market.connectors.binance.wallet import VenueWallet
+from poolmaker.mixin.model import MixinForm
+from poolmaker.mixin.service import Mixin
 from poolmaker.views.model import Check, Health, Mode
 
 OPERATOR_TOKEN_FILE: Final = "operator.token"  # noqa: S105 - the name of a file
@@ -57,12 +79,15 @@ class Root:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wired:
-    """The parts of a process once they are wired."""
+    """The parts of a process once they are wired. ``mixin`` and ``chain`` may be none."""
 
     data: Data
     writer: LedgerWriter
     business: Business
     desks: dict[VenueAccountId, Desk]
+    mixin: Mixin | None
+    routes: RouteBook | None
+    chain: ChainSide | None
     runner: SagaRunner
     live: EngineLive
     custody: CustodyWatch
@@ -75,50 +100,136 @@ class Wired:
         self.scales.assets.update((asset.code, asset) for asset in known)
 
 
-async def wire(root: Root, data: Data) -> Wired:
+async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     """Take the ledger and make every part. Raises EnvironmentProblem for what does not fit."""
     settings, clock = root.settings, root.clock
     holder = f"{os.uname().nodename}:{os.getpid()}"
     writer = await open_writer(data, settings, clock, holder)
     scales = Scales({a.code: a for a in await open_store(data.app, clock).assets()})
-    desks = open_desks(
-        settings,
-        scales.assets,
-        DeskPorts(
-            transactions=data.app,
-            bus=open_bus(),
-            clock=clock,
-            ids=root.ids,
-            rng=root.rng.fork("engines"),
-        ),
-    )
-    wallets = {account: desk.venue.wallet for account, desk in desks.items()}
-    ports = BusinessPorts(
-        transactions=data.app,
-        ledger=Ledger(open_rows(), writer),
-        sagas=open_sagas(),
-        payouts=VenuePayouts(wallets, scales),
-        clock=clock,
-        ids=root.ids,
-    )
-    business = open_business(settings, ports)
+    desks = _desks(root, data, scales)
+    outside = _outside(root, data, session, desks, scales)
+    business = open_business(settings, scales, _business_ports(root, data, writer, outside))
     await business.pools.configure(pool_configs(settings, scales))
+    await business.netting.start()
+    if outside.mixin is not None:
+        outside.mixin.walker.plug(business.reception)
+    chain = _chain(root, data, session, scales, outside, business)
+    places: list[Place] = [
+        *(VenuePlace(account, wallet, scales) for account, wallet in outside.wallets.items()),
+        *([MixinPlace(outside.mixin.desk, outside.forms)] if outside.mixin is not None else []),
+        *([chain] if chain is not None else []),
+    ]
     tools = Tools(clock, root.rng.fork("sagas"), root.health)
-    runner = SagaRunner(business.handlers(), open_sagas(), data.app, tools, holder)
     live = _live(root, data, desks, scales)
-    custody = CustodyWatch(wallets, business.treasury, scales, root.health, clock)
-    surfaces = _Surfaces(business, live, custody, scales, writer.head.epoch)
+    custody = CustodyWatch(places, business.treasury, scales, root.health, clock)
+    surfaces = _Surfaces(business, live, custody, scales, writer.head.epoch, outside.mixin, chain)
     return Wired(
         data=data,
         writer=writer,
         business=business,
         desks=desks,
-        runner=runner,
+        mixin=outside.mixin,
+        routes=outside.routes,
+        chain=chain,
+        runner=SagaRunner(business.handlers(), open_sagas(), data.app, tools, holder),
         live=live,
         custody=custody,
         scales=scales,
         platform=_platform(root, data, surfaces),
     )
+
+
+def _desks(root: Root, data: Data, scales: Scales) -> dict[VenueAccountId, Desk]:
+    ports = DeskPorts(
+        transactions=data.app,
+        bus=open_bus(),
+        clock=root.clock,
+        ids=root.ids,
+        rng=root.rng.fork("engines"),
+    )
+    return open_desks(root.settings, scales.assets, ports)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outside:
+    """The places outside, before business knows them."""
+
+    wallets: dict[VenueAccountId, VenueWallet]
+    providers: Providers
+    evidence: VenueEvidence
+    mixin: Mixin | None
+    forms: tuple[MixinForm, ...]
+    routes: RouteBook | None
+
+
+def _outside(
+    root: Root,
+    data: Data,
+    session: aiohttp.ClientSession,
+    desks: dict[VenueAccountId, Desk],
+    scales: Scales,
+) -> _Outside:
+    settings, clock = root.settings, root.clock
+    wallets = {account: desk.venue.wallet for account, desk in desks.items()}
+    providers = Providers({VENUE_HEAD: VenuePayouts(wallets, scales)})
+    mixin = open_bot(settings, scales, session, data.app, (clock, root.rng.fork("mixin")))
+    routes = None
+    if mixin is not None:
+        providers.plug(MIXIN_HEAD, mixin.wallet)
+        ports = RoutePorts(
+            venues=wallets,
+            mixin=mixin.desk,
+            chain_wallet=chain_wallet_of(settings),
+            health=root.health,
+            clock=clock,
+        )
+        routes = RouteBook(settings, scales, ports)
+    return _Outside(
+        wallets=wallets,
+        providers=providers,
+        evidence=VenueEvidence(wallets, scales, clock),
+        mixin=mixin,
+        forms=mixin_forms_of(settings, scales),
+        routes=routes,
+    )
+
+
+def _business_ports(
+    root: Root, data: Data, writer: LedgerWriter, outside: _Outside
+) -> BusinessPorts:
+    return BusinessPorts(
+        transactions=data.app,
+        ledger=Ledger(open_rows(), writer),
+        sagas=open_sagas(),
+        providers=outside.providers,
+        evidence=outside.evidence,
+        routes=outside.routes or NoRoutes(),
+        clock=root.clock,
+        ids=root.ids,
+    )
+
+
+def _chain(
+    root: Root,
+    data: Data,
+    session: aiohttp.ClientSession,
+    scales: Scales,
+    outside: _Outside,
+    business: Business,
+) -> ChainSide | None:
+    evm = root.settings.evm
+    if evm is None or outside.routes is None:
+        return None
+    ports = ChainPorts(
+        session=session,
+        transactions=data.app,
+        business=business,
+        providers=outside.providers,
+        routes=outside.routes,
+        health=root.health,
+        clock=root.clock,
+    )
+    return ChainSide(root.settings, evm, scales, ports)
 
 
 def _live(root: Root, data: Data, desks: dict[VenueAccountId, Desk], scales: Scales) -> EngineLive:
@@ -135,6 +246,8 @@ class _Surfaces:
     custody: CustodyWatch
     scales: Scales
     epoch: int
+    mixin: Mixin | None
+    chain: ChainSide | None
 
 
 def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
@@ -155,6 +268,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             pools=business.pools,
             people=people,
             live=parts.live,
+            money=_money_reading(root, data, parts, people),
             custody=parts.custody,
             health=_health(root, mode, parts.epoch),
         ),
@@ -169,7 +283,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         operator_token_hash=token_hash(root.operator_token),
         tokens=api_store,
         requests=api_store,
-        people=PeopleDesk(business.orders, people),
+        people=PeopleDesk(business.orders, people, has_mixin=parts.mixin is not None),
         treasury=TreasuryDesk(business.treasury, scales, root.clock),
         orders=OrdersDesk(business.orders, reading, scales),
         reading=reading,
@@ -177,6 +291,22 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         stage=MemoryStage(mode),
         stopping=root.stopping,
     )
+
+
+def _money_reading(root: Root, data: Data, parts: _Surfaces, people: People) -> MoneyReading:
+    business = parts.business
+    ports = MoneyPorts(
+        transactions=data.app,
+        history=open_history(),
+        business=business,
+        people=people,
+        mixin=parts.mixin.desk if parts.mixin is not None else None,
+        chain=parts.chain,
+        clock=root.clock,
+    )
+    names = {asset: form.name for asset, form in mixin_forms(root.settings).items()}
+    assets = {form.name: form.asset for form in root.settings.forms}
+    return MoneyReading(ports, parts.scales, names, assets)
 
 
 def _health(root: Root, mode: Mode, epoch: int) -> Callable[[], Health]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from poolmaker.kernel.errors import PoolmakerError
 from poolmaker.kernel.money import Form
@@ -15,6 +15,10 @@ class GateRefused(PoolmakerError):
     """The signer does not sign this. Nothing was signed."""
 
     code = "gate_refused"
+
+
+GAS: Final = "gas"
+"""The form of a chain's own coin in the names of custody accounts."""
 
 
 @dataclass(frozen=True, slots=True)

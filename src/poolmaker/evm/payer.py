@@ -23,6 +23,7 @@ from poolmaker.business.treasury.model import (
 from poolmaker.evm.abi import TRANSFER_CALL, call_data
 from poolmaker.evm.chain import Chain
 from poolmaker.evm.model import (
+    GAS,
     Attempt,
     Fields,
     GasBid,
@@ -42,12 +43,11 @@ from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
-from poolmaker.kernel.money import Amount, Asset, Rounding, divide
+from poolmaker.kernel.money import Amount, Asset
 from poolmaker.messages.base import Money
 
 NETWORK: Final = "evm"
 _REVERTED: Final = 3
-_WEI_SCALE: Final = 18
 _LOG: Final = get_logger("evm")
 
 
@@ -299,13 +299,14 @@ class Payer:
 
     async def _bid_more(self, payment: Payment, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
         last = attempts[-1]
-        bid = higher_bid(
-            GasBid(last.max_fee_wei, last.tip_wei), await self._bid(), self._settings.fee_max_wei
-        )
+        paid = GasBid(last.max_fee_wei, last.tip_wei)
+        bid = higher_bid(paid, await self._bid(), self._settings.fee_max_wei)
         if bid is None:
             _LOG.warning("gas_at_its_cap", reference=payment.reference, tx_hash=last.tx_hash)
             return attempts
-        signed = self._signer.sign_replacement(self._fields(payment, last.gas, bid), last.raw)
+        signed = self._signer.sign_replacement(
+            self._fields(payment, last.gas, bid), self._fields(payment, last.gas, paid), last.raw
+        )
         attempt = self._attempt(last.number + 1, signed, last.gas, bid)
         async with self._transactions.begin("evm.payment.replace") as tx:
             await self._store.add_attempt(tx, payment.reference, attempt)
@@ -340,14 +341,13 @@ class Payer:
                     units=token.form.read(payment.taken).units,
                     fee_units=0,
                     other_fee=self._gas_fee(payment.gas_wei),
+                    other_location=custody_evm(self._wallet, GAS),
                 )
 
     def _gas_fee(self, gas_wei: int) -> Money | None:
-        """Gas in the register's asset, a started unit whole: what it cost is never understated."""
-        asset = self._settings.gas_asset
-        step = 10 ** (_WEI_SCALE - asset.scale)
-        units = divide(gas_wei, step, Rounding.UP)
-        return Money(asset=asset.code, units=units) if units else None
+        """Gas in the register's asset, whose atomic unit is a wei."""
+        code = self._settings.gas_asset.code
+        return Money(asset=code, units=gas_wei) if gas_wei else None
 
 
 def _transfer_data(recipient: str, units: int) -> str:

@@ -89,10 +89,12 @@ def transfer_of(data: str) -> tuple[str, int] | None:
 
 def replacement_problem(fields: Fields, before: Fields) -> str:
     """Why these fields do not replace the transaction ``before``, empty when they do."""
-    same = ("chainId", "nonce", "value", "gas")
+    if set(before) != _FIELDS:
+        return f"the fields replaced are {sorted(before)}"
+    same = ("type", "chainId", "nonce", "value", "gas")
     if any(fields[name] != before[name] for name in same):
         return "it is not the same nonce, gas and value"
-    if (fields["to"].lower(), fields["data"].lower()) != (before["to"], before["data"]):
+    if (fields["to"], fields["data"]) != (before["to"], before["data"]):
         return "it is not the same transfer"
     prices = ("maxFeePerGas", "maxPriorityFeePerGas")
     if any(fields[name] <= before[name] for name in prices):

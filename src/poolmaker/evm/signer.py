@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_utils.address import to_checksum_address
-from hexbytes import HexBytes
 
 from poolmaker.evm.model import Fields, GatePolicy, GateRefused, Signed
 from poolmaker.evm.rules import login_problem, replacement_problem, transaction_problem
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import CallerFault
-
-_SIGNATURE_PARTS: Final = frozenset({"v", "r", "s", "yParity", "accessList"})
 
 
 class Signer:
@@ -45,34 +39,22 @@ class Signer:
         _refuse(transaction_problem(fields, self._policy))
         return self._sign(fields)
 
-    def sign_replacement(self, fields: Fields, before: bytes) -> Signed:
+    def sign_replacement(self, fields: Fields, before: Fields, raw: bytes) -> Signed:
         """Sign the same transfer with the same nonce and more for gas than ``before`` pays.
 
-        Raises GateRefused for anything else, and when ``before`` was not signed here.
+        ``raw`` is what was signed for ``before``; signing gives the same bytes every time. Raises
+        GateRefused for anything else, and when ``raw`` was not signed here.
         """
         _refuse(transaction_problem(fields, self._policy))
-        _refuse(replacement_problem(fields, self._decode(before)))
+        _refuse(replacement_problem(fields, before))
+        ours = self._sign(before).raw == raw
+        _refuse("" if ours else "what is to be replaced was not signed here")
         return self._sign(fields)
 
     def _sign(self, fields: Fields) -> Signed:
         wanted = {**fields, "to": to_checksum_address(fields["to"])}
         made = self._account.sign_transaction(wanted)
         return Signed("0x" + bytes(made.hash).hex(), bytes(made.raw_transaction))
-
-    def _decode(self, raw: bytes) -> Fields:
-        """Fields of a transaction that this wallet signed."""
-        try:
-            owner = str(Account.recover_transaction(raw)).lower()
-            decoded: dict[str, Any] = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
-        except (ValueError, TypeError) as problem:
-            raise GateRefused(f"what is to be replaced is no transaction: {problem}") from None
-        _refuse("" if owner == self.address else "what is to be replaced is not ours")
-        fields = {name: value for name, value in decoded.items() if name not in _SIGNATURE_PARTS}
-        return {
-            **fields,
-            "to": "0x" + bytes(HexBytes(fields["to"])).hex(),
-            "data": "0x" + bytes(HexBytes(fields["data"])).hex(),
-        }
 
 
 def _account(private_key: str) -> LocalAccount:

@@ -57,19 +57,20 @@ class ResultsFiles:
     async def _download(self, url: str) -> bytes:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                place = self._checked(url)
+                place = self._checked(None, url)
                 for _ in range(REDIRECTS_MAX + 1):
                     found = await self._get(place)
                     if isinstance(found, bytes):
                         return found
-                    place = self._checked(str(place.join(found)))
+                    place = self._checked(place, found)
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             raise Unavailable(f"the results file cannot be had: {problem!r}") from problem
         raise FileRefused(f"the results file moves more than {REDIRECTS_MAX} times")
 
-    def _checked(self, url: str) -> URL:
+    def _checked(self, before: URL | None, url: str) -> URL:
+        """Where to read, seen from ``before`` when that has moved."""
         try:
-            place = URL(url)
+            place = URL(url) if before is None else before.join(URL(url))
             port = place.explicit_port
         except ValueError:
             raise FileRefused(f"{url[:100]!r} is no address of a results file") from None
@@ -82,10 +83,10 @@ class ResultsFiles:
             raise FileRefused(f"{place.scheme!r} is not allowed for results files")
         return place
 
-    async def _get(self, place: URL) -> bytes | URL:
+    async def _get(self, place: URL) -> bytes | str:
         async with self._session.get(place, allow_redirects=False) as reply:
             if reply.status in _MOVED and "Location" in reply.headers:
-                return URL(reply.headers["Location"])
+                return reply.headers["Location"]
             if reply.status != _OK:
                 raise Unavailable(f"the host of a results file answers HTTP {reply.status}")
             body = bytearray()

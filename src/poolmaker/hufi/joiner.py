@@ -183,9 +183,8 @@ class Joiner:
             await self._ports.desk.refused(tx, row.campaign, words)
 
     def _row(self, known: Known, name: str) -> Participation:
-        now_us = self._now_us()
         fresh = Participation(
-            campaign=name, state=ParticipationState.ASKING, asked_us=now_us, due_us=now_us
+            campaign=name, state=ParticipationState.ASKING, asked_us=self._now_us(), due_us=0
         )
         return known.get(name, fresh)
 

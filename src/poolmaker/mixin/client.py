@@ -112,6 +112,10 @@ class SafeClient:
                 raise
             return None
 
+    async def chain_of(self, asset_id: str) -> str:
+        """See ``Safe.chain_of``."""
+        return await self._read(wire.chain_of, f"/safe/assets/{asset_id}")
+
     async def deposit_address(self, chain_id: str) -> DepositAddress:
         """See ``Safe.deposit_address``."""
         body = {"members": [self._app_id], "threshold": 1, "chain_id": chain_id}

@@ -70,6 +70,10 @@ class Safe(Protocol):
         """The transaction of a request id, None when it was never bound."""
         ...
 
+    async def chain_of(self, asset_id: str) -> str:
+        """The chain that an asset lives on."""
+        ...
+
     async def deposit_address(self, chain_id: str) -> DepositAddress:
         """Our address on a chain."""
         ...
@@ -203,6 +207,14 @@ class PayStore(Protocol):
 
     async def report(self, tx: Tx, incident: Incident) -> None:
         """Keep an incident; the same one is kept once."""
+        ...
+
+
+class Gate(Protocol):
+    """Whether money may leave now: a freeze closes it."""
+
+    async def may_send(self, tx: Tx) -> bool:
+        """Whether what is journalled and not sent may be sent."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -393,19 +393,21 @@ def signed(
 # -------------------------------------------------------------------------------- answers
 
 
-def status_of(payment: Payment) -> SendStatus:
-    """What the caller is told of a payment."""
+def status_of(payment: Payment, forms: Iterable[MixinForm]) -> SendStatus:
+    """What the caller is told of a payment; ``forms`` say where a fee in another asset was."""
     if payment.state is PaymentState.REFUSED:
         return SendFailed(payment.request_id, payment.reason)
     if payment.state is PaymentState.OPEN:
         return SendUnderWay(payment.request_id)
     other = Money(asset=payment.other_fee_asset, units=payment.other_fee_units)
+    places = (custody_mixin(form.name) for form in forms if form.asset == other.asset)
     return SendCompleted(
         provider_id=payment.request_id,
         transaction_id=payment.transaction_id,
         units=payment.units,
         fee_units=payment.fee_units,
         other_fee=other if payment.other_fee_asset else None,
+        other_location=next(places, ""),
     )
 
 

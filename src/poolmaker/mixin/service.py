@@ -25,9 +25,10 @@ from poolmaker.mixin.model import (
     Incident,
     Keystore,
     MixinForm,
+    MixinRefused,
     MixinUser,
 )
-from poolmaker.mixin.ports import Safe, WalkStore
+from poolmaker.mixin.ports import Gate, Safe, WalkStore
 from poolmaker.mixin.walker import DepositWalker, WalkPorts
 from poolmaker.mixin.wallet import MixinWallet, WalletPorts
 
@@ -57,6 +58,25 @@ class MixinDesk:
             return await self._safe.deposit_address(chain_id)
         except CallerFault as refused:
             raise Unavailable(f"the address of {form}: {refused}") from refused
+
+    async def wrong_forms(self) -> list[str]:
+        """What is wrong with the configured forms, one sentence each; nothing is the good answer.
+
+        Failure row P20: ids are held against the network's own list, not believed.
+        """
+        found = []
+        for form in self._forms.values():
+            try:
+                chain_id = await self._safe.chain_of(form.mixin_id)
+            except MixinRefused as refused:
+                found.append(f"the form {form.name} is of an asset unknown to Mixin: {refused}")
+                continue
+            if form.mixin_chain_id not in {"", chain_id}:
+                found.append(
+                    f"the form {form.name} names the chain {form.mixin_chain_id}, "
+                    f"but its asset lives on {chain_id}"
+                )
+        return found
 
     async def balances(self) -> dict[str, Balance]:
         """What the network says is unspent, by the name of the form."""
@@ -124,12 +144,13 @@ class Mixin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixinPorts:
-    """What the client is made of."""
+    """What the client is made of. Without a gate nobody can freeze what is journalled."""
 
     session: aiohttp.ClientSession
     transactions: Transactions
     clock: Clock
     rng: Rng
+    gate: Gate | None = None
 
 
 def open_mixin(settings: MixinSettings, forms: Sequence[MixinForm], ports: MixinPorts) -> Mixin:
@@ -148,7 +169,7 @@ def mixin_over(
     walker = DepositWalker(walking, keystore.app_id, forms, settings.poll_ms * 1_000)
     paying = WalletPorts(
         safe=safe, store=PgPayStore(), transactions=ports.transactions, walks=walker,
-        clock=ports.clock,
+        clock=ports.clock, gate=ports.gate,
     )  # fmt: skip
     desk = MixinDesk(safe, store, ports.transactions, settings, forms)
     return Mixin(MixinWallet(paying, keystore, forms), walker, desk)

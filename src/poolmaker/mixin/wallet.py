@@ -46,7 +46,7 @@ from poolmaker.mixin.model import (
     SeenRequest,
     Stage,
 )
-from poolmaker.mixin.ports import PayStore, Safe, Walks
+from poolmaker.mixin.ports import Gate, PayStore, Safe, Walks
 from poolmaker.mixin.rules import Cost, Draft, MustJoin, NotEnough, Plan, Unpayable
 
 ROUNDS_MAX: Final = 64
@@ -66,6 +66,7 @@ class WalletPorts:
     transactions: Transactions
     walks: Walks
     clock: Clock
+    gate: Gate | None = None
 
 
 class _Again(Exception):
@@ -102,13 +103,18 @@ class MixinWallet:
         return SendRefused(payment.reason) if refused else SendAccepted(payment.request_id)
 
     async def find(self, request: SendRequest, since_us: int) -> SendStatus:  # noqa: ARG002 - the port's
-        """What became of it; what is journalled and not sent yet is sent on the way."""
+        """What became of it; what is journalled and not sent yet is sent on the way.
+
+        Not while the gate is closed: then it stays under way. ``send`` is its caller's to hold.
+        """
         async with self._lock(request):
             try:
                 payment = await self._known(request)
                 if payment is None:
                     return await self._unknown(request)
-                return rules.status_of(await self._carry(payment))
+                if await self._is_held(payment):
+                    return SendUnderWay(payment.request_id)
+                return rules.status_of(await self._carry(payment), self._forms)
             except MixinRefused as refused:
                 raise Unavailable(f"{request.reference}: {refused}") from refused
 
@@ -146,6 +152,17 @@ class MixinWallet:
         async with self._ports.transactions.begin("mixin.not_journalled") as tx:
             await self._report(tx, "not_journalled", name, f"bound to {seen.transaction_hash}")
         return SendUnderWay(name)
+
+    async def _is_held(self, payment: Payment) -> bool:
+        """Whether going on would send something, and nothing may be sent now."""
+        if self._ports.gate is None or payment.state is not PaymentState.OPEN:
+            return False
+        async with self._ports.transactions.begin("mixin.gate") as tx:
+            if await self._ports.gate.may_send(tx):
+                return False
+            alive = await self._ports.store.alive(tx, payment.request_id)
+        pays = [one for one in alive if one.role not in _HELPERS]
+        return not pays or any(one.stage in {Stage.BUILT, Stage.SIGNED} for one in alive)
 
     # The steps of a payment
 

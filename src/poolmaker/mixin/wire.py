@@ -91,6 +91,10 @@ class _Entry(msgspec.Struct):
     is_primary: bool = False
 
 
+class _Asset(msgspec.Struct):
+    chain_id: str
+
+
 class _User(msgspec.Struct):
     user_id: str
     full_name: str = ""
@@ -215,6 +219,11 @@ def deposit_address(data: Any) -> DepositAddress:
     demand(rows and all(row.destination for row in rows), "entries: none")
     chosen = next((row for row in rows if row.is_primary), rows[0])
     return DepositAddress(chosen.destination, chosen.tag)
+
+
+def chain_of(data: Any) -> str:
+    """The chain that an asset lives on."""
+    return _row(data, _Asset).chain_id
 
 
 def user(data: Any) -> MixinUser:

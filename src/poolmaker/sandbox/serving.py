@@ -24,6 +24,10 @@ CLOSE_TIMEOUT_S: Final = 5
 BODY_BYTES_MAX: Final = 16 << 20
 """Two of Mixin's transactions of 4 MiB in hexadecimal."""
 
+EVENT: Final = "event:"
+EVENT_EFFECTS: Final = frozenset({Effect.DELAY, Effect.DROP, Effect.DUPLICATE})
+CALL_EFFECTS: Final = frozenset(Effect) - {Effect.DUPLICATE, Effect.STALE}
+
 T = TypeVar("T", bound=msgspec.Struct)
 Body = dict[str, object]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -144,12 +148,13 @@ class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class FaultWords:
-    """How a world says that something went wrong inside, and whether its calls have an account."""
+    """How a world says that something went wrong inside, and what may go wrong in it."""
 
     body_of: FaultBody
     code: int
     message: str
     has_accounts: bool
+    has_events: bool = False
 
 
 class FaultyCalls:
@@ -169,10 +174,7 @@ class FaultyCalls:
 
     async def _add(self, request: web.Request) -> Body:
         order = await read(request, FaultOrder)
-        require(order.count > 0, "count: expected at least 1")
-        require(order.delay_ms >= 0, "delay_ms: expected at least 0")
-        if order.account is not None and not self._words.has_accounts:
-            raise CallerFault("account: the calls here belong to nobody; leave it out")
+        self._check(order)
         fields = msgspec.structs.asdict(order)
         if order.code is None:
             fields["code"] = self._words.code
@@ -180,6 +182,18 @@ class FaultyCalls:
             fields["message"] = self._words.message
         self.plan.add(Fault(**fields))
         return {"planned": True}
+
+    def _check(self, order: FaultOrder) -> None:
+        """Refuse what could never happen."""
+        require(order.count > 0, "count: expected at least 1")
+        require(order.delay_ms >= 0, "delay_ms: expected at least 0")
+        if order.account is not None and not self._words.has_accounts:
+            raise CallerFault("account: the calls here belong to nobody; leave it out")
+        is_event = order.endpoint.startswith(EVENT)
+        require(not is_event or self._words.has_events, "endpoint: there are no events here")
+        possible = EVENT_EFFECTS if is_event else CALL_EFFECTS
+        known = ", ".join(sorted(possible))
+        require(order.effect in possible, f"effect: expected one of {known}, was {order.effect}")
 
     async def _clear(self, _request: web.Request) -> Body:
         return {"cleared": self.plan.clear()}
@@ -199,8 +213,6 @@ class FaultyCalls:
 
     async def _suffer(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
         """Let the fault happen; None when the call goes on after it."""
-        if fault.effect is Effect.DUPLICATE:
-            return None
         if fault.effect is Effect.DELAY:
             await self._clock.sleep_us(fault.delay_ms * 1_000)
             return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from poolmaker.app.custody import LASTING_US, CustodyWatch
 from poolmaker.app.figures import Scales
+from poolmaker.app.places import VenuePlace
 from poolmaker.business.treasury.model import CustodyRow, InFlight
 from poolmaker.infra.health import HealthBoard
 from poolmaker.kernel.clock import SECOND_US, ManualClock
@@ -21,9 +22,10 @@ PLACE = "custody:venue:a1"
 class FakeTreasury:
     units: int = 1_000
     in_flight: tuple[InFlight, ...] = ()
+    not_booked: tuple[InFlight, ...] = ()
 
-    async def custody(self, *_: object) -> tuple[CustodyRow, ...]:
-        return (CustodyRow(PLACE, "USDT", self.units, self.in_flight),)
+    async def custody_at(self, *_: object) -> tuple[CustodyRow, ...]:
+        return (CustodyRow(PLACE, "USDT", self.units, self.in_flight, self.not_booked),)
 
 
 @dataclass
@@ -45,7 +47,7 @@ class World:
         self.health = HealthBoard(self.clock)
         scales = Scales({"USDT": Asset("USDT", 2)})
         self.watch = CustodyWatch(
-            {A1: self.wallet},  # type: ignore[dict-item]
+            [VenuePlace(A1, self.wallet, scales)],  # type: ignore[arg-type]
             self.treasury,  # type: ignore[arg-type]
             scales,
             self.health,
@@ -101,3 +103,12 @@ async def test_money_in_flight_explains_no_more_than_itself() -> None:
     line = await world.look(LASTING_US // SECOND_US + 1)
     assert line.reported == "6.99"
     assert not world.health.ok()
+
+
+async def test_a_transfer_that_is_booked_and_not_sent_yet_explains_what_is_still_there() -> None:
+    world = World(wallet=FakeWallet(free="9.00"))
+    world.treasury.not_booked = (InFlight(PLACE, "USDT", 300, "transfer tr_1"),)
+    line = await world.look()
+    assert (line.reported, line.in_flight) == ("13.00", "-3.00")
+    world.wallet.free = "9.01"
+    assert (await world.look()).reported is None

@@ -168,6 +168,7 @@ async def test_a_fault_that_cannot_happen_is_refused_and_one_for_another_does_no
     fault = {"endpoint": case.endpoint, "effect": "error"}
     for wrong in (
         {"count": 0}, {"effect": "burn"}, {"when": "never"}, {"unknown": 1}, {"delay_ms": -1},
+        {"effect": "duplicate"}, {"effect": "stale"}, {"endpoint": "event:x", "effect": "reset"},
     ):  # fmt: skip
         assert (await case.world.admin("POST", "/faults", {**fault, **wrong}))["status"] == 400
     mine, others = {"mixin": (0, 1), "hufi": (1, 2)}.get(_name(case), (None, 1))

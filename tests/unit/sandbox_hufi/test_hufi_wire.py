@@ -353,3 +353,74 @@ async def test_lists_may_be_asked_for_every_exchange_that_hufi_knows() -> None:
             assert (status, len(said["results"])) == (200, count)
         path = "/campaigns?chain_id=1338&exchange=binance"
         assert (await hufi.ask("GET", path, base=hufi.launcher))[0] == 400
+
+
+async def test_a_join_that_is_closed_or_lacks_access_says_why_in_hufis_words() -> None:
+    async with local_hufi() as hufi:
+        kinds = {"pair": None, "symbol": "USDT", "daily_volume_target": None}
+        full = await hufi.launch(
+            type="THRESHOLD", minimum_balance_target=1, max_participants=1, **kinds
+        )
+        met = await hufi.launch(type="HOLDING", daily_balance_target=1, **kinds)
+        volume = await hufi.launch()
+        hufi.world.limits_holding_join = True
+        await hufi.log_in(Account.create())
+        await hufi.enrol()
+        for where in (full, met):
+            body = {"chain_id": 1338, "address": where}
+            assert (await hufi.ask("POST", "/campaigns/join", body))[0] == 200
+        await hufi.world.clock.sleep_us(5_000)
+        await hufi.jobs.run(Job.INTERIM)
+        await hufi.venue.admin("DELETE", "/keys/ro_key1")
+        no_access = (
+            "Provided API key can't be authorized on exchange. "
+            "Missing: VIEW_SPOT_TRADING_HISTORY, VIEW_DEPOSIT_ADDRESS"
+        )
+        status, said = await hufi.ask(
+            "POST", "/campaigns/join", {"chain_id": 1338, "address": volume}
+        )
+        assert (status, said["message"]) == (422, no_access)
+        await hufi.log_in(Account.create())
+        for where, reason, why in (
+            (
+                full, "max_participants_reached",
+                "Campaign has reached the maximum number of participants. Total: 1",
+            ),
+            (met, "target_met", "Joining the campaign is limited. Target is met."),
+        ):  # fmt: skip
+            body = {"chain_id": 1338, "address": where}
+            status, said = await hufi.ask("POST", "/campaigns/join", body)
+            assert (status, said["message"]) == (422, why)
+            _, said = await hufi.ask("POST", "/campaigns/check-join-status", body)
+            assert said == {"status": "join_closed", "reason": reason}
+
+
+async def test_bodies_of_refusals_hold_what_each_kind_holds_on_the_wire() -> None:
+    async with local_hufi() as hufi:
+        await hufi.log_in(Account.create())
+        common = {"message", "timestamp", "path"}
+        key = {"exchange_name": "mexc", "api_key": "a" * 201, "secret_key": "s" * 5_001}
+        for method, path, body, status, more in (
+            ("POST", "/exchange-api-keys", key, 400, {"validation_errors"}),
+            ("POST", "/exchange-api-keys", {**key, "api_key": "a", "secret_key": "b"}, 422,
+             {"details"}),
+            ("POST", "/exchange-api-keys/mexc/revalidate", None, 404, set()),
+            ("POST", "/exchange-api-keys/hyperliquid/revalidate", None, 400, {"validation_errors"}),
+            ("POST", "/campaigns/join", {"chain_id": 1338, "address": NOWHERE}, 422, set()),
+            ("GET", "/nowhere", None, 404, {"error", "status_code"}),
+        ):  # fmt: skip
+            found, said = await hufi.ask(method, path, body)
+            assert (found, set(said)) == (status, common | more), (path, said)
+            assert said["path"] == path
+        _, said = await hufi.ask("POST", "/exchange-api-keys", {**key, "unknown": 1})
+        assert said["validation_errors"] == [
+            "apiKey must be shorter than or equal to 200 characters",
+            "secretKey must be shorter than or equal to 5000 characters",
+        ]
+        hufi.token = None
+        status, said = await hufi.ask("GET", "/me")
+        assert (status, set(said)) == (401, {*common, "status_code"})
+        for path in (f"/campaigns/1338-{NOWHERE}", f"/campaigns/1338-{NOWHERE}/daily-paid-amounts"):
+            assert (await hufi.ask("GET", path, base=hufi.launcher))[0] == 404
+        for query in ("", "?chain_id=56", "?chain_id=1338&skip=0", "?chain_id=1338&limit=1001"):
+            assert (await hufi.ask("GET", f"/campaigns{query}", base=hufi.launcher))[0] == 400

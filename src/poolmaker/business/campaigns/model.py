@@ -153,7 +153,7 @@ class Window:
 class CampaignView:
     """A campaign as people see it. ``window`` is the running day, None before and after.
 
-    ``is_trouble``: it is required and we may not take part.
+    ``is_trouble``: it is required and did not let us take part when it was asked last.
     """
 
     campaign: Campaign

@@ -91,5 +91,6 @@ def is_over(campaign: Campaign, now_us: int) -> bool:
 
 def is_trouble(campaign: Campaign, policy: JoinPolicy, now_us: int) -> bool:
     """Whether a person must know that we do not take part."""
-    refused = campaign.state is JoinState.REFUSED
+    put_off = campaign.state is JoinState.WANTED and bool(campaign.text)
+    refused = put_off or campaign.state is JoinState.REFUSED
     return policy is JoinPolicy.REQUIRED and refused and not is_over(campaign, now_us)

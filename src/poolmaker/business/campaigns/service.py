@@ -29,6 +29,7 @@ from poolmaker.business.campaigns.rules import (
     retold,
     window_at,
 )
+from poolmaker.business.pools.model import Pool
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
@@ -59,14 +60,14 @@ class CampaignDesk:
 
     # ---------------------------------------------------------------------------- what is outside
 
-    async def seen(self, tx: Tx, seen: CampaignSeen) -> Campaign:
-        """A campaign is offered, or is told again; answers it with our part in it."""
-        found = await self._ports.store.lock(tx, seen.id)
+    async def seen(self, tx: Tx, campaign: CampaignSeen) -> None:
+        """A campaign is offered, or is told again."""
+        found = await self._ports.store.lock(tx, campaign.id)
         if found is None:
-            found = await self._add(tx, Campaign(seen=seen))
+            found = await self._add(tx, Campaign(seen=campaign))
         else:
-            found = await self._retell(tx, found, seen)
-        return await self._decide(tx, found)
+            found = await self._retell(tx, found, campaign)
+        await self._decide(tx, found, await self._ports.pools.pools(tx))
 
     async def _add(self, tx: Tx, campaign: Campaign) -> Campaign:
         line = CampaignLine(self._clock.now_us(), campaign.state, "seen")
@@ -87,14 +88,13 @@ class CampaignDesk:
         story = await self._ports.store.timeline(tx, campaign)
         return any((line.event, line.note) == (CONTRADICTED, told) for line in story)
 
-    async def _decide(self, tx: Tx, campaign: Campaign) -> Campaign:
+    async def _decide(self, tx: Tx, campaign: Campaign, pools: Sequence[Pool]) -> Campaign:
         """Find its pool, want it, or let it end."""
         if campaign.state is JoinState.ENDED:
             return campaign
         if campaign.seen.status is CampaignStatus.ENDED:
             return await self._go(tx, campaign, JoinEvent.ENDED)
         if campaign.pool == NO_POOL:
-            pools = await self._ports.pools.pools(tx)
             pool = pool_for(campaign.seen, pools, self._settings.accounts)
             if pool != NO_POOL:
                 campaign = replace(campaign, pool=pool)
@@ -105,11 +105,26 @@ class CampaignDesk:
             return await self._go(tx, campaign, JoinEvent.WANTED)
         return campaign
 
-    async def wanted(self, tx: Tx) -> Sequence[Campaign]:
-        """Campaigns to be joined, as long as something can still be earned."""
+    async def wanted(self, tx: Tx) -> Sequence[str]:
+        """Ids of campaigns to be joined, as long as something can still be earned.
+
+        A pool may have been opened since a campaign was told: it is matched here.
+        """
         now_us = self._clock.now_us()
-        listed = await self._ports.store.listed(tx, [JoinState.WANTED])
-        return [campaign for campaign in listed if not is_over(campaign, now_us)]
+        pools = await self._ports.pools.pools(tx)
+        states = [JoinState.SEEN, JoinState.WANTED]
+        found = []
+        for campaign in await self._ports.store.listed(tx, states):
+            if campaign.state is JoinState.SEEN and self._pool_of(campaign, pools) != NO_POOL:
+                decided = await self._decide(tx, await self._locked(tx, campaign.id), pools)
+            else:
+                decided = campaign
+            if decided.state is JoinState.WANTED and not is_over(decided, now_us):
+                found.append(decided.id)
+        return found
+
+    def _pool_of(self, campaign: Campaign, pools: Sequence[Pool]) -> PoolId:
+        return campaign.pool or pool_for(campaign.seen, pools, self._settings.accounts)
 
     async def joined(self, tx: Tx, campaign: str, at_us: int) -> None:
         """We take part since ``at_us``; told again, or after the end, it changes nothing."""
@@ -117,14 +132,20 @@ class CampaignDesk:
         if JOIN_TABLE.next(found.state, JoinEvent.JOINED) is not None:
             await self._go(tx, replace(found, joined_at_us=at_us, text=""), JoinEvent.JOINED)
 
-    async def refused(self, tx: Tx, campaign: str, text: str, final: bool) -> None:  # noqa: FBT001
-        """Our wish was answered with ``text``: for good, or to be asked again later.
+    async def refused(
+        self,
+        tx: Tx,
+        campaign: str,
+        reason: str,
+        final: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Our wish was answered with ``reason``: to be asked again later, or for good.
 
         No order hears of it. An answer to what is not wanted any more changes nothing.
         """
         found = await self._locked(tx, campaign)
         event = JoinEvent.REFUSED if final else JoinEvent.PUT_OFF
-        text = text.strip()[:TEXT_MAX] or "no reason was given"
+        text = reason.strip()[:TEXT_MAX] or "no reason was given"
         if JOIN_TABLE.next(found.state, event) is None:
             return
         # The same answer to every try is one line of the story.
@@ -134,7 +155,10 @@ class CampaignDesk:
     async def pool_of(self, tx: Tx, campaign: str) -> PoolId | None:
         """The pool whose share holders a campaign's rewards belong to, None while unknown."""
         found = await self._ports.store.campaign(tx, campaign)
-        return found.pool if found is not None and found.pool != NO_POOL else None
+        if found is None:
+            return None
+        pool = self._pool_of(found, await self._ports.pools.pools(tx))
+        return pool if pool != NO_POOL else None
 
     # ------------------------------------------------------------------------------- the operator
 
@@ -145,7 +169,7 @@ class CampaignDesk:
             require(found.pool != NO_POOL, f"campaign {campaign}: no pool makes its market")
             for event in (JoinEvent.WANTED, JoinEvent.WANTED_AGAIN):
                 if JOIN_TABLE.next(found.state, event) is not None:
-                    return await self._go(tx, found, event)
+                    return await self._go(tx, replace(found, text=""), event)
         return found
 
     # -------------------------------------------------------------------------------------- reads
@@ -157,7 +181,7 @@ class CampaignDesk:
         return tuple(self._view(campaign) for campaign in found)
 
     async def troubles(self) -> tuple[CampaignView, ...]:
-        """Required campaigns in which we may not take part: a person has to look."""
+        """Required campaigns that do not let us take part: a person has to look."""
         return tuple(view for view in await self.listed() if view.is_trouble)
 
     async def view(self, campaign: str) -> tuple[CampaignView, tuple[CampaignLine, ...]] | None:

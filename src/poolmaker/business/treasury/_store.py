@@ -152,11 +152,10 @@ class PgTreasuryStore:
         """See ``TreasuryStore.open_transfers``."""
         return [_transfer(row) for row in await connection_of(tx).fetch(_OPEN_TRANSFERS)]
 
-    async def transfers(self, tx: Tx, after: SagaId, limit: int) -> Sequence[Transfer]:
+    async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
         """See ``TreasuryStore.transfers``."""
         rows = await connection_of(tx).fetch(
-            "SELECT * FROM business.transfer WHERE transfer_id > $1 ORDER BY transfer_id LIMIT $2",
-            after,
+            "SELECT * FROM business.transfer ORDER BY requested_us DESC, transfer_id LIMIT $1",
             limit,
         )
         return [_transfer(row) for row in rows]
@@ -184,19 +183,26 @@ class PgTreasuryStore:
             location,
             reference,
         )
-        if row is None:
-            return None
-        values = dict(row.items())
-        return ArrivalRow(**{**values, "disposition": Disposition(values["disposition"])})
+        return _arrival(row) if row is not None else None
+
+    async def arrivals(self, tx: Tx, limit: int) -> Sequence[ArrivalRow]:
+        """See ``TreasuryStore.arrivals``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.arrival ORDER BY at_us DESC, reference LIMIT $1", limit
+        )
+        return [_arrival(row) for row in rows]
 
     async def add_arrival(self, tx: Tx, row: ArrivalRow) -> None:
         """See ``TreasuryStore.add_arrival``."""
         await connection_of(tx).execute(
             "INSERT INTO business.arrival"
-            " (location, reference, body_hash, disposition, subject, at_us)"
-            " VALUES ($1, $2, $3, $4, $5, $6)",
+            " (location, reference, asset, units, sender, body_hash, disposition, subject, at_us)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             row.location,
             row.reference,
+            row.money.asset,
+            row.money.units,
+            row.sender,
             row.body_hash,
             row.disposition,
             row.subject,
@@ -225,6 +231,13 @@ class PgTreasuryStore:
             row.state,
             row.reason,
         )
+
+    async def suspenses(self, tx: Tx, limit: int) -> Sequence[Suspense]:
+        """See ``TreasuryStore.suspenses``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.suspense ORDER BY at_us DESC, source LIMIT $1", limit
+        )
+        return [_suspense(row) for row in rows]
 
     async def open_suspense(self, tx: Tx) -> Sequence[Suspense]:
         """See ``TreasuryStore.open_suspense``."""
@@ -289,6 +302,19 @@ def _transfer(row: Record) -> Transfer:
     values = dict(row.items())
     values["id"], values["state"] = values.pop("transfer_id"), TransferState(values["state"])
     return Transfer(**values)
+
+
+def _arrival(row: Record) -> ArrivalRow:
+    return ArrivalRow(
+        location=row["location"],
+        reference=row["reference"],
+        money=Money(asset=row["asset"], units=int(row["units"])),
+        sender=row["sender"],
+        body_hash=row["body_hash"],
+        disposition=Disposition(row["disposition"]),
+        subject=row["subject"],
+        at_us=row["at_us"],
+    )
 
 
 def _suspense(row: Record) -> Suspense:

@@ -436,6 +436,8 @@ class ArrivalRow:
 
     location: str
     reference: str
+    money: Money
+    sender: str
     body_hash: bytes
     disposition: Disposition
     subject: str

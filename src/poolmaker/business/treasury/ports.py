@@ -144,8 +144,8 @@ class TreasuryStore(Protocol):
         """Transfers that have not ended, by id."""
         ...
 
-    async def transfers(self, tx: Tx, after: SagaId, limit: int) -> Sequence[Transfer]:
-        """Transfers whose id comes after ``after``, by id."""
+    async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
+        """The newest transfers, newest first."""
         ...
 
     async def transfer_lines(self, tx: Tx, transfer: SagaId) -> Sequence[TransferLine]:
@@ -158,6 +158,14 @@ class TreasuryStore(Protocol):
 
     async def add_arrival(self, tx: Tx, row: ArrivalRow) -> None:
         """Keep how an arrival was judged; its reference is new."""
+        ...
+
+    async def arrivals(self, tx: Tx, limit: int) -> Sequence[ArrivalRow]:
+        """The newest arrivals that were judged, newest first."""
+        ...
+
+    async def suspenses(self, tx: Tx, limit: int) -> Sequence[Suspense]:
+        """The newest money that was nobody's, newest first, whatever became of it."""
         ...
 
     async def suspense(self, tx: Tx, source: str) -> Suspense | None:

@@ -153,6 +153,13 @@ class PgWithdrawalStore:
         rows = await connection_of(tx).fetch(_OF_USER, user, after, limit)
         return [_withdrawal(row) for row in rows]
 
+    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.newest``."""
+        rows = await connection_of(tx).fetch(
+            "SELECT * FROM business.withdrawal ORDER BY withdrawal_id DESC LIMIT $1", limit
+        )
+        return [_withdrawal(row) for row in rows]
+
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
         """See ``WithdrawalStore.timeline``."""
         rows = await connection_of(tx).fetch(

@@ -51,6 +51,10 @@ class WithdrawalStore(Protocol):
         """A user's withdrawals whose id comes after ``after``, by id."""
         ...
 
+    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """The newest withdrawals of everybody, newest first."""
+        ...
+
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
         """The story of a withdrawal, oldest first."""
         ...

@@ -14,6 +14,7 @@ from poolmaker.kernel.money import parse_units
 
 _LOOPBACK: Final = ("127.", "localhost", "[::1]")
 _DAY_S: Final = 86_400
+_GAS_SCALE: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         _money,
         _read_only_pairs,
         _forms,
+        _gas,
         _hufi,
         _mode,
     )
@@ -167,6 +169,19 @@ def _forms(settings: Settings) -> Iterator[Problem]:
                 "this version keeps one form of an asset"
             )
             yield Problem(("forms", index, "asset"), sentence)
+
+
+def _gas(settings: Settings) -> Iterator[Problem]:
+    if settings.evm is None:
+        return
+    code = settings.evm.gas_asset
+    scale = next((asset.scale for asset in settings.assets if asset.code == code), None)
+    if scale != _GAS_SCALE:
+        sentence = (
+            f"gas is paid in {code}, which must be in assets with a scale of {_GAS_SCALE}: "
+            "its atomic unit is a wei"
+        )
+        yield Problem(("evm", "gas_asset"), sentence)
 
 
 def _hufi(settings: Settings) -> Iterator[Problem]:

@@ -276,6 +276,10 @@ class ModelWithdrawalStore:
         found = [row for row in _values(tx, _WITHDRAWAL) if row.user == user and row.id > after]
         return sorted(found, key=lambda row: str(row.id))[:limit]
 
+    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.newest``."""
+        return sorted(_values(tx, _WITHDRAWAL), key=lambda row: str(row.id), reverse=True)[:limit]
+
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
         """See ``WithdrawalStore.timeline``."""
         lines: tuple[WithdrawalLine, ...] | None = model_tx(tx).get(_WITHDRAWAL_LINES, withdrawal)

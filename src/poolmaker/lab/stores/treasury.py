@@ -89,10 +89,10 @@ class ModelTreasuryStore:
         open_ones = [row for row in found if row.state not in TRANSFER_TABLE.terminal]
         return sorted(open_ones, key=lambda row: str(row.id))
 
-    async def transfers(self, tx: Tx, after: SagaId, limit: int) -> Sequence[Transfer]:
+    async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
         """See ``TreasuryStore.transfers``."""
-        found: list[Transfer] = [row for row in _values(tx, _TRANSFER) if row.id > after]
-        return sorted(found, key=lambda row: str(row.id))[:limit]
+        found: list[Transfer] = _values(tx, _TRANSFER)
+        return sorted(found, key=lambda row: (-row.requested_us, str(row.id)))[:limit]
 
     async def transfer_lines(self, tx: Tx, transfer: SagaId) -> Sequence[TransferLine]:
         """See ``TreasuryStore.transfer_lines``."""
@@ -109,6 +109,16 @@ class ModelTreasuryStore:
         key = (row.location, row.reference)
         ensure(model_tx(tx).get(_ARRIVAL, key) is None, f"arrival {key} is there already")
         model_tx(tx).put(_ARRIVAL, key, row)
+
+    async def arrivals(self, tx: Tx, limit: int) -> Sequence[ArrivalRow]:
+        """See ``TreasuryStore.arrivals``."""
+        found: list[ArrivalRow] = _values(tx, _ARRIVAL)
+        return sorted(found, key=lambda row: (-row.at_us, row.reference))[:limit]
+
+    async def suspenses(self, tx: Tx, limit: int) -> Sequence[Suspense]:
+        """See ``TreasuryStore.suspenses``."""
+        found: list[Suspense] = _values(tx, _SUSPENSE)
+        return sorted(found, key=lambda row: (-row.at_us, row.source))[:limit]
 
     async def suspense(self, tx: Tx, source: str) -> Suspense | None:
         """See ``TreasuryStore.suspense``."""

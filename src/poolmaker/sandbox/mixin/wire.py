@@ -28,7 +28,9 @@ class ApiWire:
         self._house = house
         self._world = house.world
         self._doorkeeper = doorkeeper
-        words = FaultWords(_fault_body, 500, "Internal Server Error", has_accounts=True)
+        words = FaultWords(
+            _fault_body, 500, "Internal Server Error", has_accounts=True, has_events=True
+        )
         self.faults = FaultyCalls(house.world.clock, words, house.world.faults)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

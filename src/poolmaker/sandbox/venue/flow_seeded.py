@@ -54,10 +54,13 @@ class MarketProfile:
     step_us: int = 100_000
 
 
-BUSY_BTC: Final = MarketProfile(taker_rate=4.7, size_mu=-5.62, size_max=5.0)
+BUSY_BTC: Final = MarketProfile(
+    taker_rate=4.7, size_mu=-5.62, size_max=5.0, volatility_bps=0.6, depth_sigma=1.6,
+    churn_per_s=0.75,
+)  # fmt: skip
 BUSY_ETH: Final = MarketProfile(
     taker_rate=2.8, decay=100.0, size_mu=-2.80, size_max=80.0, side_persistence=0.75,
-    volatility_bps=0.7,
+    volatility_bps=0.65, jump_bps=2.5, depth_sigma=1.6, churn_per_s=0.65,
 )  # fmt: skip
 QUIET_BNB: Final = MarketProfile(
     taker_rate=0.4, size_mu=-1.5, size_sigma=1.8, size_max=100.0, half_spread_ticks=3,

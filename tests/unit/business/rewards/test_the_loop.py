@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from poolmaker.business.ledger.commands import AllocateReward
+from poolmaker.business.ledger.model import Outcome
+from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import RewardSettings, RewardTrouble
 from poolmaker.business.rewards.rules import digest_of
+from poolmaker.business.rewards.service import RewardDesk
+from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import CommandKey
@@ -20,6 +25,7 @@ from tests.support.rewards import (
     DAY_US,
     HMT_MIXIN,
     LOCATION,
+    SETTINGS,
     STEP,
     RewardWorld,
     campaign,
@@ -238,13 +244,43 @@ async def test_what_is_not_final_is_shown_and_may_vanish_and_is_never_booked() -
         assert reward.seen == final
 
 
+class _Unanswering:
+    """A ledger that has not answered credits yet, as far as anybody can read."""
+
+    def __init__(self, ledger: LedgerClient) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._ledger, name)
+
+    async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
+        return None if ":credit-" in key else await self._ledger.outcome(tx, key)
+
+
+async def test_nobody_is_called_credited_or_paid_before_the_ledger_says_so() -> None:
+    async with reward_world() as world:
+        day = await one_day(world)
+        name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
+        silent: Any = _Unanswering(world.ledger)
+        slow = RewardDesk(replace(world.reward_ports, ledger=silent), world.clock, SETTINGS)
+        calm = dict(world.handlers)
+        world.handlers.update(slow.handlers())
+        await world.until_reward(name, "allocated")
+        await world.rest(60 * SECOND_US)
+        reward = await world.reward(name)
+        assert (reward.state.value, reward.credited, reward.credited_units) == ("allocated", 0, 0)
+        assert world.payouts.requested == {}
+        world.handlers.update(calm)
+        assert (await world.until_reward(name, "done")).credited == 3
+
+
 async def test_a_transfer_that_is_refused_is_asked_again_under_a_key_of_its_own() -> None:
     async with reward_world() as world:
         day = await one_day(world)
-        world.transfers.refusals = 2
+        world.transfer_book.refusals = 2
         name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
         await world.until_reward(name, "done")
-        assert list(world.transfers.wishes) == [f"{name}:transfer:{at}" for at in range(3)]
+        assert list(world.transfer_book.wishes) == [f"{name}:transfer:{at}" for at in range(3)]
         view = await world.rewards.view(name)
         assert view is not None
         (incident,) = view.incidents
@@ -269,7 +305,7 @@ async def test_a_reward_that_stands_at_mixin_already_needs_no_transfer() -> None
         seen = payment(10 * STEP, day.from_us, day.to_us, location=AT_MIXIN)
         name = await world.confirm(seen)
         await world.until_reward(name, "done")
-        assert world.transfers.wishes == {}
+        assert world.transfer_book.wishes == {}
         assert await world.hmt(AT_MIXIN) == 10 * STEP
 
 

@@ -61,18 +61,14 @@ class RewardDesk:
 
     # ---------------------------------------------------------------------------- what is outside
 
-    async def observed(self, tx: Tx, seen: RewardSeen) -> str:
-        """It may become ours: shown, never booked. Answers our name for it.
-
-        Of what is final already this changes nothing.
-        """
-        reward = Reward(seen=replace(seen, is_final=False), seen_us=self._clock.now_us())
-        found = await self._ports.store.lock(tx, reward.id)
+    async def observed(self, tx: Tx, reward: RewardSeen) -> None:
+        """It may become ours: shown, never booked. What is final already stays as it is."""
+        row = Reward(seen=replace(reward, is_final=False), seen_us=self._clock.now_us())
+        found = await self._ports.store.lock(tx, row.id)
         if found is None:
-            await self._add(tx, reward, "observed")
-        elif found.state in UNBOOKED and (found.state, found.seen) != (reward.state, reward.seen):
-            await self._save(tx, replace(found, seen=reward.seen), RewardEvent.SEEN_AGAIN)
-        return reward.id
+            await self._add(tx, row, "observed")
+        elif found.state in UNBOOKED and (found.state, found.seen) != (row.state, row.seen):
+            await self._save(tx, replace(found, seen=row.seen), RewardEvent.SEEN_AGAIN)
 
     async def vanished(self, tx: Tx, key: str) -> None:
         """What was observed is not there any more. Of what is final this changes nothing."""
@@ -80,25 +76,22 @@ class RewardDesk:
         if found is not None and found.state is RewardState.OBSERVED:
             await self._save(tx, found, RewardEvent.VANISHED)
 
-    async def confirmed(self, tx: Tx, seen: RewardSeen) -> str:
-        """It is final: booked once, in the caller's transaction. Answers our name for it.
+    async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:
+        """It is final: booked once, in the caller's transaction.
 
         Told again it changes nothing; told again with another content it is an incident.
         """
-        require(seen.is_final, f"reward {seen.key}: expected a final one")
-        reward = Reward(seen=seen, seen_us=self._clock.now_us())
-        found = await self._ports.store.lock(tx, reward.id)
+        require(reward.is_final, f"reward {reward.key}: expected a final one")
+        row = Reward(seen=reward, seen_us=self._clock.now_us())
+        found = await self._ports.store.lock(tx, row.id)
         if found is None:
-            await self._add(tx, replace(reward, state=RewardState.CONFIRMED), "confirmed")
+            await self._add(tx, replace(row, state=RewardState.CONFIRMED), "confirmed")
+            await self._begin(tx, row)
         elif found.state in UNBOOKED:
-            reward = replace(found, seen=seen)
-            await self._save(tx, reward, RewardEvent.CONFIRMED)
-        else:
-            if found.seen != seen:
-                await self._contradicted(tx, found, seen)
-            return reward.id
-        await self._begin(tx, reward)
-        return reward.id
+            await self._save(tx, replace(found, seen=reward), RewardEvent.CONFIRMED)
+            await self._begin(tx, row)
+        elif found.seen != reward:
+            await self._contradicted(tx, found, reward)
 
     async def _add(self, tx: Tx, reward: Reward, event: str) -> None:
         line = RewardLine(reward.seen_us, reward.state, event)

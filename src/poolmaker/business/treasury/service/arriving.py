@@ -85,6 +85,8 @@ class Reception:
             row = ArrivalRow(
                 location=arrival.location,
                 reference=arrival.reference,
+                money=Money(asset=arrival.asset, units=arrival.units),
+                sender=arrival.sender,
                 body_hash=_hash(arrival),
                 disposition=disposition,
                 subject=subject,

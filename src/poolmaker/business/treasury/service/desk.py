@@ -16,11 +16,14 @@ from poolmaker.business.ledger.commands import (
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.model import (
+    ArrivalRow,
     Booking,
     CustodyRow,
     Incident,
     NotBooked,
     Suspense,
+    Transfer,
+    TransferLine,
     Trouble,
 )
 from poolmaker.business.treasury.ports import OnTheWayOut, TreasuryStore, Users
@@ -150,6 +153,19 @@ class Treasury:
             in_flight = await self._on_the_way_out.in_flight(tx)
             transfers = await self._store.open_transfers(tx)
         return custody_rows(balances, in_flight, not_booked(transfers))
+
+    async def transfers(self, limit: int) -> Sequence[tuple[Transfer, tuple[TransferLine, ...]]]:
+        """The newest transfers between our own places, each with its story."""
+        async with self._transactions.begin("treasury.transfers") as tx:
+            rows = await self._store.transfers(tx, limit)
+            return [(row, tuple(await self._store.transfer_lines(tx, row.id))) for row in rows]
+
+    async def arrivals(self, limit: int) -> Sequence[tuple[ArrivalRow, Suspense | None]]:
+        """The newest arrivals; what was nobody's with what became of it."""
+        async with self._transactions.begin("treasury.arrivals") as tx:
+            rows = await self._store.arrivals(tx, limit)
+            waiting = {row.source: row for row in await self._store.suspenses(tx, limit)}
+        return [(row, waiting.get(row.subject)) for row in rows]
 
     async def incidents(self) -> Sequence[Incident]:
         """What a person has to look at, oldest first."""

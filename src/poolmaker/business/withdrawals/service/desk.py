@@ -41,6 +41,7 @@ from poolmaker.kernel.ids import (
 from poolmaker.messages.base import Money, encode
 
 KEY_MAX: Final = 128
+_PAGE: Final = 200
 NO_USER: Final = UserId("")
 """Of a refund: what it gives back was nobody's."""
 
@@ -199,6 +200,22 @@ class Withdrawals:
         async with self._ports.transactions.begin("withdrawals.of_user") as tx:
             return await self._ports.store.of_user(tx, user, after, limit)
 
+    async def newest(self, limit: int) -> Sequence[tuple[Withdrawal, tuple[WithdrawalLine, ...]]]:
+        """The newest withdrawals of everybody, each with its story."""
+        async with self._ports.transactions.begin("withdrawals.newest") as tx:
+            rows = await self._ports.store.newest(tx, limit)
+            return [(row, tuple(await self._ports.store.timeline(tx, row.id))) for row in rows]
+
+    async def waiting_of(self, tx: Tx, user: UserId, asset: str) -> int:
+        """Atomic units of a user's withdrawals that are requested and not held yet."""
+        units, after = 0, WithdrawalId("")
+        while True:
+            page = await self._ports.store.of_user(tx, user, after, _PAGE)
+            units += sum(row.units for row in page if row.asset == asset and _waits(row))
+            if len(page) < _PAGE:
+                return units
+            after = page[-1].id
+
     async def view(
         self, withdrawal: WithdrawalId
     ) -> tuple[Withdrawal, tuple[WithdrawalLine, ...]] | None:
@@ -208,6 +225,10 @@ class Withdrawals:
             if row is None:
                 return None
             return row, tuple(await self._ports.store.timeline(tx, withdrawal))
+
+
+def _waits(row: Withdrawal) -> bool:
+    return row.state in (WithdrawalState.REQUESTED, WithdrawalState.AWAITING_CASH)
 
 
 def _end(state: WithdrawalState) -> PayoutEnd | None:

@@ -68,6 +68,9 @@ REVOKE UPDATE, DELETE ON business.transfer_line FROM poolmaker_app;
 CREATE TABLE business.arrival (
     location text NOT NULL,
     reference text NOT NULL,
+    asset text NOT NULL,
+    units numeric(38, 0) NOT NULL CHECK (units > 0),
+    sender text NOT NULL,
     body_hash bytea NOT NULL CHECK (octet_length(body_hash) = 32),
     disposition text NOT NULL CHECK (
         disposition IN ('deposit', 'transfer', 'refund', 'suspense')
@@ -76,6 +79,7 @@ CREATE TABLE business.arrival (
     at_us bigint NOT NULL,
     PRIMARY KEY (location, reference)
 );
+CREATE INDEX arrival_newest ON business.arrival (at_us DESC);
 REVOKE UPDATE, DELETE ON business.arrival FROM poolmaker_app;
 
 CREATE TABLE business.suspense (

@@ -1,0 +1,319 @@
+"""What can be seen of campaigns, rewards, and money on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from poolmaker.app.business import Business
+from poolmaker.app.figures import Scales
+from poolmaker.app.outside import ChainSide
+from poolmaker.app.people import People
+from poolmaker.business.campaigns.model import Campaign, CampaignView
+from poolmaker.business.ledger.history import LedgerHistory
+from poolmaker.business.rewards.model import RewardState, RewardView
+from poolmaker.business.treasury.model import ArrivalRow, Suspense, Transfer, TransferLine
+from poolmaker.business.user_orders.model import DepositLeg as Leg
+from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalLine
+from poolmaker.hufi.model import Standing as OurStanding
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId
+from poolmaker.mixin.service import MixinDesk
+from poolmaker.views.model import (
+    AllocationSeen,
+    ArrivalSeen,
+    CampaignSeen,
+    CampaignWindow,
+    DepositLeg,
+    DepositSeen,
+    Money,
+    RewardSeen,
+    ShareChange,
+    Standing,
+    Step,
+    TransferSeen,
+    WithdrawalSeen,
+)
+
+SHOWN_MAX: Final = 200
+STANDING_US: Final = 5 * SECOND_US
+
+
+class _Line(Protocol):
+    """A line of any story."""
+
+    @property
+    def at_us(self) -> int:
+        """When it happened."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """The state behind it."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The ledger command that moved money, empty for none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyPorts:
+    """Where is read."""
+
+    transactions: Transactions
+    history: LedgerHistory
+    business: Business
+    people: People
+    mixin: MixinDesk | None
+    chain: ChainSide | None
+    clock: Clock
+
+
+class MoneyReading:
+    """Campaigns, rewards, transfers, arrivals, payouts and awaited deposits, as people see them.
+
+    ``forms`` names the form of each asset at Mixin, ``assets`` the asset of each form.
+    """
+
+    def __init__(
+        self,
+        ports: MoneyPorts,
+        scales: Scales,
+        forms: Mapping[str, str],
+        assets: Mapping[str, str],
+    ) -> None:
+        self._ports = ports
+        self._scales = scales
+        self._forms = forms
+        self._assets = assets
+        self._standings: dict[str, tuple[int, Standing | None]] = {}
+
+    async def campaigns(self) -> Sequence[CampaignSeen]:
+        """See ``Reading.campaigns``."""
+        views = await self._ports.business.campaigns.listed()
+        return tuple([await self._campaign(view) for view in views[:SHOWN_MAX]])
+
+    async def rewards(self) -> Sequence[RewardSeen]:
+        """See ``Reading.rewards``."""
+        views = await self._ports.business.rewards.listed(limit=SHOWN_MAX)
+        return tuple([await self._reward(view) for view in views])
+
+    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
+        """See ``Reading.allocations``."""
+        view = await self._ports.business.rewards.view(reward_id)
+        stored = await self._ports.business.rewards.explain(reward_id)
+        if view is None:
+            return None
+        if stored is None:
+            return ()
+        asset, credited = view.reward.seen.asset, view.reward.credited
+        is_over = view.reward.state in (RewardState.CREDITED, RewardState.DONE)
+        return tuple(
+            [
+                AllocationSeen(
+                    order_id=part.order,
+                    user_id=part.user,
+                    user_name=await self._name(part.user),
+                    weight=str(part.weight),
+                    amount=self._scales.money(asset, part.units),
+                    credited=is_over or number < credited,
+                )
+                for number, part in enumerate(stored.allocation.parts)
+            ]
+        )
+
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
+        """See ``Reading.shares``. The first lines are what was held when the time began."""
+        window = await self._ports.business.rewards.share_history(
+            pool_id, from_us, max(to_us, from_us + 1)
+        )
+        held = dict(window.opening)
+        found = [(order, from_us, units, units) for order, units in sorted(held.items())]
+        for change in window.changes:
+            held[change.order] = held.get(change.order, 0) + change.units
+            found.append((change.order, change.at_us, change.units, held[change.order]))
+        owners = {order: await self._owner(order) for order, *_ in found}
+        return tuple(
+            ShareChange(order, owners[order], at_us, str(units), str(balance))
+            for order, at_us, units, balance in found
+        )
+
+    async def transfers(self) -> Sequence[TransferSeen]:
+        """See ``Reading.transfers``."""
+        rows = await self._ports.business.treasury.transfers(SHOWN_MAX)
+        return tuple([await self._transfer(row, lines) for row, lines in rows])
+
+    async def arrivals(self) -> Sequence[ArrivalSeen]:
+        """See ``Reading.arrivals``."""
+        rows = await self._ports.business.treasury.arrivals(SHOWN_MAX)
+        return tuple(self._arrival(row, suspense) for row, suspense in rows)
+
+    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+        """See ``Reading.withdrawals``."""
+        rows = await self._ports.business.withdrawals.newest(SHOWN_MAX)
+        return tuple([await self._withdrawal(row, lines) for row, lines in rows])
+
+    async def deposit(self, order: OrderId) -> DepositSeen | None:
+        """What an order is still to be paid with; None for one that is paid from the balance."""
+        intent = await self._ports.business.orders.deposit_intent(order)
+        if intent is None:
+            return None
+        memo = intent.memo.decode("ascii", "replace")
+        return DepositSeen(intent.until_us, tuple(self._leg(leg, memo) for leg in intent.legs))
+
+    # -------------------------------------------------------------------------------- helpers
+
+    def _leg(self, leg: Leg, memo: str) -> DepositLeg:
+        return DepositLeg(
+            asset=leg.asset,
+            amount=self._scales.text(leg.asset, leg.units),
+            trace=leg.trace,
+            memo=memo,
+            link=self._link(leg, memo),
+            arrived=leg.is_paid,
+        )
+
+    def _link(self, leg: Leg, memo: str) -> str:
+        form = self._forms.get(leg.asset)
+        if self._ports.mixin is None or form is None:
+            return ""
+        try:
+            return self._ports.mixin.payment_link(form, leg.units, leg.trace, memo)
+        except CallerFault:
+            return ""
+
+    async def _campaign(self, view: CampaignView) -> CampaignSeen:
+        campaign, window = view.campaign, view.window
+        seen = campaign.seen
+        return CampaignSeen(
+            campaign_id=seen.id,
+            source=seen.source,
+            kind=seen.kind,
+            venue=seen.venue,
+            market=seen.market,
+            pool_id=campaign.pool,
+            state=campaign.state.value.upper(),
+            status=seen.status.value,
+            start_us=seen.start_us,
+            end_us=seen.end_us,
+            day_us=seen.day_us,
+            window=(
+                CampaignWindow(window.day + 1, view.days, window.from_us, window.to_us)
+                if window is not None
+                else None
+            ),
+            fund=self._of_form(seen.form, seen.fund_units),
+            joined_at_us=campaign.joined_at_us,
+            note=campaign.text,
+            standing=await self._standing(campaign) if window is not None else None,
+        )
+
+    def _of_form(self, form: str, units: int) -> Money:
+        return self._scales.money(self._assets.get(form, form), units)
+
+    async def _standing(self, campaign: Campaign) -> Standing | None:
+        """Our line of the leaderboard, asked anew at most every few seconds."""
+        now_us = self._ports.clock.now_us()
+        asked_us, known = self._standings.get(campaign.id, (0, None))
+        if self._ports.chain is None or now_us - asked_us < STANDING_US:
+            return known
+        self._standings[campaign.id] = now_us, known
+        try:
+            line = await self._ports.chain.standing(campaign.id)
+        except (Unavailable, OutcomeUnknown):
+            return known
+        shown = self._shown(campaign, line) if line is not None else None
+        self._standings[campaign.id] = now_us, shown
+        return shown
+
+    def _shown(self, campaign: Campaign, line: OurStanding) -> Standing:
+        asset = self._assets.get(campaign.seen.form, campaign.seen.form)
+        return Standing(
+            score=f"{line.score:f}",
+            result=f"{line.result:f}",
+            estimated_reward=Money(asset, f"{line.estimated_reward:f}"),
+        )
+
+    async def _reward(self, view: RewardView) -> RewardSeen:
+        reward = view.reward
+        seen, money = reward.seen, self._scales.money
+        return RewardSeen(
+            reward_id=reward.id,
+            campaign_id=seen.campaign,
+            state=reward.state.value.upper(),
+            received=money(seen.asset, seen.units),
+            fee=money(seen.asset, reward.fee_units),
+            dust=money(seen.asset, reward.dust_units),
+            users=money(seen.asset, reward.users_units),
+            from_us=seen.from_us,
+            to_us=seen.to_us,
+            transaction_id=seen.transaction_id,
+            steps=await self._steps(view.timeline),
+        )
+
+    async def _transfer(self, row: Transfer, lines: tuple[TransferLine, ...]) -> TransferSeen:
+        return TransferSeen(
+            transfer_id=row.id,
+            source=row.source,
+            target=row.target,
+            money=self._scales.money(row.asset, row.units),
+            state=row.state.value.upper(),
+            transaction_id=row.transaction_id,
+            started_at_us=row.requested_us,
+            steps=await self._steps(lines),
+        )
+
+    def _arrival(self, row: ArrivalRow, suspense: Suspense | None) -> ArrivalSeen:
+        return ArrivalSeen(
+            reference=row.reference,
+            location=row.location,
+            money=self._scales.said(row.money),
+            disposition=row.disposition.value,
+            state=suspense.state.value if suspense is not None else "booked",
+            sender=row.sender,
+            at_us=row.at_us,
+        )
+
+    async def _withdrawal(
+        self, row: Withdrawal, lines: tuple[WithdrawalLine, ...]
+    ) -> WithdrawalSeen:
+        return WithdrawalSeen(
+            withdrawal_id=row.id,
+            user_id=row.user,
+            user_name=await self._name(row.user),
+            money=self._scales.money(row.asset, row.units),
+            network=row.network,
+            address=row.address,
+            state=row.state.value.upper(),
+            transaction_id=row.transaction_id,
+            reason=row.reason,
+            steps=await self._steps(lines),
+        )
+
+    async def _steps(self, lines: Iterable[_Line]) -> tuple[Step, ...]:
+        """The states of a story as they were reached, with the entries that moved money."""
+        steps: list[Step] = []
+        async with self._ports.transactions.begin("money.steps") as tx:
+            for line in lines:
+                key = CommandKey(line.key)
+                seq = await self._ports.history.seq_of(tx, key) if key else 0
+                state = str(line.state).upper()
+                if steps and steps[-1].state == state:
+                    if seq and not steps[-1].entry_seq:
+                        steps[-1] = Step(state, steps[-1].at_us, "system", seq)
+                    continue
+                steps.append(Step(state, line.at_us, "system", seq))
+        return tuple(steps)
+
+    async def _name(self, user: UserId) -> str:
+        found = await self._ports.people.user(user) if user else None
+        return found.name if found is not None else user
+
+    async def _owner(self, order: OrderId) -> str:
+        found = await self._ports.people.order(order)
+        return found.user if found is not None else ""

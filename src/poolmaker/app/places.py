@@ -1,0 +1,102 @@
+"""The places where we hold money, each telling what it has: venue accounts, Mixin, the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from poolmaker.app.figures import Scales
+from poolmaker.business.ledger.accounts import custody_evm, custody_mixin, custody_venue
+from poolmaker.evm.model import GAS
+from poolmaker.evm.service import Evm
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.kernel.money import Asset, parse_units
+from poolmaker.market.connectors.binance.wallet import VenueWallet
+from poolmaker.mixin.model import MixinForm
+from poolmaker.mixin.service import MixinDesk
+
+Holdings = Mapping[tuple[str, str], int]
+"""(location, asset) -> atomic units of the register."""
+
+
+class Place(Protocol):
+    """Somewhere that holds money of ours."""
+
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """Every (location, asset) that it can hold."""
+        ...
+
+    async def holdings(self) -> Holdings:
+        """What it has. Raises Unavailable where it does not answer."""
+        ...
+
+
+class VenuePlace:
+    """An account at a venue."""
+
+    def __init__(self, account: VenueAccountId, wallet: VenueWallet, scales: Scales) -> None:
+        self._location = custody_venue(account)
+        self._wallet = wallet
+        self._scales = scales
+
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """See ``Place.pairs``."""
+        assets = sorted(code for code in self._scales.assets if not code.startswith("share:"))
+        return [(self._location, asset) for asset in assets]
+
+    async def holdings(self) -> Holdings:
+        """Free and locked together."""
+        found = await self._wallet.balances()
+        return {
+            (self._location, asset): self._sum(asset, free, locked)
+            for asset, (free, locked) in found.items()
+            if asset in self._scales.assets
+        }
+
+    def _sum(self, asset: str, free: str, locked: str) -> int:
+        scale = self._scales.of(asset)
+        return parse_units(free, scale) + parse_units(locked, scale)
+
+
+class MixinPlace:
+    """The bot at Mixin. What nobody has judged yet is not counted: it is not booked either."""
+
+    def __init__(self, desk: MixinDesk, forms: Sequence[MixinForm]) -> None:
+        self._desk = desk
+        self._assets = {form.name: form.asset for form in forms}
+
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """See ``Place.pairs``."""
+        return [(custody_mixin(name), asset) for name, asset in self._assets.items()]
+
+    async def holdings(self) -> Holdings:
+        """See ``Place.holdings``."""
+        found = await self._desk.balances()
+        return {
+            (custody_mixin(name), self._assets[name]): balance.units - balance.unbooked_units
+            for name, balance in found.items()
+        }
+
+
+class EvmPlace:
+    """Our wallet on the chain, as of its newest final block."""
+
+    def __init__(self, evm: Evm, gas_asset: Asset) -> None:
+        self._evm = evm
+        self._gas = custody_evm(evm.wallet, GAS), gas_asset
+        self._tokens = {
+            token.form.name: (custody_evm(evm.wallet, token.form.name), token.form.asset.code)
+            for token in evm.tokens
+        }
+
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """See ``Place.pairs``."""
+        location, asset = self._gas
+        return [*self._tokens.values(), (location, asset.code)]
+
+    async def holdings(self) -> Holdings:
+        """See ``Place.holdings``."""
+        found = await self._evm.balances()
+        location, asset = self._gas
+        units = {pair: found.units[form] for form, pair in self._tokens.items()}
+        return {**units, (location, asset.code): found.gas_wei}

@@ -1,0 +1,167 @@
+"""What venues and Mixin need of each other: first come, first served, one transfer per way."""
+
+from __future__ import annotations
+
+from poolmaker.business.treasury.model import FundingRow, FundingState
+from poolmaker.business.treasury.rules import fundable
+from poolmaker.business.withdrawals.model import Requested
+from poolmaker.kernel.clock import MINUTE_US
+from poolmaker.kernel.ids import OrderId, SagaId, UserId, VenueAccountId
+from poolmaker.kernel.money import Amount
+from poolmaker.messages.base import Money
+from tests.support.business import ACCOUNT, CUSTODY, USDT, USDT_OUT, World, mixin_world, ways
+
+MIXIN_USDT = "custody:mixin:usdt"
+
+
+async def _paid(world: World, name: str, usdt: int, btc: int = 0) -> tuple[UserId, OrderId]:
+    user = await world.wallet(name)
+    intent = await world.order_by_mixin(user, btc, usdt)
+    await world.pay(intent)
+    return user, intent.order
+
+
+def _row(units: int, state: FundingState = FundingState.WANTED) -> FundingRow:
+    return FundingRow(
+        saga=SagaId(f"s{units}"),
+        order=OrderId("o"),
+        account=ACCOUNT,
+        asset="USDT",
+        units=units,
+        state=state,
+    )
+
+
+def test_whoever_came_later_waits_behind_who_came_first() -> None:
+    rows = [_row(60, FundingState.FUNDED), _row(50), _row(40), _row(30)]
+    assert [row.units for row in fundable(rows, 95)] == [50, 40]
+    assert [row.units for row in fundable(rows, 49)] == []
+
+
+async def test_two_orders_that_fund_the_same_asset_at_once_get_their_own_each_l12() -> None:
+    """L12: one deposit at the venue funds one order, whatever the venue's balance shows."""
+    async with mixin_world() as world:
+        world.places.closed = True
+        _, first = await _paid(world, "alice", 1_000)
+        _, second = await _paid(world, "bob", 1_000)
+        await world.rest(MINUTE_US)
+        for order in (first, second):
+            assert (await world.order(order)).state == "funding"
+        # Somebody else's money comes to the venue: enough for one of the two.
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 1_500), "cash")
+        await world.until_state(first, "in_mm")
+        await world.rest(MINUTE_US)
+        assert (await world.order(second)).state == "funding"
+        assert await world.capital() == (0, 1_000)
+        world.places.closed = False
+        await world.until_state(second, "in_mm")
+        assert await world.capital() == (0, 2_000)
+        assert world.books_balance()
+
+
+async def test_a_leg_that_is_refused_waits_with_the_other_and_is_sent_again_l10() -> None:
+    """L10: one leg is at the venue and the other refused: nothing is stranded, none joins half."""
+    async with mixin_world() as world:
+        world.provider.mood("USDT", "refuse", "refuse")
+        _, order = await _paid(world, "alice", 1_000, btc=50)
+        await world.until_state(order, "in_mm")
+        assert await world.capital() == (50, 1_000)
+        states = sorted(row.state.value for row in await world.transfers() if row.asset == "USDT")
+        assert states == ["done", "returned", "returned"]
+
+
+async def test_an_order_whose_leg_is_stuck_can_be_withdrawn_and_is_paid_back_l10() -> None:
+    async with mixin_world() as world:
+        world.provider.mood("USDT", *["refuse"] * 3)
+        alice, order = await _paid(world, "alice", 1_000, btc=50)
+        await world.rest(3_000_000)
+        world.provider.moods.clear()
+        await world.orders.withdraw(alice, order, (), "out")
+        await world.until_state(order, "closed")
+        rows = await world.payouts_of(alice)
+        assert {(row.asset, row.units, row.state.value) for row in rows} == {
+            ("BTC", 50, "done"),
+            ("USDT", 1_000, "done"),
+        }
+
+
+async def test_a_funding_that_takes_hours_goes_on_when_the_money_is_seen_l11() -> None:
+    """L11: no time-out fails money in flight, however long past the deposit's own deadline."""
+    async with mixin_world() as world:
+        world.places.closed = True
+        _, order = await _paid(world, "alice", 1_000)
+        await world.rest(12 * MINUTE_US)
+        assert (await world.order(order)).state == "funding"
+        assert [row.state.value for row in await world.transfers()] == ["left"]
+        world.places.closed = False
+        await world.until_state(order, "in_mm")
+
+
+async def test_what_the_venue_has_already_is_not_sent_again() -> None:
+    async with mixin_world() as world:
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 400), "cash")
+        _, order = await _paid(world, "alice", 1_000)
+        await world.until_state(order, "in_mm")
+        assert [row.units for row in await world.transfers()] == [600]
+        assert await world.custody_at(MIXIN_USDT, "USDT") == 400
+
+
+async def test_a_withdrawal_that_mixin_cannot_pay_is_fetched_from_the_venues_surplus() -> None:
+    async with mixin_world() as world:
+        alice = await world.user("alice", usdt=1_000)
+        to = USDT_OUT
+        money = Money(asset="USDT", units=700)
+        answer = await world.withdrawals.withdraw(alice, MIXIN_USDT, money, to, "k")
+        assert isinstance(answer, Requested)
+        await world.until_withdrawal(answer.withdrawal, "done")
+        (row,) = await world.transfers()
+        assert (row.source, row.target, row.units) == (CUSTODY, MIXIN_USDT, 700)
+        assert await world.custody() == (0, 300)
+
+
+async def test_the_ways_fee_comes_on_top_and_the_operator_bears_it() -> None:
+    async with mixin_world() as world:
+        world.places.ways = ways("USDT", fee_units=30)
+        world.provider.fee_units = 30
+        await world.rooms.netting.start()
+        _, other = await _paid(world, "bob", 500)
+        await world.rest(MINUTE_US)
+        # Nobody's money but bob's is at Mixin: what the way costs is missing at the venue.
+        assert (await world.order(other)).state == "funding"
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 100), "float")
+        await world.until_state(other, "in_mm")
+        assert await world.capital() == (0, 500)
+        assert await world.balance("platform:equity", "USDT") == 100 - 30
+        assert world.books_balance()
+
+
+async def test_one_transfer_is_in_flight_per_way_and_asset() -> None:
+    async with mixin_world() as world:
+        world.places.closed = True
+        orders = [(await _paid(world, name, 1_000))[1] for name in ("alice", "bob", "carol")]
+        await world.rest(5 * MINUTE_US)
+        assert len([row for row in await world.transfers() if row.state == "left"]) == 1
+        world.places.closed = False
+        for order in orders:
+            await world.until_state(order, "in_mm")
+        assert await world.capital() == (0, 3_000)
+        assert await world.custody_at(MIXIN_USDT, "USDT") == 0
+
+
+async def test_a_payout_never_takes_what_a_funded_order_is_about_to_join_with() -> None:
+    async with mixin_world() as world:
+        world.places.ways = []
+        world.engine.barriers = False
+        alice = await world.user("alice", usdt=1_000)
+        order = await world.open(alice, 0, 1_000)
+        await world.rest(10_000_000)
+        bob = await world.wallet("bob")
+        elsewhere = VenueAccountId("other")
+        await world.treasury.credit_deposit(bob, elsewhere, Amount(USDT, 500), "r")
+        money = Money(asset="USDT", units=500)
+        answer = await world.withdrawals.withdraw(bob, CUSTODY, money, USDT_OUT, "k")
+        assert isinstance(answer, Requested)
+        await world.rest(MINUTE_US)
+        assert (await world.withdrawal(answer.withdrawal)).state == "awaiting_cash"
+        world.engine.barriers = True
+        await world.until_state(order, "in_mm")

@@ -1,0 +1,155 @@
+"""Orders that are paid from a Mixin wallet: two legs, a countdown, the way there and back."""
+
+from __future__ import annotations
+
+from poolmaker.business.treasury.model import Disposition
+from poolmaker.business.user_orders.model import Declined, Destination, OrderRefusal
+from poolmaker.business.user_orders.rules import intent_of, trace_of
+from poolmaker.kernel.clock import MINUTE_US
+from poolmaker.kernel.ids import OrderId
+from tests.support.business import POOL, World, mixin_world
+
+MIXIN_USDT = "custody:mixin:usdt"
+
+
+async def _step(world: World, order: OrderId) -> str:
+    view = await world.orders.view(order)
+    assert view is not None
+    return view.step
+
+
+async def test_an_order_waits_for_both_legs_is_funded_at_the_venue_and_joins() -> None:
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 100, 50_000)
+        assert {(leg.asset, leg.units) for leg in intent.legs} == {("BTC", 100), ("USDT", 50_000)}
+        await world.pay(intent, BTC=100)
+        await world.rest(MINUTE_US)
+        assert await _step(world, intent.order) == "order.fund:awaiting_deposits"
+        await world.pay(intent, USDT=50_000)
+        await world.until_state(intent.order, "in_mm")
+        assert await world.capital() == await world.custody() == (100, 50_000)
+        assert await world.custody_at(MIXIN_USDT, "USDT") == 0
+        assert world.books_balance()
+        assert world.parked == []
+
+
+async def test_a_withdrawal_without_a_destination_goes_back_to_the_wallet_through_mixin() -> None:
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 100, 50_000)
+        await world.pay(intent)
+        await world.until_state(intent.order, "in_mm")
+        answer = await world.orders.withdraw(alice, intent.order, (), "out")
+        assert not isinstance(answer, Declined), answer
+        await world.until_state(intent.order, "closed")
+        for row in await world.payouts_of(alice):
+            assert (row.state, row.network, row.address) == ("done", "mixin", "alice-at-mixin")
+            assert row.source == f"custody:mixin:{row.asset.lower()}"
+        assert await world.custody() == (0, 0)
+        balances = world.stores.writer.books.balances
+        assert not [units for units in balances.values() if units]
+
+
+async def test_traces_and_memos_are_pure_functions_of_the_order() -> None:
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 100, 50_000)
+        assert intent.id == intent_of(intent.order)
+        assert all(leg.trace == trace_of(intent.id, leg.asset) for leg in intent.legs)
+        assert await world.orders.deposit_intent(intent.order) == intent
+        assert await world.orders.deposit_intent(OrderId("uo_other")) is None
+
+
+async def test_a_payment_by_memo_counts_until_the_leg_is_paid() -> None:
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        for reference, units in (("a", 400), ("b", 700)):
+            told = await world.arrive("USDT", units, reference, memo=intent.memo, sender="w")
+            assert told is Disposition.DEPOSIT
+        more = await world.arrive("USDT", 5, "c", memo=intent.memo, sender="w")
+        assert more is Disposition.REFUND
+        await world.until_state(intent.order, "in_mm")
+        # What was paid beyond the order stays the user's, free to use.
+        assert await world.available(alice) == (0, 100)
+        assert await world.capital() == (0, 1_000)
+
+
+async def test_what_was_paid_too_little_comes_back_at_the_deadline() -> None:
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        await world.pay(intent, USDT=999)
+        order = await world.until_state(intent.order, "expired")
+        (back,) = await world.payouts_of(alice)
+        await world.until_withdrawal(back.id, "done")
+        assert (back.units, back.source) == (999, MIXIN_USDT)
+        assert back.correlation == order.correlation
+        assert await world.custody_at(MIXIN_USDT, "USDT") == 0
+
+
+async def test_an_order_without_any_deposit_expires_and_pays_nothing() -> None:
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 5, 1_000)
+        await world.until_state(intent.order, "expired")
+        assert await world.payouts_of(alice) == []
+
+
+async def test_a_user_who_leaves_before_he_has_paid_gets_back_what_came() -> None:
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 5, 1_000)
+        await world.pay(intent, BTC=5)
+        await world.orders.withdraw(alice, intent.order, (), "out")
+        await world.until_state(intent.order, "expired")
+        (back,) = await world.payouts_of(alice)
+        await world.until_withdrawal(back.id, "done")
+
+
+async def test_whoever_has_no_wallet_cannot_pay_from_one() -> None:
+    async with mixin_world() as world:
+        bob = await world.user("bob")
+        ask = world.orders.open_order
+        assert await ask(bob, POOL, 0, 5, "k", by_mixin=True) == Declined(OrderRefusal.NO_WALLET)
+        await world.orders.set_mixin_id(bob, "bob-at-mixin")
+        await world.orders.set_mixin_id(bob, "bob-at-mixin")
+        found = await world.orders.user_at_mixin("bob-at-mixin")
+        assert found is not None
+        assert found.id == bob
+        assert not isinstance(await ask(bob, POOL, 0, 5, "k", by_mixin=True), Declined)
+
+
+async def test_mixin_pays_only_what_it_holds() -> None:
+    async with mixin_world() as world:
+        alice = await world.user("alice", usdt=1_000)
+        order = await world.until_state(await world.open(alice, 0, 1_000), "in_mm")
+        there = [
+            Destination(asset=asset, network="solana", address="x") for asset in ("BTC", "USDT")
+        ]
+        answer = await world.orders.withdraw(alice, order.id, there, "k")
+        assert answer == Declined(OrderRefusal.DESTINATION_REFUSED)
+
+
+async def test_the_quoted_fees_are_the_platforms_once_each_way() -> None:
+    fees = {"funding_fees": {"USDT": 10}, "exit_fees": {"USDT": 7, "BTC": 1_000}}
+    async with mixin_world(**fees) as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 100, 50_000)
+        await world.pay(intent)
+        await world.until_state(intent.order, "in_mm")
+        assert await world.balance("platform:fees", "USDT") == 10
+        await world.pause(alice, intent.order)
+        await world.until_state(intent.order, "pause")
+        await world.resume(alice, intent.order)
+        await world.until_state(intent.order, "in_mm")
+        assert await world.balance("platform:fees", "USDT") == 10
+        await world.orders.withdraw(alice, intent.order, (), "out")
+
+        async def charged() -> bool:
+            return await world.balance("platform:fees", "USDT") == 17
+
+        await world.until(charged)
+        # Never more than there is.
+        assert await world.balance("platform:fees", "BTC") == 100

@@ -1,0 +1,84 @@
+"""Pure decisions of the chain client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolmaker.evm.abi import TRANSFER, topic_of
+from poolmaker.evm.model import GasBid, Log, Receipt
+from poolmaker.evm.rules import first_bid, higher_bid, taken_from, transfers_in
+
+WALLET, SENDER, TOKEN = "0x" + "0a" * 20, "0x" + "0b" * 20, "0x" + "0c" * 20
+WEI = st.integers(min_value=0, max_value=10**13)
+
+
+def log(sender: str, recipient: str, units: int, **changes: Any) -> Log:
+    values: dict[str, Any] = {
+        "address": TOKEN, "topics": (TRANSFER, topic_of(sender), topic_of(recipient)),
+        "data": "0x" + units.to_bytes(32, "big").hex(), "index": 40, "block": 9,
+        "block_hash": "0x01", "tx_hash": "0x02",
+    }  # fmt: skip
+    return Log(**{**values, **changes})
+
+
+def receipt(*logs: Log) -> Receipt:
+    return Receipt("0x02", 9, "0x01", True, 21_000, logs)
+
+
+def test_a_transfer_is_named_by_its_place_inside_its_transaction() -> None:
+    """evm invariant 2: the number in the block changes when a block is made anew."""
+    moved = [log(SENDER, SENDER, 1), log(SENDER, WALLET, 5)]
+    (first,) = transfers_in(receipt(*moved), 137, WALLET, 3)
+    later = [log(SENDER, SENDER, 1, index=90), log(SENDER, WALLET, 5, index=91)]
+    (second,) = transfers_in(receipt(*later), 137, WALLET, 3)
+    assert first == second
+    assert first.reference == "137/0x02/1"
+
+
+def test_what_moves_nothing_to_us_is_no_transfer() -> None:
+    logs = [
+        log(SENDER, WALLET, 0),
+        log(WALLET, WALLET, 5),
+        log(WALLET, SENDER, 5),
+        log(SENDER, WALLET, 5, data="0x"),
+        log(SENDER, WALLET, 5, topics=(TRANSFER, topic_of(SENDER))),
+        log(SENDER, WALLET, 5, topics=("0x00", topic_of(SENDER), topic_of(WALLET))),
+    ]
+    assert list(transfers_in(receipt(*logs), 137, WALLET, 3)) == []
+
+
+def test_what_left_is_what_the_tokens_own_logs_say() -> None:
+    logs = [
+        log(WALLET, SENDER, 5),
+        log(WALLET, SENDER, 7, address=SENDER),
+        log(SENDER, WALLET, 9),
+    ]
+    assert taken_from(receipt(*logs), TOKEN, WALLET, SENDER) == 5
+
+
+@given(WEI, WEI, WEI)
+def test_a_bid_is_never_above_the_cap_and_never_below_what_the_chain_asks(
+    base: int, tip: int, cap: int
+) -> None:
+    bid = first_bid(base, tip, cap)
+    assert (bid is None) == (base + tip > cap)
+    if bid is not None:
+        assert base + tip <= bid.max_fee_wei <= cap
+        assert bid.tip_wei <= bid.max_fee_wei
+
+
+@given(WEI, WEI, WEI, WEI, WEI)
+def test_a_higher_bid_raises_both_prices_by_an_eighth_or_there_is_none(
+    fee: int, tip: int, fresh_fee: int, fresh_tip: int, cap: int
+) -> None:
+    before = GasBid(max(fee, tip), tip)
+    fresh = GasBid(max(fresh_fee, fresh_tip), fresh_tip)
+    bid = higher_bid(before, fresh, cap)
+    if bid is not None:
+        assert bid.max_fee_wei <= cap
+        assert bid.max_fee_wei * 8 > before.max_fee_wei * 9
+        assert bid.tip_wei * 8 > before.tip_wei * 9
+        assert bid.tip_wei <= bid.max_fee_wei

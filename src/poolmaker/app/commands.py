@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from poolmaker.api import ports
 from poolmaker.app.figures import Scales
@@ -67,18 +67,26 @@ class PeopleDesk:
 class TreasuryDesk:
     """``api.ports.Treasury`` over the treasury."""
 
-    def __init__(self, treasury: Treasury, scales: Scales, clock: Clock) -> None:
+    def __init__(
+        self,
+        treasury: Treasury,
+        scales: Scales,
+        clock: Clock,
+        places: Callable[[], Collection[tuple[str, str]]] = tuple,
+    ) -> None:
         self._treasury = treasury
         self._scales = scales
         self._clock = clock
+        self._places = places
 
     async def operator_in(self, incoming: ports.Incoming) -> ports.Receipt | ports.Refused:
         """See ``Treasury.operator_in``."""
         amount = self._amount(incoming.money)
-        account = venue_account_of(incoming.location)
-        if amount is None or account is None:
+        at_venue = venue_account_of(incoming.location) is not None
+        is_ours = at_venue or (incoming.location, incoming.money.asset) in self._places()
+        if amount is None or not is_ours:
             return _misplaced(incoming)
-        booking = await self._treasury.operator_in(account, amount, incoming.reference)
+        booking = await self._treasury.operator_in_at(incoming.location, amount, incoming.reference)
         return self._receipt(incoming, booking)
 
     async def credit_deposit(

@@ -284,7 +284,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         tokens=api_store,
         requests=api_store,
         people=PeopleDesk(business.orders, people, has_mixin=parts.mixin is not None),
-        treasury=TreasuryDesk(business.treasury, scales, root.clock),
+        treasury=TreasuryDesk(business.treasury, scales, root.clock, parts.custody.pairs),
         orders=OrdersDesk(business.orders, reading, scales),
         reading=reading,
         live=parts.live,

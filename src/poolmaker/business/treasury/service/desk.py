@@ -67,8 +67,11 @@ class Treasury:
         self._store = ports.store
 
     async def operator_in(self, account: VenueAccountId, amount: Amount, reference: str) -> Booking:
-        """The operator's own money has arrived."""
-        location = custody_venue(account)
+        """The operator's own money has arrived at a venue account."""
+        return await self.operator_in_at(custody_venue(account), amount, reference)
+
+    async def operator_in_at(self, location: str, amount: Amount, reference: str) -> Booking:
+        """The operator's own money has arrived at a place of ours, by its custody account."""
         return await self._book(
             OperatorIn(
                 key=arrival_key(location, reference),

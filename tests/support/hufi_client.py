@@ -58,7 +58,7 @@ class Desks:
     async def joined(self, tx: Tx, campaign: str, at_us: int) -> None:
         await self._tell(tx, "joined", [campaign, at_us])
 
-    async def refused(self, tx: Tx, campaign: str, reason: str) -> None:
+    async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
         await self._tell(tx, "refused", [campaign, reason])
 
     async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 
 from poolmaker.api import ports
 from poolmaker.app.figures import Scales
@@ -17,6 +17,7 @@ from poolmaker.business.user_orders.model import (
     Answer,
     Declined,
     Destination,
+    OrderRefusal,
     User,
 )
 from poolmaker.business.user_orders.service import UserOrders
@@ -65,28 +66,28 @@ class PeopleDesk:
 
 
 class TreasuryDesk:
-    """``api.ports.Treasury`` over the treasury."""
+    """``api.ports.Treasury`` over the treasury.
+
+    Besides venue accounts a person only tells of the chain's coin for ``gas``: its custody
+    account and asset, None without a chain.
+    """
 
     def __init__(
-        self,
-        treasury: Treasury,
-        scales: Scales,
-        clock: Clock,
-        places: Callable[[], Collection[tuple[str, str]]] = tuple,
+        self, treasury: Treasury, scales: Scales, clock: Clock, gas: tuple[str, str] | None
     ) -> None:
         self._treasury = treasury
+        self._gas = gas
         self._scales = scales
         self._clock = clock
-        self._places = places
 
     async def operator_in(self, incoming: ports.Incoming) -> ports.Receipt | ports.Refused:
         """See ``Treasury.operator_in``."""
-        amount = self._amount(incoming.money)
-        at_venue = venue_account_of(incoming.location) is not None
-        is_ours = at_venue or (incoming.location, incoming.money.asset) in self._places()
-        if amount is None or not is_ours:
+        amount, location = self._amount(incoming.money), incoming.location
+        # What arrives at Mixin, and tokens on the chain, are told by those places themselves.
+        watched = venue_account_of(location) is None
+        if amount is None or (watched and (location, incoming.money.asset) != self._gas):
             return _misplaced(incoming)
-        booking = await self._treasury.operator_in_at(incoming.location, amount, incoming.reference)
+        booking = await self._treasury.operator_in_at(location, amount, incoming.reference)
         return self._receipt(incoming, booking)
 
     async def credit_deposit(
@@ -166,6 +167,8 @@ class OrdersDesk:
 
     async def _answer(self, answer: Answer) -> OrderSeen | ports.Refused:
         match answer:
+            case Declined(OrderRefusal.NO_WALLET):
+                return ports.Refused("no_mixin")
             case Declined():
                 return ports.Refused(answer.reason.value)
             case Accepted():

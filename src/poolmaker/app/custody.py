@@ -69,16 +69,13 @@ class CustodyWatch:
                 self._health.report("custody", ok=True, sentence=f"not asked: {problem}")
             await self._clock.sleep_us(POLL_US)
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """Every (location, asset) where we can hold money."""
-        return [pair for place in self._places for pair in place.pairs()]
-
     async def lines(self) -> Sequence[CustodyLine]:
         """Every asset at every place."""
         return tuple(self._line(row) for row in await self._rows())
 
     async def _rows(self) -> list[CustodyRow]:
-        rows = await self._treasury.custody_at(self.pairs())
+        pairs = [pair for place in self._places for pair in place.pairs()]
+        rows = await self._treasury.custody_at(pairs)
         return [row for row in rows if row.units or (row.location, row.asset) in self._seen]
 
     async def look(self) -> None:

@@ -14,8 +14,6 @@ from poolmaker.app.figures import Scales
 from poolmaker.app.payouts import Providers
 from poolmaker.app.places import EvmPlace, Holdings
 from poolmaker.app.routes import RouteBook
-from poolmaker.business.ledger.accounts import custody_evm
-from poolmaker.evm.model import GAS
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.evm.signer import wallet_of
 from poolmaker.hufi.model import AccountKeys, Standing
@@ -167,10 +165,7 @@ class ChainSide:
 
     def pairs(self) -> Sequence[tuple[str, str]]:
         """See ``Place.pairs``."""
-        wallet = chain_wallet_of(self._settings)
-        tokens = tokens_of(self._settings.forms, self._scales.assets)
-        held = [(custody_evm(wallet, one.form.name), one.form.asset.code) for one in tokens]
-        return [*held, (custody_evm(wallet, GAS), self._evm_settings.gas_asset)]
+        return self._place(self._evm).pairs() if self._evm is not None else ()
 
     async def holdings(self) -> Holdings:
         """See ``Place.holdings``."""

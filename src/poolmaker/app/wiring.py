@@ -44,8 +44,10 @@ from poolmaker.app.reading import PlatformReading, ReadingPorts
 from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts, VenueEvidence
 from poolmaker.app.stage import MemoryStage
 from poolmaker.bus.service import open_bus
+from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.ledger.history import open_history
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, open_store
+from poolmaker.evm.model import GAS
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.postgres.passwords import write_private
 from poolmaker.infra.sagas.service import SagaRunner, Tools, open_sagas
@@ -284,13 +286,19 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         tokens=api_store,
         requests=api_store,
         people=PeopleDesk(business.orders, people, has_mixin=parts.mixin is not None),
-        treasury=TreasuryDesk(business.treasury, scales, root.clock, parts.custody.pairs),
+        treasury=TreasuryDesk(business.treasury, scales, root.clock, _gas_of(root.settings)),
         orders=OrdersDesk(business.orders, reading, scales),
         reading=reading,
         live=parts.live,
         stage=MemoryStage(mode),
         stopping=root.stopping,
     )
+
+
+def _gas_of(settings: Settings) -> tuple[str, str] | None:
+    if settings.evm is None:
+        return None
+    return custody_evm(chain_wallet_of(settings), GAS), settings.evm.gas_asset
 
 
 def _money_reading(root: Root, data: Data, parts: _Surfaces, people: People) -> MoneyReading:

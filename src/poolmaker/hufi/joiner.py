@@ -180,7 +180,7 @@ class Joiner:
         done = replace(row, state=ParticipationState.REFUSED, reason=words, due_us=due_us)
         async with self._ports.transactions.begin("hufi.refused") as tx:
             await self._ports.store.save(tx, done)
-            await self._ports.desk.refused(tx, row.campaign, words)
+            await self._ports.desk.refused(tx, row.campaign, words, final=final)
 
     def _row(self, known: Known, name: str) -> Participation:
         fresh = Participation(

@@ -26,8 +26,8 @@ class CampaignDesk(Protocol):
         """We take part since ``at_us``, by the oracle's own word."""
         ...
 
-    async def refused(self, tx: Tx, campaign: str, reason: str) -> None:
-        """The oracle does not let us in, in its own words."""
+    async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
+        """The oracle does not let us in, in its own words; for good when ``final``."""
         ...
 
 

@@ -132,13 +132,7 @@ class CampaignDesk:
         if JOIN_TABLE.next(found.state, JoinEvent.JOINED) is not None:
             await self._go(tx, replace(found, joined_at_us=at_us, text=""), JoinEvent.JOINED)
 
-    async def refused(
-        self,
-        tx: Tx,
-        campaign: str,
-        reason: str,
-        final: bool = False,  # noqa: FBT001, FBT002
-    ) -> None:
+    async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
         """Our wish was answered with ``reason``: to be asked again later, or for good.
 
         No order hears of it. An answer to what is not wanted any more changes nothing.

@@ -91,6 +91,10 @@ def _money() -> str:
 [payout]
 poll_s = 1
 absent_after_s = 5
+fees = [
+  {{ asset = "{BASE}", amount = "0.00005" }},
+  {{ asset = "{QUOTE}", amount = "0.1" }},
+]
 networks = [
 {networks}]
 

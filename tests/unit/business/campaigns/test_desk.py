@@ -34,7 +34,7 @@ async def _joined(world: RewardWorld, at_us: int = 7) -> None:
 
 async def _refused(world: RewardWorld, text: str, *, final: bool) -> None:
     async with world.stores.transactions.begin("refused") as tx:
-        await world.campaigns.refused(tx, CAMPAIGN, text, final)
+        await world.campaigns.refused(tx, CAMPAIGN, text, final=final)
 
 
 async def _story(world: RewardWorld) -> tuple[Campaign, list[str]]:
@@ -141,7 +141,7 @@ async def test_a_required_campaign_that_puts_us_off_is_told_until_it_is_joined_p
         await world.offer(campaign(world.clock))
         assert await world.campaigns.troubles() == ()
         async with world.stores.transactions.begin("refused") as tx:
-            await world.hufi_campaigns.refused(tx, CAMPAIGN, "503")
+            await world.hufi_campaigns.refused(tx, CAMPAIGN, "503", final=False)
         (view,) = await world.campaigns.troubles()
         assert view.campaign.state is JoinState.WANTED
         await _joined(world)

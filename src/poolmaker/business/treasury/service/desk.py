@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.ledger.accounts import custody_venue, is_custody
 from poolmaker.business.ledger.commands import (
     Command,
     CreditDeposit,
@@ -36,6 +36,7 @@ from poolmaker.business.treasury.rules import (
     not_booked,
 )
 from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import OutcomeUnknown
 from poolmaker.kernel.ids import UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
@@ -71,7 +72,8 @@ class Treasury:
         return await self.operator_in_at(custody_venue(account), amount, reference)
 
     async def operator_in_at(self, location: str, amount: Amount, reference: str) -> Booking:
-        """The operator's own money has arrived at a place of ours, by its custody account."""
+        """The operator's own money has arrived at any custody account."""
+        require(is_custody(location), f"location: expected a custody account, was {location!r}")
         return await self._book(
             OperatorIn(
                 key=arrival_key(location, reference),

@@ -1,4 +1,4 @@
-"""``poolmaker demo --once`` as a user runs it: real processes, a real crash, the counting."""
+"""``poolmaker demo`` as a user runs it: real processes, a real crash, the counting, bad moments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,9 +23,10 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.placement import place
 from poolmaker.kernel.money import parse_units
-from poolmaker.sandbox.story.model import FILLS_MIN
+from poolmaker.sandbox.story.model import ACTS, FILLS_MIN
 
-PATIENCE_S = 400
+PATIENCE_S = 500
+OF = len(ACTS)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ class Watcher:
                 connection.close()
             if answer.status != 200:
                 self.failed.append(text[-500:])
-            self.acts |= set(re.findall(r"act (\d) of 9", text))
+            self.acts |= set(re.findall(rf"act (\d+) of {OF}", text))
 
 
 def _told(home: Path, port: int, *arguments: str) -> dict[str, Any]:
@@ -104,17 +105,20 @@ def _told(home: Path, port: int, *arguments: str) -> dict[str, Any]:
 
 def _holds(told: dict[str, Any]) -> None:
     """Everything that the last line promises but the time, which is the machine's."""
-    assert told["users"] == 2, told["said"]
+    assert told["users"] == 4, told["said"]
     assert told["restart_survived"] is True, told["said"]
     assert told["fills"] >= FILLS_MIN, told["said"]
     assert told["orders_placed"] > told["fills"] // 10
-    assert told["open_orders_unknown"] == 0
-    assert told["trial_balance_ok"] is True
-    assert told["ledger_verify_ok"] is True
-    assert told["custody_ok"] is True
+    assert told["open_orders_unknown"] == 0, told["said"]
+    for flag in ("trial_balance_ok", "ledger_verify_ok", "allocations_ok", "custody_ok"):
+        assert told[flag] is True, told["said"]
+    assert {*told["deposits"]} == {"BTC", "USDT"}
+    assert {*told["withdrawn"]} == {"BTC", "HMT", "USDT"}
+    assert {*told["refunded"]} == {"USDT"}
+    assert {*told["rewards_received"]} == {*told["rewards_allocated"]} == {"HMT"}
     for assets in told["custody"].values():
         for pair in assets.values():
-            assert parse_units(pair["ledger"], 8) == parse_units(pair["reported"], 8)
+            assert parse_units(pair["ledger"], 18) == parse_units(pair["reported"], 18)
 
 
 @pytest.mark.timeout(PATIENCE_S + 60)
@@ -124,7 +128,7 @@ def test_the_story_is_told_once_and_leaves_books_that_verify(home: Path) -> None
         told = _told(home, port, "--seed", "20261")
     _holds(told)
     assert watcher.failed == []
-    assert len(watcher.acts) >= 6
+    assert len(watcher.acts) >= OF // 2
     done = subprocess.run(
         _command("ledger", "verify", "--json"),
         env=_environ() | {"POOLMAKER_HOME": str(home)},
@@ -138,10 +142,13 @@ def test_the_story_is_told_once_and_leaves_books_that_verify(home: Path) -> None
     assert verified["transactions"] > told["fills"]
 
 
-@pytest.mark.timeout(PATIENCE_S)
-def test_ctrl_c_ends_the_demo_and_every_process_it_started(home: Path) -> None:
+# ------------------------------------------------------------------------------ bad moments
+
+
+def _begun(home: Path, port: int = 0) -> subprocess.Popen[str]:
+    """A demo whose platform is up."""
     process = subprocess.Popen(
-        _command("demo", "--port", "0", "--home", str(home)),
+        _command("demo", "--port", str(port), "--home", str(home), "--seed", "5"),
         env=_environ(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -149,14 +156,135 @@ def test_ctrl_c_ends_the_demo_and_every_process_it_started(home: Path) -> None:
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("2/9"):
-            break
+        if line.startswith(f"2/{OF}"):
+            return process
+    process.wait(60)
+    pytest.fail("the demo did not reach its second act")
+
+
+def _children(process: subprocess.Popen[str]) -> dict[str, int]:
+    """Process ids of what the demo started, by the last word of the module's name."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = {}
+    for line in listed.stdout.splitlines():
+        match = re.search(r"(\d+) .*-m poolmaker\.(?:sandbox\.)?(\w+)", line)
+        if match:
+            found[match[2]] = int(match[1])
+    return found
+
+
+def _are_gone(pids: list[int]) -> bool:
+    return not [pid for pid in pids if Path(f"/proc/{pid}/cmdline").is_file() and _alive(pid)]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _interrupt(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
+
+
+def _hang_up(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGHUP)
+
+
+@pytest.mark.timeout(PATIENCE_S)
+@pytest.mark.parametrize("end", [_interrupt, _hang_up])
+def test_ctrl_c_and_a_closed_terminal_end_the_demo_and_every_process_it_started(
+    home: Path, end: Callable[[subprocess.Popen[str]], None]
+) -> None:
+    process = _begun(home)
+    pids = list(_children(process).values())
+    assert len(pids) == 6
+    end(process)
     rest, _ = process.communicate(timeout=120)
     assert "Traceback" not in rest
     assert "stopping" in rest
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    assert [line for line in listed.stdout.splitlines() if str(home) in line] == []
+    assert str(home) in rest
+    assert _are_gone(pids)
+
+
+@pytest.mark.timeout(PATIENCE_S)
+def test_a_second_start_and_a_taken_port_are_one_sentence_and_change_nothing(home: Path) -> None:
+    port = _free_port()
+    process = _begun(home, port)
+    try:
+        other = home.with_name("other")
+        said = []
+        for folder in (home, other):
+            done = subprocess.run(
+                _command("demo", "--once", "--port", str(port), "--home", str(folder)),
+                env=_environ(),
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 2
+            said.append(done.stderr.strip().splitlines())
+        assert [len(lines) for lines in said] == [1, 1]
+        assert "a demo is already running" in said[0][0]
+        assert f"port {port} cannot be used" in said[1][0]
+        assert not other.exists()
+        assert process.poll() is None
+    finally:
+        _interrupt(process)
+        process.communicate(timeout=120)
+
+
+@pytest.mark.timeout(PATIENCE_S)
+@pytest.mark.parametrize("world", ["mixin", "chain"])
+def test_a_world_that_stops_ends_the_demo_with_its_name_and_keeps_the_books(
+    home: Path, world: str
+) -> None:
+    process = _begun(home)
+    children = _children(process)
+    os.kill(children[world], signal.SIGKILL)
+    rest, _ = process.communicate(timeout=200)
+    assert "Traceback" not in rest
+    assert process.returncode == 1
+    assert re.search(rf"poolmaker demo: .*({world}|exchange|Mixin)", rest), rest
+    assert "logs are in" in rest
+    assert _are_gone(list(children.values()))
+    done = subprocess.run(
+        _command("ledger", "verify", "--json", "--home", str(home)),
+        env=_environ(),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert json.loads(done.stdout)["ok"] is True
+
+
+@pytest.mark.timeout(PATIENCE_S)
+def test_a_demo_that_is_killed_leaves_nothing_behind_and_the_next_one_starts(home: Path) -> None:
+    process = _begun(home)
+    pids = list(_children(process).values())
+    process.kill()
+    process.communicate(timeout=60)
+    clock = SystemClock()
+
+    async def ended() -> bool:
+        for _ in range(600):
+            if _are_gone(pids):
+                return True
+            await clock.sleep_us(100_000)
+        return False
+
+    assert asyncio.run(ended())
+    again = _begun(home)
+    _interrupt(again)
+    again.communicate(timeout=120)
 
 
 @pytest.mark.long

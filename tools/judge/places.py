@@ -22,6 +22,9 @@ Scales = Mapping[str, int]
 Found = dict[tuple[str, str], int]
 PAGE: Final = 500
 PAGES_MAX: Final = 1_000
+GAS: Final = "gas"
+"""What the place of the chain's own coin is called beside those of the forms."""
+GAS_DECIMALS: Final = 18
 _SEED_BYTES: Final = 32
 
 
@@ -124,6 +127,10 @@ class Chain:
         self._url = wallet.rpc_url
         self.address = str(EthAccount.from_key(wallet.key).address)
 
+    def place(self, form: str) -> str:
+        """The custody account of what the wallet holds of a form."""
+        return f"custody:evm:{self.address.lower()}:{form}"
+
     async def ask(self, method: str, *params: object) -> Any:
         """One call; NotReadable where the node refuses."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
@@ -147,17 +154,17 @@ def padded(address: str) -> str:
 async def chain_balances(
     chain: Chain, wallet: Wallet, forms: Sequence[Form], scales: Scales
 ) -> Found:
-    """The wallet's tokens, and its coin where a form of the asset that pays gas is registered."""
-    held: Found = {}
+    """The wallet's registered tokens, and its coin where the register has it."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
     for form in forms:
-        where = f"custody:evm:{chain.address.lower()}:{form.name}", form.asset
         if form.evm_contract:
             said = await chain.call(form.evm_contract, f"0x70a08231{padded(chain.address)}")
-            units = int(said, 16)
-        elif form.asset == wallet.gas_asset and form.asset in scales:
-            units = int(await chain.ask("eth_getBalance", chain.address, "finalized"), 16)
-        else:
-            continue
-        if units:
-            held[where] = rescaled(units, form.decimals, scales[form.asset])
-    return held
+            found[chain.place(form.name), form.asset] = int(said, 16), form.decimals
+    if wallet.gas_asset in scales:
+        said = await chain.ask("eth_getBalance", chain.address, "finalized")
+        found[chain.place(GAS), wallet.gas_asset] = int(said, 16), GAS_DECIMALS
+    return {
+        (place, asset): rescaled(units, decimals, scales[asset])
+        for (place, asset), (units, decimals) in found.items()
+        if units
+    }

@@ -14,6 +14,7 @@ from tools.judge.database import head_seq, living_orders, opened, read_books, re
 from tools.judge.model import Form, NotReadable, OpenOrder, Part, Payout, Seen, Verdict
 from tools.judge.payouts import payouts
 from tools.judge.places import (
+    GAS,
     Chain,
     Found,
     Scales,
@@ -122,7 +123,7 @@ async def _mixin(found: _Gathered, wires: Wires, bot: Bot, register: _Register) 
 async def _chain(found: _Gathered, wires: Wires, wallet: Wallet, register: _Register) -> None:
     forms, scales = register
     chain = Chain(wires, wallet)
-    found.places |= {f"custody:evm:{chain.address.lower()}:{form.name}" for form in forms}
+    found.places |= {chain.place(name) for name in (GAS, *(form.name for form in forms))}
     found.reported.update(await chain_balances(chain, wallet, forms, scales))
 
 

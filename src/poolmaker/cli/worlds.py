@@ -38,7 +38,11 @@ def demo(
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Of the page.")] = 8420,
     home: Annotated[Path | None, typer.Option("--home", help="Data folder of the demo.")] = None,
 ) -> None:
-    """A whole market on this machine: sandbox, platform, page; no keys, no real money."""
+    """A whole market on this machine: sandbox, platform, page; no keys, no real money.
+
+    Every start begins from empty: the worlds around the platform live only as long as the demo.
+    What the last one left stays in its folder until then; name another with --home to keep it.
+    """
     story = app.load("sandbox.story.driver")
     if recording is not None and not recording.is_file():
         raise EnvironmentProblem(f"there is no recording at {recording}; name an existing file")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.sandbox.story import people
-from poolmaker.sandbox.story.config import FORMS
+from poolmaker.sandbox.story.config import GAS_PLACE
 from poolmaker.sandbox.story.model import (
     BASE,
     DAY_S,
@@ -49,7 +49,7 @@ async def begin(stage: Stage) -> None:
     for asset, amount in (await stage.outside.venue_balances()).items():
         if asset in (BASE, QUOTE) and units(amount):
             await _bring(stage, LOCATION, asset, amount, f"opening-{asset}")
-    place = f"custody:evm:{stage.wallet.lower()}:{FORMS[GAS]}"
+    place = f"custody:evm:{stage.wallet.lower()}:{GAS_PLACE}"
     await _bring(stage, place, GAS, GAS_GIVEN, gas)
     stage.teller.end(f"page {stage.page}")
 

@@ -17,7 +17,9 @@ from poolmaker.sandbox.story.model import ACCOUNT, BASE, DAY_S, GAS, POOL, QUOTE
 SEEDED_LEVELS: Final = (80, 80, 60)
 RECORDED_LEVELS: Final = (8, 40, 30)
 NETWORKS: Final = {BASE: "BTC", QUOTE: "MATIC", REWARD: "MATIC"}
-FORMS: Final = {BASE: "btc", QUOTE: "usdt-polygon", REWARD: "hmt-polygon", GAS: "gas"}
+FORMS: Final = {BASE: "btc", QUOTE: "usdt-polygon", REWARD: "hmt-polygon"}
+GAS_PLACE: Final = "gas"
+"""What the place of the chain's own coin is called beside those of the forms."""
 DECIMALS: Final = {BASE: 8, QUOTE: 6, REWARD: 18}
 """Of the tokens on their chains."""
 
@@ -89,6 +91,10 @@ def _money() -> str:
 [payout]
 poll_s = 1
 absent_after_s = 5
+fees = [
+  {{ asset = "{BASE}", amount = "0.00005" }},
+  {{ asset = "{QUOTE}", amount = "0.1" }},
+]
 networks = [
 {networks}]
 
@@ -124,11 +130,7 @@ scale = 18
 code = "{GAS}"
 scale = 18
 
-{forms}[[forms]]
-name = "{FORMS[GAS]}"
-asset = "{GAS}"
-decimals = 18
-"""
+{forms}"""
 
 
 def _form(asset: str) -> str:

@@ -121,7 +121,8 @@ async def _tell(options: StoryOptions, told: Told, clock: Clock, started_us: int
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     if task is not None:
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(name, task.cancel)
     await _from_empty(options, clock)
     async with session() as wires:
         stage = Stage(options, make_plan(told.seed), told, clock, wires)
@@ -130,7 +131,7 @@ async def _tell(options: StoryOptions, told: Told, clock: Clock, started_us: int
             if not options.once:
                 await _go_on(stage)
         except asyncio.CancelledError:
-            stage.teller.say("stopping")
+            stage.teller.say(f"stopping; books and logs stay in {options.home}")
             with suppress(KeyboardInterrupt):
                 await asyncio.shield(stage.close())
             if not told.finished:

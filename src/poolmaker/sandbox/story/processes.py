@@ -27,8 +27,17 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(_OWN_NAMES)}
 
 
+def _leash() -> list[str]:
+    """What makes a program end when we do, however we end."""
+    program = str(Path(__file__).with_name("leash.py"))
+    return [sys.executable, "-I", "-S", program, str(os.getpid())]
+
+
 class Child:
-    """One process in a group of its own, so that Ctrl-C reaches only the story."""
+    """One process in a group of its own, so that Ctrl-C reaches only the story.
+
+    It ends when the story does, also when that is killed.
+    """
 
     def __init__(self, name: str, command: list[str], log: Path) -> None:
         self.name = name
@@ -40,6 +49,7 @@ class Child:
         """Start it; what it logs goes to its file."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *_leash(),
                 *self._command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stdout,

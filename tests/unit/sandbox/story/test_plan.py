@@ -100,7 +100,7 @@ def test_the_demo_writes_a_configuration_like_an_operators(tmp_path: Path) -> No
     assert settings.home == tmp_path / 'ho"me'
     assert settings.pools[0].account == settings.venue_accounts[0].id
     forms = {form.asset: form for form in settings.forms}
-    assert set(forms) == {"BTC", "USDT", "HMT", "ETH"}
+    assert set(forms) == {"BTC", "USDT", "HMT"}
     assert forms["HMT"].evm_contract is not None
     assert forms["BTC"].evm_contract is None
     assert {row.network for row in settings.payout.networks} == {"mixin"}

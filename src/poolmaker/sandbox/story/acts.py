@@ -28,7 +28,9 @@ from poolmaker.sandbox.story.sums import added, said, units
 
 # Patience is longer than the whole story may take: a slow machine is told so at the end, not here.
 PATIENCE_US: Final = 120 * SECOND_US
-STARTS_IN_MS: Final = 6_000
+STARTS_IN_MS: Final = 8_000
+CRASH_TAKES_MS: Final = 12_000
+"""A restart takes some seconds, and the campaign is to be joined before it starts."""
 GAS_GIVEN: Final = "10"
 JUDGE_PATIENCE_S: Final = 30
 _ENDED: Final = frozenset(
@@ -98,7 +100,8 @@ async def join(stage: Stage, members: tuple[Member, ...]) -> None:
 async def campaign(stage: Stage) -> Mapping[str, Any]:
     """HuFi offers a campaign for the pool's market; the platform takes part before it starts."""
     await stage.begin(ActName.CAMPAIGN)
-    escrow = await stage.outside.launch(DAYS, STARTS_IN_MS)
+    early_ms = CRASH_TAKES_MS if stage.crash.is_ahead else 0
+    escrow = await stage.outside.launch(DAYS, STARTS_IN_MS + early_ms)
     found: dict[str, Any] = {}
 
     async def is_joined() -> bool:
@@ -116,10 +119,15 @@ async def campaign(stage: Stage) -> Mapping[str, Any]:
     return found
 
 
-async def day_one(stage: Stage) -> Member:
+async def day_one(stage: Stage, offered: Mapping[str, Any]) -> Member:
     """The pool quotes and is filled; one more pays in while the day runs."""
     cy = stage.plan.people[2]
     await stage.begin(ActName.DAY_ONE, user=cy.name, fills="0")
+
+    async def is_day() -> bool:
+        return stage.clock.now_us() >= int(offered["start_us"])
+
+    await stage.until("the campaign's first day begins", is_day, PATIENCE_US)
     member = await people.open_order(stage, await people.arrive(stage, cy))
     await people.pay(stage, member, BASE, QUOTE)
     await people.has_paid(stage, member)
@@ -173,7 +181,7 @@ async def reward(
 
     await stage.until(f"the reward of day {day} is credited", is_credited, PATIENCE_US)
     parts = await stage.api.get(f"/rewards/{found['reward_id']}/allocations")
-    shared = ", ".join(f"{part['user_name']} {part['amount']['amount']}" for part in parts)
+    shared = ", ".join(f"{part['user_name']} {said(added([part['amount']]))}" for part in parts)
     stage.teller.end(f"{said(added([found['received']]))}: {shared}")
     return found
 

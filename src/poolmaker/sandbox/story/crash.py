@@ -49,6 +49,11 @@ class Crash:
         if act is self._stage.plan.crash_act and self._task is None:
             self._task = asyncio.create_task(self._run(), name="story-crash")
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether it was set off and is not over yet."""
+        return self._task is not None and not self._task.done()
+
     def check(self) -> None:
         """Raise what was wrong with the restart, as soon as it is known."""
         if self._task is not None and self._task.done():

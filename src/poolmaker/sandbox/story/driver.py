@@ -169,7 +169,7 @@ async def _play(stage: Stage) -> None:
     await acts.stranger(stage)
     await acts.join(stage, (ada, bo))
     offered = await acts.campaign(stage)
-    cy = await acts.day_one(stage)
+    cy = await acts.day_one(stage, offered)
     await acts.pause(stage, ada)
     first = await acts.reward(stage, ActName.REWARD_ONE, offered, day=1)
     bo = await acts.leave(stage, bo)

@@ -27,7 +27,7 @@ SENTENCES: Final[Mapping[ActName, str]] = {
     ActName.SETTLE: "takers rest, what is on its way lands",
     ActName.JUDGE: "a judge that knows nothing of us counts and compares everything",
 }
-_NUMBER_WIDTH: Final = 5
+_NUMBER_WIDTH: Final = 7
 
 
 class Teller:
@@ -53,7 +53,7 @@ class Teller:
 
     def aside(self, sentence: str) -> None:
         """Something that happens beside the act."""
-        self._console.print(f"     {sentence}", markup=False)
+        self._console.print(f"       {sentence}", markup=False)
 
     def progress(self, sentence: str) -> None:
         """How the act is doing; shown only where it can be replaced."""
@@ -69,7 +69,7 @@ class Teller:
             self._hush()
             self._console.print(f"[green]✔[/green] {self._line}  [dim]{said}[/dim]")
         else:
-            self._console.print(f"     {said}", markup=False)
+            self._console.print(f"       {said}", markup=False)
 
     def say(self, sentence: str) -> None:
         """A line of its own."""

@@ -172,7 +172,7 @@ class FakeWorld(Outside):
     def furnish(self) -> None:
         """A market that has run for two minutes, two users, a few entries."""
         now = self.clock.now_us()
-        self.told = Act(4, 9, "quote", {"fills": "23"}, now - 72 * SECOND_US, now)
+        self.told = Act(10, 13, "day_two", {"fills": "23"}, now - 72 * SECOND_US, now)
         for back in range(120, 0, -1):
             self.step(now - back * SECOND_US)
         legs = (("custody:venue:main", "USDT", "9000"), ("user:us_ada:available", "USDT", "9000"))

@@ -95,7 +95,7 @@ async def test_a_transfer_is_read_as_it_was_saved_and_its_key_is_its_own(place: 
         assert await store.transfer_by_key(tx, row.key) == left
         assert await store.transfer(tx, row.id) == await store.lock_transfer(tx, row.id) == left
         assert list(await store.open_transfers(tx)) == [left]
-        assert list(await store.transfers(tx, SagaId(""), 5)) == [left]
+        assert list(await store.transfers(tx, 5)) == [left]
         assert list(await store.transfer_lines(tx, row.id)) == [PLANNED, line]
         done = replace(left, state=TransferState.DONE, arrived_units=3, arrival="a", reason="r")
         await store.save_transfer(tx, done, line)
@@ -119,6 +119,8 @@ async def test_an_arrival_is_judged_once(place: Place) -> None:
     row = ArrivalRow(
         location=CUSTODY,
         reference="r",
+        money=Money(asset="USDT", units=LARGE),
+        sender="s",
         body_hash=b"h" * 32,
         disposition=Disposition.REFUND,
         subject="mixin:r",
@@ -132,6 +134,7 @@ async def test_an_arrival_is_judged_once(place: Place) -> None:
             await place.treasury.add_arrival(tx, row)
     async with place.transactions.begin("look") as tx:
         assert await place.treasury.arrival(tx, CUSTODY, "r") == row
+        assert list(await place.treasury.arrivals(tx, 5)) == [row]
 
 
 async def test_suspense_and_incidents_are_read_as_they_were_saved(place: Place) -> None:

@@ -35,7 +35,7 @@ from poolmaker.business.treasury.model import (
 from poolmaker.business.user_orders.model import EXIT, FUND, Order, OrderState
 from poolmaker.business.withdrawals.model import WITHDRAWAL, Withdrawal, WithdrawalState
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import OrderId, SagaId, UserId, WithdrawalId, content_hash
+from poolmaker.kernel.ids import OrderId, UserId, WithdrawalId, content_hash
 from poolmaker.lab.mixin import FORMS, SimMixin
 from poolmaker.lab.people import ACCOUNT
 from poolmaker.lab.platform import WorldStores
@@ -148,7 +148,7 @@ async def _read(tx: Tx, stores: WorldStores, provider: SimProvider, image: Image
         streams={name: [one async for one in _events(tx, stores.bus, name)] for name in _STREAMS},
         orders=orders,
         withdrawals=withdrawals,
-        transfers=list(await stores.treasury.transfers(tx, SagaId(""), _PAGE)),
+        transfers=list(await stores.treasury.transfers(tx, _PAGE)),
         suspense=list(await stores.treasury.open_suspense(tx)),
         payments=provider.payments,
         balances={

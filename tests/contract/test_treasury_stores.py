@@ -183,6 +183,23 @@ async def test_funding_rows_keep_their_place_in_the_queue(place: Place) -> None:
         assert list(await place.treasury.fundings_of(tx, SagaId("c"))) == [funded]
 
 
+async def test_what_was_closed_meanwhile_is_not_funded_after_all(place: Place) -> None:
+    """Netting read the row WANTED before its saga closed it: a claim on it would stay for ever."""
+    row = FundingRow(
+        saga=SagaId("c"), order=OrderId("o"), account=ACCOUNT, asset="USDT", units=LARGE
+    )
+    for over in (FundingState.GONE, FundingState.USED):
+        async with place.transactions.begin("close") as tx:
+            await place.treasury.add_funding(tx, replace(row, saga=SagaId(over)))
+            await place.treasury.save_funding(tx, replace(row, saga=SagaId(over), state=over))
+        async with place.transactions.begin("late") as tx:
+            late = replace(row, saga=SagaId(over), state=FundingState.FUNDED)
+            await place.treasury.save_funding(tx, late)
+            (found,) = await place.treasury.fundings_of(tx, SagaId(over))
+            assert found.state is over
+            assert list(await place.treasury.open_fundings(tx)) == []
+
+
 async def test_wallets_and_legs_are_read_as_they_were_saved(place: Place) -> None:
     alice = User(UserId("us_1"), "Alice", 1, "alice-at-mixin")
     bob = User(UserId("us_2"), "Bob", 2)

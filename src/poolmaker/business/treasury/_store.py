@@ -67,6 +67,10 @@ INSERT INTO business.funding (saga, asset, order_id, account, units, state)
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (saga, asset) DO NOTHING
 """
+_SAVE_FUNDING: Final = """
+UPDATE business.funding SET state = $3
+WHERE saga = $1 AND asset = $2 AND state IN ('wanted', 'funded')
+"""
 _OPEN_FUNDINGS: Final = """
 SELECT * FROM business.funding WHERE state IN ('wanted', 'funded') ORDER BY place
 """
@@ -270,7 +274,7 @@ class PgTreasuryStore:
     async def save_funding(self, tx: Tx, row: FundingRow) -> None:
         """See ``TreasuryStore.save_funding``."""
         await connection_of(tx).execute(
-            "UPDATE business.funding SET state = $3 WHERE saga = $1 AND asset = $2",
+            _SAVE_FUNDING,
             row.saga,
             row.asset,
             row.state,

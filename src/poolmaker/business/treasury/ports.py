@@ -193,7 +193,10 @@ class TreasuryStore(Protocol):
         ...
 
     async def save_funding(self, tx: Tx, row: FundingRow) -> None:
-        """Overwrite the state of a row that is there."""
+        """Overwrite the state of a row that is there; what is over stays over.
+
+        Whoever funds has read the row without a lock: its saga may have closed it since.
+        """
         ...
 
     async def fundings_of(self, tx: Tx, saga: SagaId) -> Sequence[FundingRow]:

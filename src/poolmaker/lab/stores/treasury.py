@@ -156,6 +156,8 @@ class ModelTreasuryStore:
     async def save_funding(self, tx: Tx, row: FundingRow) -> None:
         """See ``TreasuryStore.save_funding``."""
         known = model_tx(tx).get(_FUNDING, (row.saga, row.asset))
+        if known.state in (FundingState.USED, FundingState.GONE):
+            return
         model_tx(tx).put(_FUNDING, (row.saga, row.asset), replace(known, state=row.state))
 
     async def fundings_of(self, tx: Tx, saga: SagaId) -> Sequence[FundingRow]:

@@ -16,6 +16,7 @@ from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.market.connectors.binance import wire
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
+from poolmaker.market.execution.model import Refusal
 
 _STATES: Final = {
     0: "EMAIL_SENT",
@@ -26,6 +27,9 @@ _STATES: Final = {
     5: "FAILURE",
     6: "COMPLETED",
 }
+
+_ABOUT_US: Final = frozenset({Refusal.RATE_LIMITED, Refusal.CLOCK, Refusal.KEY})
+"""Refusals that say nothing of the withdrawal: the same one may be taken a moment later."""
 
 
 class _WithdrawalRow(msgspec.Struct, rename="camel"):
@@ -114,8 +118,10 @@ class VenueWallet:
     ) -> str:
         """Ask once for a withdrawal and answer the venue's id.
 
-        Raises WithdrawalRefused when the venue definitely said no, and OutcomeUnknown when it may
-        have gone out: then read ``withdrawals`` and look for ``client_reference``.
+        Raises WithdrawalRefused when the venue definitely said no to this withdrawal, Unavailable
+        when it said no to us (asked too often, our clock, our key) and nothing left, and
+        OutcomeUnknown when it may have gone out: then read ``withdrawals`` and look for
+        ``client_reference``.
         """
         asked = {
             "coin": asset,
@@ -129,6 +135,8 @@ class VenueWallet:
         try:
             answer = await self._transport.ask("sapiPostCapitalWithdrawApply", asked, 600)
         except VenueRefused as refused:
+            if refused.refusal in _ABOUT_US:
+                raise Unavailable(f"withdrawal {client_reference}: {refused}") from refused
             raise WithdrawalRefused(str(refused)) from refused
         except NoAnswer as problem:
             raise OutcomeUnknown(f"withdrawal {client_reference}: {problem}") from problem

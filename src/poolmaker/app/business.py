@@ -56,7 +56,7 @@ from poolmaker.infra.settings.outside import FormSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
-from poolmaker.kernel.money import Form, parse_units
+from poolmaker.kernel.money import Form, parse_units, power_of_ten
 from poolmaker.messages.market import MarketSpec
 
 
@@ -289,8 +289,20 @@ class _Wiring:
             mixin_forms={asset: form.name for asset, form in mixin_forms(self._settings).items()},
             funding_fees=self._amounts(treasury.funding_fees),
             exit_fees=self._amounts(treasury.exit_fees),
+            steps=self._steps(),
             deposit_wait_us=self._settings.mixin.deposit_wait_s * SECOND_US,
         )
+
+    def _steps(self) -> Mapping[tuple[str, str], int]:
+        """What an asset's form can carry over its chain, on the way to a wallet at Mixin too."""
+        found = {}
+        for asset, form in mixin_forms(self._settings).items():
+            scale = self._scales.of(asset)
+            step = power_of_ten(scale - min(form.mixin_decimals, scale))
+            found[asset, MIXIN] = step
+            if form.venue_network is not None:
+                found[asset, form.venue_network] = step
+        return found
 
     def _treasury_settings(self) -> TreasurySettings:
         treasury = self._settings.treasury

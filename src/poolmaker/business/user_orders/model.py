@@ -222,7 +222,8 @@ class OrderRefusal(StrEnum):
     POOL_PAUSED = "pool_paused"
     """The operator has paused the pool."""
     BAD_AMOUNT = "bad_amount"
-    """Below zero, or nothing at all."""
+    """Below zero, or nothing at all; through Mixin also what its form cannot carry to the venue,
+    or what the fee of the way there would take."""
     NO_WALLET = "no_wallet"
     """The user has no Mixin id, or Mixin does not hold the asset."""
     UNKNOWN_ORDER = "unknown_order"
@@ -461,7 +462,7 @@ class ExitData(Message, frozen=True, kw_only=True):
 
     ``*_at_risk`` is the least that UNKNOWN orders of the leaver's time could still take, at the
     newest barrier. ``base_units`` and ``quote_units`` are what is paid out. ``charges`` are the
-    fees that were asked for; ``charged`` that this is over.
+    fees that were asked for and ``dust`` what no payout can carry; ``charged`` that this is over.
     """
 
     order: OrderId
@@ -476,6 +477,7 @@ class ExitData(Message, frozen=True, kw_only=True):
     base_units: int = 0
     quote_units: int = 0
     charges: tuple[Money, ...] = ()
+    dust: tuple[Money, ...] = ()
     charged: bool = False
     payouts: tuple[WithdrawalId, ...] = ()
 
@@ -511,12 +513,14 @@ class OrderSettings:
 
     ``mixin_forms`` names the form in which Mixin holds an asset; what it does not name is not
     paid through Mixin. The fees are what an order that is paid through Mixin was quoted for the
-    way to the venue and back, in atomic units by asset.
+    way to the venue and back, in atomic units by asset. ``steps`` are the smallest amounts that an
+    asset's form can carry, in atomic units by asset and network, 1 where nothing is said.
     """
 
     mixin_forms: Mapping[str, str] = field(default_factory=dict)
     funding_fees: Mapping[str, int] = field(default_factory=dict)
     exit_fees: Mapping[str, int] = field(default_factory=dict)
+    steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
     deposit_wait_us: int = 15 * MINUTE_US
     ledger_first_us: int = SECOND_US // 50
     ledger_max_us: int = SECOND_US

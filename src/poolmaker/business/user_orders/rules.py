@@ -15,6 +15,7 @@ from poolmaker.business.user_orders.model import (
     Destination,
     Order,
     OrderRefusal,
+    OrderSettings,
     OrderState,
     Wish,
 )
@@ -101,6 +102,20 @@ def open_refusal(pool: Pool | None, base_units: int, quote_units: int) -> OrderR
     if min(base_units, quote_units) < 0 or base_units + quote_units <= 0:
         return OrderRefusal.BAD_AMOUNT
     return None
+
+
+def reaches_the_venue(moneys: Sequence[Money], settings: OrderSettings) -> bool:
+    """Whether amounts that come from Mixin fit into what goes to the venue, and leave something.
+
+    A remainder that no transfer can carry would keep the order waiting for cash for ever, and a
+    fee of everything would leave nothing to join with.
+    """
+    return all(
+        money.units % settings.steps.get((money.asset, MIXIN), 1) == 0
+        and money.units > settings.funding_fees.get(money.asset, 0)
+        for money in moneys
+        if money.units
+    )
 
 
 def may_pause(order: Order) -> bool:
@@ -190,3 +205,17 @@ def charges(fees: Mapping[str, int], held: Sequence[Money]) -> tuple[Money, ...]
     """What is charged of what an order holds: as quoted, and never more than there is."""
     found = [Money(asset=m.asset, units=min(fees.get(m.asset, 0), m.units)) for m in held]
     return tuple(money for money in found if money.units > 0)
+
+
+def remainders(
+    held: Sequence[Money], fees: Sequence[Money], steps: Mapping[str, int]
+) -> tuple[Money, ...]:
+    """What of an order's funds is left beyond the smallest amount that can be carried out.
+
+    Trades leave more decimals than a token's chain has; a payout of all of them would wait for
+    cash that no transfer can bring, or be refused where it is sent from.
+    """
+    taken = {fee.asset: fee.units for fee in fees}
+    rest = [Money(asset=m.asset, units=m.units - taken.get(m.asset, 0)) for m in held]
+    found = [Money(asset=m.asset, units=m.units % steps.get(m.asset, 1)) for m in rest]
+    return tuple(money for money in found if money.units)

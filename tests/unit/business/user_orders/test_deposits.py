@@ -7,7 +7,8 @@ from poolmaker.business.user_orders.model import Declined, Destination, OrderRef
 from poolmaker.business.user_orders.rules import intent_of, trace_of
 from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.ids import OrderId
-from tests.support.business import POOL, World, mixin_world
+from poolmaker.kernel.market import Side
+from tests.support.business import POOL, World, mixin_world, ways
 
 MIXIN_USDT = "custody:mixin:usdt"
 
@@ -153,3 +154,45 @@ async def test_the_quoted_fees_are_the_platforms_once_each_way() -> None:
         await world.until(charged)
         # Never more than there is.
         assert await world.balance("platform:fees", "BTC") == 100
+
+
+STEPS = {"USDT": 100}
+"""The register has two decimals more than the token's chain."""
+
+
+def _carried(world: World) -> None:
+    """From now on money moves between the places as the token's chain can hold it."""
+    step = {"step_units": STEPS["USDT"]}
+    world.places.ways = [*ways("BTC"), *ways("USDT", **step)]
+
+
+async def test_what_trades_leave_beyond_the_tokens_decimals_is_dust_and_blocks_no_payout() -> None:
+    """No transfer can bring it to Mixin: a payout of all of it would wait for cash for ever."""
+    steps = {("USDT", "mixin"): 100, ("USDT", "TRON"): 100}
+    async with mixin_world(steps=steps) as world:
+        _carried(world)
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 100, 50_000)
+        await world.pay(intent)
+        await world.until_state(intent.order, "in_mm")
+        await world.engine.fill(Side.SELL, 10, 5_012)
+        await world.rest(MINUTE_US)
+        await world.orders.withdraw(alice, intent.order, (), "out")
+        await world.until_state(intent.order, "closed")
+        paid = {(row.asset, row.units, row.state.value) for row in await world.payouts_of(alice)}
+        assert paid == {("BTC", 90, "done"), ("USDT", 55_000, "done")}
+        assert await world.balance("platform:fees", "USDT") == 12
+        assert world.books_balance()
+        assert world.parked == []
+
+
+async def test_an_order_that_no_transfer_could_bring_to_the_venue_is_not_opened() -> None:
+    settings = {"steps": {("USDT", "mixin"): 100}, "funding_fees": {"USDT": 1_000, "BTC": 5}}
+    async with mixin_world(**settings) as world:
+        alice = await world.wallet("alice")
+        for number, (btc, usdt) in enumerate(((100, 50_012), (100, 1_000), (5, 50_000))):
+            answer = await world.orders.open_order(
+                alice, POOL, btc, usdt, f"{number}", by_mixin=True
+            )
+            assert answer == Declined(OrderRefusal.BAD_AMOUNT)
+        await world.order_by_mixin(alice, 0, 50_000)

@@ -42,6 +42,7 @@ from poolmaker.business.user_orders.rules import (
     may_resume,
     may_withdraw,
     open_refusal,
+    reaches_the_venue,
     takes_deposit,
     wallet_of,
 )
@@ -184,6 +185,10 @@ class UserOrders:
         refusal = open_refusal(pool, asked.base_units, asked.quote_units)
         if refusal is not None or pool is None:
             return refusal or OrderRefusal.UNKNOWN_POOL
+        base = Money(asset=pool.market.base, units=asked.base_units)
+        quote = Money(asset=pool.market.quote, units=asked.quote_units)
+        if asked.by_mixin and not reaches_the_venue((base, quote), self._settings):
+            return OrderRefusal.BAD_AMOUNT
         if asked.by_mixin and not self._has_wallet(user, pool):
             return OrderRefusal.NO_WALLET
         return Order(
@@ -191,8 +196,8 @@ class UserOrders:
             user=user_id,
             pool=pool.id,
             account=pool.account,
-            base=Money(asset=pool.market.base, units=asked.base_units),
-            quote=Money(asset=pool.market.quote, units=asked.quote_units),
+            base=base,
+            quote=quote,
             created_us=self._clock.now_us(),
             by_mixin=asked.by_mixin,
         )

@@ -36,7 +36,13 @@ from poolmaker.business.user_orders.rules import (
     source_of,
     wallet_of,
 )
-from poolmaker.business.user_orders.service.steps import Steps, Work, broken, monies
+from poolmaker.business.user_orders.service.steps import (
+    FUNDING_FEE,
+    Steps,
+    Work,
+    broken,
+    monies,
+)
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.errors import InvariantBroken
@@ -181,7 +187,7 @@ class Funding:
         held = monies(work.order, *await self._steps.locked(work.tx, work.order))
         due = self._charges(work, held)
         if due:
-            await self._steps.ask_charges(work, due, "funding")
+            await self._steps.ask_charges(work, due, FUNDING_FEE)
             data = msgspec.structs.replace(work.data, charges=due)
             await self._go(work, FundEvent.CHARGE_ASKED, data)
             return
@@ -198,7 +204,7 @@ class Funding:
         return charges(self._steps.settings.funding_fees, held)
 
     async def _charging(self, work: FundWork) -> None:
-        if await self._steps.charged(work, work.data.charges):
+        if await self._steps.charged(work, work.data.charges, FUNDING_FEE):
             await self._steps.tell(work.tx, work.order, FundEvent.CHARGED)
             data = msgspec.structs.replace(work.data, charged=True)
             await self._go(work, FundEvent.CHARGED, data)

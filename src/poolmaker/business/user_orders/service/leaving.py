@@ -24,8 +24,21 @@ from poolmaker.business.user_orders.model import (
     PayoutWish,
     Wish,
 )
-from poolmaker.business.user_orders.rules import Next, after_exit_refused, charges, source_of
-from poolmaker.business.user_orders.service.steps import Steps, Work, broken, monies
+from poolmaker.business.user_orders.rules import (
+    Next,
+    after_exit_refused,
+    charges,
+    remainders,
+    source_of,
+)
+from poolmaker.business.user_orders.service.steps import (
+    DUST,
+    EXIT_FEE,
+    Steps,
+    Work,
+    broken,
+    monies,
+)
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, WithdrawalId, request_key
@@ -232,25 +245,32 @@ class Leaving:
             await self._steps.happen(work.tx, order, OrderEvent.NOTHING_LEFT)
             await self._go(work, ExitEvent.NOTHING_LEFT)
             return
-        due = self._charges(work, monies(work.order, base, quote))
-        if due:
-            await self._steps.ask_charges(work, due, "exit")
-            data = msgspec.structs.replace(work.data, charges=due)
+        fees, dust = self._charges(work, monies(work.order, base, quote))
+        if fees or dust:
+            await self._steps.ask_charges(work, fees, EXIT_FEE)
+            await self._steps.ask_charges(work, dust, DUST)
+            data = msgspec.structs.replace(work.data, charges=fees, dust=dust)
             await self._go(work, ExitEvent.CHARGE_ASKED, data)
             return
         data = msgspec.structs.replace(work.data, base_units=base, quote_units=quote)
         await self._ask_unlock(work, data, ExitEvent.UNLOCK_ASKED)
 
-    def _charges(self, work: ExitWork, held: Sequence[Money]) -> tuple[Money, ...]:
-        """Only the way to a Mixin wallet was quoted."""
+    def _charges(
+        self, work: ExitWork, held: Sequence[Money]
+    ) -> tuple[tuple[Money, ...], tuple[Money, ...]]:
+        """Fees and dust. Only the way to a Mixin wallet was quoted."""
         if work.data.charged:
-            return ()
-        there = {to.asset for to in work.order.destinations if to.network == MIXIN}
-        back = [money for money in held if money.asset in there]
-        return charges(self._steps.settings.exit_fees, back)
+            return (), ()
+        settings, there = self._steps.settings, work.order.destinations
+        to_mixin = {to.asset for to in there if to.network == MIXIN}
+        back = [money for money in held if money.asset in to_mixin]
+        fees = charges(settings.exit_fees, back)
+        steps = {to.asset: settings.steps.get((to.asset, to.network), 1) for to in there}
+        return fees, remainders(held, fees, steps)
 
     async def _charging(self, work: ExitWork) -> None:
-        if await self._steps.charged(work, work.data.charges):
+        paid = await self._steps.charged(work, work.data.charges, EXIT_FEE)
+        if paid and await self._steps.charged(work, work.data.dust, DUST):
             await self._steps.tell(work.tx, work.order, ExitEvent.CHARGED)
             data = msgspec.structs.replace(work.data, charged=True)
             await self._go(work, ExitEvent.CHARGED, data)

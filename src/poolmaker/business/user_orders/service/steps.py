@@ -54,6 +54,11 @@ class OrderPorts:
 
 D = TypeVar("D", FundData, ExitData)
 
+FUNDING_FEE: Final = "funding"
+EXIT_FEE: Final = "exit"
+DUST: Final = "dust"
+"""Reasons of PLATFORM_FEE."""
+
 DONE: Final = "done"
 """The state that ends a child of an order."""
 
@@ -187,7 +192,7 @@ class Steps:
         """Ask for what the order was quoted."""
         for money in moneys:
             fee = PlatformFee(
-                key=charge_key(work.saga, money),
+                key=charge_key(work.saga, money, reason),
                 user=work.order.user,
                 order=work.order.id,
                 money=money,
@@ -195,10 +200,10 @@ class Steps:
             )
             await self.ports.ledger.ask(work.tx, fee)
 
-    async def charged(self, work: Work[D], moneys: Sequence[Money]) -> bool:
+    async def charged(self, work: Work[D], moneys: Sequence[Money], reason: str) -> bool:
         """Whether all that was asked for is booked; when not, the saga comes back soon."""
         for money in moneys:
-            key = charge_key(work.saga, money)
+            key = charge_key(work.saga, money, reason)
             outcome = await self.outcome(work, key)
             if outcome is None:
                 return False
@@ -219,9 +224,10 @@ def ticket_id(saga: Saga, number: int) -> str:
     return f"{saga.id}:{number}"
 
 
-def charge_key(saga: Saga, money: Money) -> CommandKey:
-    """A fee is asked for once in each asset."""
-    return request_key(saga.id, f"fee {money.asset.replace(':', '.')}", 0)
+def charge_key(saga: Saga, money: Money, reason: str) -> CommandKey:
+    """A fee is asked for once in each asset, and so is what no payout can carry."""
+    kind = DUST if reason == DUST else "fee"
+    return request_key(saga.id, f"{kind} {money.asset.replace(':', '.')}", 0)
 
 
 def monies(order: Order, base_units: int, quote_units: int) -> tuple[Money, ...]:

@@ -8,7 +8,8 @@ from poolmaker.business.user_orders.rules import intent_of, trace_of
 from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.ids import OrderId
 from poolmaker.kernel.market import Side
-from tests.support.business import POOL, World, mixin_world, ways
+from poolmaker.kernel.money import Amount
+from tests.support.business import ACCOUNT, POOL, USDT, World, config, mixin_world, ways
 
 MIXIN_USDT = "custody:mixin:usdt"
 
@@ -196,3 +197,21 @@ async def test_an_order_that_no_transfer_could_bring_to_the_venue_is_not_opened(
             )
             assert answer == Declined(OrderRefusal.BAD_AMOUNT)
         await world.order_by_mixin(alice, 0, 50_000)
+
+
+async def test_an_order_from_a_wallet_that_the_pool_refuses_goes_back_to_the_wallet_l13() -> None:
+    """L13: every failed state has a way back; available money has none of its own."""
+    async with mixin_world(exit_fees={"USDT": 10}) as world:
+        await world.open_pool(config(first_join_min_units=2_000))
+        world.places.ways = [*ways("BTC"), *ways("USDT", fee_units=10)]
+        world.provider.fee_units = 0
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 100), "float")
+        await world.pay(intent)
+        order = await world.until_state(intent.order, "closed", "refunded")
+        (back,) = await world.payouts_of(alice)
+        assert (back.units, back.state, back.address) == (990, "done", "alice-at-mixin")
+        assert order.reason == "below_minimum"
+        assert await world.available(alice) == (0, 0)
+        assert world.parked == []

@@ -298,6 +298,9 @@ class Funding:
             case Next.LATER if wish is Wish.NONE:
                 await self._steps.close(work, data.round)
                 await self._go(work, FundEvent.NOT_NOW, data, self._steps.settings.retry_us)
+            case Next.GIVE_BACK if wish is Wish.NONE and not data.resumed and work.order.by_mixin:
+                await self._steps.close(work, data.round)
+                await self._send_back(work, reason)
             case Next.GIVE_BACK if wish is Wish.NONE and not data.resumed:
                 await self._steps.close(work, data.round)
                 await self._ask_unlock(work, data, FundEvent.GIVE_BACK, reason)
@@ -306,6 +309,13 @@ class Funding:
                 await self._hold_back(work, reason)
             case _:
                 assert_never(follows)
+
+    async def _send_back(self, work: FundWork, reason: str) -> None:
+        """What came from a wallet goes back there: its user has nothing else to take it with."""
+        user = await self._steps.ports.store.user(work.tx, work.order.user)
+        wallet = wallet_of(work.order, user.mixin_id if user is not None else "")
+        order = replace(work.order, wish=Wish.WITHDRAW, destinations=wallet)
+        await self._hold_back(replace(work, order=order), reason)
 
     async def _unfunded(self, work: FundWork) -> None:
         if work.order.wish is not Wish.NONE:

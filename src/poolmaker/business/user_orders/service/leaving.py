@@ -327,7 +327,7 @@ class Leaving:
             return
         unpaid = PayoutEnd.NOT_PAID in ends
         note = "a payout was not possible: its money is available to the user" if unpaid else ""
-        order = replace(work.order, child=NO_CHILD, reason=note)
+        order = replace(work.order, child=NO_CHILD, reason=note or work.order.reason)
         await self._steps.happen(work.tx, order, OrderEvent.PAYOUT_ENDED, note=note)
         await self._go(work, ExitEvent.PAYOUT_ENDED)
 

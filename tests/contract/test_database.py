@@ -155,6 +155,32 @@ async def test_a_statement_that_commits_by_itself_and_is_lost_leaves_the_outcome
             await connection.execute("SELECT 1")
 
 
+async def test_a_deadlock_is_unavailable_for_one_and_nothing_for_the_other(
+    database: Database,
+) -> None:
+    """Two units that lock in opposite order: the server ends one, which wrote nothing."""
+    both_hold_one = asyncio.Barrier(2)
+
+    async def lock(first: int, second: int) -> bool:
+        try:
+            async with database.transaction() as connection:
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", first)
+                await both_hold_one.wait()
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", second)
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    assert sorted(await asyncio.gather(lock(1, 2), lock(2, 1))) == [False, True]
+    assert await lock_alone(database)
+
+
+async def lock_alone(database: Database) -> bool:
+    async with database.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(1)")
+        return bool(await connection.fetchval("SELECT true"))
+
+
 async def test_after_a_loss_the_pool_serves_again(cluster: Cluster, database: Database) -> None:
     for _ in range(3):
         with pytest.raises(DatabaseGone):

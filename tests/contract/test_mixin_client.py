@@ -95,11 +95,39 @@ async def test_a_deposit_by_memo_arrives_with_the_bytes_that_name_its_intent(hom
 async def test_a_deposit_from_the_chain_arrives_with_the_chains_transaction(home: House) -> None:
     address = await home.client.desk.deposit_address(USDT_FORM.name)
     assert address == await home.client.desk.deposit_address(USDT_FORM.name)
-    order = {"amount": "7.5", "tx_id": "0xabc", "asset": USDT, "destination": address.address}
-    await home.mixin.admin("POST", "/deposit", order)
+    await _deposit_from_chain(home)
     await home.client.walker.walk()
     (arrival,) = home.desk.seen
     assert (arrival.units, arrival.transaction_id, arrival.sender) == (750_000_000, "0xabc", "")
+
+
+async def _deposit_from_chain(home: House) -> None:
+    address = await home.client.desk.deposit_address(USDT_FORM.name)
+    order = {"amount": "7.5", "tx_id": "0xabc", "asset": USDT, "destination": address.address}
+    await home.mixin.admin("POST", "/deposit", order)
+
+
+async def test_a_receipt_under_an_id_that_we_cannot_compute_is_looked_for(home: House) -> None:
+    await _deposit_from_chain(home)
+    await home.fault("GET /safe/snapshots/{id}", "error", status=202, code=404)
+    await home.client.walker.walk()
+    assert [one.transaction_id for one in home.desk.seen] == ["0xabc"]
+
+
+async def test_what_nobody_can_explain_yet_is_kept_and_arrives_once_it_is_explained(
+    home: House,
+) -> None:
+    await _deposit_from_chain(home)
+    snapshots = home.mixin.server.house.world.books.snapshots
+    hidden = snapshots.pop(home.mixin.bot["app_id"])
+    assert await home.client.walker.walk() == 1
+    assert home.desk.seen == []
+    assert (await home.client.desk.balances())[USDT_FORM.name].unbooked_units == 750_000_000
+    snapshots[home.mixin.bot["app_id"]] = hidden
+    await home.rows("UPDATE mixin.output SET ask_us = 0")
+    assert await home.client.walker.ask_again() == 1
+    assert [one.transaction_id for one in home.desk.seen] == ["0xabc"]
+    assert await home.booked() == await home.held()
 
 
 async def test_what_waits_is_asked_again_and_blocks_nobody(home: House) -> None:

@@ -23,7 +23,7 @@ from tests.support.worlds import RunningWorld
 
 USDT = Asset("USDT", 8)
 """Finer than the token's six decimals, so that dust exists."""
-ETH = Asset("ETH", 8)
+ETH = Asset("ETH", 18)
 
 
 def fresh_key() -> str:
@@ -89,6 +89,12 @@ class ChainStage:
     async def mine(self, blocks: int = 65) -> None:
         """Blocks; 65 make final what is there."""
         assert (await self.chain.admin("POST", "/mine", {"blocks": blocks}))["status"] == 200
+
+    async def until_paid(self, units: int) -> None:
+        """The node mines by itself, a moment after it has taken a transaction."""
+        while await self.balance("USDT", self.mixin) < units:
+            await SystemClock().sleep_us(20_000)
+        assert await self.balance("USDT", self.mixin) == units
 
     async def balance(self, asset: str, of: str | None = None) -> int:
         """Smallest units at the newest block."""

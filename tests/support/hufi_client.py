@@ -59,7 +59,7 @@ class Desks:
         await self._tell(tx, "joined", [campaign, at_us])
 
     async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
-        await self._tell(tx, "refused", [campaign, reason])
+        await self._tell(tx, "refused", [campaign, reason, final])
 
     async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:
         await self._tell(tx, "confirmed", reward)

@@ -14,6 +14,7 @@ from poolmaker.app.figures import Scales
 from poolmaker.app.payouts import Providers
 from poolmaker.app.places import EvmPlace, Holdings
 from poolmaker.app.routes import RouteBook
+from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.evm.signer import wallet_of
 from poolmaker.hufi.model import AccountKeys, Standing
@@ -21,10 +22,9 @@ from poolmaker.hufi.service import Hufi, HufiPorts, open_hufi
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.settings.model import Mode, Settings, VenueAccountSettings
 from poolmaker.infra.settings.outside import EvmSettings, HufiSettings
-from poolmaker.infra.transactions import Transactions
+from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
-from poolmaker.kernel.rng import Rng
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import Mixin, MixinPorts, open_mixin
 
@@ -50,18 +50,25 @@ def mixin_forms_of(settings: Settings, scales: Scales) -> tuple[MixinForm, ...]:
     )
 
 
-def open_bot(
-    settings: Settings,
-    scales: Scales,
-    session: aiohttp.ClientSession,
-    transactions: Transactions,
-    tools: tuple[Clock, Rng],
-) -> Mixin | None:
+class FreezeGate:
+    """``mixin.ports.Gate``: closed while outgoing money is frozen, or nobody can say."""
+
+    def __init__(self) -> None:
+        self._withdrawals: Withdrawals | None = None
+
+    def plug(self, withdrawals: Withdrawals) -> None:
+        """Say who knows whether outgoing money is frozen."""
+        self._withdrawals = withdrawals
+
+    async def may_send(self, tx: Tx) -> bool:
+        """See ``Gate.may_send``."""
+        return self._withdrawals is not None and not await self._withdrawals.why_frozen(tx)
+
+
+def open_bot(settings: Settings, scales: Scales, ports: MixinPorts) -> Mixin | None:
     """The bot at Mixin, None where none is configured. Nothing is asked yet."""
     if settings.mixin is None:
         return None
-    clock, rng = tools
-    ports = MixinPorts(session=session, transactions=transactions, clock=clock, rng=rng)
     return open_mixin(settings.mixin, mixin_forms_of(settings, scales), ports)
 
 

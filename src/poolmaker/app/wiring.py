@@ -33,6 +33,7 @@ from poolmaker.app.outside import (
     MIXIN_HEAD,
     ChainPorts,
     ChainSide,
+    FreezeGate,
     chain_wallet_of,
     mixin_forms_of,
     open_bot,
@@ -58,7 +59,7 @@ from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.wallet import VenueWallet
 from poolmaker.mixin.model import MixinForm
-from poolmaker.mixin.service import Mixin
+from poolmaker.mixin.service import Mixin, MixinPorts
 from poolmaker.views.model import Check, Health, Mode
 
 OPERATOR_TOKEN_FILE: Final = "operator.token"  # noqa: S105 - the name of a file
@@ -113,6 +114,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     business = open_business(settings, scales, _business_ports(root, data, writer, outside))
     await business.pools.configure(pool_configs(settings, scales))
     await business.netting.start()
+    outside.gate.plug(business.withdrawals)
     if outside.mixin is not None:
         outside.mixin.walker.plug(business.reception)
     chain = _chain(root, data, session, scales, outside, business)
@@ -160,6 +162,7 @@ class _Outside:
     providers: Providers
     evidence: VenueEvidence
     mixin: Mixin | None
+    gate: FreezeGate
     forms: tuple[MixinForm, ...]
     routes: RouteBook | None
 
@@ -174,7 +177,15 @@ def _outside(
     settings, clock = root.settings, root.clock
     wallets = {account: desk.venue.wallet for account, desk in desks.items()}
     providers = Providers({VENUE_HEAD: VenuePayouts(wallets, scales)})
-    mixin = open_bot(settings, scales, session, data.app, (clock, root.rng.fork("mixin")))
+    gate = FreezeGate()
+    tools = MixinPorts(
+        session=session,
+        transactions=data.app,
+        clock=clock,
+        rng=root.rng.fork("mixin"),
+        gate=gate,
+    )
+    mixin = open_bot(settings, scales, tools)
     routes = None
     if mixin is not None:
         providers.plug(MIXIN_HEAD, mixin.wallet)
@@ -191,6 +202,7 @@ def _outside(
         providers=providers,
         evidence=VenueEvidence(wallets, scales, clock),
         mixin=mixin,
+        gate=gate,
         forms=mixin_forms_of(settings, scales),
         routes=routes,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -35,8 +35,12 @@ Known = Mapping[str, Participation]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinerPorts:
-    """What the joiner reaches the outside through."""
+    """What the joiner reaches the outside through.
 
+    ``is_known`` says whether the desk was told of a campaign; of others it is told nothing.
+    """
+
+    is_known: Callable[[str], bool]
     transactions: Transactions
     store: ParticipationStore
     desk: CampaignDesk
@@ -105,6 +109,8 @@ class Joiner:
             await self._lost(known[name])
         new = 0
         for name in sorted(there - is_joined):
+            if not self._ports.is_known(name):
+                continue
             status = await self._status(name)
             if status.status == _JOINED:
                 await self._joined(self._row(known, name), status)
@@ -119,11 +125,10 @@ class Joiner:
         """The oracle no longer lists it: a key was deleted there, or a threshold was missed."""
         _LOG.warning("no_longer_joined", campaign=row.campaign)
         reason = "the oracle no longer lists us"
-        asking = replace(
-            row, state=ParticipationState.ASKING, reason=reason, due_us=self._now_us(), joined_us=0
-        )
+        asking = replace(row, state=ParticipationState.ASKING, reason=reason, due_us=self._now_us())
         async with self._ports.transactions.begin("hufi.lost") as tx:
             await self._ports.store.save(tx, asking)
+            await self._ports.desk.refused(tx, row.campaign, reason, final=False)
 
     # ----------------------------------------------------------------------------- joining
 
@@ -131,10 +136,12 @@ class Joiner:
         known, now_us, joined = await self._known(), self._now_us(), 0
         async with self._ports.transactions.begin("hufi.wanted") as tx:
             wanted = await self._ports.desk.wanted(tx)
-        for name in wanted:
+        # What we were once in is asked for again by itself: the desk believes us in.
+        was_in = [name for name, one in known.items() if one.joined_us]
+        for name in dict.fromkeys([*wanted, *was_in]):
             row = self._row(known, name)
             is_due = row.state is not ParticipationState.JOINED and row.due_us <= now_us
-            if is_due and place_of(name) is not None:
+            if is_due and self._ports.is_known(name):
                 joined += await self._ask(row)
         return joined
 

@@ -27,7 +27,10 @@ class CampaignDesk(Protocol):
         ...
 
     async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
-        """The oracle does not let us in, in its own words; for good when ``final``."""
+        """The oracle does not let us in, or no longer lists us; in its own words.
+
+        Only what is ``final`` is never asked again.
+        """
         ...
 
 

@@ -113,17 +113,27 @@ async def open_hufi(
     oracle = OracleApi(HufiHttp(ports.session, settings.oracle_url), evm.signer)
     launcher = LauncherApi(HufiHttp(ports.session, settings.launcher_url))
     files = ResultsFiles(ports.session, settings.file_hosts, allows_http=is_sandbox)
+    sync = CampaignSync(
+        launcher,
+        escrows,
+        evm.tokens,
+        (evm.chain.chain_id,),
+        ports.campaigns,
+        ports.transactions,
+        is_sandbox=is_sandbox,
+    )
+    joiner_ports = JoinerPorts(
+        is_known=sync.knows,
+        transactions=ports.transactions,
+        store=PgParticipationStore(),
+        desk=ports.campaigns,
+        clock=ports.clock,
+        health=ports.health,
+    )
+    joiner = Joiner(oracle, settings.exchange, keys, joiner_ports) if settings.join else None
     return Hufi(
-        sync=CampaignSync(
-            launcher,
-            escrows,
-            evm.tokens,
-            (evm.chain.chain_id,),
-            ports.campaigns,
-            ports.transactions,
-            is_sandbox=is_sandbox,
-        ),
-        joiner=_joiner(settings, oracle, keys, ports) if settings.join else None,
+        sync=sync,
+        joiner=joiner,
         receiver=Receiver(
             evm.watcher,
             Attributor(evm.chain, escrows, files, evm.tokens),
@@ -139,21 +149,4 @@ async def open_hufi(
         ports=ports,
         campaigns_poll_us=settings.poll_ms * 1_000,
         rewards_poll_us=rewards_poll_us,
-    )
-
-
-def _joiner(
-    settings: HufiSettings, oracle: OracleApi, keys: AccountKeys, ports: HufiPorts
-) -> Joiner:
-    return Joiner(
-        oracle,
-        settings.exchange,
-        keys,
-        JoinerPorts(
-            transactions=ports.transactions,
-            store=PgParticipationStore(),
-            desk=ports.campaigns,
-            clock=ports.clock,
-            health=ports.health,
-        ),
     )

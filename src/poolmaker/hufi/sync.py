@@ -50,6 +50,10 @@ class CampaignSync:
         self._days_us: dict[str, int] = {}
         self._left_out: dict[str, str] = {}
 
+    def knows(self, campaign: str) -> bool:
+        """Whether the desk was told of a campaign by this process."""
+        return campaign in self._told
+
     async def look(self) -> int:
         """Ask for every page of every chain; how many campaigns were told. Raises Unavailable."""
         told = 0

@@ -177,7 +177,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A unit of work (read committed): commits at the end, rolls back when the block raises.
 
-        A loss before the commit is DatabaseUnavailable, a loss of its answer CommitUnknown.
+        A loss before the commit is DatabaseUnavailable, a loss of its answer CommitUnknown. A
+        deadlock that the server ended by rolling this unit back is DatabaseUnavailable, too.
         Await nothing but the database in the block.
         """
         async with self._lent() as connection:
@@ -186,6 +187,11 @@ class Database:
                 await unit.start()
                 try:
                     yield connection
+                except _STOPPED as stopped:
+                    await _roll_back(connection, unit)
+                    raise DatabaseUnavailable(
+                        f"the server ended a wait of locks, nothing was written: {stopped}"
+                    ) from stopped
                 except BaseException:
                     await _roll_back(connection, unit)
                     raise
@@ -291,6 +297,14 @@ _LOST: Final[tuple[type[BaseException], ...]] = (
     OSError,
 )
 _STILL_THERE: Final = (asyncpg.QueryCanceledError, asyncpg.DataError)
+
+
+# The server rolled the unit back so that others could go on; asked again it may well succeed.
+_STOPPED: Final = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import msgspec
 from poolmaker.bus.ports import Bus
 from poolmaker.business.ledger.accounts import (
     Normal,
+    custody_mixin,
     custody_venue,
     normal_of,
     order_locked,
@@ -24,23 +25,37 @@ from poolmaker.business.ledger.model import Image, Transaction
 from poolmaker.business.ledger.rules import in_order
 from poolmaker.business.ledger.verify import verify
 from poolmaker.business.pools.service import CONSUMER, LEDGER_LOG
+from poolmaker.business.treasury.model import (
+    TRANSFER,
+    TRANSFER_TABLE,
+    Suspense,
+    Transfer,
+    TransferState,
+)
 from poolmaker.business.user_orders.model import EXIT, FUND, Order, OrderState
 from poolmaker.business.withdrawals.model import WITHDRAWAL, Withdrawal, WithdrawalState
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import OrderId, UserId, WithdrawalId, content_hash
+from poolmaker.lab.mixin import FORMS, SimMixin
 from poolmaker.lab.people import ACCOUNT
 from poolmaker.lab.platform import WorldStores
 from poolmaker.lab.venue import Payment, SimProvider, SimVenue
 from poolmaker.messages.base import Envelope, decode
 from poolmaker.messages.market import FillFact, account_stream, control_stream, engine_stream
 
-KINDS: Final = (EXIT, FUND, WITHDRAWAL)
+KINDS: Final = (EXIT, FUND, TRANSFER, WITHDRAWAL)
 _PAGE: Final = 500
 _ENDED: Final = frozenset(
     {WithdrawalState.DONE, WithdrawalState.RELEASED, WithdrawalState.DECLINED}
 )
 _RESTING: Final = frozenset(
-    {OrderState.IN_MM, OrderState.PAUSE, OrderState.CLOSED, OrderState.REFUNDED}
+    {
+        OrderState.IN_MM,
+        OrderState.PAUSE,
+        OrderState.CLOSED,
+        OrderState.EXPIRED,
+        OrderState.REFUNDED,
+    }
 )
 _STREAMS: Final = (account_stream(ACCOUNT), control_stream(ACCOUNT), engine_stream(ACCOUNT))
 
@@ -63,6 +78,8 @@ class _Evidence:
     streams: dict[str, list[Envelope]]
     orders: list[Order]
     withdrawals: list[Withdrawal]
+    transfers: list[Transfer]
+    suspense: list[Suspense]
     payments: list[Payment]
     balances: dict[tuple[str, str], int]
 
@@ -80,7 +97,9 @@ async def under_way(tx: Tx, stores: WorldStores) -> bool:
     return bool(await stores.ledger_rows.read(tx, applied, 1))
 
 
-async def audit(stores: WorldStores, venue: SimVenue, provider: SimProvider) -> Findings:
+async def audit(
+    stores: WorldStores, venue: SimVenue, mixin: SimMixin, provider: SimProvider
+) -> Findings:
     """Check every invariant of the world on what is stored and on what is really out there."""
     findings = Findings()
     report = await verify(stores.evidence)
@@ -90,10 +109,16 @@ async def audit(stores: WorldStores, venue: SimVenue, provider: SimProvider) -> 
         evidence = await _read(tx, stores, provider, image)
         findings.violations += [one async for one in _sagas(tx, stores)]
         findings.violations += [one async for one in _positions(tx, stores, evidence)]
+    findings.violations += _at_mixin(evidence, mixin)
     for check in (_conservation, _custody, _payments, _nothing_stuck, _keys, _streams, _facts):
         subject = venue if check is _custody else None
         findings.violations += check(evidence, subject)
-    everything = (in_order(evidence.image), evidence.orders, evidence.withdrawals)
+    everything = (
+        in_order(evidence.image),
+        evidence.orders,
+        evidence.withdrawals,
+        evidence.transfers,
+    )
     findings.books = content_hash(msgspec.json.encode(everything)).hex()[:16]
     findings.counts.update({f"posted {one.kind}": 0 for one in evidence.log})
     for one in evidence.log:
@@ -102,6 +127,8 @@ async def audit(stores: WorldStores, venue: SimVenue, provider: SimProvider) -> 
         findings.counts[f"orders {order.state}"] += 1
     for withdrawal in evidence.withdrawals:
         findings.counts[f"withdrawals {withdrawal.state}"] += 1
+    for transfer in evidence.transfers:
+        findings.counts[f"transfers {transfer.state}"] += 1
     return findings
 
 
@@ -114,12 +141,15 @@ async def _read(tx: Tx, stores: WorldStores, provider: SimProvider, image: Image
     for user in await stores.orders.users(tx, UserId(""), _PAGE):
         orders += await stores.orders.orders_of(tx, user.id, OrderId(""), _PAGE)
         withdrawals += await stores.withdrawals.of_user(tx, user.id, WithdrawalId(""), _PAGE)
+    withdrawals += await stores.withdrawals.of_user(tx, UserId(""), WithdrawalId(""), _PAGE)
     return _Evidence(
         image=image,
         log=[one async for one in _log(tx, stores)],
         streams={name: [one async for one in _events(tx, stores.bus, name)] for name in _STREAMS},
         orders=orders,
         withdrawals=withdrawals,
+        transfers=list(await stores.treasury.transfers(tx, _PAGE)),
+        suspense=list(await stores.treasury.open_suspense(tx)),
         payments=provider.payments,
         balances={
             (leg.account, leg.asset): leg.units
@@ -198,6 +228,25 @@ def _custody(evidence: _Evidence, venue: SimVenue | None) -> Iterator[str]:
             yield f"custody of {asset} is {units}, booked {booked}"
 
 
+def _at_mixin(evidence: _Evidence, mixin: SimMixin) -> Iterator[str]:
+    """The same of Mixin, form by form."""
+    for asset, form in FORMS.items():
+        booked = evidence.balances.get((custody_mixin(form), asset), 0)
+        units = mixin.balances[asset]
+        if booked != units:
+            yield f"custody of {asset} at Mixin is {units}, booked {booked}"
+
+
+def _transferred(evidence: _Evidence, paid: dict[str, int]) -> Iterator[str]:
+    """Every transfer has ended, and left once if it arrived and never if it did not."""
+    for row in evidence.transfers:
+        amount = paid.get(row.reference, 0)
+        if row.state not in TRANSFER_TABLE.terminal:
+            yield f"transfer {row.id} has not ended: {row.state}"
+        if amount != (row.units if row.state is TransferState.DONE else 0):
+            yield f"transfer {row.id} of {row.units} is {row.state}, sent {amount}"
+
+
 def _paid(evidence: _Evidence) -> dict[str, int]:
     """What the venue really paid, by reference."""
     paid: defaultdict[str, int] = defaultdict(int)
@@ -221,6 +270,8 @@ def _payments(evidence: _Evidence, _: SimVenue | None) -> Iterator[str]:
     """Paid is debited, each withdrawal at most once, and nothing is paid that was given back."""
     paid, debited = _paid(evidence), _debited(evidence)
     known = {row.reference for row in evidence.withdrawals}
+    known |= {row.reference for row in evidence.transfers}
+    yield from _transferred(evidence, paid)
     for reference in sorted(paid.keys() - known):
         yield f"paid {paid[reference]} under the unknown reference {reference}"
     for row in evidence.withdrawals:
@@ -234,8 +285,11 @@ def _payments(evidence: _Evidence, _: SimVenue | None) -> Iterator[str]:
 
 
 def _nothing_stuck(evidence: _Evidence, _: SimVenue | None) -> Iterator[str]:
+    nobodys = {f"suspense:{row.source}": row.money.units for row in evidence.suspense}
     for (account, asset), units in sorted(evidence.balances.items()):
         head = account.partition(":")[0]
+        if head == "suspense" and nobodys.get(account) == units:
+            continue
         if units and head in ("withdrawal", "exit", "deficit", "suspense", "transit"):
             yield f"{units} {asset} are stuck on {account}"
     for order in evidence.orders:

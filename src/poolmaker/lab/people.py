@@ -17,6 +17,7 @@ from poolmaker.kernel.money import Amount, Asset
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.gate import ProcessCrash
 from poolmaker.lab.loop import VirtualClock
+from poolmaker.lab.mixin import SimMixin
 from poolmaker.lab.platform import SimPlatform
 from poolmaker.lab.venue import SimVenue
 from poolmaker.messages.base import Money
@@ -28,7 +29,13 @@ ETH: Final = Asset("ETH", 8)
 USDT: Final = Asset("USDT", 6)
 ACCOUNT: Final = VenueAccountId("main")
 _SETTLED: Final = frozenset(
-    {OrderState.IN_MM, OrderState.PAUSE, OrderState.CLOSED, OrderState.REFUNDED}
+    {
+        OrderState.IN_MM,
+        OrderState.PAUSE,
+        OrderState.CLOSED,
+        OrderState.EXPIRED,
+        OrderState.REFUNDED,
+    }
 )
 
 
@@ -87,12 +94,13 @@ class Person:
     clock: VirtualClock
     rng: Rng
     pools: tuple[PoolConfig, ...]
+    mixin: SimMixin | None = None
 
     async def live(self) -> None:
         """Deposit, open orders, change one's mind, withdraw."""
         await self._pause_for(20)
         user = await self.door.ask(
-            lambda p: p.rooms.orders.create_user(self.name, f"user {self.name}")
+            lambda p: p.rooms.orders.create_user(self.name, f"user {self.name}", self._wallet)
         )
         for base in self._bases():
             await self._deposit(user, base, self.rng.between(10**7, 10**9))
@@ -111,6 +119,9 @@ class Person:
         await self.clock.sleep_us(self.rng.exponential_us(seconds * SECOND_US))
 
     async def _deposit(self, user: UserId, asset: Asset, units: int) -> None:
+        # Whoever pays from Mixin has less at the venue, so that cash has to be moved there.
+        if self.mixin is not None and self.rng.chance_ppm(700_000):
+            return
         self.venue.move(asset.code, units)
         reference = f"{self.name}-{asset.code}"
         amount = Amount(asset, units)
@@ -124,12 +135,15 @@ class Person:
         base = self.rng.choice([0, self.rng.below(10**7), self.rng.below(3 * 10**8)])
         quote = self.rng.choice([0, self.rng.below(10**10), self.rng.below(2 * 10**11)])
         key = f"open {number}"
+        by_mixin = self.mixin is not None and self.rng.chance_ppm(700_000)
         answer = await self.door.ask(
-            lambda p: p.rooms.orders.open_order(user, pool.id, base, quote, key)
+            lambda p: p.rooms.orders.open_order(user, pool.id, base, quote, key, by_mixin=by_mixin)
         )
         if not isinstance(answer, Accepted):
             return
         order = answer.order
+        if by_mixin:
+            await self._pay(order)
         if self.rng.chance_ppm(800_000):
             await self._state(order, _SETTLED)
         await self._pause_for(60)
@@ -142,13 +156,33 @@ class Person:
                 )
                 await self._pause_for(60)
         if self.rng.chance_ppm(700_000):
-            await self._withdraw_order(user, order, number, pool.market.base)
+            where = self._where(pool.market.base) if not by_mixin else []
+            await self.door.ask(
+                lambda p: p.rooms.orders.withdraw(user, order, where, f"withdraw {number}")
+            )
 
-    async def _withdraw_order(self, user: UserId, order: OrderId, number: int, base: str) -> None:
-        where = [self._destination(base, base), self._destination("USDT", "TRX")]
-        await self.door.ask(
-            lambda p: p.rooms.orders.withdraw(user, order, where, f"withdraw {number}")
-        )
+    async def _pay(self, order: OrderId) -> None:
+        """Pay the legs, most often as asked: else too little, too late, twice or rubbish."""
+        intent = await self.door.ask(lambda p: p.rooms.orders.deposit_intent(order))
+        if intent is None or self.mixin is None:
+            return
+        for leg in intent.legs:
+            await self._pause_for(self.rng.choice([1, 5, 30]))
+            memo = intent.memo if self.rng.chance_ppm(300_000) else b""
+            units = leg.units if self.rng.chance_ppm(800_000) else self.rng.between(1, 10**9)
+            if self.rng.chance_ppm(900_000):
+                self.mixin.pay(leg, leg.asset, units, by_memo=memo)
+            if self.rng.chance_ppm(100_000):
+                self.mixin.pay(leg, self.rng.choice(["BTC", "USDT"]), units, by_memo=memo)
+        if self.rng.chance_ppm(200_000):
+            self.mixin.pay_rubbish("USDT", self.rng.between(2 * 10**6, 10**9))
+
+    @property
+    def _wallet(self) -> str:
+        return f"{self.name}-at-mixin" if self.mixin is not None else ""
+
+    def _where(self, base: str) -> list[Destination]:
+        return [self._destination(base, base), self._destination("USDT", "TRX")]
 
     def _destination(self, asset: str, network: str) -> Destination:
         return Destination(asset=asset, network=network, address=f"{asset}-of-{self.name}")

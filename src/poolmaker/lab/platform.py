@@ -12,7 +12,7 @@ from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerSt
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
-from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.model import Arrival, Disposition, TreasurySettings
 from poolmaker.business.treasury.ports import (
     ArrivalEvidence,
     Routes,
@@ -117,7 +117,7 @@ class SimPlatform:
         self.process = process
         self._outside = outside
         gate, hints, stores = outside.gate, outside.hints, outside.stores
-        transactions = GatedTransactions(stores.transactions, gate, process)
+        self._transactions = transactions = GatedTransactions(stores.transactions, gate, process)
         sagas = hinted(stores.sagas, gate, ("start", "wake"), hints.about("sagas"))
         bus = hinted(stores.bus, gate, ("append",), hints.about("events"))
         rows = hinted(stores.ledger_rows, gate, ("ask",), hints.about("commands"))
@@ -203,10 +203,17 @@ class SimPlatform:
                 for asset in self._outside.assets:
                     await writer.register_asset(asset)
                 await self.rooms.pools.configure(self._outside.pools)
+                if self._outside.routes.routes():
+                    await self.rooms.netting.start()
             except (OutcomeUnknown, Unavailable):
                 await self._outside.clock.sleep_us(SECOND_US // 2)
             else:
                 return
+
+    async def arrive(self, arrival: Arrival) -> Disposition:
+        """Mixin's room tells of an output; the answer is the commit."""
+        async with self._transactions.begin("mixin.output") as tx:
+            return await self.rooms.reception.arrived(tx, arrival)
 
     async def _pump(self) -> None:
         while True:

@@ -16,11 +16,3 @@ class FixedRoutes:
     def routes(self) -> Sequence[Route]:
         """See ``Routes.routes``."""
         return self._routes
-
-
-class NoDeposits:
-    """``ArrivalEvidence`` of a world where nothing is ever sent to a venue."""
-
-    async def arrived_units(self, _target: str, _asset: str, _transaction_id: str) -> int | None:
-        """See ``ArrivalEvidence.arrived_units``."""
-        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from poolmaker.business.treasury.model import (
@@ -24,10 +24,12 @@ from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.gate import Gate
 from poolmaker.lab.loop import VirtualClock, VirtualLoop
+from poolmaker.lab.mixin import AT_MIXIN, AT_VENUE, SimMixin
 
 ARRIVAL_US_MAX = 40 * SECOND_US
 HISTORY_LAG_US_MAX = 20 * SECOND_US
 _TIMEOUT_S = 10
+_MIXIN = "custody:mixin:"
 
 
 class SimVenue:
@@ -35,6 +37,16 @@ class SimVenue:
 
     def __init__(self) -> None:
         self.balances: defaultdict[str, int] = defaultdict(int)
+        self.deposits: dict[tuple[str, str], int] = {}
+
+    async def arrived_units(self, _target: str, asset: str, transaction_id: str) -> int | None:
+        """See ``ArrivalEvidence.arrived_units``."""
+        return self.deposits.get((asset, transaction_id))
+
+    def receive(self, asset: str, units: int, transaction_id: str) -> None:
+        """Something comes from a chain."""
+        self.move(asset, units)
+        self.deposits[asset, transaction_id] = units
 
     def move(self, asset: str, units: int) -> None:
         """Money comes or goes."""
@@ -53,25 +65,40 @@ class Payment:
     fails: bool
 
 
-class SimProvider:
-    """Payouts of the venue: slow, forgetful, sometimes silent before or after the effect.
+@dataclass(frozen=True, slots=True)
+class SimPlaces:
+    """Where our money really is; some worlds have no Mixin."""
 
-    Some seeds have one that knows a reference again, others one that pays whatever it is asked.
+    venue: SimVenue
+    mixin: SimMixin
+
+    def balances(self, source: str) -> defaultdict[str, int]:
+        """What is at the place of a custody account."""
+        return self.mixin.balances if source.startswith(_MIXIN) else self.venue.balances
+
+    def receivers(self) -> dict[str, Callable[[str, int, str], None]]:
+        """Addresses of ours, and what happens when something comes there."""
+        return {AT_VENUE: self.venue.receive, AT_MIXIN: self.mixin.receive}
+
+
+class SimProvider:
+    """Payouts of the venue and of Mixin: slow, forgetful, silent before or after the effect.
+
+    Some seeds have a venue that knows a reference again, others one that pays whatever it is
+    asked; Mixin always knows it.
     """
 
-    def __init__(
-        self, venue: SimVenue, gate: Gate, loop: VirtualLoop, clock: VirtualClock, rng: Rng
-    ) -> None:
+    def __init__(self, places: SimPlaces, gate: Gate, loop: VirtualLoop, rng: Rng) -> None:
         self.payments: list[Payment] = []
         self.calls: Counter[str] = Counter()
         self.calm = False
-        self._venue = venue
+        self._places = places
         self._gate = gate
         self._loop = loop
-        self._clock = clock
+        self._clock = VirtualClock(loop)
         self._rng = rng
         self._idempotent = rng.chance_ppm(500_000)
-        self._fees: Mapping[str, int] = {
+        self.fees: Mapping[str, int] = {
             "USDT": rng.choice([0, 1_000_000]),
             "BTC": 20_000,
             "ETH": 0,
@@ -107,12 +134,14 @@ class SimProvider:
 
     def _take(self, request: SendRequest) -> SendAnswer:
         known = [one for one in self.payments if one.request.reference == request.reference]
-        if known and self._idempotent:
+        at_mixin = request.source.startswith(_MIXIN)
+        if known and (self._idempotent or at_mixin):
             return SendAccepted(known[0].provider_id)
         if self._chance(60_000):
             return SendRefused("withdrawals of this asset are suspended")
-        fee_units = self._fees.get(request.asset, 0)
-        if request.units <= fee_units or request.units > self._venue.balances[request.asset]:
+        fee_units = self.fees.get(request.asset, 0)
+        balances = self._places.balances(request.source)
+        if request.units <= fee_units or request.units > balances[request.asset]:
             return SendRefused("insufficient balance")
         now_us = self._clock.now_us()
         visible_at_us = now_us + self._rng.below(HISTORY_LAG_US_MAX)
@@ -125,15 +154,24 @@ class SimProvider:
             fails=self._chance(100_000),
         )
         self.payments.append(payment)
-        self._venue.move(request.asset, -request.units)
-        if payment.fails:
-            self._loop.call_later(
-                (payment.ends_at_us - now_us) / SECOND_US,
-                self._venue.move,
-                request.asset,
-                request.units,
-            )
+        balances[request.asset] -= request.units
+        self._loop.call_later((payment.ends_at_us - now_us) / SECOND_US, self._end, payment)
         return SendAccepted(payment.provider_id)
+
+    def _end(self, payment: Payment) -> None:
+        """It comes back, or it arrives: at a place of ours a while later."""
+        request = payment.request
+        if payment.fails:
+            self._places.balances(request.source)[request.asset] += request.units
+            return
+        receive = self._places.receivers().get(request.address)
+        if receive is not None:
+            received = request.units - payment.fee_units
+            after_us = self._rng.exponential_us(20 * SECOND_US)
+            transaction_id = f"tx-{payment.provider_id}"
+            self._loop.call_later(
+                after_us / SECOND_US, receive, request.asset, received, transaction_id
+            )
 
     async def find(self, request: SendRequest, since_us: int) -> SendStatus:
         """See ``SendingProvider.find``."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from poolmaker.business.ledger.model import Fenced
 from poolmaker.business.pools.model import PoolConfig, PoolParameters
-from poolmaker.business.treasury.model import Booking
+from poolmaker.business.treasury.model import Booking, Disposition
 from poolmaker.infra.logging import silenced
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, PoolmakerError, Unavailable
@@ -27,11 +27,12 @@ from poolmaker.lab.defects import Defect, bus_with, provider_with, rows_with
 from poolmaker.lab.engine import SimEngine
 from poolmaker.lab.gate import Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
+from poolmaker.lab.mixin import FORMS, SimMixin, routes
 from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Person, all_of
 from poolmaker.lab.platform import Outside, SimPlatform, WorldStores, room_settings
-from poolmaker.lab.routes import FixedRoutes, NoDeposits
+from poolmaker.lab.routes import FixedRoutes
 from poolmaker.lab.stores.all import model_stores
-from poolmaker.lab.venue import SimProvider, SimVenue
+from poolmaker.lab.venue import SimPlaces, SimProvider, SimVenue
 from poolmaker.lab.wrapping import Hints, hinted
 from poolmaker.messages.market import MarketSpec, StrategySnapshot
 
@@ -111,17 +112,20 @@ class _World:
         self._stores = stores
         self._gate = Gate(loop, clock, rng.fork("gate"), Faults.drawn(rng.fork("faults")))
         self._venue = SimVenue()
-        provider_rng = rng.fork("provider")
-        self._provider = SimProvider(self._venue, self._gate, loop, clock, provider_rng)
+        self._mixin = SimMixin(clock, rng.fork("mixin"))
+        self._has_mixin = rng.fork("has mixin").chance_ppm(500_000)
+        places = SimPlaces(self._venue, self._mixin)
+        self._provider = SimProvider(places, self._gate, loop, rng.fork("provider"))
+        ways = routes(ACCOUNT, dict(self._provider.fees)) if self._has_mixin else ()
         self._hints = Hints(rng.fork("hints"), lost_ppm=100_000)
         self._outside = Outside(
             clock=clock,
             gate=self._gate,
             stores=replace(stores, ledger_rows=rows_with(stores.ledger_rows, plan.defect)),
             provider=provider_with(self._provider, plan.defect),
-            evidence=NoDeposits(),
-            routes=FixedRoutes(()),
-            settings=room_settings({}),
+            evidence=self._venue,
+            routes=FixedRoutes(ways),
+            settings=room_settings(FORMS if self._has_mixin else {}),
             hints=self._hints,
             rng=rng.fork("platform"),
             pools=_pools(rng.fork("pools")),
@@ -156,6 +160,8 @@ class _World:
             asyncio.create_task(self._supervise("worker", writes=False)),
             asyncio.create_task(self._engine.run()),
         ]
+        if self._has_mixin:
+            background.append(asyncio.create_task(self._tell_outputs()))
         people = asyncio.create_task(self._people())
         await self._clock.sleep_us(FAULTS_S * SECOND_US)
         self._calm_down()
@@ -167,11 +173,12 @@ class _World:
         ended = await asyncio.gather(people, *background, return_exceptions=True)
         self._note_failures(ended)
         with self._loop.real():
-            findings = await audit(self._stores, self._venue, self._provider)
+            findings = await audit(self._stores, self._venue, self._mixin, self._provider)
         return self._report(findings, trace, quiet=quiet)
 
     async def _people(self) -> None:
-        for asset, units in ((BTC, 10**8), (USDT, 10**10)):
+        less = 50 if self._has_mixin else 1
+        for asset, units in ((BTC, 10**8 // less), (USDT, 10**10 // less)):
             self._venue.move(asset.code, units)
             await self._door.ask(_operator_in(Amount(asset, units), f"operator {asset.code}"))
         await all_of(
@@ -183,10 +190,21 @@ class _World:
                     clock=self._clock,
                     rng=self._rng.fork(f"user {number}"),
                     pools=self._outside.pools,
+                    mixin=self._mixin if self._has_mixin else None,
                 )
                 for number in range(self._rng.between(2, self._plan.people_max))
             ]
         )
+
+    async def _tell_outputs(self) -> None:
+        """Walk what came to Mixin, as its room does: until each has been judged."""
+        while True:
+            arrival = self._mixin.due()
+            if arrival is None:
+                await self._clock.sleep_us(SECOND_US)
+                continue
+            judged = await self._door.ask(lambda p, arrival=arrival: p.arrive(arrival))  # type: ignore[misc]
+            self._mixin.told(arrival, waits=judged is Disposition.WAITING)
 
     def _calm_down(self) -> None:
         self._gate.faults = Faults()
@@ -242,7 +260,12 @@ class _World:
             await self._clock.sleep_us(20 * SECOND_US)
             if any(task.done() for task in background):
                 return False
-            if people.done() and self._engine.idle and not await self._under_way():
+            if (
+                people.done()
+                and self._engine.idle
+                and self._mixin.idle
+                and not await self._under_way()
+            ):
                 return True
         return False
 

@@ -28,7 +28,7 @@ async def _huge(_request: web.Request) -> web.Response:
 
 
 async def _away(request: web.Request) -> web.Response:
-    raise web.HTTPFound(request.query["to"])
+    return web.Response(status=302, headers={"Location": request.query["to"]})
 
 
 async def _round(_request: web.Request) -> web.Response:

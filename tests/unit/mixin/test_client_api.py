@@ -155,6 +155,34 @@ async def test_keys_that_were_not_answered_are_asked_for_again_because_they_are_
                 await SafeClient(api, APP).locks([LockWanted(APP, 0, APP)])
 
 
+async def test_a_receipt_behind_a_full_page_is_found_and_one_instant_ends_the_search() -> None:
+    seen = wire.output({
+        "output_id": "o", "transaction_hash": "ours", "output_index": 0, "asset_id": "a",
+        "amount": "1", "keys": [], "sequence": 3, "state": "unspent",
+        "created_at": "2026-01-01T00:00:30Z",
+    })  # fmt: skip
+
+    def page(*rows: tuple[str, int]) -> Answer:
+        return _says({
+            "data": [
+                {"transaction_hash": name, "amount": "1", "created_at": f"2026-01-01T00:00:{at}Z",
+                 "deposit": {"deposit_hash": "0xabc"}}
+                for name, at in rows
+            ]
+        })  # fmt: skip
+
+    strangers = [("stranger", 10)] * 499 + [("stranger", 11)]
+    async with _served(_error(404), page(*strangers), page(("ours", 30))) as (api, server, _):
+        found = await SafeClient(api, APP).receipt(seen)
+        assert found is not None
+        assert found.deposit_hash == "0xabc"
+        assert "offset=2026-01-01T00%3A00%3A11Z" in server.seen[2][0].uri
+    stuck = [("stranger", 11)] * 500
+    async with _served(_error(404), page(*stuck), page(*stuck)) as (api, server, _):
+        assert await SafeClient(api, APP).receipt(seen) is None
+        assert len(server.seen) == 3
+
+
 def test_nothing_is_written_as_null_as_an_empty_text_or_not_at_all() -> None:
     plain = {
         "output_id": "o", "transaction_hash": "h", "output_index": 0, "asset_id": "a",

@@ -102,7 +102,6 @@ def chain_case(world: RunningWorld) -> Case:
         return await ask("POST", world.ready["rpc"], body)
 
     async def seen() -> int:
-        await world.admin("POST", "/mine", {"blocks": 1})
         return int((await world.admin("GET", f"/balances/{to}"))["ETH"])
 
     return Case(world, "eth_sendRawTransaction", do, seen)

@@ -51,7 +51,7 @@ async def serve(options: ChainOptions) -> None:
         anvil = await start_anvil(anvil_of(modules), session, clock)
         try:
             await Deployer(anvil.rpc, modules, clock).deploy()
-            wire = RpcWire(anvil.rpc, clock)
+            wire = RpcWire(anvil.rpc, clock, mines_each=not options.block_ms)
             admin = ChainAdmin(anvil.rpc, clock, wire.faults, mines_each=not options.block_ms)
             beats = [anvil.ended()]
             if options.block_ms:

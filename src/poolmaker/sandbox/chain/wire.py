@@ -15,6 +15,8 @@ from poolmaker.sandbox.venue.faults import Fault
 from poolmaker.sandbox.venue.rest import answer
 
 BATCH_MAX: Final = 100
+MINED_TRIES: Final = 50
+MINED_EVERY_US: Final = 10_000
 _PUBLIC: Final = ("eth_", "net_", "web3_")
 _OF_NODE_KEYS: Final = frozenset(
     {
@@ -39,10 +41,15 @@ _WORDS: Final = FaultWords(_fault_body, -32603, "Internal error", has_accounts=F
 
 
 class RpcWire:
-    """Serves JSON-RPC over HTTP, single and in batches. A fault's endpoint is a method."""
+    """Serves JSON-RPC over HTTP, single and in batches. A fault's endpoint is a method.
 
-    def __init__(self, node: Rpc, clock: Clock) -> None:
+    Where the node mines each transaction, one that was handed in is answered once a block has it.
+    """
+
+    def __init__(self, node: Rpc, clock: Clock, *, mines_each: bool = False) -> None:
         self._node = node
+        self._clock = clock
+        self._mines_each = mines_each
         self.faults = FaultyCalls(clock, _WORDS)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -83,8 +90,17 @@ class RpcWire:
             return _error(request_id, -32602, "params must be an array")
         try:
             result = await self._node.call(method, *params)
+            if self._mines_each and method == "eth_sendRawTransaction":
+                await self._mined(result)
         except RpcRefused as refused:
             return _error(request_id, refused.number, refused.message, refused.data)
         except Unavailable as problem:
             return _error(request_id, -32603, str(problem))
         return {"jsonrpc": "2.0", "id": request_id, "result": result}
+
+    async def _mined(self, tx_hash: object) -> None:
+        """Wait until a block has it; not for ever, since one behind a missing nonce has none."""
+        for _ in range(MINED_TRIES):
+            if await self._node.call("eth_getTransactionReceipt", tx_hash) is not None:
+                return
+            await self._clock.sleep_us(MINED_EVERY_US)

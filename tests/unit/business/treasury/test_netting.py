@@ -119,6 +119,17 @@ async def test_a_withdrawal_that_mixin_cannot_pay_is_fetched_from_the_venues_sur
         assert await world.custody() == (0, 300)
 
 
+async def test_no_cash_is_fetched_for_a_withdrawal_whose_user_has_not_got_it() -> None:
+    async with mixin_world() as world:
+        await world.user("alice", usdt=1_000)
+        bob = await world.wallet("bob")
+        money = Money(asset="USDT", units=700)
+        answer = await world.withdrawals.withdraw(bob, MIXIN_USDT, money, USDT_OUT, "k")
+        assert isinstance(answer, Requested)
+        await world.until_withdrawal(answer.withdrawal, "declined")
+        assert await world.transfers() == []
+
+
 async def test_the_ways_fee_comes_on_top_and_the_operator_bears_it() -> None:
     async with mixin_world() as world:
         world.places.ways = ways("USDT", fee_units=30)

@@ -136,6 +136,7 @@ async def test_more_than_a_place_can_spare_waits_for_whoever_wants_it() -> None:
         world.places.ways = ways("USDT")[1:]
         await _ready(world)
         first = await _request(world, _wish(800, "a"))
+        world.clock.advance(2_000)  # ids tell two times apart by milliseconds
         second = await _request(world, _wish(300, "b"))
         await _until(world, first, "done")
         await world.rest(MINUTE_US)

@@ -87,7 +87,11 @@ class Fundings:
         """Whether all that the saga wants is claimed for it at the venue account."""
         rows = await self._store.fundings_of(tx, saga)
         wanted = [row for row in rows if row.state is FundingState.WANTED]
-        for row in sorted(wanted, key=lambda row: row.asset):
+        wanted.sort(key=lambda row: row.asset)
+        # Both places before any other lock, in the order in which everybody takes them.
+        for row in wanted:
+            await self._store.lock_place(tx, custody_venue(row.account), row.asset)
+        for row in wanted:
             await self.fund(tx, row.account, row.asset, asks=saga)
         return all(
             row.state is FundingState.FUNDED for row in await self._store.fundings_of(tx, saga)

@@ -74,9 +74,15 @@ class Netting:
 
     async def net(self, tx: Tx) -> None:
         """One round, in the caller's transaction."""
-        for account, asset in sorted({(r.account, r.asset) for r in await self._wanted(tx)}):
-            await self._ports.fundings.fund(tx, account, asset)
+        wanted = sorted({(row.account, row.asset) for row in await self._wanted(tx)})
         routes = [route for route in self._ports.routes.routes() if route.nets]
+        # All places at once and in order, before any other lock: whoever wants one of them waits
+        # here, and nobody waits for what the other holds.
+        venues = {(custody_venue(account), asset) for account, asset in wanted}
+        for place in sorted(_places(routes) | venues):
+            await self._ports.store.lock_place(tx, *place)
+        for account, asset in wanted:
+            await self._ports.fundings.fund(tx, account, asset)
         frees = await self._frees(tx, routes)
         transfers = list(await self._ports.store.open_transfers(tx))
         for route in routes:
@@ -94,10 +100,9 @@ class Netting:
 
         A place about which nobody can say anything at present is left out.
         """
-        places = {(place, r.asset) for r in routes for place in (r.source, r.target)}
         wanted = await self._wanted(tx)
         frees = {}
-        for place, asset in sorted(places):
+        for place, asset in sorted(_places(routes)):
             spare = await self._ports.fundings.spare(tx, place, asset)
             if spare is None:
                 continue
@@ -130,3 +135,8 @@ class Netting:
         row = self._ports.carrier.plan(route, units, CommandKey(""))
         await self._ports.carrier.begin(tx, row)
         return row
+
+
+def _places(routes: list[Route]) -> set[tuple[str, str]]:
+    """Both ends of every route, each with its asset."""
+    return {(place, route.asset) for route in routes for place in (route.source, route.target)}

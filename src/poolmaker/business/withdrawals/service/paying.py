@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 import msgspec
 
+from poolmaker.business.ledger.accounts import suspense, user_available
 from poolmaker.business.ledger.commands import (
     DebitWithdraw,
     HoldWithdraw,
@@ -120,7 +121,7 @@ class Paying:
 
     async def _await_cash(self, work: Work) -> None:
         if not work.data.hold_asked:
-            if await self._cash(work):
+            if await self._is_short(work) or await self._cash(work):
                 hold = _hold(work)
                 await self._ports.ledger.ask(work.tx, hold)
                 data = msgspec.structs.replace(work.data, hold_asked=True)
@@ -146,6 +147,12 @@ class Paying:
                 )
             case _:
                 assert_never(outcome)
+
+    async def _is_short(self, work: Work) -> bool:
+        """Whether its owner has not got it: the ledger will refuse, no cash is fetched for it."""
+        row = work.row
+        owner = suspense(row.suspense) if row.suspense else user_available(row.user)
+        return await self._ports.ledger.balance(work.tx, owner, row.asset) < row.units
 
     async def _cash(self, work: Work) -> bool:
         """Whether the place can pay; when not, the saga comes back."""

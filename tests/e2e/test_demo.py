@@ -23,10 +23,13 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.placement import place
 from poolmaker.kernel.money import parse_units
-from poolmaker.sandbox.story.model import ACTS, FILLS_MIN
+from poolmaker.sandbox.story.model import ACTS, CRASHES, FILLS_MIN
+from poolmaker.sandbox.story.plan import make_plan
 
 PATIENCE_S = 500
 OF = len(ACTS)
+CALM_SEED = next(s for s in range(1_000) if make_plan(s).crash_act is CRASHES[-1])
+"""Nothing is killed in its first acts but by the test."""
 
 
 @pytest.fixture
@@ -148,7 +151,7 @@ def test_the_story_is_told_once_and_leaves_books_that_verify(home: Path) -> None
 def _begun(home: Path, port: int = 0) -> subprocess.Popen[str]:
     """A demo whose platform is up."""
     process = subprocess.Popen(
-        _command("demo", "--port", str(port), "--home", str(home), "--seed", "5"),
+        _command("demo", "--port", str(port), "--home", str(home), "--seed", str(CALM_SEED)),
         env=_environ(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

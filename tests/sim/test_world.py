@@ -47,7 +47,6 @@ HAPPENS = (
     "posted REFUND",
     "posted REVERSAL",
     "transfers done",
-    "transfers returned",
 )
 
 

@@ -21,6 +21,7 @@ from poolmaker.business.ledger.rules import trial_rows
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
+from poolmaker.business.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
 from poolmaker.business.treasury.model import (
     Arrival,
     Booked,
@@ -67,7 +68,7 @@ from poolmaker.kernel.ids import (
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.kernel.rng import Rng
-from poolmaker.lab.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
+from poolmaker.lab.memos import PlainMemos
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.bus import ModelBus
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
@@ -444,6 +445,7 @@ class World:
             provider=self.provider,
             evidence=self.places,
             routes=self.places,
+            memos=PlainMemos(),
             clock=clock,
             ids=ids,
         )

@@ -14,7 +14,6 @@ from poolmaker.business.campaigns.service import CampaignDesk, CampaignPorts
 from poolmaker.business.campaigns.service import open_store as open_campaigns
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
-from poolmaker.business.pools.service import PoolPorts, PoolService
 from poolmaker.business.pools.service import open_store as open_pools
 from poolmaker.business.rewards.model import RewardSettings
 from poolmaker.business.rewards.service import (
@@ -24,29 +23,19 @@ from poolmaker.business.rewards.service import (
     open_share_store,
 )
 from poolmaker.business.rewards.service import open_store as open_rewards
-from poolmaker.business.treasury.model import TRANSFER, TreasurySettings
-from poolmaker.business.treasury.ports import ArrivalEvidence, Routes, SendingProvider
-from poolmaker.business.treasury.service import (
-    NET,
-    Carrier,
-    CarrierPorts,
-    Cash,
-    FundingPorts,
-    Fundings,
-    Netting,
-    NettingPorts,
-    Reception,
-    ReceptionPorts,
-    SuspenseBook,
-    Treasury,
-    TreasuryPorts,
+from poolmaker.business.rooms import (
+    RoomOutside,
+    Rooms,
+    RoomSettings,
+    RoomStores,
+    open_rooms,
 )
+from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.ports import ArrivalEvidence, Routes, SendingProvider
 from poolmaker.business.treasury.service import open_store as open_treasury
 from poolmaker.business.user_orders.model import MIXIN, OrderSettings
-from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.user_orders.service import open_store as open_orders
 from poolmaker.business.withdrawals.model import WithdrawalSettings
-from poolmaker.business.withdrawals.service import WithdrawalPorts, Withdrawals
 from poolmaker.business.withdrawals.service import open_store as open_withdrawals
 from poolmaker.infra.sagas.ports import SagaHandler, SagaStore
 from poolmaker.infra.settings.base import AmountSettings
@@ -74,209 +63,93 @@ class BusinessPorts:
     ids: Ids
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Business:
     """The services of business."""
 
-    pools: PoolService
-    orders: UserOrders
-    withdrawals: Withdrawals
-    treasury: Treasury
-    carrier: Carrier
-    netting: Netting
-    reception: Reception
+    rooms: Rooms
     campaigns: CampaignDesk
     rewards: RewardDesk
 
     def handlers(self) -> dict[str, SagaHandler]:
         """Every kind of saga with its handler."""
-        return {
-            **self.orders.handlers(),
-            **self.withdrawals.handlers(),
-            **self.rewards.handlers(),
-            TRANSFER: self.carrier,
-            NET: self.netting,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Money:
-    """The treasury's parts, which need the room of withdrawals and give it cash."""
-
-    carrier: Carrier
-    fundings: Fundings
-    netting: Netting
+        return {**self.rooms.handlers(), **self.rewards.handlers()}
 
 
 class _Wiring:
-    """One opening: the rooms in the order in which they need each other."""
+    """One opening: the rooms around an order, and those of campaigns and rewards on top."""
 
     def __init__(self, settings: Settings, scales: Scales, ports: BusinessPorts) -> None:
         self._settings = settings
         self._scales = scales
         self._ports = ports
-        self._rows = open_treasury()
+        self._orders = open_orders()
 
     def open(self) -> Business:
         """The services, wired."""
         ports = self._ports
-        pools = self._pools()
-        cash = Cash(self._rows, ports.ledger, pools)
-        withdrawals = self._withdrawals(cash)
-        money = self._money(cash, withdrawals)
-        orders = self._orders(pools, withdrawals, money.fundings)
+        rooms = open_rooms(self._stores(), self._outside(), self._room_settings())
         campaigns = CampaignDesk(
-            CampaignPorts(transactions=ports.transactions, store=open_campaigns(), pools=pools),
+            CampaignPorts(
+                transactions=ports.transactions, store=open_campaigns(), pools=rooms.pools
+            ),
             ports.clock,
             self._campaign_settings(),
         )
-        return Business(
-            pools=pools,
-            orders=orders,
-            withdrawals=withdrawals,
-            treasury=Treasury(
-                TreasuryPorts(
-                    transactions=ports.transactions,
-                    ledger=ports.ledger,
-                    users=orders,
-                    on_the_way_out=withdrawals,
-                    store=self._rows,
-                )
-            ),
-            carrier=money.carrier,
-            netting=money.netting,
-            reception=Reception(
-                ReceptionPorts(
-                    store=self._rows,
-                    ledger=ports.ledger,
-                    deposits=orders,
-                    payouts=withdrawals,
-                    carrier=money.carrier,
-                ),
-                ports.clock,
-                self._treasury_settings(),
-            ),
-            campaigns=campaigns,
-            rewards=self._rewards(campaigns, withdrawals, money.carrier),
-        )
+        return Business(rooms, campaigns, self._rewards(rooms, campaigns))
 
-    def _pools(self) -> PoolService:
+    def _stores(self) -> RoomStores:
         ports = self._ports
-        return PoolService(
-            PoolPorts(
-                transactions=ports.transactions,
-                store=open_pools(),
-                ledger=ports.ledger,
-                bus=open_bus(),
-                sagas=ports.sagas,
-            ),
-            ports.clock,
-            PoolSettings(barrier_interval_us=self._settings.barrier_interval_s * SECOND_US),
+        return RoomStores(
+            transactions=ports.transactions,
+            ledger=ports.ledger,
+            bus=open_bus(),
+            sagas=ports.sagas,
+            pools=open_pools(),
+            orders=self._orders,
+            withdrawals=open_withdrawals(),
+            treasury=open_treasury(),
         )
 
-    def _withdrawals(self, cash: Cash) -> Withdrawals:
+    def _outside(self) -> RoomOutside:
         ports = self._ports
-        return Withdrawals(
-            WithdrawalPorts(
-                transactions=ports.transactions,
-                store=open_withdrawals(),
-                ledger=ports.ledger,
-                sagas=ports.sagas,
-                provider=ports.providers,
-                cash=cash,
-                suspense=SuspenseBook(self._rows, ports.clock),
-            ),
-            ports.ids,
-            ports.clock,
-            _withdrawal_settings(self._settings),
+        return RoomOutside(
+            provider=ports.providers,
+            evidence=ports.evidence,
+            routes=ports.routes,
+            memos=MixinMemos(),
+            clock=ports.clock,
+            ids=ports.ids,
         )
 
-    def _money(self, cash: Cash, withdrawals: Withdrawals) -> _Money:
-        ports, settings = self._ports, self._treasury_settings()
-        fundings = Fundings(
-            FundingPorts(
-                store=self._rows,
-                sagas=ports.sagas,
-                cash=cash,
-                payouts=withdrawals,
-                clock=ports.clock,
-            )
-        )
-        carrier = Carrier(
-            CarrierPorts(
-                transactions=ports.transactions,
-                store=self._rows,
-                ledger=ports.ledger,
-                sagas=ports.sagas,
-                provider=ports.providers,
-                evidence=ports.evidence,
-                routes=ports.routes,
-                payouts=withdrawals,
-                fundings=fundings,
-            ),
-            ports.ids,
-            ports.clock,
-            settings,
-        )
-        netting = Netting(
-            NettingPorts(
-                transactions=ports.transactions,
-                store=self._rows,
-                sagas=ports.sagas,
-                routes=ports.routes,
-                payouts=withdrawals,
-                fundings=fundings,
-                carrier=carrier,
-            ),
-            ports.clock,
-            settings,
-        )
-        return _Money(carrier, fundings, netting)
-
-    def _orders(
-        self, pools: PoolService, withdrawals: Withdrawals, fundings: Fundings
-    ) -> UserOrders:
+    def _rewards(self, rooms: Rooms, campaigns: CampaignDesk) -> RewardDesk:
         ports = self._ports
-        return UserOrders(
-            OrderPorts(
-                transactions=ports.transactions,
-                store=open_orders(),
-                ledger=ports.ledger,
-                sagas=ports.sagas,
-                pools=pools,
-                payouts=withdrawals,
-                funding=fundings,
-                memos=MixinMemos(),
-            ),
-            ports.ids,
-            ports.clock,
-            self._order_settings(),
-        )
-
-    def _rewards(
-        self, campaigns: CampaignDesk, withdrawals: Withdrawals, carrier: Carrier
-    ) -> RewardDesk:
-        ports, orders = self._ports, open_orders()
-        shares = ShareHistory(ports.transactions, open_share_store(), ports.ledger)
         names = {asset: form.name for asset, form in mixin_forms(self._settings).items()}
-        wallets = RewardWallets(withdrawals, orders, names)
         return RewardDesk(
             RewardPorts(
                 transactions=ports.transactions,
                 store=open_rewards(),
-                shares=shares,
+                shares=ShareHistory(ports.transactions, open_share_store(), ports.ledger),
                 ledger=ports.ledger,
                 sagas=ports.sagas,
-                transfers=carrier,
+                transfers=rooms.carrier,
                 campaigns=campaigns,
-                orders=orders,
-                payouts=wallets,
+                orders=self._orders,
+                payouts=RewardWallets(rooms.withdrawals, self._orders, names),
             ),
             ports.clock,
             self._reward_settings(),
         )
 
     # ----------------------------------------------------------------------------- settings
+
+    def _room_settings(self) -> RoomSettings:
+        return RoomSettings(
+            pools=PoolSettings(barrier_interval_us=self._settings.barrier_interval_s * SECOND_US),
+            orders=self._order_settings(),
+            withdrawals=_withdrawal_settings(self._settings),
+            treasury=self._treasury_settings(),
+        )
 
     def _amounts(self, moneys: Iterable[AmountSettings]) -> Mapping[str, int]:
         return {one.asset: parse_units(one.amount, self._scales.of(one.asset)) for one in moneys}

@@ -18,6 +18,7 @@ from poolmaker.business.treasury.service import Treasury
 from poolmaker.infra.health import HealthReporter
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.recon.rules import Compared
 from poolmaker.views.model import CustodyLine
 
 POLL_US: Final = 2 * SECOND_US
@@ -35,11 +36,13 @@ class _Seen:
     agreed_at_us: int = 0
 
 
-def _agrees(row: CustodyRow, reported_units: int) -> bool:
-    """Whether rows that are under way explain what the place says."""
-    least = row.units - sum(one.units for one in row.in_flight)
-    most = row.units + sum(one.units for one in row.not_booked)
-    return least <= reported_units <= most
+def _compared(row: CustodyRow, reported_units: int) -> Compared:
+    return Compared(
+        booked_units=row.units,
+        reported_units=reported_units,
+        gone_units=sum(one.units for one in row.in_flight),
+        still_there_units=sum(one.units for one in row.not_booked),
+    )
 
 
 class CustodyWatch:
@@ -107,7 +110,7 @@ class CustodyWatch:
         seen = self._seen.get(pair)
         if seen is None:
             return
-        agrees = _agrees(row, seen.reported_units)
+        agrees = _compared(row, seen.reported_units).agrees
         since_us = 0 if agrees else seen.differs_since_us or (seen.at_us if same else 0)
         agreed_us = seen.at_us if agrees else seen.agreed_at_us
         self._seen[pair] = _Seen(seen.reported_units, seen.at_us, agrees, since_us, agreed_us)
@@ -118,15 +121,13 @@ class CustodyWatch:
 
     def _line(self, row: CustodyRow) -> CustodyLine:
         seen = self._seen.get((row.location, row.asset))
-        in_flight = sum(one.units for one in row.in_flight)
         text = self._scales.text
-        reported = None
+        reported, in_flight = None, sum(one.units for one in row.in_flight)
         if seen is not None:
-            agrees = _agrees(row, seen.reported_units)
-            if agrees or self._lasting(seen):
+            compared = _compared(row, seen.reported_units)
+            in_flight = compared.explained_units
+            if compared.agrees or self._lasting(seen):
                 reported = seen.reported_units
-            if agrees:
-                in_flight = row.units - seen.reported_units
         return CustodyLine(
             location=row.location,
             asset=row.asset,

@@ -145,22 +145,22 @@ class MoneyReading:
 
     async def transfers(self) -> Sequence[TransferSeen]:
         """See ``Reading.transfers``."""
-        rows = await self._ports.business.treasury.transfers(SHOWN_MAX)
+        rows = await self._ports.business.rooms.treasury.transfers(SHOWN_MAX)
         return tuple([await self._transfer(row, lines) for row, lines in rows])
 
     async def arrivals(self) -> Sequence[ArrivalSeen]:
         """See ``Reading.arrivals``."""
-        rows = await self._ports.business.treasury.arrivals(SHOWN_MAX)
+        rows = await self._ports.business.rooms.treasury.arrivals(SHOWN_MAX)
         return tuple(self._arrival(row, suspense) for row, suspense in rows)
 
     async def withdrawals(self) -> Sequence[WithdrawalSeen]:
         """See ``Reading.withdrawals``."""
-        rows = await self._ports.business.withdrawals.newest(SHOWN_MAX)
+        rows = await self._ports.business.rooms.withdrawals.newest(SHOWN_MAX)
         return tuple([await self._withdrawal(row, lines) for row, lines in rows])
 
     async def deposit(self, order: OrderId) -> DepositSeen | None:
         """What an order is still to be paid with; None for one that is paid from the balance."""
-        intent = await self._ports.business.orders.deposit_intent(order)
+        intent = await self._ports.business.rooms.orders.deposit_intent(order)
         if intent is None:
             return None
         memo = intent.memo.decode("ascii", "replace")

@@ -149,7 +149,7 @@ class ChainSide:
             transactions=ports.transactions,
             campaigns=ports.business.campaigns,
             rewards=ports.business.rewards,
-            arrivals=ports.business.reception,
+            arrivals=ports.business.rooms.reception,
             clock=ports.clock,
             health=ports.health,
         )

@@ -130,7 +130,7 @@ async def _pump(root: Root, wired: Wired) -> None:
     while True:
         root.wake.clear()
         try:
-            done = await wired.business.pools.pump()
+            done = await wired.business.rooms.pools.pump()
         except (Unavailable, OutcomeUnknown) as problem:
             _LOG.warning("pools wait", problem=str(problem))
             await root.clock.sleep_us(BACK_OFF_US)

@@ -106,13 +106,15 @@ class RouteBook:
     def _route(self, form: FormSettings, source: str, target: str, network: str) -> Route:
         settings = self._settings
         quoted: Sequence[AmountSettings] = ()
+        least: Sequence[AmountSettings] = ()
         if source.startswith(custody_mixin("")):
             quoted = settings.treasury.funding_fees
         elif venue_account_of(source) is not None:
-            quoted = settings.payout.fees
+            quoted, least = settings.payout.fees, settings.payout.minimums
         scale = self._scales.of(form.asset)
         step = power_of_ten(scale - min(form.mixin_decimals, scale))
         fee = sum(parse_units(one.amount, scale) for one in quoted if one.asset == form.asset)
+        minimum = sum(parse_units(one.amount, scale) for one in least if one.asset == form.asset)
         return Route(
             source=source,
             target=target,
@@ -120,6 +122,7 @@ class RouteBook:
             network=network,
             address="",
             fee_units=fee,
+            minimum_units=max(1, minimum),
             step_units=step,
         )
 

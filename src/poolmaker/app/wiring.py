@@ -112,11 +112,11 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     desks = _desks(root, data, scales)
     outside = _outside(root, data, session, desks, scales)
     business = open_business(settings, scales, _business_ports(root, data, writer, outside))
-    await business.pools.configure(pool_configs(settings, scales))
-    await business.netting.start()
-    outside.gate.plug(business.withdrawals)
+    await business.rooms.pools.configure(pool_configs(settings, scales))
+    await business.rooms.netting.start()
+    outside.gate.plug(business.rooms.withdrawals)
     if outside.mixin is not None:
-        outside.mixin.walker.plug(business.reception)
+        outside.mixin.walker.plug(business.rooms.reception)
     chain = _chain(root, data, session, scales, outside, business)
     places: list[Place] = [
         *(VenuePlace(account, wallet, scales) for account, wallet in outside.wallets.items()),
@@ -125,7 +125,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     ]
     tools = Tools(clock, root.rng.fork("sagas"), root.health)
     live = _live(root, data, desks, scales)
-    custody = CustodyWatch(places, business.treasury, scales, root.health, clock)
+    custody = CustodyWatch(places, business.rooms.treasury, scales, root.health, clock)
     surfaces = _Surfaces(business, live, custody, scales, writer.head.epoch, outside.mixin, chain)
     return Wired(
         data=data,
@@ -270,8 +270,8 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
     people = People(
         PeoplePorts(
             transactions=data.app,
-            orders=business.orders,
-            withdrawals=business.withdrawals,
+            orders=business.rooms.orders,
+            withdrawals=business.rooms.withdrawals,
             history=open_history(),
         )
     )
@@ -279,7 +279,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         ReadingPorts(
             transactions=data.app,
             history=open_history(),
-            pools=business.pools,
+            pools=business.rooms.pools,
             people=people,
             live=parts.live,
             money=_money_reading(root, data, parts, people),
@@ -297,9 +297,9 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         operator_token_hash=token_hash(root.operator_token),
         tokens=api_store,
         requests=api_store,
-        people=PeopleDesk(business.orders, people, has_mixin=parts.mixin is not None),
-        treasury=TreasuryDesk(business.treasury, scales, root.clock, _gas_of(root.settings)),
-        orders=OrdersDesk(business.orders, reading, scales),
+        people=PeopleDesk(business.rooms.orders, people, has_mixin=parts.mixin is not None),
+        treasury=TreasuryDesk(business.rooms.treasury, scales, root.clock, _gas_of(root.settings)),
+        orders=OrdersDesk(business.rooms.orders, reading, scales),
         reading=reading,
         live=parts.live,
         stage=MemoryStage(mode),

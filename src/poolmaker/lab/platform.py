@@ -12,6 +12,7 @@ from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerSt
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
+from poolmaker.business.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
 from poolmaker.business.treasury.model import Arrival, Disposition, TreasurySettings
 from poolmaker.business.treasury.ports import (
     ArrivalEvidence,
@@ -34,7 +35,7 @@ from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.gate import Gate, GatedTransactions, SimProcess
 from poolmaker.lab.loop import VirtualClock
-from poolmaker.lab.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
+from poolmaker.lab.memos import PlainMemos
 from poolmaker.lab.wrapping import Hints, gated_calls, hinted
 
 PUMP_POLL_S: Final = 15
@@ -138,6 +139,7 @@ class SimPlatform:
             provider=outside.provider,
             evidence=outside.evidence,
             routes=outside.routes,
+            memos=PlainMemos(),
             clock=clock,
             ids=ids,
         )

@@ -28,7 +28,8 @@ from poolmaker.web.ports import Showing
 
 FILLS_SHOWN: Final = 60
 HAPPENINGS_SHOWN: Final = 24
-REWARDS_SHOWN: Final = 6
+_FIXED: Final = frozenset({"CREDITED", "DONE"})
+"""States of a reward after which its allocation and its credits never change."""
 BOOKS_AGE_US: Final = SECOND_US
 
 
@@ -65,6 +66,7 @@ class Looker:
     def __init__(self, showing: Showing) -> None:
         self._showing = showing
         self._books: _Books | None = None
+        self._fixed: dict[str, Sequence[AllocationSeen]] = {}
 
     async def take(self) -> Look:
         """One look, everything in it from the same moment or at most a second older."""
@@ -89,11 +91,8 @@ class Looker:
 
     async def _outside(self) -> _Outside:
         reading = self._showing.reading
-        rewards = tuple(await reading.rewards())[:REWARDS_SHOWN]
-        allocations = {
-            reward.reward_id: await reading.allocations(reward.reward_id) or ()
-            for reward in rewards
-        }
+        rewards = tuple(await reading.rewards())
+        allocations = {one.reward_id: await self._allocations(one) for one in rewards}
         return _Outside(
             campaigns=tuple(await reading.campaigns()),
             rewards=rewards,
@@ -102,6 +101,14 @@ class Looker:
             arrivals=tuple(await reading.arrivals()),
             withdrawals=tuple(await reading.withdrawals()),
         )
+
+    async def _allocations(self, reward: RewardSeen) -> Sequence[AllocationSeen]:
+        if reward.reward_id in self._fixed:
+            return self._fixed[reward.reward_id]
+        found = await self._showing.reading.allocations(reward.reward_id) or ()
+        if found and reward.state.upper() in _FIXED:
+            self._fixed[reward.reward_id] = found
+        return found
 
     async def _look(self, books: _Books) -> Look:
         live, pool = self._showing.live, books.pool

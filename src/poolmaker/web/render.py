@@ -155,6 +155,8 @@ def _environment(assets: Assets, words: Words) -> Environment:
         reward_way=rules.reward_way,
         rewarded=rules.rewarded,
         strangers=rules.strangers,
+        has_result=rules.has_result,
+        rewards_shown=rules.REWARDS_SHOWN,
         moving=rules.moving,
         ended=rules.ENDED.__contains__,
         word=partial(_word, words),

@@ -30,6 +30,7 @@ CAMPAIGNS_SHOWN: Final = 2
 DAYS_SHOWN: Final = 31
 DAY_GAP: Final = 8
 STRANGERS_SHOWN: Final = 4
+REWARDS_SHOWN: Final = 4
 MOVING_SHOWN: Final = 10
 ENDED: Final = frozenset({"DONE", "DEBITED", "RETURNED", "DECLINED", "RELEASED"})
 REWARD_WAY: Final = ("OBSERVED", "CONFIRMED", "TRANSFERRED", "ALLOCATED", "CREDITED")
@@ -121,10 +122,13 @@ def running(campaigns: Sequence[CampaignSeen]) -> list[CampaignSeen]:
 def day_segments(campaign: CampaignSeen, now_us: int) -> list[tuple[int, int, int]]:
     """(x, width, done) of each day over a bar of ``BAR_WIDTH``, with a gap between days."""
     length = max(1, campaign.end_us - campaign.start_us)
+    # More days than can be told apart are one bar.
+    is_many = length > DAYS_SHOWN * campaign.day_us
+    step_us = length if is_many else campaign.day_us
     segments: list[tuple[int, int, int]] = []
     at_us = campaign.start_us
-    while at_us < campaign.end_us and len(segments) < DAYS_SHOWN:
-        to_us = min(at_us + campaign.day_us, campaign.end_us)
+    while at_us < campaign.end_us:
+        to_us = min(at_us + step_us, campaign.end_us)
         x = (at_us - campaign.start_us) * BAR_WIDTH // length
         width = max(1, (to_us - campaign.start_us) * BAR_WIDTH // length - x - DAY_GAP)
         done = max(0, min(now_us, to_us) - at_us) * width // (to_us - at_us)
@@ -162,6 +166,11 @@ def reward_way(state: str) -> list[tuple[str, str]]:
     if not ended:
         marks[reached] = "now"
     return list(zip(REWARD_WAY, marks, strict=True))
+
+
+def has_result(order: OrderSeen) -> bool:
+    """Whether an order ever had its money: before that it can have gained or lost nothing."""
+    return order.result is not None and order.state not in ("CREATED", "EXPIRED", "REFUNDED")
 
 
 def strangers(look: Look) -> list[ArrivalSeen]:

@@ -48,6 +48,36 @@ def test_a_campaign_of_two_days_is_two_bars_of_which_the_first_is_full(look: Loo
     assert [done for _, _, done in before] == [0, 0]
 
 
+def test_more_days_than_can_be_told_apart_are_one_bar(look: Look) -> None:
+    (campaign,) = look.campaigns
+    long = replace(campaign, end_us=campaign.start_us + 90 * campaign.day_us)
+    ((x, width, done),) = rules.day_segments(long, campaign.start_us + 45 * campaign.day_us)
+    assert (x, width, done) == (0, 992, 496)
+
+
+def test_an_order_that_never_had_its_money_shows_no_result(look: Look) -> None:
+    order = next(one for one in look.orders if one.user_name == "ada")
+    assert rules.has_result(order)
+    for state in ("CREATED", "EXPIRED", "REFUNDED"):
+        assert not rules.has_result(replace(order, state=state))
+
+
+async def test_every_reward_counts_for_a_person_also_those_that_are_not_shown(
+    world: FakeWorld,
+) -> None:
+    (_, first) = world.reward_rows
+    for number in range(10, 30):
+        reward = f"rw_{number}"
+        world.reward_rows.append(replace(first, reward_id=reward, state="DONE"))
+        world.parts[reward] = [replace(world.parts["rw_1"][0], amount=Money("HMT", "1"))]
+    looker = Looker(world.showing())
+    for _ in range(2):
+        look = await looker.take()
+        ada = next(one for one in look.orders if one.user_name == "ada")
+        assert rules.rewarded(look, ada) == [Money("HMT", "51.2")]
+    assert (await _html(world)).count('class="reward"') == rules.REWARDS_SHOWN
+
+
 def test_a_campaign_we_are_in_comes_before_a_newer_one_that_is_only_offered(look: Look) -> None:
     (joined,) = look.campaigns
     offered = replace(joined, campaign_id="other", joined_at_us=0, start_us=joined.start_us + 1)

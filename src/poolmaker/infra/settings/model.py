@@ -149,6 +149,8 @@ class PayoutSettings(Section):
     """How withdrawals are paid: what the provider takes for one payment of an asset."""
 
     fees: tuple[AmountSettings, ...] = ()
+    minimums: tuple[AmountSettings, ...] = ()
+    """The least that a venue lets go of an asset at once."""
     networks: tuple[NetworkSettings, ...] = ()
     poll_s: int = Field(default=5, ge=1, le=3_600)
     absent_after_s: int = Field(default=600, ge=1, le=86_400)

@@ -116,6 +116,8 @@ def _amounts(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], Amount
     for index, account in enumerate(settings.venue_accounts):
         for place, money in enumerate(account.fee_float):
             yield ("venue_accounts", index, "fee_float", place), money
+    for place, money in enumerate(settings.payout.minimums):
+        yield ("payout", "minimums", place), money
     for index, pool in enumerate(settings.pools):
         for name in ("first_join_min", "nav_floor"):
             money = AmountSettings(asset=pool.quote, amount=getattr(pool, name))

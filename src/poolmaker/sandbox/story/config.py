@@ -95,6 +95,10 @@ fees = [
   {{ asset = "{BASE}", amount = "0.00005" }},
   {{ asset = "{QUOTE}", amount = "0.1" }},
 ]
+minimums = [
+  {{ asset = "{BASE}", amount = "0.001" }},
+  {{ asset = "{QUOTE}", amount = "5" }},
+]
 networks = [
 {networks}]
 

@@ -60,6 +60,8 @@ def run(options: StoryOptions) -> bool:
         told = Told(seed=seed)
         started_us = clock.monotonic_us()
         asyncio.run(_tell(options, told, clock, started_us))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None  # SIGTERM and SIGHUP end it as Ctrl-C does.
     finally:
         lock.release()
     if options.as_json:

@@ -1,4 +1,8 @@
-"""The rooms of business, wired to one another over any stores."""
+"""The rooms of business around an order, wired to one another over any stores.
+
+The platform and the simulated world open the same rooms here, so that what is simulated is what
+runs.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ from poolmaker.business.treasury.service import (
 )
 from poolmaker.business.treasury.service import handlers as treasury_handlers
 from poolmaker.business.user_orders.model import OrderSettings
-from poolmaker.business.user_orders.ports import OrderStore
+from poolmaker.business.user_orders.ports import DepositMemos, OrderStore
 from poolmaker.business.user_orders.service import OrderPorts, UserOrders
 from poolmaker.business.withdrawals.model import WithdrawalSettings
 from poolmaker.business.withdrawals.ports import WithdrawalStore
@@ -41,7 +45,6 @@ from poolmaker.infra.sagas.ports import SagaHandler, SagaStore
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids
-from poolmaker.lab.memos import PlainMemos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class RoomOutside:
     provider: SendingProvider
     evidence: ArrivalEvidence
     routes: Routes
+    memos: DepositMemos
     clock: Clock
     ids: Ids
 
@@ -121,7 +125,7 @@ def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings)
             pools=pools,
             payouts=withdrawals,
             funding=fundings,
-            memos=PlainMemos(),
+            memos=outside.memos,
         ),
         outside.ids,
         outside.clock,

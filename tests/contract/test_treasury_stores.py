@@ -159,6 +159,9 @@ async def test_suspense_and_incidents_are_read_as_they_were_saved(place: Place) 
         assert await store.suspense(tx, "mixin:r") == row
         assert list(await store.open_suspense(tx)) == [row]
         assert list(await store.incidents(tx)) == [incident]
+        for kind in TroubleKind:
+            await store.add_incident(tx, replace(incident, kind=kind))
+        assert {one.kind for one in await store.incidents(tx)} == set(TroubleKind)
         await store.save_suspense(tx, replace(row, state=SuspenseState.REFUNDED))
         assert list(await store.open_suspense(tx)) == []
 

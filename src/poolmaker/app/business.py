@@ -187,6 +187,7 @@ class _Wiring:
             absent_after_us=treasury.absent_after_s * SECOND_US,
             event_wait_us=poll_us,
             retry_us=poll_us,
+            refused_us=12 * poll_us,
         )
 
     def _campaign_settings(self) -> CampaignSettings:

@@ -481,6 +481,8 @@ class TroubleKind(StrEnum):
     """Money that is nobody's could not be given back; it is in suspense again."""
     TRANSFER_DIFFERS = "transfer_differs"
     """Another amount arrived than left; the difference is still in transit."""
+    TRANSFER_REFUSED = "transfer_refused"
+    """A way that the treasury uses by itself is refused; it is tried again after a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,9 +528,11 @@ class TreasurySettings(SendSettings):
     """Waiting times of the treasury.
 
     ``net_us``: how often what places need is held against what they have. ``evidence_us``: how
-    long an arrival from a chain may wait for evidence before it is nobody's.
+    long an arrival from a chain may wait for evidence before it is nobody's. ``refused_us``: how
+    long a way on which a transfer was refused is left alone.
     """
 
     net_us: int = 5 * SECOND_US
+    refused_us: int = MINUTE_US
     evidence_us: int = 10 * MINUTE_US
     event_wait_us: int = 5 * SECOND_US

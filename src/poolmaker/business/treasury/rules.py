@@ -208,6 +208,18 @@ def incoming_units(location: str, asset: str, transfers: Sequence[Transfer]) -> 
     )
 
 
+def is_resting(route: Route, newest: Sequence[Transfer], since_us: int) -> bool:
+    """Whether the last transfer on a way was refused since then.
+
+    What was refused once will be refused again, and every try is two entries in the ledger and a
+    call outside.
+    """
+    lane = (route.source, route.target, route.asset)
+    last = next((row for row in newest if row.lane == lane), None)
+    refused = (TransferState.REFUSED, TransferState.RETURNED)
+    return last is not None and last.state in refused and last.requested_us > since_us
+
+
 def planned_units(need_units: int, free_units: int, route: Route) -> int:
     """How much to send over a route so that ``need_units`` arrive, 0 for nothing.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolmaker.business.treasury.model import FundingRow, FundingState
+from poolmaker.business.treasury.model import FundingRow, FundingState, TroubleKind
 from poolmaker.business.treasury.rules import fundable
 from poolmaker.business.withdrawals.model import Requested
 from poolmaker.kernel.clock import MINUTE_US
@@ -176,3 +176,16 @@ async def test_a_payout_never_takes_what_a_funded_order_is_about_to_join_with() 
         assert (await world.withdrawal(answer.withdrawal)).state == "awaiting_cash"
         world.engine.barriers = True
         await world.until_state(order, "in_mm")
+
+
+async def test_a_way_that_is_refused_is_told_and_left_alone_for_a_while() -> None:
+    """Each try was two entries in the ledger and a call outside, every few seconds for ever."""
+    async with mixin_world() as world:
+        world.provider.mood("USDT", *["refuse"] * 100)
+        await _paid(world, "alice", 1_000)
+        await world.rest(10 * MINUTE_US)
+        assert len(await world.transfers()) <= 12
+        (incident,) = await world.treasury.incidents()
+        assert incident.kind is TroubleKind.TRANSFER_REFUSED
+        assert (MIXIN_USDT in incident.subject, incident.note) == (True, "withdrawals are closed")
+        assert world.books_balance()

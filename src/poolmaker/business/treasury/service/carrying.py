@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
@@ -51,6 +51,8 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import CommandKey, CorrelationId, Ids, SagaId, fact_key, request_key
 from poolmaker.messages.base import Money, decode, encode
+
+NOTE_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,6 +384,13 @@ class Carrier:
     async def refused(self, work: Carriage, reason: str) -> None:
         """The provider's own word: it stands at its source again."""
         row = replace(work.row, reason=reason)
+        if row.parent == NOBODY:
+            # Nobody waits for it who could tell: the treasury plans it again for ever.
+            way = f"{row.asset} from {row.source} to {row.target}"
+            kind, note = TroubleKind.TRANSFER_REFUSED, reason[:NOTE_MAX]
+            await self._ports.store.add_incident(
+                work.tx, Incident(kind, way, note, self._clock.now_us())
+            )
         back = _back(row, row.units, "transfer_back")
         await self._ports.ledger.ask(work.tx, back)
         await self._go(replace(work, row=row), TransferEvent.REFUSED, key=back.key, note=reason)

@@ -14,7 +14,7 @@ from poolmaker.business.treasury.model import (
     TreasurySettings,
 )
 from poolmaker.business.treasury.ports import Payouts, Routes, TreasuryStore
-from poolmaker.business.treasury.rules import incoming_units, planned_units
+from poolmaker.business.treasury.rules import incoming_units, is_resting, planned_units
 from poolmaker.business.treasury.service.carrying import Carrier
 from poolmaker.business.treasury.service.cash import Fundings
 from poolmaker.infra.sagas.model import Saga, SagaChange
@@ -26,6 +26,7 @@ from poolmaker.kernel.ids import CommandKey, CorrelationId, SagaId
 NET: Final = "treasury.net"
 _SAGA: Final = SagaId("treasury.net")
 _LOOKING: Final = "looking"
+_LOOK_BACK: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,9 @@ class Netting:
             await self._ports.fundings.fund(tx, account, asset)
         frees = await self._frees(tx, routes)
         transfers = list(await self._ports.store.open_transfers(tx))
-        for route in routes:
+        newest = await self._ports.store.transfers(tx, _LOOK_BACK)
+        since_us = self._clock.now_us() - self._settings.refused_us
+        for route in (one for one in routes if not is_resting(one, newest, since_us)):
             planned = await self._plan(tx, route, frees, transfers)
             if planned is not None:
                 transfers.append(planned)

@@ -1,0 +1,13 @@
+"""What else the treasury tells people of."""
+
+from __future__ import annotations
+
+from poolmaker.infra.migrations.sql import run_sql_beside
+
+revision = "0014"
+down_revision: str | None = "0013"
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)

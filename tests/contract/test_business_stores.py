@@ -246,8 +246,15 @@ async def test_claims_are_those_whose_money_is_promised_first_held_first(place: 
     async with place.transactions.begin("look") as tx:
         claims = await place.withdrawals.claims(tx, CUSTODY, "USDT")
         none = await place.withdrawals.claims(tx, CUSTODY, "BTC")
+        under_way = await place.withdrawals.under_way(tx, 5)
+        await place.withdrawals.save(
+            tx, replace(under_way[0], state=WithdrawalState.DECLINED), line
+        )
+        after = await place.withdrawals.under_way(tx, 10)
     assert [row.id for row in claims] == ["wd_2", "wd_1", "wd_0"]
     assert list(none) == []
+    assert [row.id for row in under_way] == ["wd_0", "wd_1", "wd_2", "wd_3", "wd_4"]
+    assert [row.id for row in after] == ["wd_1", "wd_2", "wd_3", "wd_4", "wd_5"]
 
 
 async def test_a_lane_has_one_holder_per_source_asset_and_address(place: Place) -> None:

@@ -44,6 +44,7 @@ from poolmaker.app.places import MixinPlace, Place, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
 from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts, VenueEvidence
 from poolmaker.app.stage import MemoryStage
+from poolmaker.app.troubles import TroublePorts, TroubleWatch
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.ledger.history import open_history
@@ -94,6 +95,7 @@ class Wired:
     runner: SagaRunner
     live: EngineLive
     custody: CustodyWatch
+    troubles: TroubleWatch
     scales: Scales
     platform: Platform
 
@@ -138,6 +140,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         runner=SagaRunner(business.handlers(), open_sagas(), data.app, tools, holder),
         live=live,
         custody=custody,
+        troubles=_troubles(root, business, outside),
         scales=scales,
         platform=_platform(root, data, surfaces),
     )
@@ -244,6 +247,20 @@ def _chain(
         clock=root.clock,
     )
     return ChainSide(root.settings, evm, scales, ports)
+
+
+def _troubles(root: Root, business: Business, outside: _Outside) -> TroubleWatch:
+    return TroubleWatch(
+        TroublePorts(
+            treasury=business.rooms.treasury,
+            withdrawals=business.rooms.withdrawals,
+            rewards=business.rewards,
+            campaigns=business.campaigns,
+            mixin=outside.mixin,
+            health=root.health,
+            clock=root.clock,
+        )
+    )
 
 
 def _live(root: Root, data: Data, desks: dict[VenueAccountId, Desk], scales: Scales) -> EngineLive:

@@ -53,6 +53,8 @@ class DepositWalker:
         self._forms = {form.mixin_id: form for form in forms}
         self._poll_us = poll_us
         self._arrivals: Arrivals | None = None
+        self.problem = ""
+        """Why the last walk failed, empty when it did not: deposits are not seen meanwhile."""
 
     def plug(self, arrivals: Arrivals) -> None:
         """Say who judges what arrives."""
@@ -69,10 +71,13 @@ class DepositWalker:
                 if clock.monotonic_us() - swept_us >= SWEEP_US:
                     swept_us = clock.monotonic_us()
                     await self.sweep()
+                self.problem = ""
             except (Unavailable, OutcomeUnknown) as problem:
+                self.problem = str(problem)
                 get_logger("mixin").warning("walk_failed", error=str(problem))
             except MixinRefused as refused:
                 # Our keys, our clock or our version: asking at once again changes nothing.
+                self.problem = str(refused)
                 get_logger("mixin").error("walk_refused", error=str(refused))
                 pause_us = max(pause_us, rules.ASK_MAX_US)
             await clock.sleep_us(pause_us)

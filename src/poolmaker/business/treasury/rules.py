@@ -208,6 +208,11 @@ def incoming_units(location: str, asset: str, transfers: Sequence[Transfer]) -> 
     )
 
 
+def way_of(row: Transfer) -> str:
+    """How people are told of the way of a transfer."""
+    return f"{row.asset} from {row.source} to {row.target}"
+
+
 def is_resting(route: Route, newest: Sequence[Transfer], since_us: int) -> bool:
     """Whether the last transfer on a way was refused since then.
 

@@ -46,6 +46,10 @@ WHERE source = $1 AND asset = $2 AND state = 'awaiting_cash'
 _IN_FLIGHT: Final = """
 SELECT * FROM business.withdrawal WHERE state IN ('sent', 'confirmed') ORDER BY withdrawal_id
 """
+_UNDER_WAY: Final = """
+SELECT * FROM business.withdrawal
+WHERE state NOT IN ('done', 'released', 'declined') ORDER BY requested_us, withdrawal_id LIMIT $1
+"""
 _OF_USER: Final = """
 SELECT * FROM business.withdrawal
 WHERE user_id = $1 AND withdrawal_id > $2 ORDER BY withdrawal_id LIMIT $3
@@ -145,6 +149,10 @@ class PgWithdrawalStore:
     async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.in_flight``."""
         return [_withdrawal(row) for row in await connection_of(tx).fetch(_IN_FLIGHT)]
+
+    async def under_way(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.under_way``."""
+        return [_withdrawal(row) for row in await connection_of(tx).fetch(_UNDER_WAY, limit)]
 
     async def of_user(
         self, tx: Tx, user: UserId, after: WithdrawalId, limit: int

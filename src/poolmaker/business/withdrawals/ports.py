@@ -45,6 +45,10 @@ class WithdrawalStore(Protocol):
         """Withdrawals SENT or CONFIRMED, by id."""
         ...
 
+    async def under_way(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """Withdrawals that have not ended, oldest first."""
+        ...
+
     async def of_user(
         self, tx: Tx, user: UserId, after: WithdrawalId, limit: int
     ) -> Sequence[Withdrawal]:

@@ -17,6 +17,7 @@ from poolmaker.business.user_orders.model import (
 from poolmaker.business.withdrawals.model import (
     CLAIMS_CASH,
     IN_FLIGHT,
+    WITHDRAWAL_TABLE,
     Freeze,
     Withdrawal,
     WithdrawalLine,
@@ -268,6 +269,12 @@ class ModelWithdrawalStore:
         """See ``WithdrawalStore.in_flight``."""
         found = [row for row in _values(tx, _WITHDRAWAL) if row.state in IN_FLIGHT]
         return sorted(found, key=lambda row: str(row.id))
+
+    async def under_way(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+        """See ``WithdrawalStore.under_way``."""
+        over = WITHDRAWAL_TABLE.terminal
+        found = [row for row in _values(tx, _WITHDRAWAL) if row.state not in over]
+        return sorted(found, key=lambda row: (row.requested_us, str(row.id)))[:limit]
 
     async def of_user(
         self, tx: Tx, user: UserId, after: WithdrawalId, limit: int

@@ -40,7 +40,7 @@ from poolmaker.business.treasury.ports import (
     SendingProvider,
     TreasuryStore,
 )
-from poolmaker.business.treasury.rules import arrival_key, reference_of
+from poolmaker.business.treasury.rules import arrival_key, reference_of, way_of
 from poolmaker.business.treasury.service.cash import Fundings
 from poolmaker.business.treasury.service.sending import Courier, CourierPorts
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
@@ -386,11 +386,9 @@ class Carrier:
         row = replace(work.row, reason=reason)
         if row.parent == NOBODY:
             # Nobody waits for it who could tell: the treasury plans it again for ever.
-            way = f"{row.asset} from {row.source} to {row.target}"
             kind, note = TroubleKind.TRANSFER_REFUSED, reason[:NOTE_MAX]
-            await self._ports.store.add_incident(
-                work.tx, Incident(kind, way, note, self._clock.now_us())
-            )
+            incident = Incident(kind, way_of(row), note, self._clock.now_us())
+            await self._ports.store.add_incident(work.tx, incident)
         back = _back(row, row.units, "transfer_back")
         await self._ports.ledger.ask(work.tx, back)
         await self._go(replace(work, row=row), TransferEvent.REFUSED, key=back.key, note=reason)

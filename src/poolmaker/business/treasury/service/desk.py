@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, assert_never
 
-from poolmaker.business.ledger.accounts import custody_venue, is_custody
+from poolmaker.business.ledger.accounts import custody_venue, is_custody, transit
 from poolmaker.business.ledger.commands import (
     Command,
     CreditDeposit,
@@ -19,12 +20,17 @@ from poolmaker.business.treasury.model import (
     ArrivalRow,
     Booking,
     CustodyRow,
+    FundingRow,
+    FundingState,
     Incident,
     NotBooked,
     Suspense,
+    SuspenseState,
     Transfer,
     TransferLine,
+    TransferState,
     Trouble,
+    TroubleKind,
 )
 from poolmaker.business.treasury.ports import OnTheWayOut, TreasuryStore, Users
 from poolmaker.business.treasury.rules import (
@@ -34,13 +40,16 @@ from poolmaker.business.treasury.rules import (
     departure_key,
     float_key,
     not_booked,
+    way_of,
 )
-from poolmaker.infra.transactions import Transactions
+from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import OutcomeUnknown
-from poolmaker.kernel.ids import UserId, VenueAccountId
+from poolmaker.kernel.ids import SagaId, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
 from poolmaker.messages.base import Money, encode
+
+_LOOK_BACK: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +185,48 @@ class Treasury:
         """What a person has to look at, oldest first."""
         async with self._transactions.begin("treasury.incidents") as tx:
             return await self._store.incidents(tx)
+
+    async def troubles(self) -> Sequence[str]:
+        """What a person has to look at now, one sentence each; what has settled is left out."""
+        async with self._transactions.begin("treasury.troubles") as tx:
+            waiting = await self._store.open_suspense(tx)
+            nobodys = {row.source for row in waiting if row.state is SuspenseState.OPEN}
+            newest = await self._store.transfers(tx, _LOOK_BACK)
+            found = [
+                f"{one.kind.value} of {one.subject}: {one.note}"
+                for one in await self._store.incidents(tx)
+                if await self._is_open(tx, one, nobodys, newest)
+            ]
+        return [*found, *(f"nobody knows whose {source} is" for source in sorted(nobodys))]
+
+    async def _is_open(
+        self, tx: Tx, one: Incident, nobodys: set[str], newest: Sequence[Transfer]
+    ) -> bool:
+        match one.kind:
+            case TroubleKind.ARRIVAL_CONFLICT:
+                return True
+            case TroubleKind.REFUND_REFUSED:
+                return one.subject in nobodys
+            case TroubleKind.TRANSFER_DIFFERS:
+                row = await self._store.transfer(tx, SagaId(one.subject))
+                place = transit(one.subject)
+                return row is not None and await self._ledger.balance(tx, place, row.asset) != 0
+            case TroubleKind.TRANSFER_REFUSED:
+                last = next((row for row in newest if way_of(row) == one.subject), None)
+                return last is not None and last.state is not TransferState.DONE
+            case _:
+                assert_never(one.kind)
+
+    async def transfers_under_way(self) -> Sequence[Transfer]:
+        """Transfers between our own places that have not ended."""
+        async with self._transactions.begin("treasury.under_way") as tx:
+            return await self._store.open_transfers(tx)
+
+    async def wanted(self) -> Sequence[FundingRow]:
+        """What orders wait for at their venue accounts, first come first."""
+        async with self._transactions.begin("treasury.wanted") as tx:
+            rows = await self._store.open_fundings(tx)
+        return [row for row in rows if row.state is FundingState.WANTED]
 
     async def open_suspense(self) -> Sequence[Suspense]:
         """Money that is nobody's and not given back yet."""

@@ -206,6 +206,11 @@ class Withdrawals:
             rows = await self._ports.store.newest(tx, limit)
             return [(row, tuple(await self._ports.store.timeline(tx, row.id))) for row in rows]
 
+    async def under_way(self, limit: int = _PAGE) -> Sequence[Withdrawal]:
+        """Withdrawals of everybody that have not ended, oldest first."""
+        async with self._ports.transactions.begin("withdrawals.under_way") as tx:
+            return await self._ports.store.under_way(tx, limit)
+
     async def waiting_of(self, tx: Tx, user: UserId, asset: str) -> int:
         """Atomic units of a user's withdrawals that are requested and not held yet."""
         units, after = 0, WithdrawalId("")

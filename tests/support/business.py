@@ -741,10 +741,13 @@ def ways(asset: str, **more: Any) -> list[Route]:
     return [there, replace(there, source=CUSTODY, target=mixin, address="at-mixin")]
 
 
+_ORDER_SETTINGS = ("funding_fees", "exit_fees", "steps", "leftover_min")
+
+
 @asynccontextmanager
 async def mixin_world(**settings: Any) -> AsyncIterator[World]:
     """A world in memory where Mixin holds both assets and the treasury nets them by itself."""
-    fees = {name: settings.pop(name, {}) for name in ("funding_fees", "exit_fees", "steps")}
+    fees = {name: settings.pop(name, {}) for name in _ORDER_SETTINGS}
     orders = OrderSettings(mixin_forms=FORMS, **fees)
     async with model_world(orders=orders, **settings) as world:
         world.places.ways = [way for asset in FORMS for way in ways(asset)]

@@ -163,6 +163,7 @@ class _Wiring:
             funding_fees=self._amounts(treasury.funding_fees),
             exit_fees=self._amounts(treasury.exit_fees),
             steps=self._steps(),
+            leftover_min=self._amounts(self._settings.rewards.payout_min),
             deposit_wait_us=self._settings.mixin.deposit_wait_s * SECOND_US,
         )
 

@@ -514,13 +514,16 @@ class OrderSettings:
     ``mixin_forms`` names the form in which Mixin holds an asset; what it does not name is not
     paid through Mixin. The fees are what an order that is paid through Mixin was quoted for the
     way to the venue and back, in atomic units by asset. ``steps`` are the smallest amounts that an
-    asset's form can carry, in atomic units by asset and network, 1 where nothing is said.
+    asset's form can carry, in atomic units by asset and network, 1 where nothing is said. When a
+    user's last order ends, what else is available to him goes to his wallet too, from
+    ``leftover_min`` atomic units of an asset on; assets that are not named stay.
     """
 
     mixin_forms: Mapping[str, str] = field(default_factory=dict)
     funding_fees: Mapping[str, int] = field(default_factory=dict)
     exit_fees: Mapping[str, int] = field(default_factory=dict)
     steps: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    leftover_min: Mapping[str, int] = field(default_factory=dict)
     deposit_wait_us: int = 15 * MINUTE_US
     ledger_first_us: int = SECOND_US // 50
     ledger_max_us: int = SECOND_US

@@ -128,6 +128,10 @@ class PayoutDesk(Protocol):
         """Begin a withdrawal of available money; the same key answers the same withdrawal."""
         ...
 
+    async def waiting_of(self, tx: Tx, user: UserId, asset: str) -> int:
+        """Atomic units of a user's withdrawals that are requested and not held yet."""
+        ...
+
     async def payout_end(self, tx: Tx, withdrawal: WithdrawalId) -> PayoutEnd | None:
         """How it ended, None while it is under way."""
         ...

@@ -215,3 +215,24 @@ async def test_an_order_from_a_wallet_that_the_pool_refuses_goes_back_to_the_wal
         assert order.reason == "below_minimum"
         assert await world.available(alice) == (0, 0)
         assert world.parked == []
+
+
+async def test_what_rewards_made_available_follows_a_users_last_order_to_his_wallet() -> None:
+    """Who has an open order keeps his rewards here; when no other came they stayed for ever."""
+    async with mixin_world(leftover_min={"USDT": 100, "BTC": 100}) as world:
+        alice = await world.wallet("alice")
+        first = await world.order_by_mixin(alice, 100, 0, "first")
+        second = await world.order_by_mixin(alice, 100, 0, "second")
+        for intent in (first, second):
+            await world.pay(intent)
+            await world.until_state(intent.order, "in_mm")
+        await world.treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 500), "as if a reward")
+        await world.orders.withdraw(alice, first.order, (), "out 1")
+        await world.until_state(first.order, "closed")
+        assert await world.available(alice) == (0, 500)
+        await world.orders.withdraw(alice, second.order, (), "out 2")
+        await world.until_state(second.order, "closed")
+        await world.rest(MINUTE_US)
+        paid = sorted((row.asset, row.units, row.state) for row in await world.payouts_of(alice))
+        assert paid == [("BTC", 100, "done"), ("BTC", 100, "done"), ("USDT", 500, "done")]
+        assert world.books_balance()

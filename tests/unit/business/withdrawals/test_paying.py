@@ -437,3 +437,24 @@ def test_a_provider_that_knows_a_reference_again_is_asked_again_at_once(source: 
     assert verdict(SendAbsent(), outgoing, 1_001, WINDOW_US) is Verdict.WAIT
     assert verdict(SendAbsent(), outgoing, 1_000 + WINDOW_US, WINDOW_US) is Verdict.REFUSED
     assert verdict(SendAbsent(), _outgoing(source, "p", doubt), 1_001, WINDOW_US) is Verdict.WAIT
+
+
+async def test_what_the_ledger_holds_already_does_not_wait_any_more() -> None:
+    """Two rewards close together: the second was not paid out beside the first one's payout."""
+    async with model_world() as world:
+        alice = await world.user("alice", usdt=1_000)
+        money = Money(asset="USDT", units=400)
+        answer = await world.withdrawals.withdraw(alice, CUSTODY, money, USDT_OUT, "k")
+        assert isinstance(answer, Requested)
+
+        async def held() -> bool:
+            return await world.balance(f"withdrawal:{answer.withdrawal}:held", "USDT") > 0
+
+        async def waiting() -> int:
+            async with world.stores.transactions.begin("look") as tx:
+                return await world.withdrawals.waiting_of(tx, alice, "USDT")
+
+        assert await waiting() == 400
+        await world.until(held)
+        assert (await world.withdrawal(answer.withdrawal)).state == "awaiting_cash"
+        assert await waiting() == 0

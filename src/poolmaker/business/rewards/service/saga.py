@@ -284,8 +284,9 @@ class Distributing:
         if await self._has_open_order(work.tx, user):
             return
         asset, payouts = work.row.seen.asset, self._ports.payouts
-        available = await self._ports.ledger.balance(work.tx, user_available(user), asset)
+        # What waits is read first: a hold that posts meanwhile pays too little, never twice.
         waiting = await payouts.waiting(work.tx, user, asset)
+        available = await self._ports.ledger.balance(work.tx, user_available(user), asset)
         units = payable_units(available, waiting, self._step_units(work.row))
         if units >= max(1, minimum):
             key = request_key(work.saga.id, f"payout-{user}", 0)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 import msgspec
 
+from poolmaker.business.ledger.accounts import user_available
 from poolmaker.business.ledger.commands import LeavePool, SettleExit
 from poolmaker.business.ledger.model import Posted, Refusal, Refused
 from poolmaker.business.pools.model import TicketKind
@@ -16,6 +17,8 @@ from poolmaker.business.user_orders.model import (
     EXIT_TABLE,
     MIXIN,
     NO_CHILD,
+    ORDER_TABLE,
+    Destination,
     ExitData,
     ExitEvent,
     ExitState,
@@ -41,11 +44,12 @@ from poolmaker.business.user_orders.service.steps import (
 )
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.kernel.errors import InvariantBroken
-from poolmaker.kernel.ids import CommandKey, WithdrawalId, request_key
+from poolmaker.kernel.ids import CommandKey, OrderId, WithdrawalId, request_key
 from poolmaker.messages.base import Money, decode
 from poolmaker.messages.market import account_stream
 
 ExitWork = Work[ExitData]
+_PAGE: Final = 200
 _Out = Literal[ExitState.SETTLED, ExitState.CHARGING, ExitState.UNLOCKING, ExitState.PAYING]
 
 
@@ -241,6 +245,7 @@ class Leaving:
             return
         base, quote = await self._steps.locked(work.tx, work.order)
         if base == 0 and quote == 0:
+            await self._pay_leftovers(work)
             order = replace(work.order, child=NO_CHILD)
             await self._steps.happen(work.tx, order, OrderEvent.NOTHING_LEFT)
             await self._go(work, ExitEvent.NOTHING_LEFT)
@@ -327,9 +332,48 @@ class Leaving:
             return
         unpaid = PayoutEnd.NOT_PAID in ends
         note = "a payout was not possible: its money is available to the user" if unpaid else ""
+        await self._pay_leftovers(work)
         order = replace(work.order, child=NO_CHILD, reason=note or work.order.reason)
         await self._steps.happen(work.tx, order, OrderEvent.PAYOUT_ENDED, note=note)
         await self._go(work, ExitEvent.PAYOUT_ENDED)
+
+    async def _pay_leftovers(self, work: ExitWork) -> None:
+        """What rewards made available while he had an order follows his last one to his wallet."""
+        ports, settings, owner = self._steps.ports, self._steps.settings, work.order.user
+        user = await ports.store.user(work.tx, owner)
+        if user is None or not user.mixin_id or await self._has_another(work):
+            return
+        for asset, minimum in settings.leftover_min.items():
+            # What waits is read first: a hold that posts meanwhile pays too little, never twice.
+            waiting = await ports.payouts.waiting_of(work.tx, owner, asset)
+            available = await ports.ledger.balance(work.tx, user_available(owner), asset)
+            step = settings.steps.get((asset, MIXIN), 1)
+            units = max(0, available - waiting) // step * step
+            if units < max(1, minimum):
+                continue
+            where = Destination(asset=asset, network=MIXIN, address=user.mixin_id)
+            wish = PayoutWish(
+                key=request_key(work.saga.id, f"leftover {asset.replace(':', '.')}", 0),
+                user=owner,
+                source=source_of(work.order, where, settings.mixin_forms),
+                money=Money(asset=asset, units=units),
+                destination=where,
+                saga=NO_CHILD,
+                correlation=work.order.correlation,
+            )
+            await ports.payouts.request_payout(work.tx, wish)
+
+    async def _has_another(self, work: ExitWork) -> bool:
+        """Whether he has another order that has not ended: his available may be meant for it."""
+        after = OrderId("")
+        while True:
+            page = await self._steps.ports.store.orders_of(work.tx, work.order.user, after, _PAGE)
+            others = [one for one in page if one.id != work.order.id]
+            if any(one.state not in ORDER_TABLE.terminal for one in others):
+                return True
+            if len(page) < _PAGE:
+                return False
+            after = page[-1].id
 
 
 def _is_final(data: ExitData) -> bool:

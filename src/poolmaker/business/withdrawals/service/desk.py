@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from poolmaker.business.ledger.accounts import is_custody
+from poolmaker.business.ledger.accounts import is_custody, withdrawal_held
 from poolmaker.business.treasury.model import InFlight, RefundWish
 from poolmaker.business.user_orders.model import Destination, PayoutEnd, PayoutWish
 from poolmaker.business.withdrawals.model import (
@@ -212,11 +212,17 @@ class Withdrawals:
             return await self._ports.store.under_way(tx, limit)
 
     async def waiting_of(self, tx: Tx, user: UserId, asset: str) -> int:
-        """Atomic units of a user's withdrawals that are requested and not held yet."""
+        """Atomic units of a user's withdrawals that are requested and not held yet.
+
+        Held is what the ledger says: a saga hears of its hold only some time after.
+        """
         units, after = 0, WithdrawalId("")
         while True:
             page = await self._ports.store.of_user(tx, user, after, _PAGE)
-            units += sum(row.units for row in page if row.asset == asset and _waits(row))
+            for row in page:
+                if row.asset == asset and _waits(row):
+                    held = withdrawal_held(row.id)
+                    units += row.units - await self._ports.ledger.balance(tx, held, asset)
             if len(page) < _PAGE:
                 return units
             after = page[-1].id

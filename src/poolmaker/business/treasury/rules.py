@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
-from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.ledger.accounts import custody_venue, order_locked, transit
 from poolmaker.business.ledger.model import Outcome, Posted
 from poolmaker.business.treasury.model import (
     Arrival,
@@ -164,22 +165,45 @@ def reference_of(transfer: SagaId) -> str:
     return request_uuid(transfer, "transfer").hex
 
 
-def promised_units(
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What of a place is promised, and how the ledger tells whether it has left already.
+
+    While the promise stands the ledger has it at ``account`` when ``kept_there``; otherwise it has
+    nothing there until then.
+    """
+
+    account: str
+    units: int
+    kept_there: bool
+
+    def open_units(self, there_units: int) -> int:
+        """What is promised still, by what the ledger has at ``account`` now."""
+        if self.kept_there:
+            return min(self.units, there_units)
+        return 0 if there_units else self.units
+
+
+def promises(
     location: str, asset: str, rows: Sequence[FundingRow], transfers: Sequence[Transfer]
-) -> int:
-    """What a place has that is claimed by funded orders and by transfers not moved out yet."""
-    funded = sum(
-        row.units
+) -> list[Promise]:
+    """What of a place is claimed by funded orders and by transfers not moved out yet.
+
+    The ledger books a join or a departure before its saga hears of it: until then the row claims
+    what has gone from the place already. The ledger itself says so.
+    """
+    funded = [
+        Promise(order_locked(row.order), row.units, kept_there=True)
         for row in rows
         if row.state is FundingState.FUNDED
         and (custody_venue(row.account), row.asset) == (location, asset)
-    )
-    planned = sum(
-        row.units
+    ]
+    planned = [
+        Promise(transit(row.id), row.units, kept_there=False)
         for row in transfers
         if row.state is TransferState.PLANNED and (row.source, row.asset) == (location, asset)
-    )
-    return funded + planned
+    ]
+    return [*funded, *planned]
 
 
 def fundable(rows: Sequence[FundingRow], spare_units: int) -> list[FundingRow]:

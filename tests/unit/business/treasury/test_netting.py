@@ -9,7 +9,7 @@ from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.ids import OrderId, SagaId, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
 from poolmaker.messages.base import Money
-from tests.support.business import ACCOUNT, CUSTODY, USDT, USDT_OUT, World, mixin_world, ways
+from tests.support.business import ACCOUNT, CUSTODY, POOL, USDT, USDT_OUT, World, mixin_world, ways
 
 MIXIN_USDT = "custody:mixin:usdt"
 
@@ -189,3 +189,71 @@ async def test_a_way_that_is_refused_is_told_and_left_alone_for_a_while() -> Non
         assert incident.kind is TroubleKind.TRANSFER_REFUSED
         assert (MIXIN_USDT in incident.subject, incident.note) == (True, "withdrawals are closed")
         assert world.books_balance()
+
+
+async def _posted(world: World, account: str, units: int) -> None:
+    """Until the ledger has booked something whose saga has not heard of it yet."""
+
+    async def booked() -> bool:
+        return await world.balance(account, "USDT") == units
+
+    await world.until(booked)
+    await _pumped(world)
+
+
+async def _pumped(world: World) -> None:
+    """The pump reads the ledger's log; the sagas do not come to their turn."""
+    while await world.pools.pump():
+        pass
+
+
+async def test_a_join_that_is_booked_claims_nothing_twice_and_fetches_nobodys_deposit() -> None:
+    """Between the ledger's commit and the saga's, capital and funding both claimed the same cash:
+    netting took another user's half paid deposit to the venue, and paid for the way."""
+    async with mixin_world() as world:
+        bob = await world.wallet("bob")
+        half = await world.order_by_mixin(bob, 50, 5_000, "half")
+        await world.pay(half, USDT=5_000)
+        alice = await world.user("alice", usdt=1_000)
+        order = await world.open(alice, 0, 1_000)
+        await _posted(world, f"pool:{POOL}:capital", 1_000)
+        assert (await world.order(order)).state == "funding"
+        await world.net()
+        assert await world.transfers() == []
+
+
+async def test_a_payout_that_is_booked_claims_nothing_twice() -> None:
+    async with mixin_world() as world:
+        await world.user("carol", usdt=1_000)
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 50, 700)
+        await world.pay(intent, USDT=700)
+        await world.orders.withdraw(alice, intent.order, (), "out")
+
+        async def paid() -> bool:
+            rows = await world.payouts_of(alice)
+            gone = await world.custody_at(MIXIN_USDT, "USDT") == 0
+            return gone and [row.state.value for row in rows] == ["confirmed"]
+
+        await world.until(paid)
+        await _pumped(world)
+        await world.net()
+        assert await world.transfers() == []
+
+
+async def test_a_transfer_that_is_booked_claims_nothing_twice() -> None:
+    async with mixin_world() as world:
+        # Somebody's cash at the venue that nobody claims there.
+        await world.user("carol", btc=1_000, usdt=1_000)
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_700)
+        await world.pay(intent)
+
+        async def out() -> bool:
+            rows = await world.transfers()
+            gone = await world.custody_at(MIXIN_USDT, "USDT") == 1_000
+            return gone and [row.state.value for row in rows] == ["planned"]
+
+        await world.until(out)
+        async with world.stores.transactions.begin("look") as tx:
+            assert await world.rooms.fundings.spare(tx, MIXIN_USDT, "USDT") == 1_000

@@ -40,7 +40,7 @@ from poolmaker.business.treasury.ports import (
     SendingProvider,
     TreasuryStore,
 )
-from poolmaker.business.treasury.rules import arrival_key, reference_of, way_of
+from poolmaker.business.treasury.rules import arrival_key, promises, reference_of, way_of
 from poolmaker.business.treasury.service.cash import Fundings
 from poolmaker.business.treasury.service.sending import Courier, CourierPorts
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
@@ -239,13 +239,12 @@ class Carrier:
 
     async def _later(self, work: Carriage) -> int:
         others = await self._ports.store.open_transfers(work.tx)
-        return sum(
-            other.units
-            for other in others
-            if (other.source, other.asset) == (work.row.source, work.row.asset)
-            and other.state is TransferState.PLANNED
-            and other.id > work.row.id
-        )
+        later = [other for other in others if other.id > work.row.id]
+        units = 0
+        for promise in promises(work.row.source, work.row.asset, (), later):
+            there = await self._ports.ledger.balance(work.tx, promise.account, work.row.asset)
+            units += promise.open_units(there)
+        return units
 
     async def _lane_taken(self, work: Carriage) -> bool:
         """Whether another is in flight on the route, or asked for it before."""

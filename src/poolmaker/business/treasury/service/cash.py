@@ -9,7 +9,7 @@ from poolmaker.business.ledger.accounts import custody_venue, venue_account_of
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.model import NOBODY, FundingRow, FundingState
 from poolmaker.business.treasury.ports import Payouts, Surpluses, TreasuryStore
-from poolmaker.business.treasury.rules import fundable, promised_units
+from poolmaker.business.treasury.rules import fundable, promises
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import Clock
@@ -31,12 +31,20 @@ class Cash:
         Nobody else decides about that place until the transaction ends.
         """
         await self._store.lock_place(tx, source, asset)
+        # Promises first: what is booked between the two looks is then counted twice for a moment,
+        # and never not at all.
+        promised = await self._promised(tx, source, asset)
         held = await self._held(tx, source, asset)
-        if held is None:
-            return None
+        return held - promised if held is not None else None
+
+    async def _promised(self, tx: Tx, source: str, asset: str) -> int:
         rows = await self._store.open_fundings(tx)
         transfers = await self._store.open_transfers(tx)
-        return held - promised_units(source, asset, rows, transfers)
+        units = 0
+        for promise in promises(source, asset, rows, transfers):
+            there = await self._ledger.balance(tx, promise.account, asset)
+            units += promise.open_units(there)
+        return units
 
     async def _held(self, tx: Tx, source: str, asset: str) -> int | None:
         account = venue_account_of(source)
@@ -122,7 +130,7 @@ class Fundings:
 
     async def spare(self, tx: Tx, location: str, asset: str) -> int | None:
         """The surplus there less what withdrawals are promised; None while nobody can say."""
+        await self._store.lock_place(tx, location, asset)
+        claimed = await self._payouts.claimed_units(tx, location, asset)
         surplus = await self._cash.surplus(tx, location, asset)
-        if surplus is None:
-            return None
-        return surplus - await self._payouts.claimed_units(tx, location, asset)
+        return surplus - claimed if surplus is not None else None

@@ -185,7 +185,12 @@ class Withdrawals:
 
     async def claimed_units(self, tx: Tx, source: str, asset: str) -> int:
         """What is promised from a place and not debited yet."""
-        return sum(row.units for row in await self._ports.store.claims(tx, source, asset))
+        units = 0
+        for row in await self._ports.store.claims(tx, source, asset):
+            # What is debited already has left the place, whatever its saga has heard of it.
+            held = withdrawal_held(row.id)
+            units += min(row.units, await self._ports.ledger.balance(tx, held, asset))
+        return units
 
     async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
         """What waits until a place has the cash for it."""

@@ -236,3 +236,22 @@ async def test_what_rewards_made_available_follows_a_users_last_order_to_his_wal
         paid = sorted((row.asset, row.units, row.state) for row in await world.payouts_of(alice))
         assert paid == [("BTC", 100, "done"), ("BTC", 100, "done"), ("USDT", 500, "done")]
         assert world.books_balance()
+
+
+async def test_a_deposit_whose_other_leg_was_used_for_another_order_goes_back_l10() -> None:
+    """L10: what was credited for one order is the user's, so another of his may have taken it."""
+    async with mixin_world() as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 50, 5_000)
+        await world.pay(intent, USDT=5_000)
+        await world.rest(1_000_000)
+        other = await world.open(alice, 0, 5_000, "from the balance")
+        await world.until_state(other, "in_mm")
+        await world.pay(intent, BTC=50)
+        order = await world.until_state(intent.order, "closed")
+        assert order.reason == "insufficient"
+        await world.rest(MINUTE_US)
+        ends = {(row.asset, row.units, row.state.value) for row in await world.payouts_of(alice)}
+        assert ends == {("BTC", 50, "done"), ("USDT", 5_000, "declined")}
+        assert await world.available(alice) == (0, 0)
+        assert await world.capital() == (0, 5_000)

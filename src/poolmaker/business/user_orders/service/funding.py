@@ -139,6 +139,16 @@ class Funding:
         await self._go(work, FundEvent.DEPOSITED)
 
     async def _expire(self, work: FundWork, legs: Sequence[DepositLeg]) -> None:
+        await self._pay_back(work, legs)
+        reason = "its deposits did not come in time"
+        order = replace(work.order, child=NO_CHILD, reason=reason)
+        await self._steps.happen(work.tx, order, OrderEvent.DEADLINE_PASSED, note=order.reason)
+        await self._go(work, FundEvent.EXPIRED)
+
+    async def _pay_back(self, work: FundWork, legs: Sequence[DepositLeg]) -> None:
+        """What has come goes to its user's wallet, as far as he has not used it elsewhere."""
+        if not legs:
+            return
         order, ports = work.order, self._steps.ports
         user = await ports.store.user(work.tx, order.user)
         wallet = wallet_of(order, user.mixin_id if user is not None else "")
@@ -157,9 +167,6 @@ class Funding:
                 correlation=order.correlation,
             )
             await ports.payouts.request_payout(work.tx, wish)
-        order = replace(order, child=NO_CHILD, reason="its deposits did not come in time")
-        await self._steps.happen(work.tx, order, OrderEvent.DEADLINE_PASSED, note=order.reason)
-        await self._go(work, FundEvent.EXPIRED)
 
     async def _locking(self, work: FundWork) -> None:
         key = lock_key(work.saga.id)
@@ -168,7 +175,9 @@ class Funding:
             case None:
                 return
             case Refused(reason):
-                # Nothing was ever taken from the user, so there is nothing to give back.
+                # Nothing was ever taken from the user: only what he paid for this order goes back.
+                legs = await self._steps.ports.store.legs(work.tx, work.order.id)
+                await self._pay_back(work, legs)
                 order = replace(work.order, child=NO_CHILD, reason=reason.value)
                 await self._steps.happen(
                     work.tx, order, OrderEvent.LOCK_REFUSED, key=key, note=reason

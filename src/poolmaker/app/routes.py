@@ -27,7 +27,9 @@ from poolmaker.mixin.service import MixinDesk
 
 CHAIN_NETWORK: Final = "evm"
 RETRY_US: Final = 2 * SECOND_US
-LOOK_BACK_MS: Final = 7 * 24 * 60 * MINUTE_US // 1_000
+LOOK_BACK_MS: Final = 80 * 24 * 60 * MINUTE_US // 1_000
+"""How old a deposit may be that is still found: venues answer for at most 90 days at once. What we
+missed while we were down for longer than this is never seen at its venue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

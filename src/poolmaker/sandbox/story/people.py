@@ -114,14 +114,18 @@ async def has_it_back(stage: Stage, member: Member) -> None:
 
 
 async def has_received(stage: Stage, member: Member, paid: Mapping[str, str]) -> None:
-    """Wait until the wallet holds what it held, less what was brought, and what was paid."""
+    """Wait until the wallet holds what it held, less what was brought, and what was paid.
+
+    Only the assets that were brought or paid count: rewards come to the wallet by themselves.
+    """
     person = member.person
+    named = {*paid, BASE, QUOTE}
     wanted = less(dict(paid), {BASE: person.base, QUOTE: person.quote})
 
     async def is_there() -> bool:
         gained = await _gained(stage, member)
         stage.teller.progress(f"{person.name}'s wallet: {said(gained)}")
-        return gained == wanted
+        return {asset: text for asset, text in gained.items() if asset in named} == wanted
 
     await stage.until(f"{person.name} has {said(dict(paid))} in the wallet", is_there, PATIENCE_US)
 

@@ -42,6 +42,7 @@ TABLE: dict[tuple[str, str], set[Role]] = {
     ("GET", "/api/v1/pools/{pool_id}/shares"): STAFF,
     ("GET", "/api/v1/transfers"): STAFF,
     ("GET", "/api/v1/arrivals"): STAFF,
+    ("POST", "/api/v1/withdrawals"): {U, O},
     ("GET", "/api/v1/withdrawals"): ALL,
     ("GET", "/api/v1/custody"): STAFF,
     ("GET", "/api/v1/health"): ALL,

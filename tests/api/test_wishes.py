@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poolmaker.api.ports import Incoming, NewOrder, Refused
+from poolmaker.api.ports import Incoming, NewOrder, NewPayout, Refused
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from tests.api.client import Client
 from tests.e2e.world import FakeWorld
@@ -238,3 +238,35 @@ async def test_a_withdrawal_without_destination_goes_to_mixin_and_half_a_one_is_
     half = [{"asset": "BTC", "network": "n", "address": "x"}]
     assert (await client.post(path, {"payout": half})).status == 422
     assert len(world.calls) == 1
+
+
+async def test_available_money_goes_to_its_owners_wallet_once(
+    client: Client, world: FakeWorld
+) -> None:
+    made = await _user(client)
+    mine = client.as_(made["token"])
+    body = {"asset": "USDT", "amount": "12.5"}
+    first = await mine.post("/api/v1/withdrawals", body, key="payout-key-1")
+    again = await mine.post("/api/v1/withdrawals", body, key="payout-key-1")
+    assert (first.status, first.json["state"]) == (201, "REQUESTED")
+    assert again.json == first.json
+    (payout,) = [call for _, call in world.calls if isinstance(call, NewPayout)]
+    assert (payout.user_id, payout.money.amount) == (made["user_id"], "12.5")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"asset": "USDT", "amount": "0"}, 422),
+        ({"asset": "USDT", "amount": 5}, 422),
+        ({"asset": "NONE", "amount": "5"}, 422),
+        ({"asset": "USDT", "amount": "5", "user_id": "us_ada"}, 404),
+        ({"asset": "USDT", "amount": "5", "address": "elsewhere"}, 422),
+    ],
+)
+async def test_a_payout_that_makes_no_sense_or_is_somebody_elses_is_refused(
+    client: Client, world: FakeWorld, body: dict[str, object], status: int
+) -> None:
+    mine = client.as_((await _user(client))["token"])
+    assert (await mine.post("/api/v1/withdrawals", body)).status == status
+    assert world.calls == []

@@ -12,6 +12,7 @@ from poolmaker.api.ports import (
     Destination,
     Incoming,
     NewOrder,
+    NewPayout,
     Platform,
     Principal,
     Receipt,
@@ -49,6 +50,7 @@ from poolmaker.views.model import (
     TrialBalance,
     TrialLine,
     UserSeen,
+    WithdrawalSeen,
 )
 from poolmaker.web.ports import Showing
 from tests.e2e.outside import Outside
@@ -151,6 +153,7 @@ class FakeWorld(Outside):
             people=self.people,
             treasury=self,
             orders=self,
+            payouts=self,
             reading=self,
             live=self,
             stage=self,
@@ -315,6 +318,23 @@ class FakeWorld(Outside):
         name, order_id = user.name if user else "", f"uo_{order.request_id}"
         row = self._order(order.user_id, name, order_id, "IN_MM", self.clock.now_us())
         return self.order_rows.setdefault(order_id, row)
+
+    async def request(self, payout: NewPayout) -> WithdrawalSeen | Refused:
+        self.calls.append(("payout", payout))
+        if self.refuse:
+            return self.refuse
+        return WithdrawalSeen(
+            withdrawal_id=f"wd_{payout.request_id}",
+            user_id=payout.user_id,
+            user_name="",
+            money=payout.money,
+            network="mixin",
+            address="",
+            state="REQUESTED",
+            transaction_id="",
+            reason="",
+            steps=(),
+        )
 
     async def pause(
         self, user_id: UserId, order_id: OrderId, request_id: str

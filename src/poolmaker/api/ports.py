@@ -22,7 +22,7 @@ from typing import Protocol
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.rng import Rng
-from poolmaker.views.model import Mode, Money, OrderSeen, UserSeen
+from poolmaker.views.model import Mode, Money, OrderSeen, UserSeen, WithdrawalSeen
 from poolmaker.views.ports import Live, Reading, Stage
 
 
@@ -88,6 +88,15 @@ class NewOrder:
     base: Money
     quote: Money
     pays_by_mixin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewPayout:
+    """Available money that goes to its user's own Mixin wallet."""
+
+    request_id: str
+    user_id: UserId
+    money: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +222,18 @@ class Orders(Protocol):
         ...
 
 
+class Payouts(Protocol):
+    """Money that leaves for its owner, besides the payouts of orders."""
+
+    async def request(self, payout: NewPayout) -> WithdrawalSeen | Refused:
+        """Pay available money to the user's Mixin wallet; the answer is where that stands.
+
+        Refuses ``no_mixin`` and ``bad_amount`` for more decimals than Mixin keeps. What is not
+        covered shows as DECLINED.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """All ports of the surfaces in one place.
@@ -231,6 +252,7 @@ class Platform:
     people: People
     treasury: Treasury
     orders: Orders
+    payouts: Payouts
     reading: Reading
     live: Live
     stage: Stage

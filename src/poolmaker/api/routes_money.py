@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from poolmaker.api.calls import json_answer, platform_of
-from poolmaker.api.ports import Principal, Role
+from poolmaker.api.calls import json_answer, money_of, once, own, platform_of
+from poolmaker.api.ports import NewPayout, Principal, Role
 from poolmaker.api.problems import Problem
-from poolmaker.api.routes import After, Anybody, Staff
+from poolmaker.api.routes import After, Anybody, Owner, Staff
+from poolmaker.api.schemas import AvailableWish
 from poolmaker.kernel.ids import PoolId
 from poolmaker.views.model import (
     AllocationSeen,
@@ -63,6 +64,21 @@ async def list_transfers(request: Request, _: Staff) -> Response:
 async def list_arrivals(request: Request, _: Staff) -> Response:
     """What places received and what it was taken for, the newest first."""
     return json_answer(await platform_of(request).reading.arrivals())
+
+
+@router.post("/withdrawals", status_code=201, response_model=WithdrawalSeen)
+async def pay_out(request: Request, principal: Owner, wish: AvailableWish) -> Response:
+    """Pay available money to its user's own Mixin wallet, and to nowhere else."""
+    platform = platform_of(request)
+
+    async def effect(made_id: str) -> object:
+        user_id = own(principal, wish.user_id or principal.user_id or "")
+        if await platform.people.user(user_id) is None:
+            raise Problem("unknown_user")
+        money = await money_of(platform, wish.asset, wish.amount)
+        return await platform.payouts.request(NewPayout(made_id, user_id, money))
+
+    return await once(request, principal, platform.ids.correlation(), effect)
 
 
 @router.get("/withdrawals", response_model=list[WithdrawalSeen])

@@ -71,6 +71,14 @@ class WithdrawWish(_Wish):
     payout: Annotated[list[PayoutWish], Field(max_length=2)]
 
 
+class AvailableWish(_Wish):
+    """Available money to be paid to its user's Mixin wallet; ``user_id`` only for the operator."""
+
+    asset: AssetCode
+    amount: AmountText
+    user_id: Identifier | None = None
+
+
 class ActWish(_Wish):
     """Where a told story stands. Times are microseconds since the Unix epoch."""
 

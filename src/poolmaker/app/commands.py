@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from poolmaker.api import ports
 from poolmaker.app.figures import Scales
+from poolmaker.app.money import MoneyReading
 from poolmaker.app.people import People
 from poolmaker.app.reading import PlatformReading
-from poolmaker.business.ledger.accounts import venue_account_of
+from poolmaker.business.ledger.accounts import custody_mixin, venue_account_of
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.treasury.model import Booked, Booking
 from poolmaker.business.treasury.service import Treasury
 from poolmaker.business.user_orders.model import (
+    MIXIN,
     Accepted,
     Answer,
     Declined,
@@ -21,11 +23,15 @@ from poolmaker.business.user_orders.model import (
     User,
 )
 from poolmaker.business.user_orders.service import UserOrders
+from poolmaker.business.withdrawals.model import NotRequested, Requested
+from poolmaker.business.withdrawals.service import Withdrawals
+from poolmaker.infra.settings.outside import MIXIN_DECIMALS, FormSettings
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import OrderId, UserId
-from poolmaker.kernel.money import Amount, parse_units
-from poolmaker.views.model import Money, OrderSeen, UserSeen
+from poolmaker.kernel.money import Amount, parse_units, power_of_ten
+from poolmaker.messages.base import Money as UnitMoney
+from poolmaker.views.model import Money, OrderSeen, UserSeen, WithdrawalSeen
 
 
 class PeopleDesk:
@@ -174,6 +180,50 @@ class OrdersDesk:
             case Accepted():
                 seen = await self._reading.order(answer.order)
                 return seen if seen is not None else ports.Refused("unknown_order")
+
+
+class PayoutDesk:
+    """``api.ports.Payouts``: available money to Mixin wallets. ``forms`` are Mixin's, by asset."""
+
+    def __init__(
+        self,
+        withdrawals: Withdrawals,
+        people: People,
+        reading: MoneyReading,
+        scales: Scales,
+        forms: Mapping[str, FormSettings],
+    ) -> None:
+        self._withdrawals = withdrawals
+        self._people = people
+        self._reading = reading
+        self._scales = scales
+        self._forms = forms
+
+    async def request(self, payout: ports.NewPayout) -> WithdrawalSeen | ports.Refused:
+        """See ``Payouts.request``."""
+        asset, form = payout.money.asset, self._forms.get(payout.money.asset)
+        user = await self._people.user(payout.user_id)
+        if form is None or user is None or not user.mixin_id:
+            return ports.Refused("no_mixin")
+        scale = self._scales.of(asset)
+        units = parse_units(payout.money.amount, scale)
+        if units % power_of_ten(scale - min(MIXIN_DECIMALS, scale)):
+            facts = {"asset": asset, "scale": str(min(MIXIN_DECIMALS, scale))}
+            return ports.Refused("bad_amount", facts)
+        answer = await self._withdrawals.withdraw(
+            payout.user_id,
+            custody_mixin(form.name),
+            UnitMoney(asset=asset, units=units),
+            Destination(asset=asset, network=MIXIN, address=user.mixin_id),
+            payout.request_id,
+        )
+        match answer:
+            case NotRequested(reason):
+                return ports.Refused(reason.value)
+            case Requested(withdrawal):
+                seen = await self._reading.withdrawal(withdrawal)
+                ensure(seen is not None, f"withdrawal {withdrawal} was made and is not there")
+                return seen if seen is not None else ports.Refused("no_mixin")
 
 
 def _seen(user: User) -> UserSeen:

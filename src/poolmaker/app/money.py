@@ -20,7 +20,7 @@ from poolmaker.hufi.model import Standing as OurStanding
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
-from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId
+from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId, WithdrawalId
 from poolmaker.mixin.service import MixinDesk
 from poolmaker.views.model import (
     AllocationSeen,
@@ -157,6 +157,11 @@ class MoneyReading:
         """See ``Reading.withdrawals``."""
         rows = await self._ports.business.rooms.withdrawals.newest(SHOWN_MAX)
         return tuple([await self._withdrawal(row, lines) for row, lines in rows])
+
+    async def withdrawal(self, withdrawal: WithdrawalId) -> WithdrawalSeen | None:
+        """One payout, or None."""
+        view = await self._ports.business.rooms.withdrawals.view(withdrawal)
+        return await self._withdrawal(*view) if view is not None else None
 
     async def deposit(self, order: OrderId) -> DepositSeen | None:
         """What an order is still to be paid with; None for one that is paid from the balance."""

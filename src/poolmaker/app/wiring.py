@@ -22,7 +22,7 @@ from poolmaker.app.business import (
     open_business,
     pool_configs,
 )
-from poolmaker.app.commands import OrdersDesk, PeopleDesk, TreasuryDesk
+from poolmaker.app.commands import OrdersDesk, PayoutDesk, PeopleDesk, TreasuryDesk
 from poolmaker.app.custody import CustodyWatch
 from poolmaker.app.data import Data, open_writer
 from poolmaker.app.engines import Desk, DeskPorts, open_desks
@@ -292,6 +292,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             history=open_history(),
         )
     )
+    money = _money_reading(root, data, parts, people)
     reading = PlatformReading(
         ReadingPorts(
             transactions=data.app,
@@ -299,7 +300,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             pools=business.rooms.pools,
             people=people,
             live=parts.live,
-            money=_money_reading(root, data, parts, people),
+            money=money,
             custody=parts.custody,
             health=_health(root, mode, parts.epoch),
         ),
@@ -317,6 +318,13 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         people=PeopleDesk(business.rooms.orders, people, has_mixin=parts.mixin is not None),
         treasury=TreasuryDesk(business.rooms.treasury, scales, root.clock, _gas_of(root.settings)),
         orders=OrdersDesk(business.rooms.orders, reading, scales),
+        payouts=PayoutDesk(
+            business.rooms.withdrawals,
+            people,
+            money,
+            scales,
+            mixin_forms(root.settings) if parts.mixin is not None else {},
+        ),
         reading=reading,
         live=parts.live,
         stage=MemoryStage(mode),

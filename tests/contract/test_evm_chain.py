@@ -20,6 +20,7 @@ from poolmaker.evm._store import PgPinStore
 from poolmaker.evm.model import ChainTransfer
 from poolmaker.evm.service import Evm, EvmPorts, Pins
 from poolmaker.infra.database import Database
+from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import MINUTE_US, ManualClock
 from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, InvariantBroken, Unavailable
 from tests.support.chain import ChainStage, on_stage, usdt_of
@@ -251,6 +252,32 @@ async def test_a_broadcast_without_an_answer_goes_out_again_with_the_same_bytes(
     assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
     await stage.mine()
     assert isinstance(await evm.payer.find(asked(stage), 0), SendCompleted)
+    await stage.until_paid(2_500_000)
+
+
+class Door:
+    is_open = False
+
+    async def may_send(self, tx: Tx) -> bool:
+        return self.is_open
+
+
+async def test_what_is_signed_stays_where_it_is_while_outgoing_money_is_frozen(
+    stage: ChainStage,
+) -> None:
+    door = Door()
+    stage.gate = door
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "3")
+    lost = {"endpoint": "eth_sendRawTransaction", "effect": "reset", "when": "before", "count": 1}
+    await stage.chain.admin("POST", "/faults", lost)
+    await evm.payer.send(asked(stage))
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
+    await stage.mine()
+    assert await stage.balance("USDT", stage.mixin) == 0
+    door.is_open = True
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
     await stage.until_paid(2_500_000)
 
 

@@ -12,6 +12,7 @@ import aiohttp
 from eth_account import Account
 
 from poolmaker.evm.model import Token
+from poolmaker.evm.ports import Gate
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
@@ -49,6 +50,7 @@ class ChainStage:
     mixin: str = field(default_factory=lambda: "0x" + secrets.token_hex(20))
     """Where rewards are sent on to."""
     more: dict[str, Any] = field(default_factory=dict)
+    gate: Gate | None = None
 
     @property
     def wallet(self) -> str:
@@ -73,7 +75,10 @@ class ChainStage:
         """The client of a fresh process."""
         tokens = usdt_of(self.chain.ready["contracts"]["usdt"])
         ports = EvmPorts(
-            session=self.session, transactions=transactions or self.database, clock=self.clock
+            session=self.session,
+            transactions=transactions or self.database,
+            clock=self.clock,
+            gate=self.gate,
         )
         return await open_evm(
             self.settings, tokens, ETH, {"usdt-test": destination or self.mixin}, ports

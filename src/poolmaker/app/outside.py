@@ -51,7 +51,7 @@ def mixin_forms_of(settings: Settings, scales: Scales) -> tuple[MixinForm, ...]:
 
 
 class FreezeGate:
-    """``mixin.ports.Gate``: closed while outgoing money is frozen, or nobody can say."""
+    """The ``Gate`` of Mixin and chain: closed while money is frozen, or nobody can say."""
 
     def __init__(self) -> None:
         self._withdrawals: Withdrawals | None = None
@@ -87,6 +87,7 @@ class ChainPorts:
     transactions: Transactions
     business: Business
     providers: Providers
+    gate: FreezeGate
     routes: RouteBook
     health: HealthReporter
     clock: Clock
@@ -137,7 +138,12 @@ class ChainSide:
             tokens_of(self._settings.forms, self._scales.assets),
             self._scales.assets[self._evm_settings.gas_asset],
             await ports.routes.addresses_of_mixin(),
-            EvmPorts(session=ports.session, transactions=ports.transactions, clock=ports.clock),
+            EvmPorts(
+                session=ports.session,
+                transactions=ports.transactions,
+                clock=ports.clock,
+                gate=ports.gate,
+            ),
         )
         ports.health.report("chain", ok=True, sentence=f"wallet {evm.wallet}")
         return evm

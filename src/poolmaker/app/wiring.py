@@ -242,6 +242,7 @@ def _chain(
         transactions=data.app,
         business=business,
         providers=outside.providers,
+        gate=outside.gate,
         routes=outside.routes,
         health=root.health,
         clock=root.clock,

@@ -34,7 +34,7 @@ from poolmaker.evm.model import (
     Signed,
     Token,
 )
-from poolmaker.evm.ports import PaymentStore
+from poolmaker.evm.ports import Gate, PaymentStore
 from poolmaker.evm.rpc import RpcRefused
 from poolmaker.evm.rules import first_bid, higher_bid, taken_from, with_margin
 from poolmaker.evm.signer import Signer, require_address
@@ -53,11 +53,15 @@ _LOG: Final = get_logger("evm")
 
 @dataclass(frozen=True, slots=True)
 class PayerSettings:
-    """Bounds of gas, and after how long without a block more is bid for it."""
+    """Bounds of gas, and after how long without a block more is bid for it.
+
+    Without a gate nobody can freeze what is signed.
+    """
 
     gas_asset: Asset
     fee_max_wei: int
     stuck_us: int
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Payer:
     """``SendingProvider`` of what stands at ``custody:evm:<wallet>:<form>``.
 
     The journal is the history: what is not in it was never signed. ``find`` also works: it
-    broadcasts again what no block holds, and bids more for what is stuck.
+    broadcasts again what no block holds, and bids more for what is stuck, while the gate is open.
     """
 
     def __init__(
@@ -292,10 +296,19 @@ class Payer:
 
     async def _push(self, payment: Payment, attempts: Sequence[Attempt]) -> None:
         """No block holds it: out again, and with more for gas when it has waited too long."""
+        if not await self._may_send():
+            return
         last = attempts[-1]
         if self._clock.now_us() - last.signed_us >= self._settings.stuck_us:
             attempts = await self._bid_more(payment, attempts)
         await self._broadcast(attempts)
+
+    async def _may_send(self) -> bool:
+        gate = self._settings.gate
+        if gate is None:
+            return True
+        async with self._transactions.begin("evm.gate") as tx:
+            return await gate.may_send(tx)
 
     async def _bid_more(self, payment: Payment, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
         last = attempts[-1]

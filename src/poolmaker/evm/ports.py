@@ -90,3 +90,11 @@ class PaymentStore(Protocol):
     async def finish(self, tx: Tx, payment: Payment) -> None:
         """Write the end of a payment that was signed; no effect on one that has ended."""
         ...
+
+
+class Gate(Protocol):
+    """Whether money may leave now: a freeze closes it."""
+
+    async def may_send(self, tx: Tx) -> bool:
+        """Whether what is signed and in no block may be handed in."""
+        ...

@@ -12,7 +12,7 @@ from poolmaker.evm._store import PgPaymentStore, PgPinStore, PgWatchStore
 from poolmaker.evm.chain import Chain
 from poolmaker.evm.model import GatePolicy, Holdings, Token
 from poolmaker.evm.payer import Payer, PayerSettings
-from poolmaker.evm.ports import PinStore
+from poolmaker.evm.ports import Gate, PinStore
 from poolmaker.evm.rpc import Rpc
 from poolmaker.evm.rules import GWEI
 from poolmaker.evm.signer import Signer, require_address, wallet_of
@@ -36,6 +36,7 @@ class EvmPorts:
     session: aiohttp.ClientSession
     transactions: Transactions
     clock: Clock
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ async def open_evm(
             PgPaymentStore(),
             ports.transactions,
             ports.clock,
-            PayerSettings(gas_asset, fee_max_wei, STUCK_US),
+            PayerSettings(gas_asset, fee_max_wei, STUCK_US, ports.gate),
         ),
     )
 

@@ -150,6 +150,8 @@ def test_the_story_is_told_once_and_leaves_books_that_verify(home: Path) -> None
 
 def _begun(home: Path, port: int = 0) -> subprocess.Popen[str]:
     """A demo whose platform is up."""
+    # Whoever runs these tests in the background of a shell ignores Ctrl-C, and so would the demo.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         _command("demo", "--port", str(port), "--home", str(home), "--seed", str(CALM_SEED)),
         env=_environ(),
@@ -157,6 +159,7 @@ def _begun(home: Path, port: int = 0) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    signal.signal(signal.SIGINT, ignored)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(f"2/{OF}"):

@@ -69,6 +69,18 @@ async def test_a_chain_with_the_real_contracts_from_start_to_sigterm() -> None:
         assert (await chain.admin("POST", "/reorg", {"depth": 65}))["status"] == 400
 
 
+async def test_however_long_a_chain_runs_it_leaves_nothing_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A demo that was left running filled a disk with old states, some megabytes a second."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with running_world("chain", "--block-ms", "0") as chain:
+        for _ in range(20):
+            await chain.admin("POST", "/mine", {"blocks": 64})
+        left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == []
+
+
 async def test_a_chain_ends_with_one_sentence_when_its_port_is_taken(tmp_path: Path) -> None:
     async def nothing(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         """Take no notice."""

@@ -21,6 +21,8 @@ START_TIMEOUT_US: Final = 30 * SECOND_US
 STOP_TIMEOUT_S: Final = 5
 TRIES_MAX: Final = 3
 POLL_US: Final = 20_000
+STATES_KEPT: Final = 500
+"""How many blocks back a balance or a call may be asked: far more than what is final."""
 
 
 def _free_port() -> int:
@@ -34,6 +36,8 @@ def _command(binary: Path, port: int) -> list[str]:
     command = [
         str(binary), "--host", LOOPBACK, "--port", str(port), "--chain-id", str(CHAIN_ID),
         "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS), "--base-fee", "0", "--silent",
+        # Old states would fill the disk of whoever lets a demo run: some megabytes a second.
+        "--prune-history", str(STATES_KEPT),
     ]  # fmt: skip
     # Where the system offers it, the node dies even when this process is killed.
     guard = shutil.which("setpriv")

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from poolmaker.app.business import Business
 from poolmaker.app.figures import Scales
 from poolmaker.app.outside import ChainSide
 from poolmaker.app.people import People
 from poolmaker.business.campaigns.model import Campaign, CampaignView
-from poolmaker.business.ledger.history import LedgerHistory
 from poolmaker.business.rewards.model import RewardState, RewardView
 from poolmaker.business.treasury.model import ArrivalRow, Suspense, Transfer, TransferLine
 from poolmaker.business.user_orders.model import DepositLeg as Leg
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalLine
 from poolmaker.hufi.model import Standing as OurStanding
-from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
-from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId, WithdrawalId
+from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
 from poolmaker.mixin.service import MixinDesk
 from poolmaker.views.model import (
     AllocationSeen,
@@ -33,7 +31,6 @@ from poolmaker.views.model import (
     RewardSeen,
     ShareChange,
     Standing,
-    Step,
     TransferSeen,
     WithdrawalSeen,
 )
@@ -42,31 +39,10 @@ SHOWN_MAX: Final = 200
 STANDING_US: Final = 5 * SECOND_US
 
 
-class _Line(Protocol):
-    """A line of any story."""
-
-    @property
-    def at_us(self) -> int:
-        """When it happened."""
-        ...
-
-    @property
-    def state(self) -> str:
-        """The state behind it."""
-        ...
-
-    @property
-    def key(self) -> str:
-        """The ledger command that moved money, empty for none."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyPorts:
     """Where is read."""
 
-    transactions: Transactions
-    history: LedgerHistory
     business: Business
     people: People
     mixin: MixinDesk | None
@@ -258,7 +234,7 @@ class MoneyReading:
             from_us=seen.from_us,
             to_us=seen.to_us,
             transaction_id=seen.transaction_id,
-            steps=await self._steps(view.timeline),
+            steps=await self._ports.people.steps(view.timeline),
         )
 
     async def _transfer(self, row: Transfer, lines: tuple[TransferLine, ...]) -> TransferSeen:
@@ -270,7 +246,7 @@ class MoneyReading:
             state=row.state.value.upper(),
             transaction_id=row.transaction_id,
             started_at_us=row.requested_us,
-            steps=await self._steps(lines),
+            steps=await self._ports.people.steps(lines),
         )
 
     def _arrival(self, row: ArrivalRow, suspense: Suspense | None) -> ArrivalSeen:
@@ -297,23 +273,8 @@ class MoneyReading:
             state=row.state.value.upper(),
             transaction_id=row.transaction_id,
             reason=row.reason,
-            steps=await self._steps(lines),
+            steps=await self._ports.people.steps(lines),
         )
-
-    async def _steps(self, lines: Iterable[_Line]) -> tuple[Step, ...]:
-        """The states of a story as they were reached, with the entries that moved money."""
-        steps: list[Step] = []
-        async with self._ports.transactions.begin("money.steps") as tx:
-            for line in lines:
-                key = CommandKey(line.key)
-                seq = await self._ports.history.seq_of(tx, key) if key else 0
-                state = str(line.state).upper()
-                if steps and steps[-1].state == state:
-                    if seq and not steps[-1].entry_seq:
-                        steps[-1] = Step(state, steps[-1].at_us, "system", seq)
-                    continue
-                steps.append(Step(state, line.at_us, "system", seq))
-        return tuple(steps)
 
     async def _name(self, user: UserId) -> str:
         found = await self._ports.people.user(user) if user else None

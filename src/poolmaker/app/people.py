@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from enum import StrEnum
+from typing import Final, Protocol
 
 from poolmaker.app.figures import Scales, Valuation
 from poolmaker.business.ledger.accounts import (
@@ -53,6 +54,30 @@ class BookView:
     def amounts(self, account: str) -> dict[str, int]:
         """Everything on an account by asset."""
         return {asset: units for (name, asset), units in self.units.items() if name == account}
+
+
+class StoryLine(Protocol):
+    """A line of any story: of an order, a payout, a transfer, a reward."""
+
+    @property
+    def at_us(self) -> int:
+        """When it happened."""
+        ...
+
+    @property
+    def state(self) -> StrEnum:
+        """The state behind it."""
+        ...
+
+    @property
+    def event(self) -> str:
+        """What happened."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The ledger command that moved money, empty for none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +157,7 @@ class People:
         view = await self._ports.orders.view(order_id)
         return (view.timeline, view.step) if view is not None else ((), "")
 
-    async def steps(self, lines: Sequence[TimelineLine]) -> tuple[Step, ...]:
+    async def steps(self, lines: Sequence[StoryLine]) -> tuple[Step, ...]:
         """The states of a story as they were reached, with the entries that moved money."""
         steps: list[Step] = []
         async with self._ports.transactions.begin("people.steps") as tx:

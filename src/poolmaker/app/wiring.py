@@ -293,7 +293,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             history=open_history(),
         )
     )
-    money = _money_reading(root, data, parts, people)
+    money = _money_reading(root, parts, people)
     reading = PlatformReading(
         ReadingPorts(
             transactions=data.app,
@@ -339,11 +339,9 @@ def _gas_of(settings: Settings) -> tuple[str, str] | None:
     return custody_evm(chain_wallet_of(settings), GAS), settings.evm.gas_asset
 
 
-def _money_reading(root: Root, data: Data, parts: _Surfaces, people: People) -> MoneyReading:
+def _money_reading(root: Root, parts: _Surfaces, people: People) -> MoneyReading:
     business = parts.business
     ports = MoneyPorts(
-        transactions=data.app,
-        history=open_history(),
         business=business,
         people=people,
         mixin=parts.mixin.desk if parts.mixin is not None else None,

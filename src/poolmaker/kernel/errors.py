@@ -6,6 +6,10 @@ PoolmakerError
 ├── EnvironmentProblem   the machine or the configuration; one sentence with what to do, exit code 2
 ├── OutcomeUnknown       an effect may or may not have happened; only evidence resolves it
 └── Unavailable          an outside party cannot be reached now; nothing happened, may be retried
+    └── VenueUnavailable a venue does not answer, or not in a form that can be read
+
+The database has its own branches in ``infra.database``: a handler that means a venue never catches
+them.
 """
 
 from __future__ import annotations
@@ -53,3 +57,9 @@ class Unavailable(PoolmakerError):
     """An outside party could not be asked; nothing happened and the same call may be made again."""
 
     code = "unavailable"
+
+
+class VenueUnavailable(Unavailable):
+    """A venue could not be asked, or its answer could not be read; nothing happened there."""
+
+    code = "venue_unavailable"

@@ -1,0 +1,13 @@
+"""What outside attempts taught about outside."""
+
+from __future__ import annotations
+
+from poolmaker.infra.migrations.sql import run_sql_beside
+
+revision = "0018"
+down_revision: str | None = "0017"
+
+
+def upgrade() -> None:
+    """Run the SQL file beside this one."""
+    run_sql_beside(__file__)

@@ -1,8 +1,10 @@
-"""Technical ground: PostgreSQL, units of work, migrations, settings, logs, leases, sagas, schedule, health.
+"""Technical ground: PostgreSQL, units of work, migrations, settings, logs, leases, sagas, schedule, health, approvals.
 
 Invariants
 1. Time is an argument of every statement: no SQL reads the server's clock to decide.
 2. A saga row advances by compare-and-set together with everything its step wrote.
 3. A lease decides who may try; the fence inside the transaction decides who can.
 4. A running database is recognised by a connection that reports our data directory, never by a file.
+5. What an approval allows is done once, by the request that used it, and only after another person
+   agreed, or the only person there is asked again after the delay.
 """

@@ -23,6 +23,7 @@ WithdrawalId = NewType("WithdrawalId", str)
 SagaId = NewType("SagaId", str)
 IntentId = NewType("IntentId", str)
 VenueAccountId = NewType("VenueAccountId", str)
+ApprovalId = NewType("ApprovalId", str)
 LedgerId = NewType("LedgerId", str)
 CommandKey = NewType("CommandKey", str)
 CorrelationId = NewType("CorrelationId", str)
@@ -68,6 +69,10 @@ class Ids:
     def correlation(self) -> CorrelationId:
         """A new correlation id, ``co_…``."""
         return CorrelationId(self._text("co"))
+
+    def approval(self) -> ApprovalId:
+        """A new approval id, ``ap_…``."""
+        return ApprovalId(self._text("ap"))
 
     def intent(self) -> IntentId:
         """A new intent id: 128 bits as 32 hexadecimal digits."""

@@ -166,6 +166,14 @@ class TokenSettings(Section):
     viewer_token_file: Path | None = None
 
 
+class ApprovalSettings(Section):
+    """The two-person rule: how long one person who is alone waits, how long a request is good."""
+
+    delay_s: int = Field(default=86_400, ge=1, le=30 * 86_400)
+    """Outside the sandbox at least an hour."""
+    valid_s: int = Field(default=7 * 86_400, ge=60, le=90 * 86_400)
+
+
 class Origin(BaseModel):
     """One setting: its dotted key, its value as text (secrets masked), where it came from."""
 
@@ -196,6 +204,7 @@ class Settings(Section):
     rewards: RewardSettings = RewardSettings()
     treasury: TreasurySettings = TreasurySettings()
     tokens: TokenSettings = TokenSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
 
     _origins: tuple[Origin, ...] = PrivateAttr(default=())
 

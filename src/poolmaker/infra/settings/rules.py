@@ -15,6 +15,7 @@ from poolmaker.kernel.money import parse_units
 _LOOPBACK: Final = ("127.", "localhost", "[::1]")
 _DAY_S: Final = 86_400
 _GAS_SCALE: Final = 18
+_APPROVAL_DELAY_MIN_S: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         _gas,
         _hufi,
         _mode,
+        _approvals,
     )
     for check in checks:
         yield from check(settings)
@@ -229,3 +231,12 @@ def _mode(settings: Settings) -> Iterator[Problem]:
                 f"mode is sandbox, but {path[-1]} is not on loopback; mode and addresses must agree"
             )
             yield Problem(path, sentence)
+
+
+def _approvals(settings: Settings) -> Iterator[Problem]:
+    if settings.mode is not Mode.SANDBOX and settings.approvals.delay_s < _APPROVAL_DELAY_MIN_S:
+        sentence = f"outside the sandbox an approval waits at least {_APPROVAL_DELAY_MIN_S} seconds"
+        yield Problem(("approvals", "delay_s"), sentence)
+    if settings.approvals.valid_s <= settings.approvals.delay_s:
+        sentence = "an approval must be valid for longer than a person who is alone has to wait"
+        yield Problem(("approvals", "valid_s"), sentence)

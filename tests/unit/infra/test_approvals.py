@@ -1,0 +1,188 @@
+"""The two-person rule (infra invariant 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolmaker.infra.approvals.model import (
+    APPROVAL_TABLE,
+    Approval,
+    ApprovalAsk,
+    ApprovalEvent,
+    ApprovalGranted,
+    ApprovalPending,
+    ApprovalRefusal,
+    ApprovalRefused,
+    ApprovalState,
+    Approver,
+)
+from poolmaker.infra.approvals.rules import approving, canonical
+from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
+from poolmaker.infra.database import Database
+from poolmaker.kernel.clock import DAY_US, ManualClock
+from poolmaker.kernel.ids import ApprovalId, Ids
+from poolmaker.kernel.rng import Rng
+
+S, E = ApprovalState, ApprovalEvent
+ADA, BOB = Approver("ada"), Approver("bob")
+ALONE = Approver("ada", alone=True)
+
+
+def test_every_state_with_every_event_goes_where_the_rule_says_and_nowhere_else() -> None:
+    right = {
+        (S.WAITING, E.SECOND_PERSON): S.APPROVED,
+        (S.WAITING, E.SAME_PERSON_AFTER_DELAY): S.APPROVED,
+        (S.WAITING, E.SAME_PERSON): S.WAITING,
+        (S.WAITING, E.USED): None,
+        (S.WAITING, E.CANCELLED): S.CANCELLED,
+        (S.WAITING, E.LAPSED): S.LAPSED,
+        (S.APPROVED, E.USED): S.USED,
+        (S.APPROVED, E.CANCELLED): S.CANCELLED,
+        (S.APPROVED, E.LAPSED): S.LAPSED,
+    }
+    for state, event in itertools.product(S, E):
+        assert APPROVAL_TABLE.next(state, event) == right.get((state, event)), (state, event)
+    assert APPROVAL_TABLE.reachable() == frozenset(S)
+
+
+@given(
+    st.sampled_from(["ada", "bob", "cleo"]),
+    st.booleans(),
+    st.integers(0, 3 * DAY_US),
+    st.integers(1, 2 * DAY_US),
+)
+def test_the_requester_approves_only_alone_and_after_the_delay(
+    name: str, alone: bool, waited_us: int, delay_us: int
+) -> None:
+    asked = Approval(
+        id=ApprovalId("ap_1"),
+        action="a",
+        subject="s",
+        body=b"{}",
+        state=S.WAITING,
+        requested_by="ada",
+        requested_us=1_000,
+    )
+    event = approving(asked, Approver(name, alone), 1_000 + waited_us, delay_us)
+    allowed = APPROVAL_TABLE.next(S.WAITING, event) is S.APPROVED
+    assert allowed == (name != "ada" or (alone and waited_us >= delay_us))
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=4))
+def test_a_body_has_one_encoding_whatever_the_order_of_its_words(body: dict[str, str]) -> None:
+    assert canonical(body) == canonical(dict(reversed(body.items())))
+
+
+@dataclass
+class Office:
+    database: Database
+    clock: ManualClock
+    approvals: Approvals
+
+    async def ask(
+        self, who: Approver, request: str, **body: str
+    ) -> ApprovalGranted | ApprovalPending:
+        ask = ApprovalAsk(action="kill.release", subject="pool:p", body=body, request_id=request)
+        return await self.approvals.permit(ask, who)
+
+
+@pytest.fixture
+def office(database: Database) -> Office:
+    clock = ManualClock()
+    approvals = Approvals(database, clock, Ids(clock, Rng(1)), ApprovalTimes())
+    return Office(database, clock, approvals)
+
+
+async def test_the_second_person_sends_the_same_and_is_granted_at_once(office: Office) -> None:
+    first = await office.ask(ADA, "r1", why="mended")
+    assert isinstance(first, ApprovalPending)
+    assert isinstance(await office.ask(ADA, "r2", why="mended"), ApprovalPending)
+    granted = await office.ask(BOB, "r3", why="mended")
+    assert isinstance(granted, ApprovalGranted)
+    assert granted.approval.id == first.approval.id
+    assert isinstance(await office.ask(BOB, "r3", why="mended"), ApprovalGranted)  # a repetition
+    assert isinstance(await office.ask(BOB, "r4", why="mended"), ApprovalPending)  # another one
+    steps = await office.approvals.history(first.approval.id)
+    assert [(step.event, step.by) for step in steps] == [
+        ("requested", "ada"),
+        ("second_person", "bob"),
+        ("used", "bob"),
+    ]
+
+
+async def test_one_word_more_is_another_action(office: Office) -> None:
+    await office.ask(ADA, "r1", why="mended")
+    assert isinstance(await office.ask(BOB, "r2", why="mended?"), ApprovalPending)
+
+
+async def test_a_person_who_is_alone_waits_for_the_delay(office: Office) -> None:
+    first = await office.ask(ALONE, "r1")
+    assert isinstance(first, ApprovalPending)
+    assert first.may_repeat_us == office.clock.now_us() + DAY_US
+    office.clock.advance(DAY_US - 1)
+    assert isinstance(await office.ask(ALONE, "r2"), ApprovalPending)
+    office.clock.advance(1)
+    assert isinstance(await office.ask(ADA, "r3"), ApprovalPending)  # not alone any more
+    assert isinstance(await office.ask(ALONE, "r4"), ApprovalGranted)
+
+
+async def test_an_approval_by_id_is_used_by_the_requester_and_only_once(office: Office) -> None:
+    first = await office.ask(ADA, "r1")
+    refused = await office.approvals.approve(first.approval.id, ADA)
+    assert refused == ApprovalRefused(ApprovalRefusal.SAME_PERSON)
+    approved = await office.approvals.approve(first.approval.id, BOB)
+    assert isinstance(approved, Approval)
+    assert isinstance(await office.ask(ADA, "r2"), ApprovalGranted)
+    ended = await office.approvals.approve(first.approval.id, BOB)
+    assert ended == ApprovalRefused(ApprovalRefusal.ENDED)
+    assert isinstance(await office.ask(ADA, "r5"), ApprovalPending)
+
+
+async def test_what_was_cancelled_or_is_old_allows_nothing(office: Office) -> None:
+    first = await office.ask(ADA, "r1")
+    assert isinstance(await office.approvals.cancel(first.approval.id, BOB), Approval)
+    office.clock.advance(DAY_US)
+    second = await office.ask(ADA, "r2")
+    assert second.approval.id != first.approval.id
+    assert isinstance(await office.approvals.approve(second.approval.id, BOB), Approval)
+    office.clock.advance(7 * DAY_US)
+    third = await office.ask(ADA, "r3")
+    assert isinstance(third, ApprovalPending)
+    ended = await office.approvals.page(ApprovalId(""), 10, ended=True)
+    assert [approval.state for approval in ended] == [S.CANCELLED, S.LAPSED, S.WAITING]
+    still = await office.approvals.page(ApprovalId(""), 10)
+    assert [approval.id for approval in still] == [third.approval.id]
+    unknown = await office.approvals.cancel(ApprovalId("ap_none"), BOB)
+    assert unknown == ApprovalRefused(ApprovalRefusal.UNKNOWN)
+
+
+async def test_of_many_at_once_one_is_granted(office: Office) -> None:
+    asked = [office.ask(ADA if n % 2 else BOB, f"r{n}") for n in range(8)]
+    answers = await asyncio.gather(*asked)
+    granted = [answer for answer in answers if isinstance(answer, ApprovalGranted)]
+    used = {answer.approval.id for answer in granted}
+    assert len(granted) == len(used)  # each grant has an approval of its own
+    for answer in granted:
+        approval = answer.approval
+        assert approval.approved_by != approval.requested_by
+
+
+async def test_the_history_and_what_was_asked_cannot_be_changed(office: Office) -> None:
+    await office.ask(ADA, "r1")
+    for statement in (
+        "UPDATE infra.approval_step SET by = 'bob'",
+        "DELETE FROM infra.approval_step",
+        "DELETE FROM infra.approval",
+        "UPDATE infra.approval SET requested_by = 'cleo'",
+        "UPDATE infra.approval SET body = ''",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with office.database.transaction() as connection:
+                await connection.execute(statement)

@@ -36,7 +36,7 @@ from poolmaker.kernel.ids import CorrelationId, OrderId, PoolId, SagaId, UserId,
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
 from poolmaker.messages.base import Money
-from poolmaker.messages.market import AtRisk, Barrier, BarrierPrice
+from poolmaker.messages.market import AtRiskV1, BarrierPriceV1, BarrierV1, barrier_of
 from tests.support.business import ACCOUNT, CUSTODY, OUT, POOL, PRICE, config
 
 LARGE = 10**37
@@ -151,15 +151,16 @@ async def test_a_ticket_is_taken_once_and_moves_only_from_where_it_is(place: Pla
 
 
 async def test_a_barrier_is_kept_as_it_was_seen_first(place: Place) -> None:
-    price = BarrierPrice(pool=POOL, mid=PRICE, twap_60s=None, book_version=1, price_time_us=2)
-    barrier = Barrier(
+    price = BarrierPriceV1(pool=POOL, mid=PRICE, twap_60s=None, book_version=1, price_time_us=2)
+    old = BarrierV1(
         account=ACCOUNT,
         barrier_id="b",
         facts_seq=4,
         venue_time_us=5,
         prices=(price,),
-        at_risk=(AtRisk(pool=POOL, base_units=LARGE, quote_units=0),),
+        at_risk=(AtRiskV1(pool=POOL, base_units=LARGE, quote_units=0),),
     )
+    barrier = barrier_of(old)
     async with place.transactions.begin("save") as tx:
         await place.pools.add_barrier(tx, ACCOUNT, "b", BarrierMet(5, barrier))
         await place.pools.add_barrier(tx, ACCOUNT, "b", BarrierMet(6, barrier))

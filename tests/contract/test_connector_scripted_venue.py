@@ -22,8 +22,8 @@ from poolmaker.market.execution.model import CreateIntent, CreateReply, Refusal,
 from poolmaker.market.tracking.account_stream import postgres_tracking
 from poolmaker.market.tracking.model import StoredFill, VenueMarket
 from poolmaker.messages.market import (
-    Barrier,
-    BarrierWanted,
+    BarrierV1,
+    BarrierWantedV1,
     FeeFact,
     FillFact,
     Halted,
@@ -399,15 +399,15 @@ async def test_a_barrier_waits_until_the_venues_trades_can_be_read(stage: Stage)
     async with stage.running() as engine:
         await until(lambda: both(engine))
         stage.venue.trades_problem = away()
-        await stage.tell(BarrierWanted(account=ACCOUNT, barrier_id="b1"))
+        await stage.tell(BarrierWantedV1(account=ACCOUNT, barrier_id="b1"))
         stage.venue.fill(stage.venue.live(Side.BUY)[0], 10, told=False)
         await asyncio.sleep(0.3)
         assert await stage.facts() == []
         stage.venue.trades_problem = None
-        await fact_of(stage, Barrier)
+        await fact_of(stage, BarrierV1)
     fill, barrier = await stage.facts()
     assert isinstance(fill, FillFact)
-    assert isinstance(barrier, Barrier)
+    assert isinstance(barrier, BarrierV1)
     assert (barrier.barrier_id, barrier.facts_seq) == ("b1", 1)
 
 
@@ -417,8 +417,8 @@ async def test_a_barrier_names_what_unknown_orders_may_still_take(stage: Stage) 
     await stage.quote()
     async with stage.running() as engine:
         await until(lambda: unknown(engine) == 2)
-        await stage.tell(BarrierWanted(account=ACCOUNT, barrier_id="b1"))
-        barrier = await fact_of(stage, Barrier)
+        await stage.tell(BarrierWantedV1(account=ACCOUNT, barrier_id="b1"))
+        barrier = await fact_of(stage, BarrierV1)
     (risk,) = barrier.at_risk
     assert risk.base_units == MARKET.lot_units * 10_000
     assert 0 < risk.quote_units <= 6_000 * 10**8
@@ -558,7 +558,7 @@ async def test_a_wish_that_cannot_be_read_halts_the_account(stage: Stage) -> Non
     await stage.quote()
     async with stage.running() as engine:
         await until(lambda: both(engine))
-        barrier = Barrier(
+        barrier = BarrierV1(
             account=ACCOUNT,
             barrier_id="not a wish",
             facts_seq=0,

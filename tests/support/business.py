@@ -77,9 +77,9 @@ from poolmaker.lab.stores.sagas import ModelSagaStore
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.messages.base import Message, Money, Rate, decode
 from poolmaker.messages.market import (
-    AtRisk,
-    Barrier,
-    BarrierPrice,
+    AtRiskV1,
+    BarrierPriceV1,
+    BarrierV1,
     BarrierWanted,
     Control,
     DrainTo,
@@ -225,13 +225,13 @@ class Engine:
 
     async def _barrier(self, tx: Tx, barrier_id: str) -> None:
         now_us, risk = self._clock.now_us(), self.at_risk.popleft() if self.at_risk else (0, 0)
-        barrier = Barrier(
+        barrier = BarrierV1(
             account=ACCOUNT,
             barrier_id=barrier_id,
             facts_seq=self.facts_seq,
             venue_time_us=now_us,
             prices=tuple(
-                BarrierPrice(
+                BarrierPriceV1(
                     pool=pool,
                     mid=self.price,
                     twap_60s=self.price,
@@ -241,7 +241,7 @@ class Engine:
                 for pool in sorted(self.pools)
             ),
             at_risk=tuple(
-                AtRisk(pool=pool, base_units=risk[0], quote_units=risk[1])
+                AtRiskV1(pool=pool, base_units=risk[0], quote_units=risk[1])
                 for pool in sorted(self.pools)
             ),
         )

@@ -22,10 +22,11 @@ from poolmaker.lab.loop import VirtualClock
 from poolmaker.lab.venue import SimVenue
 from poolmaker.messages.base import Envelope, Message, Rate, decode
 from poolmaker.messages.market import (
-    AtRisk,
-    Barrier,
-    BarrierPrice,
+    AtRiskV1,
+    BarrierPriceV1,
+    BarrierV1,
     BarrierWanted,
+    BarrierWantedV1,
     CapitalSet,
     Control,
     DrainLifted,
@@ -182,7 +183,7 @@ class SimEngine:
                 pool = self._pools[message.pool]
                 if pool.drain is not None and pool.drain.version <= message.version:
                     pool.drain = None
-            case BarrierWanted():
+            case BarrierWantedV1() | BarrierWanted():
                 if message.barrier_id not in self._barriers:
                     self._barriers.add(message.barrier_id)
                     self._wanted.append(message.barrier_id)
@@ -304,7 +305,7 @@ class SimEngine:
             mid = Rate(numerator=self._price_units, denominator=10**8)
             usable = self.calm or self._rng.chance_ppm(900_000)
             prices.append(
-                BarrierPrice(
+                BarrierPriceV1(
                     pool=pool_id,
                     mid=mid if usable else None,
                     twap_60s=mid if usable else None,
@@ -314,9 +315,9 @@ class SimEngine:
             )
             self._doubt(pool, now_us)
             if any(pool.risk):
-                risk = AtRisk(pool=pool_id, base_units=pool.risk[0], quote_units=pool.risk[1])
+                risk = AtRiskV1(pool=pool_id, base_units=pool.risk[0], quote_units=pool.risk[1])
                 risks.append(risk)
-        barrier = Barrier(
+        barrier = BarrierV1(
             account=self._account,
             barrier_id=barrier_id,
             facts_seq=0,
@@ -360,9 +361,9 @@ class SimEngine:
     def _completed(self, outgoing: _Outgoing) -> _Outgoing:
         barrier = outgoing.event.message
         known = (outgoing.stream, outgoing.event.key) in self._sent
-        if not isinstance(barrier, Barrier) or barrier.facts_seq or known:
+        if not isinstance(barrier, BarrierV1) or barrier.facts_seq or known:
             return outgoing
-        placed = Barrier(
+        placed = BarrierV1(
             account=barrier.account,
             barrier_id=barrier.barrier_id,
             facts_seq=self._facts_seq,

@@ -140,14 +140,53 @@ class DrainLifted(Message, frozen=True, kw_only=True, tag="DrainLifted.v1"):
     version: int
 
 
-class BarrierWanted(Message, frozen=True, kw_only=True, tag="BarrierWanted.v1"):
-    """Emit a barrier on the account stream once the venue shows nothing unpublished."""
+class BarrierWantedV1(Message, frozen=True, kw_only=True, tag="BarrierWanted.v1"):
+    """As BarrierWanted, with no word on depth; streams written before v2 hold it."""
 
     account: VenueAccountId
     barrier_id: str
 
 
-Control = StartQuoting | StopQuoting | CapitalSet | DrainTo | DrainLifted | BarrierWanted
+class DepthWanted(Message, frozen=True, kw_only=True):
+    """How deep the depth prices of one pool's book shall reach at a barrier.
+
+    ``excess_base_units`` and ``excess_quote_units`` are what all joins that wait for the barrier
+    bring beyond the pool's own ratio: together per asset, so that many small ones need the depth
+    of one large one. ``depth_min_quote_units`` is the pool's configured minimum.
+    The engine reaches for L, per asset the largest of three:
+
+    * base: the excess in base, the pool's own largest level in base;
+    * quote: the excess in quote, the same level in quote, the configured minimum.
+    """
+
+    pool: PoolId
+    excess_base_units: int
+    excess_quote_units: int
+    depth_min_quote_units: int
+
+
+class BarrierWanted(Message, frozen=True, kw_only=True, tag="BarrierWanted.v2"):
+    """Emit a barrier on the account stream once the venue shows nothing unpublished.
+
+    The same ``barrier_id`` may come again while its barrier is not emitted; the later ``depths``
+    replace the earlier ones. A pool that they do not name has no excess and no minimum: its L is
+    its own level.
+    """
+
+    account: VenueAccountId
+    barrier_id: str
+    depths: tuple[DepthWanted, ...]
+
+
+Control = (
+    StartQuoting
+    | StopQuoting
+    | CapitalSet
+    | DrainTo
+    | DrainLifted
+    | BarrierWantedV1
+    | BarrierWanted
+)
 
 
 class FillFact(Message, frozen=True, kw_only=True, tag="FillFact.v1"):
@@ -187,8 +226,8 @@ class FeeFact(Message, frozen=True, kw_only=True, tag="FeeFact.v1"):
     venue_time_us: int
 
 
-class BarrierPrice(Message, frozen=True, kw_only=True):
-    """What a pool's book said at a barrier; prices are None when it was not usable."""
+class BarrierPriceV1(Message, frozen=True, kw_only=True):
+    """What a pool's book said at a Barrier.v1, without depth."""
 
     pool: PoolId
     mid: Rate | None
@@ -197,15 +236,71 @@ class BarrierPrice(Message, frozen=True, kw_only=True):
     price_time_us: int
 
 
-class AtRisk(Message, frozen=True, kw_only=True):
-    """The most that a pool's UNKNOWN orders may still take, at a barrier."""
+class AtRiskV1(Message, frozen=True, kw_only=True):
+    """The most that a pool's UNKNOWN orders may still take, at a Barrier.v1."""
 
     pool: PoolId
     base_units: int
     quote_units: int
 
 
-class Barrier(Message, frozen=True, kw_only=True, tag="Barrier.v1"):
+class BarrierV1(Message, frozen=True, kw_only=True, tag="Barrier.v1"):
+    """As Barrier, from before depth prices; streams written before v2 hold it."""
+
+    account: VenueAccountId
+    barrier_id: str
+    facts_seq: int
+    venue_time_us: int
+    prices: tuple[BarrierPriceV1, ...]
+    at_risk: tuple[AtRiskV1, ...]
+
+
+class BarrierPrice(Message, frozen=True, kw_only=True):
+    """What a pool's book said at a barrier, own orders left out of it.
+
+    All prices are quote units for base units. ``mid`` is the middle of the best bid and ask,
+    ``twap_60s`` its time-weighted average over the last 60 s. ``bid_depth`` and ``ask_depth`` are
+    the prices of the level, from the best one on, at which the cumulative size of that side has
+    reached L in base units and in quote units (size times the level's price). L is
+    ``depth_base_units`` and ``depth_quote_units``; see DepthWanted.
+
+    A price is None where the book was not usable, not known to be complete, read under other
+    market rules, or (depth) thinner than L: it is never guessed. ``rules_version`` names the
+    market rules under which ticks and lots were read, 0 where the engine does not count them.
+    ``taker_fee_ppm`` is what the venue charges this account for taking, None where unknown.
+    """
+
+    pool: PoolId
+    mid: Rate | None
+    twap_60s: Rate | None
+    bid_depth: Rate | None
+    ask_depth: Rate | None
+    depth_base_units: int
+    depth_quote_units: int
+    taker_fee_ppm: int | None
+    rules_version: int
+    book_version: int
+    price_time_us: int
+
+
+class AtRisk(Message, frozen=True, kw_only=True):
+    """What may still change a pool's capital by facts from before the barrier.
+
+    ``unknown_orders`` counts its UNKNOWN orders, ``base_units`` and ``quote_units`` are the most
+    that they may still take. ``unpriced_fees`` counts commissions in a third asset that have no
+    price yet, ``fee_quote_units`` is the most that they may cost. A pool without an entry has
+    nothing open. While anything is open, leavers are paid what is safe and nobody joins.
+    """
+
+    pool: PoolId
+    unknown_orders: int
+    base_units: int
+    quote_units: int
+    unpriced_fees: int
+    fee_quote_units: int
+
+
+class Barrier(Message, frozen=True, kw_only=True, tag="Barrier.v2"):
     """Every fact the venue showed up to ``venue_time_us`` stands before this in the stream.
 
     ``facts_seq`` is the sequence of the last fact before it (0 when there is none).
@@ -219,7 +314,46 @@ class Barrier(Message, frozen=True, kw_only=True, tag="Barrier.v1"):
     at_risk: tuple[AtRisk, ...]
 
 
-AccountEvent = FillFact | FeeFact | Barrier
+def barrier_of(old: BarrierV1) -> Barrier:
+    """An old barrier in the present form: it has no depth prices, and fees were never open."""
+    prices = (
+        BarrierPrice(
+            pool=price.pool,
+            mid=price.mid,
+            twap_60s=price.twap_60s,
+            bid_depth=None,
+            ask_depth=None,
+            depth_base_units=0,
+            depth_quote_units=0,
+            taker_fee_ppm=None,
+            rules_version=0,
+            book_version=price.book_version,
+            price_time_us=price.price_time_us,
+        )
+        for price in old.prices
+    )
+    risks = (
+        AtRisk(
+            pool=risk.pool,
+            unknown_orders=int(risk.base_units + risk.quote_units > 0),
+            base_units=risk.base_units,
+            quote_units=risk.quote_units,
+            unpriced_fees=0,
+            fee_quote_units=0,
+        )
+        for risk in old.at_risk
+    )
+    return Barrier(
+        account=old.account,
+        barrier_id=old.barrier_id,
+        facts_seq=old.facts_seq,
+        venue_time_us=old.venue_time_us,
+        prices=tuple(prices),
+        at_risk=tuple(risks),
+    )
+
+
+AccountEvent = FillFact | FeeFact | BarrierV1 | Barrier
 
 
 class QuoteGate(StrEnum):

@@ -91,9 +91,31 @@ def test_every_member_is_frozen_strict_and_tagged_once(union: Any, member: Any) 
 
 
 def test_words_between_the_wings_carry_their_version() -> None:
+    """The newest form has the bare name; an older one ends in its version."""
     for name in ("control", "account", "engine"):
         for member in typing.get_args(UNIONS[name]):
-            assert member.__struct_config__.tag == f"{member.__name__}.v1"
+            bare, _, version = str(member.__struct_config__.tag).partition(".v")
+            assert member.__name__ in (bare, f"{bare}V{version}")
+
+
+OLD_BARRIER = (
+    b'{"type":"Barrier.v1","account":"acc","barrier_id":"acc:7","facts_seq":3,"venue_time_us":9,'
+    b'"prices":[{"pool":"p","mid":{"numerator":6,"denominator":1},"twap_60s":null,'
+    b'"book_version":4,"price_time_us":8}],"at_risk":[{"pool":"p","base_units":1,"quote_units":0}]}'
+)
+
+
+def test_a_barrier_written_before_depth_prices_reads_as_one_without_them() -> None:
+    old = decode(OLD_BARRIER, UNIONS["account"])
+    assert isinstance(old, words.BarrierV1)
+    assert encode(old) == OLD_BARRIER
+    new = words.barrier_of(old)
+    (price,), (risk,) = new.prices, new.at_risk
+    assert price.mid == Rate(numerator=6, denominator=1)
+    assert (price.twap_60s, price.bid_depth, price.ask_depth) == (None, None, None)
+    assert (risk.unknown_orders, risk.base_units, risk.unpriced_fees) == (1, 1, 0)
+    wanted = b'{"type":"BarrierWanted.v1","account":"acc","barrier_id":"acc:7"}'
+    assert isinstance(decode(wanted, UNIONS["control"]), words.BarrierWantedV1)
 
 
 @given(st.binary(max_size=60))

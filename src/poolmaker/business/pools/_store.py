@@ -18,7 +18,13 @@ from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import PoolId, SagaId, VenueAccountId
 from poolmaker.messages.base import decode, encode
-from poolmaker.messages.market import Barrier, MarketSpec, StrategySnapshot
+from poolmaker.messages.market import (
+    Barrier,
+    BarrierV1,
+    MarketSpec,
+    StrategySnapshot,
+    barrier_of,
+)
 
 _LOCK_ACCOUNT: Final = "SELECT * FROM business.venue_account WHERE account = $1 FOR UPDATE"
 _ADD_ACCOUNT: Final = (
@@ -181,7 +187,9 @@ class PgPoolStore:
         )
         if row is None:
             return None
-        return BarrierMet(row["seq"], decode(row["body"].encode(), Barrier))
+        body: Barrier | BarrierV1 = decode(row["body"].encode(), Barrier | BarrierV1)  # type: ignore[arg-type]  # a union is a type to msgspec
+        barrier = body if isinstance(body, Barrier) else barrier_of(body)
+        return BarrierMet(row["seq"], barrier)
 
 
 def _pool(row: Record) -> Pool:

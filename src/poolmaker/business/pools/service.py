@@ -48,6 +48,7 @@ from poolmaker.messages.base import Envelope, Message, Money, decode
 from poolmaker.messages.market import (
     AccountEvent,
     Barrier,
+    BarrierV1,
     BarrierWanted,
     CapitalSet,
     DrainLifted,
@@ -59,6 +60,7 @@ from poolmaker.messages.market import (
     StartQuoting,
     StopQuoting,
     account_stream,
+    barrier_of,
     control_stream,
     engine_stream,
 )
@@ -261,6 +263,8 @@ class PoolService:
                 await self._ledger.ask(tx, _fill(event, envelope))
             case FeeFact():
                 await self._ledger.ask(tx, _fee(event, envelope))
+            case BarrierV1():
+                return await self._meet(tx, row, BarrierMet(envelope.seq, barrier_of(event)))
             case Barrier():
                 return await self._meet(tx, row, BarrierMet(envelope.seq, event))
             case _:
@@ -438,7 +442,7 @@ class PoolService:
             return 0
         row = replace(row, asks=row.asks + 1, asked_at_us=now_us)
         await self._store.save_account(tx, row)
-        wanted = BarrierWanted(account=row.account, barrier_id=row.open_barrier)
+        wanted = BarrierWanted(account=row.account, barrier_id=row.open_barrier, depths=())
         await self._tell(tx, row.account, f"barrier:{row.open_barrier}:{row.asks}", wanted)
         return 1
 

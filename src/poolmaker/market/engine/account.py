@@ -31,7 +31,7 @@ from poolmaker.market.tracking.model import (
 )
 from poolmaker.market.tracking.ports import Venue, VenueFeeds
 from poolmaker.messages.base import Rate
-from poolmaker.messages.market import AtRisk, Barrier, BarrierPrice
+from poolmaker.messages.market import AtRiskV1, BarrierPriceV1, BarrierV1
 
 _LOG: Final = get_logger("market")
 _INBOX_MAX: Final = 10_000
@@ -248,9 +248,9 @@ class AccountDesk:
             self._state.barriers.remove(barrier_id)
         self._proof_due_us = 0
 
-    def _barrier(self, barrier_id: str, venue_time_us: int) -> Barrier:
+    def _barrier(self, barrier_id: str, venue_time_us: int) -> BarrierV1:
         pools = self._quoted_pools()
-        return Barrier(
+        return BarrierV1(
             account=self._state.config.account,
             barrier_id=barrier_id,
             facts_seq=self._state.facts_seq,
@@ -262,13 +262,13 @@ class AccountDesk:
     def _quoted_pools(self) -> list[PoolDesk]:
         return [desk for desk in self._state.pools.values() if desk.symbol in self._state.markets]
 
-    def _price(self, desk: PoolDesk) -> BarrierPrice:
+    def _price(self, desk: PoolDesk) -> BarrierPriceV1:
         market = self._state.markets[desk.symbol]
         now_us = self._clock.monotonic_us()
         mid = self._mid(desk, market, now_us)
         span_us = self._state.config.twap_span_min_ms * 1_000
         average = market.average.value(now_us, span_us) if mid is not None else None
-        return BarrierPrice(
+        return BarrierPriceV1(
             pool=desk.wish.pool,
             mid=Rate.of(mid) if mid is not None else None,
             twap_60s=Rate.of(average_ratio(market.rules, average)) if average else None,
@@ -283,7 +283,7 @@ class AccountDesk:
         top = market.book.top()
         return mid_ratio(market.rules, top) if top is not None else None
 
-    def _at_risk(self, desk: PoolDesk) -> AtRisk:
+    def _at_risk(self, desk: PoolDesk) -> AtRiskV1:
         market = self._state.markets[desk.symbol].rules.market
         taken = dict.fromkeys(Side, 0)
         for order in self._state.shadow.in_state(OrderState.UNKNOWN):
@@ -291,4 +291,4 @@ class AccountDesk:
                 cost = consumption_units(market, order.side, order.ticks, order.open_lots)
                 taken[order.side] += cost
         pool = desk.wish.pool
-        return AtRisk(pool=pool, base_units=taken[Side.SELL], quote_units=taken[Side.BUY])
+        return AtRiskV1(pool=pool, base_units=taken[Side.SELL], quote_units=taken[Side.BUY])

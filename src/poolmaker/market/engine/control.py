@@ -18,6 +18,7 @@ from poolmaker.market.engine.state import EngineState
 from poolmaker.messages.base import Envelope, decode
 from poolmaker.messages.market import (
     BarrierWanted,
+    BarrierWantedV1,
     CapitalSet,
     Control,
     DrainLifted,
@@ -97,7 +98,7 @@ class ControlDesk:
             case StartQuoting() | StopQuoting() | CapitalSet() | DrainTo() | DrainLifted():
                 before = batch.wishes.get(message.pool) or self._state.pool(message.pool).wish
                 batch.wishes[message.pool] = wish_after(before, message)
-            case BarrierWanted():
+            case BarrierWantedV1() | BarrierWanted():
                 batch.barriers.append(message.barrier_id)
             case _:
                 assert_never(message)

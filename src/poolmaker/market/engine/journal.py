@@ -19,7 +19,7 @@ from poolmaker.market.tracking.account_stream import AccountStream, Attributed
 from poolmaker.market.tracking.model import ExchangeOrder, StoredFill
 from poolmaker.messages.base import Message
 from poolmaker.messages.market import (
-    Barrier,
+    BarrierV1,
     DrainTo,
     ExposureReduced,
     MarketSpec,
@@ -97,7 +97,7 @@ class Journal:
             await self._note_facts(tx, [paid])
         return paid
 
-    async def publish_barrier(self, barrier: Barrier) -> None:
+    async def publish_barrier(self, barrier: BarrierV1) -> None:
         """Append a barrier after every fact that was found for it."""
         now_us = self._clock.now_us()
         event = NewEvent(

@@ -115,6 +115,24 @@ async def test_two_transfers_are_never_in_flight_on_one_way(place: Place) -> Non
             await place.treasury.save_transfer(tx, out, PLANNED)
 
 
+async def test_found_55_whose_turn_it_is_is_one_question(place: Place) -> None:
+    first, second = _transfer("sg_1"), _transfer("sg_2")
+    elsewhere = _transfer("sg_0", target="custody:mixin:other")
+    async with place.transactions.begin("save") as tx:
+        for row in (first, second, elsewhere):
+            await place.treasury.add_transfer(tx, row, PLANNED)
+        assert not await place.treasury.lane_taken(tx, first)
+        assert await place.treasury.lane_taken(tx, second)
+        assert not await place.treasury.lane_taken(tx, elsewhere)
+        sent = replace(second, state=TransferState.SENT)
+        await place.treasury.save_transfer(tx, sent, PLANNED)
+        assert await place.treasury.lane_taken(tx, first), "who is in flight comes before whoever"
+        for row in (sent, first):
+            done = replace(row, state=TransferState.DONE)
+            await place.treasury.save_transfer(tx, done, PLANNED)
+        assert not await place.treasury.lane_taken(tx, first)
+
+
 async def test_an_arrival_is_judged_once(place: Place) -> None:
     row = ArrivalRow(
         location=CUSTODY,

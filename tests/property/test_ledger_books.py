@@ -255,7 +255,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
     def deposit_more(self, user: str, count: int) -> None:
         self.deposit(UserId(user), "USDT", count)
 
-    @rule(count=units, way=st.integers(0, 2))
+    @rule(count=units, way=st.integers(0, 6))
     def operator(self, count: int, way: int) -> None:
         key, money = CommandKey(self.name()), _money("USDT", count)
         before = self.books.balance("platform:equity", "USDT")
@@ -264,9 +264,17 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
         elif way == 1:
             said = self.say(c.OperatorOut(key=key, location=PLACE, money=money, reference="r"))
             assert isinstance(said, Refused) or before >= count, "ledger invariant 8"
-        else:
-            said = self.say(c.FundFeeFloat(key=key, money=money))
+        elif way == 2:
+            said = self.say(c.BearShortfall(key=key, location=PLACE, money=money, reference="r"))
             assert isinstance(said, Refused) or before >= count, "ledger invariant 8"
+        elif way in (3, 4):
+            said = self.say(c.FloatTrade(key=key, money=money, into_float=way == 3))
+            assert isinstance(said, Refused) or way == 4 or before >= count, "ledger invariant 8"
+        else:
+            account = "platform:fees" if way == 5 else "platform:dust"
+            before = self.books.balance(account, "USDT")
+            said = self.say(c.SettleFees(key=key, account=account, money=money))
+            assert isinstance(said, Refused) or before >= count
 
     @rule(count=units, fee=units, arrives=units)
     def move(self, count: int, fee: int, arrives: int) -> None:

@@ -35,9 +35,34 @@ class OperatorOut(_Command, frozen=True, kw_only=True, tag="OPERATOR_OUT"):
 
 
 class FundFeeFloat(_Command, frozen=True, kw_only=True, tag="FLOAT_TRADE"):
-    """Request: operator's equity becomes float for fees in a third asset."""
+    """Request: operator's equity becomes float for fees in a third asset.
+
+    Only old books hold it; ``FloatTrade`` is what is asked today.
+    """
 
     money: Money
+
+
+class FloatTrade(_Command, frozen=True, kw_only=True, tag="FLOAT_TRADE.v2"):
+    """Request: equity becomes float for fees in a third asset, or float becomes equity again."""
+
+    money: Money
+    into_float: bool
+
+
+class SettleFees(_Command, frozen=True, kw_only=True, tag="SETTLE_FEES"):
+    """Request: what ``account``, the platform's fees or its dust, has earned becomes equity."""
+
+    account: str
+    money: Money
+
+
+class BearShortfall(_Command, frozen=True, kw_only=True, tag="BEAR_SHORTFALL"):
+    """Request: equity bears what ``location`` reports less than is booked there."""
+
+    location: str
+    money: Money
+    reference: str
 
 
 class CreditDeposit(_Command, frozen=True, kw_only=True, tag="CREDIT_DEPOSIT"):
@@ -298,6 +323,9 @@ class Reversal(_Command, frozen=True, kw_only=True, tag="REVERSAL"):
 Request: TypeAlias = (
     OperatorOut
     | FundFeeFloat
+    | FloatTrade
+    | SettleFees
+    | BearShortfall
     | Lock
     | Unlock
     | JoinPool

@@ -48,6 +48,14 @@ _OPEN_TRANSFERS: Final = """
 SELECT * FROM business.transfer
 WHERE state NOT IN ('done', 'returned', 'declined') ORDER BY transfer_id
 """
+_LANE_TAKEN: Final = """
+SELECT EXISTS (
+    SELECT FROM business.transfer
+    WHERE (source, target, asset) = ($1, $2, $3) AND transfer_id <> $4
+        AND state NOT IN ('done', 'returned', 'declined')
+        AND (state <> 'planned' OR transfer_id < $4)
+)
+"""
 _SAVE_SUSPENSE: Final = """
 INSERT INTO business.suspense (
     source, location, reference, asset, units, sender, transaction_id, at_us, state, reason
@@ -155,6 +163,10 @@ class PgTreasuryStore:
     async def open_transfers(self, tx: Tx) -> Sequence[Transfer]:
         """See ``TreasuryStore.open_transfers``."""
         return [_transfer(row) for row in await connection_of(tx).fetch(_OPEN_TRANSFERS)]
+
+    async def lane_taken(self, tx: Tx, row: Transfer) -> bool:
+        """See ``TreasuryStore.lane_taken``."""
+        return bool(await connection_of(tx).fetchval(_LANE_TAKEN, *row.lane, row.id))
 
     async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
         """See ``TreasuryStore.transfers``."""

@@ -144,6 +144,10 @@ class TreasuryStore(Protocol):
         """Transfers that have not ended, by id."""
         ...
 
+    async def lane_taken(self, tx: Tx, row: Transfer) -> bool:
+        """Whether another is in flight on the row's lane, or was planned before it."""
+        ...
+
     async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
         """The newest transfers, newest first."""
         ...

@@ -89,6 +89,15 @@ class ModelTreasuryStore:
         open_ones = [row for row in found if row.state not in TRANSFER_TABLE.terminal]
         return sorted(open_ones, key=lambda row: str(row.id))
 
+    async def lane_taken(self, tx: Tx, row: Transfer) -> bool:
+        """See ``TreasuryStore.lane_taken``."""
+        return any(
+            other.lane == row.lane
+            and other.id != row.id
+            and (other.state is not TransferState.PLANNED or other.id < row.id)
+            for other in await self.open_transfers(tx)
+        )
+
     async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
         """See ``TreasuryStore.transfers``."""
         found: list[Transfer] = _values(tx, _TRANSFER)

@@ -182,6 +182,64 @@ def test_float_comes_out_of_equity_and_not_out_of_the_air() -> None:
     assert page.balance("platform:fee_float", "BNB") == 10
 
 
+def test_found_40_fees_and_remainders_settle_into_equity_and_nothing_else_does() -> None:
+    page = Page()
+    source = c.CreditSuspense(
+        key=key("s"), source="x", location=PLACE, money=usdt(30), reference="r"
+    )
+    page.must(source, operator_in("i1", usdt(10)), deposit("d", usdt(9)))
+    reward = c.ReceiveReward(
+        key=key("r"), campaign="c", location=PLACE, money=usdt(100), reference="r"
+    )
+    split = c.AllocateReward(
+        key=key("a"), campaign="c", reward="w", fee=usdt(20), users=usdt(70), digest="00"
+    )
+    page.must(reward, split, c.Dust(key=key("u"), campaign="c", money=usdt(10)))
+
+    def settle(account: str, units: int) -> c.Command:
+        return c.SettleFees(key=key(f"{account} {units}"), account=account, money=usdt(units))
+
+    assert page.say(settle("platform:fees", 0)) is Refusal.BAD_AMOUNT
+    assert page.say(settle("platform:fees", 21)) is Refusal.INSUFFICIENT
+    for foreign in ("user:alice:available", "suspense:x", "platform:fee_float", PLACE):
+        assert page.say(settle(foreign, 1)) is Refusal.INSUFFICIENT
+    page.must(settle("platform:fees", 20), settle("platform:dust", 10))
+    assert page.balance("platform:equity", "USDT") == 40
+    assert page.balance("platform:fees", "USDT") == page.balance("platform:dust", "USDT") == 0
+
+
+def test_found_40_float_trades_go_both_ways_and_neither_below_zero() -> None:
+    page = Page()
+    page.must(operator_in("i1", bnb(10)))
+
+    def trade(name: str, units: int, *, into: bool) -> c.Command:
+        return c.FloatTrade(key=key(name), money=bnb(units), into_float=into)
+
+    assert page.say(trade("a", 11, into=True)) is Refusal.EQUITY_BELOW_ZERO
+    page.must(trade("b", 10, into=True))
+    assert page.say(trade("c", 11, into=False)) is Refusal.INSUFFICIENT
+    page.must(trade("d", 4, into=False))
+    assert page.balance("platform:fee_float", "BNB") == 6
+    assert page.balance("platform:equity", "BNB") == 4
+
+
+def test_found_28_a_shortfall_is_borne_by_equity_as_far_as_it_goes() -> None:
+    page = Page()
+    page.must(operator_in("i1", usdt(5)), deposit("d", usdt(100)))
+
+    def bear(units: int, location: str = PLACE) -> c.Command:
+        return c.BearShortfall(
+            key=key(f"{location} {units}"), location=location, money=usdt(units), reference="r"
+        )
+
+    assert page.say(bear(0)) is Refusal.BAD_AMOUNT
+    assert page.say(bear(1, "platform:fees")) is Refusal.INSUFFICIENT
+    assert page.say(bear(106)) is Refusal.INSUFFICIENT
+    assert page.say(bear(6)) is Refusal.EQUITY_BELOW_ZERO, "ledger invariant 8"
+    page.must(bear(5))
+    assert page.page() == {PLACE: {"USDT": 100}, "user:alice:available": {"USDT": 100}}
+
+
 def test_an_amount_that_would_not_fit_38_digits_changes_nothing() -> None:
     page = Page()
     page.must(deposit("d1", usdt(UNITS_MAX)), lock("l1", usdt(UNITS_MAX)))

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from poolmaker.business.treasury.model import FundingRow, FundingState, TroubleKind
-from poolmaker.business.treasury.rules import fundable
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolmaker.business.treasury.model import (
+    FundingRow,
+    FundingState,
+    Transfer,
+    TransferState,
+    TroubleKind,
+)
+from poolmaker.business.treasury.rules import fundable, incoming_units
 from poolmaker.business.withdrawals.model import Requested
 from poolmaker.kernel.clock import MINUTE_US
-from poolmaker.kernel.ids import OrderId, SagaId, UserId, VenueAccountId
+from poolmaker.kernel.ids import CommandKey, CorrelationId, OrderId, SagaId, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
 from poolmaker.messages.base import Money
 from tests.support.business import ACCOUNT, CUSTODY, POOL, USDT, USDT_OUT, World, mixin_world, ways
@@ -36,6 +45,52 @@ def test_whoever_came_later_waits_behind_who_came_first() -> None:
     rows = [_row(60, FundingState.FUNDED), _row(50), _row(40), _row(30)]
     assert [row.units for row in fundable(rows, 95)] == [50, 40]
     assert [row.units for row in fundable(rows, 49)] == []
+
+
+def _under_way(
+    number: int, target: str, asset: str, units: int, fee: int, state: TransferState
+) -> Transfer:
+    return Transfer(
+        id=SagaId(f"sg_{number}"),
+        key=CommandKey(f"k{number}"),
+        source=MIXIN_USDT,
+        target=target,
+        asset=asset,
+        units=units + fee,
+        fee_units=fee,
+        network="TRON",
+        address="T",
+        tag="",
+        reference=f"r{number}",
+        requested_us=1,
+        correlation=CorrelationId("c"),
+        state=state,
+    )
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([CUSTODY, "custody:venue:other"]),
+            st.sampled_from(["USDT", "BTC"]),
+            st.integers(1, 10**6),
+            st.integers(0, 10**3),
+            st.sampled_from(list(TransferState)),
+        ),
+        max_size=8,
+    )
+)
+def test_what_is_incoming_is_what_will_arrive_without_the_fee_of_the_way(
+    drawn: list[tuple[str, str, int, int, TransferState]],
+) -> None:
+    """A place that counted the fee as incoming would stay short of it, and never ask for it."""
+    rows = [_under_way(number, *one) for number, one in enumerate(drawn)]
+    arrives = sum(
+        units
+        for target, asset, units, _, state in drawn
+        if (target, asset) == (CUSTODY, "USDT") and state is not TransferState.REFUSED
+    )
+    assert incoming_units(CUSTODY, "USDT", rows) == arrives
 
 
 async def test_two_orders_that_fund_the_same_asset_at_once_get_their_own_each_l12() -> None:

@@ -49,6 +49,24 @@ _ROWS: Final = (
         "platform:equity → platform:fee_float",
     ),
     Kind(
+        commands.FloatTrade,
+        requests.float_trade,
+        "the operator",
+        "platform:equity → platform:fee_float, or the other way",
+    ),
+    Kind(
+        commands.SettleFees,
+        requests.settle_fees,
+        "the operator",
+        "platform:fees or platform:dust → platform:equity",
+    ),
+    Kind(
+        commands.BearShortfall,
+        requests.bear_shortfall,
+        "the operator",
+        "location falls; platform:equity falls",
+    ),
+    Kind(
         commands.CreditDeposit,
         facts.credit_deposit,
         "the user",

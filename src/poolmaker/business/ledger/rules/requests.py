@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from poolmaker.business.ledger.accounts import (
+    DUST,
     EQUITY,
     FEE_FLOAT,
+    FEES,
     is_custody,
     order_locked,
     user_available,
@@ -14,11 +16,14 @@ from poolmaker.business.ledger.accounts import (
     withdrawal_held,
 )
 from poolmaker.business.ledger.commands import (
+    BearShortfall,
+    FloatTrade,
     FundFeeFloat,
     HoldWithdraw,
     Lock,
     OperatorOut,
     ReleaseWithdraw,
+    SettleFees,
     Unlock,
 )
 from poolmaker.business.ledger.model import Refusal
@@ -164,13 +169,48 @@ def operator_out(books: Books, command: OperatorOut, _at_us: int) -> Decision | 
     return draft.decision()
 
 
+def _transfer(books: Books, source: str, target: str, money: Money) -> Decision | Refusal:
+    """The operator's own money from one platform account to another; none falls below zero."""
+    if unknown_asset(books, (money,)):
+        return Refusal.UNKNOWN_ASSET
+    if bad_units(money.units):
+        return Refusal.BAD_AMOUNT
+    if short(books, source, (money,)):
+        return Refusal.EQUITY_BELOW_ZERO if source == EQUITY else Refusal.INSUFFICIENT
+    draft = moved(books, source, target, (money,))
+    return draft if isinstance(draft, Refusal) else draft.decision()
+
+
 def fund_fee_float(books: Books, command: FundFeeFloat, _at_us: int) -> Decision | Refusal:
     """Equity becomes float for fees."""
-    if unknown_asset(books, (command.money,)):
+    return _transfer(books, EQUITY, FEE_FLOAT, command.money)
+
+
+def float_trade(books: Books, command: FloatTrade, _at_us: int) -> Decision | Refusal:
+    """Equity becomes float for fees, or float equity."""
+    source, target = (EQUITY, FEE_FLOAT) if command.into_float else (FEE_FLOAT, EQUITY)
+    return _transfer(books, source, target, command.money)
+
+
+def settle_fees(books: Books, command: SettleFees, _at_us: int) -> Decision | Refusal:
+    """Fees earned and remainders become equity; any other account is refused."""
+    if command.account not in (FEES, DUST):
+        return Refusal.INSUFFICIENT
+    return _transfer(books, command.account, EQUITY, command.money)
+
+
+def bear_shortfall(books: Books, command: BearShortfall, _at_us: int) -> Decision | Refusal:
+    """What a place has lost is the operator's loss, as far as equity covers it."""
+    money = command.money
+    if unknown_asset(books, (money,)):
         return Refusal.UNKNOWN_ASSET
-    if bad_units(command.money.units):
+    if bad_units(money.units):
         return Refusal.BAD_AMOUNT
-    if short(books, EQUITY, (command.money,)):
+    if not is_custody(command.location) or short(books, command.location, (money,)):
+        return Refusal.INSUFFICIENT
+    if short(books, EQUITY, (money,)):
         return Refusal.EQUITY_BELOW_ZERO
-    draft = moved(books, EQUITY, FEE_FLOAT, (command.money,))
-    return draft if isinstance(draft, Refusal) else draft.decision()
+    draft = Draft(books)
+    draft.lose(EQUITY, money.asset, money.units)
+    draft.lose(command.location, money.asset, money.units)
+    return draft.decision()

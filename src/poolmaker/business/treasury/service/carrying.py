@@ -219,6 +219,10 @@ class Carrier:
 
     async def _ask_out(self, work: Carriage) -> None:
         row = work.row
+        # Whose turn it is costs one query and no lock; only who is next asks what the place has.
+        if await self._ports.store.lane_taken(work.tx, row):
+            await self._wait(work, self._settings.retry_us, "another is on its way there")
+            return
         spare = await self._ports.fundings.spare(work.tx, row.source, row.asset)
         if spare is None:
             await self._wait(work, self._settings.ledger_first_us, "positions are being read")
@@ -227,7 +231,7 @@ class Carrier:
         if spare + await self._later(work) < 0:
             await self._not_out(work, "waiting for cash")
             return
-        if await self._lane_taken(work):
+        if await self._ports.store.lane_taken(work.tx, row):
             await self._wait(work, self._settings.retry_us, "another is on its way there")
             return
         money = Money(asset=row.asset, units=row.units)
@@ -245,16 +249,6 @@ class Carrier:
             there = await self._ports.ledger.balance(work.tx, promise.account, work.row.asset)
             units += promise.open_units(there)
         return units
-
-    async def _lane_taken(self, work: Carriage) -> bool:
-        """Whether another is in flight on the route, or asked for it before."""
-        others = await self._ports.store.open_transfers(work.tx)
-        return any(
-            other.lane == work.row.lane
-            and (other.state is not TransferState.PLANNED or other.id < work.row.id)
-            for other in others
-            if other.id != work.row.id
-        )
 
     async def _not_out(self, work: Carriage, reason: str) -> None:
         """What somebody waits for waits with him; the treasury itself plans anew."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from poolmaker.infra.clock import SystemClock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset, Ratio
@@ -208,7 +208,7 @@ async def test_lost_answers_are_unknown_for_writes_and_unavailable_for_questions
         with pytest.raises(OutcomeUnknown):
             await account.venue.cancel(cancel_of(wanted, found.exchange_order_id))
         await venue.fault(endpoint="GET /api/v3/openOrders", effect=effect, count=1)
-        with pytest.raises(Unavailable):
+        with pytest.raises(VenueUnavailable):
             await account.venue.open_orders(market)
     assert await account.venue.open_orders(market) == []
 

@@ -12,7 +12,7 @@ from poolmaker.bus.ports import NewEvent
 from poolmaker.bus.service import open_bus
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database, connection_of
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.ids import Ids, IntentId, VenueAccountId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset, Ratio
@@ -361,4 +361,4 @@ def lost(_: object) -> None:
 
 def away(_: object = None) -> Exception:
     """A venue that does not answer a question."""
-    return Unavailable("away")
+    return VenueUnavailable("away")

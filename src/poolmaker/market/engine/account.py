@@ -13,7 +13,7 @@ from typing import Final
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import Unavailable
+from poolmaker.kernel.errors import VenueUnavailable
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.journal import Journal
@@ -107,7 +107,7 @@ class AccountDesk:
         while True:
             try:
                 await self._work()
-            except Unavailable as problem:
+            except VenueUnavailable as problem:
                 _LOG.info("venue does not answer", problem=str(problem))
                 await self._clock.sleep_us(_BACK_OFF_US)
             await self._clock.sleep_us(_IDLE_US)
@@ -187,7 +187,7 @@ class AccountDesk:
         try:
             order = await self._owner(trade)
             rate = await self._fee_rate(trade)
-        except Unavailable:
+        except VenueUnavailable:
             return None
         return Attributed(trade, order, rate)
 
@@ -214,7 +214,7 @@ class AccountDesk:
             return None
         try:
             return await self._venue.price(trade.fee_asset, desk.rules.market)
-        except Unavailable:
+        except VenueUnavailable:
             # A missing price never delays a fill; the fee follows when there is one.
             return None
 

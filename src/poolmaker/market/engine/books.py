@@ -6,7 +6,7 @@ from typing import Final
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import Unavailable
+from poolmaker.kernel.errors import VenueUnavailable
 from poolmaker.market.engine.state import EngineState, MarketDesk
 from poolmaker.market.tracking.book import DiffOutcome
 from poolmaker.market.tracking.model import BookDiff
@@ -49,7 +49,7 @@ class BookKeeper:
         while True:
             try:
                 await self._repair(desk)
-            except Unavailable:
+            except VenueUnavailable:
                 await self._clock.sleep_us(_SNAPSHOT_PAUSE_US)
             await self._clock.sleep_us(_LOOK_US)
 

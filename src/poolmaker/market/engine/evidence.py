@@ -12,7 +12,7 @@ from typing import Final
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market
 from poolmaker.market.engine.account import AccountDesk
@@ -57,7 +57,7 @@ class Evidence:
             for order in self._doubtful()[:_LOOKUPS_MAX]:
                 try:
                     await self._look_up(order)
-                except Unavailable as problem:
+                except VenueUnavailable as problem:
                     _LOG.info("look-up without an answer", intent=order.intent, why=str(problem))
 
     async def run_reconciler(self) -> None:
@@ -66,7 +66,7 @@ class Evidence:
             self._ports.account.reconcile_wanted.clear()
             try:
                 await self.reconcile()
-            except Unavailable as problem:
+            except VenueUnavailable as problem:
                 _LOG.info("reconciling without an answer", why=str(problem))
                 await self._clock.sleep_us(_GRACE_US)
                 continue

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from poolmaker.bus.ports import NewEvent
@@ -30,11 +31,21 @@ from poolmaker.messages.market import (
 FEES_MAX: Final = 100
 
 
+@dataclass(slots=True)
+class _Taken:
+    """What a transaction took from memory, so that it can be given back."""
+
+    orders: list[ExchangeOrder] = field(default_factory=list)
+    cancels: list[CancelIntent] = field(default_factory=list)
+
+
 class Journal:
     """Writes intents, facts, barriers and reports of one session.
 
-    Changed orders travel with whatever is written next. When a transaction's outcome is not
-    certain its error passes through and ends the session; the next one reads what stands.
+    Changed orders travel with whatever is written next. Memory follows the database: what a
+    transaction counts (fills, facts, cancels) counts in memory after its commit, and marks that it
+    took are given back when it fails. An error of the database is never taken for the venue's: it
+    passes through and ends the session; the next one reads what stands.
     """
 
     def __init__(self, state: EngineState, stores: EngineStores, clock: Clock) -> None:
@@ -53,10 +64,16 @@ class Journal:
     @asynccontextmanager
     async def begin(self, label: str) -> AsyncIterator[Tx]:
         """A transaction of this session; also stores orders that changed."""
-        async with self._stores.transactions.begin(label) as tx:
-            await self._stores.engine.check_epoch(tx, self._account, self._state.epoch)
-            yield tx
-            await self._save_changes(tx)
+        taken = _Taken()
+        try:
+            async with self._stores.transactions.begin(label) as tx:
+                await self._stores.engine.check_epoch(tx, self._account, self._state.epoch)
+                yield tx
+                await self._save_changes(tx, taken)
+        except BaseException:
+            self._state.shadow.give_back(taken.orders)
+            self._cancels.extendleft(reversed(taken.cancels))
+            raise
 
     async def flush(self) -> None:
         """Store what changed, if anything did."""
@@ -86,15 +103,18 @@ class Journal:
             for symbol, cursor in cursors.items():
                 store = self._stores.tracking
                 await store.move_trade_cursor(tx, self._account, symbol, cursor)
-            self._book(trades, stored)
-            await self._note_facts(tx, stored)
+            await self._stores.tracking.save_orders(tx, self._account, self._booked(trades, stored))
+            newest = await self._store_newest(tx, stored)
+        self._state.facts_seq = newest
+        self._book(trades, stored)
         return stored
 
     async def publish_fee(self, fill: StoredFill, spec: MarketSpec, rate: Ratio) -> StoredFill:
         """Append the fee of a fill, at the price found for it later."""
         async with self.begin("engine fee") as tx:
             paid = await self._stream.append_fee(tx, fill, spec, rate, self._clock.now_us())
-            await self._note_facts(tx, [paid])
+            newest = await self._store_newest(tx, [paid])
+        self._state.facts_seq = newest
         return paid
 
     async def publish_barrier(self, barrier: BarrierV1) -> None:
@@ -140,27 +160,48 @@ class Journal:
         self._reports += 1
         return f"report:{self._state.epoch}:{self._reports}"
 
-    def _book(self, trades: Sequence[Attributed], stored: Sequence[StoredFill]) -> None:
-        """Count new fills in the shadow ledger, so that its rows commit with the facts.
+    def _booked(
+        self, trades: Sequence[Attributed], stored: Sequence[StoredFill]
+    ) -> list[ExchangeOrder]:
+        """Orders as they are once these fills are counted: their rows commit with the facts."""
+        counted: dict[IntentId, ExchangeOrder] = {}
+        for order, fill in self._owned(trades, stored):
+            one = counted.setdefault(order.intent, order.copy())
+            one.learn_exchange_id(fill.trade.exchange_order_id)
+            one.seen = True
+            one.booked_lots += self._lots(order, fill)
+        return list(counted.values())
 
-        A failing transaction ends the session and with it this memory.
-        """
+    def _book(self, trades: Sequence[Attributed], stored: Sequence[StoredFill]) -> None:
+        """Count fills in the shadow ledger whose transaction was committed."""
+        for order, fill in self._owned(trades, stored):
+            lots = self._lots(order, fill)
+            self._state.shadow.book(order, fill.trade.exchange_order_id, lots)
+
+    def _owned(
+        self, trades: Sequence[Attributed], stored: Sequence[StoredFill]
+    ) -> Iterator[tuple[ExchangeOrder, StoredFill]]:
         owners = {one.trade.key: one.order for one in trades}
         for fill in stored:
             order = owners[fill.trade.key]
             if order is not None:
-                market = self._state.markets[order.symbol].rules.market
-                lots = -(-fill.trade.base_units // market.lot_units)
-                self._state.shadow.book(order, fill.trade.exchange_order_id, lots)
+                yield order, fill
 
-    async def _note_facts(self, tx: Tx, stored: Sequence[StoredFill]) -> None:
+    def _lots(self, order: ExchangeOrder, fill: StoredFill) -> int:
+        """Lots of a fill, rounded up so that no part of one stays open."""
+        return -(-fill.trade.base_units // self._state.markets[order.symbol].rules.market.lot_units)
+
+    async def _store_newest(self, tx: Tx, stored: Sequence[StoredFill]) -> int:
+        """The sequence of the newest fact once ``stored`` is committed."""
         seqs = [seq for fill in stored for seq in (fill.fill_seq, fill.fee_seq) if seq is not None]
+        newest = max([self._state.facts_seq, *seqs])
         if seqs:
-            self._state.facts_seq = max(self._state.facts_seq, *seqs)
-            await self._stores.engine.set_facts_seq(tx, self._account, self._state.facts_seq)
+            await self._stores.engine.set_facts_seq(tx, self._account, newest)
+        return newest
 
-    async def _save_changes(self, tx: Tx) -> None:
-        orders = self._state.shadow.take_changed()
-        await self._stores.tracking.save_orders(tx, self._account, orders)
-        cancels = [self._cancels.popleft() for _ in range(len(self._cancels))]
-        await self._stores.intents.add_cancels(tx, self._account, self._state.epoch, cancels)
+    async def _save_changes(self, tx: Tx, taken: _Taken) -> None:
+        taken.orders = self._state.shadow.take_changed()
+        taken.cancels = [self._cancels.popleft() for _ in range(len(self._cancels))]
+        await self._stores.tracking.save_orders(tx, self._account, taken.orders)
+        epoch = self._state.epoch
+        await self._stores.intents.add_cancels(tx, self._account, epoch, taken.cancels)

@@ -39,32 +39,38 @@ class Reporter:
             await self.report()
 
     async def report(self) -> None:
-        """Append what changed since the last report."""
-        reduced_pools: list[tuple[PoolDesk, DrainTo]] = []
-        messages: list[Message] = []
-        if self._state.halted and self._state.halted != self._halted:
-            self._halted = self._state.halted
-            account = self._state.config.account
-            messages.append(Halted(account=account, reason=self._halted))
-        for desk in self._state.pools.values():
-            messages += self._gates(desk)
-            if drain := self._reduced(desk):
-                messages.append(ExposureReduced(pool=desk.wish.pool, version=drain.version))
-                reduced_pools.append((desk, drain))
-        messages += self._changed_balances()
-        if messages:
-            await self._journal.report(messages, [drain for _, drain in reduced_pools])
-        for desk, drain in reduced_pools:
+        """Append what changed since the last report; it counts as reported once it is committed."""
+        halted = [self._halt()] if self._state.halted not in ("", self._halted) else []
+        gates = [one for desk in self._state.pools.values() for one in self._gates(desk)]
+        reduced = [
+            (desk, drain)
+            for desk in self._state.pools.values()
+            if (drain := self._reduced(desk)) is not None
+        ]
+        reached = [ExposureReduced(pool=drain.pool, version=drain.version) for _, drain in reduced]
+        balances = self._changed_balances()
+        messages: list[Message] = [*halted, *gates, *reached, *balances]
+        if not messages:
+            return
+        await self._journal.report(messages, [drain for _, drain in reduced])
+        for halt in halted:
+            self._halted = halt.reason
+        for gate in gates:
+            self._state.pool(gate.pool).reported[gate.side] = gate.gate.value
+        self._balances.update({seen.asset: seen for seen in balances})
+        for desk, drain in reduced:
             if desk.wish.drain == drain:
                 desk.wish = replace(desk.wish, drain_reported=True)
 
-    def _gates(self, desk: PoolDesk) -> list[Message]:
-        changed: list[Message] = []
+    def _halt(self) -> Halted:
+        return Halted(account=self._state.config.account, reason=self._state.halted)
+
+    def _gates(self, desk: PoolDesk) -> list[QuotingChanged]:
+        changed = []
         for side, shown in desk.gates.items():
             told = desk.reported.get(side)
             if told == shown.gate.value or self._still_leaving(desk, side, shown.gate):
                 continue
-            desk.reported[side] = shown.gate.value
             changed.append(QuotingChanged(pool=desk.wish.pool, side=side, gate=shown.gate))
         return changed
 
@@ -98,11 +104,11 @@ class Reporter:
         rules = market.rules.market
         return {side: committed_units(rules, [o for o in mine if o.side is side]) for side in Side}
 
-    def _changed_balances(self) -> list[Message]:
+    def _changed_balances(self) -> list[VenueBalanceSeen]:
         now_us = self._clock.monotonic_us()
         if now_us < self._balances_due_us:
             return []
-        changed: list[Message] = []
+        changed = []
         for asset, balance in sorted(self._state.balances.items()):
             seen = VenueBalanceSeen(
                 account=self._state.config.account,
@@ -111,7 +117,6 @@ class Reporter:
                 locked_units=balance.locked_units,
             )
             if self._balances.get(asset) != seen:
-                self._balances[asset] = seen
                 changed.append(seen)
         if changed:
             self._balances_due_us = now_us + self._state.config.balance_report_ms * 1_000

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from poolmaker.infra.database import DatabaseGone
 from poolmaker.infra.logging import get_logger
-from poolmaker.kernel.errors import CallerFault, InvariantBroken, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import CallerFault, InvariantBroken, OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.market import Market
 from poolmaker.market.engine._store import EngineReplaced, PgEngine
 from poolmaker.market.engine.account import AccountDesk, AccountPorts
@@ -90,7 +91,7 @@ class Session:
     async def _withdraw(self, order: ExchangeOrder) -> None:
         try:
             await self._ports.entry.cancel(self._ticker.cancel_intent(order))
-        except (OutcomeUnknown, Unavailable) as problem:
+        except (OutcomeUnknown, VenueUnavailable) as problem:
             _LOG.warning("an order may still rest", intent=order.intent, why=str(problem))
 
     async def drained(self, timeout_us: int) -> bool:
@@ -103,9 +104,10 @@ class Session:
         try:
             for symbol in list(self.state.markets):
                 await self._account.sync_trades(symbol)
-        except Unavailable as problem:
+            await self._journal.flush()
+        except (VenueUnavailable, DatabaseGone) as problem:
+            # Nothing is lost by it: the next session reads both from where it stood.
             _LOG.warning("stopped without a last look at the trades", why=str(problem))
-        await self._journal.flush()
         return not any(self.state.shadow.at_stake())
 
     def _fence(self, intent: CreateIntent) -> str:
@@ -143,7 +145,7 @@ class Session:
         for spec in {spec.symbol: spec for spec in self.state.symbols_wanted()}.values():
             try:
                 await self._open_market(spec, tasks)
-            except Unavailable as problem:
+            except VenueUnavailable as problem:
                 _LOG.info("market cannot be loaded yet", symbol=spec.symbol, why=str(problem))
                 await self._ports.clock.sleep_us(_RESTART_US)
             except CallerFault as problem:

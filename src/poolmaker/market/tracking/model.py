@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -168,6 +168,18 @@ class ExchangeOrder:
     def unexplained_lots(self) -> int:
         """What the venue says has filled and no booked trade explains."""
         return max(0, self.reported_lots - self.booked_lots)
+
+    def learn_exchange_id(self, exchange_order_id: str) -> bool:
+        """Whether the id was new to this order."""
+        new = bool(exchange_order_id) and exchange_order_id not in self.exchange_ids
+        if new:
+            self.exchange_ids.append(exchange_order_id)
+        return new
+
+    def copy(self) -> ExchangeOrder:
+        """An order of its own with the same content."""
+        ids = {"client_ids": list(self.client_ids), "exchange_ids": list(self.exchange_ids)}
+        return replace(self, **ids)  # type: ignore[arg-type]
 
 
 class ReportedState(StrEnum):

@@ -26,8 +26,8 @@ from poolmaker.messages.market import MarketSpec
 class Venue(Protocol):
     """Questions to a venue about markets and our account. Implemented by connectors.
 
-    Every call ends within the connector's own timeout and raises Unavailable when no answer came;
-    a question may always be asked again.
+    Every call ends within the connector's own timeout and raises VenueUnavailable when no answer
+    came that can be read; a question may always be asked again.
     """
 
     async def market(self, spec: MarketSpec) -> VenueMarket:

@@ -191,8 +191,7 @@ class ShadowLedger:
             self._by_exchange_id[order.symbol, exchange_id] = order.intent
 
     def _learn_exchange_id(self, order: ExchangeOrder, exchange_order_id: str) -> None:
-        if exchange_order_id and exchange_order_id not in order.exchange_ids:
-            order.exchange_ids.append(exchange_order_id)
+        if order.learn_exchange_id(exchange_order_id):
             self._by_exchange_id[order.symbol, exchange_order_id] = order.intent
             self._note(order)
 

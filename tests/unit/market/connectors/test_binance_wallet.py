@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
 from poolmaker.market.connectors.binance.wallet import Destination, VenueWallet, WithdrawalRefused
 
@@ -33,7 +33,7 @@ async def _withdraw(answer: Exception) -> None:
 )
 async def test_a_no_to_us_is_no_refusal_of_the_withdrawal(status: int, code: int) -> None:
     """Too many requests, a wrong clock, a key: the payout waits, it does not end unpaid."""
-    with pytest.raises(Unavailable):
+    with pytest.raises(VenueUnavailable):
         await _withdraw(VenueRefused(status, code, "no"))
 
 

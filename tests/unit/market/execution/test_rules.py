@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -16,7 +17,7 @@ from poolmaker.market.execution.rules import (
     plan_side,
     still_good,
 )
-from tests.unit.market.makers import MARKET, USDT, ideal, live
+from tests.unit.market.makers import BTC, MARKET, USDT, ideal, live
 
 RICH = 10**9 * USDT.one
 
@@ -183,3 +184,29 @@ def test_execution_invariant_3_creates_never_exceed_what_the_budget_leaves(
     assert len(slots) == len(set(slots))
     blocked = {o.level for o in orders if o.stage is not Stage.RESTING}
     assert not blocked & set(slots)
+
+
+FINE = replace(MARKET, tick_units=1, lot_units=1, notional_min_units=0)
+"""One tick times one lot is a part of an atomic unit, so that rounding shows."""
+
+
+@given(ticks=st.integers(1, 10**13), lots=st.integers(1, 10**13))
+def test_execution_invariant_3_a_bid_binds_at_least_what_it_may_cost(ticks: int, lots: int) -> None:
+    """The venue rounds as it likes: what is bound covers the exact cost, by less than one unit."""
+    bound = consumption_units(FINE, Side.BUY, ticks, lots)
+    exact = ticks * lots
+    assert 0 <= bound * BTC.one - exact < BTC.one
+    assert consumption_units(FINE, Side.SELL, ticks, lots) == lots
+
+
+@given(
+    budget=st.integers(0, 40),
+    orders=st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 10)), max_size=6),
+)
+def test_execution_invariant_3_bids_together_never_cost_more_than_the_budget(
+    budget: int, orders: list[tuple[int, int]]
+) -> None:
+    """Creates of one plan, at their exact cost, whatever their order."""
+    ideals = [ideal(level, ticks, lots) for level, (ticks, lots) in enumerate(orders)]
+    plan = plan_side(request(ideals=ideals, market=FINE, budget_units=budget))
+    assert sum(one.ticks * one.lots for one in plan.creates) <= budget * BTC.one

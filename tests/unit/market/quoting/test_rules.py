@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.market import Side
@@ -125,3 +129,29 @@ def test_a_snapshot_out_of_range_is_named_in_sentences() -> None:
         "spread_cbps: expected 1 to 500000, was 0",
     ]
     assert strategy_problems(strategy()) == []
+
+
+FINE = replace(MARKET, tick_units=7, lot_units=1, notional_min_units=0)
+"""One tick times one lot is a part of an atomic unit, so that rounding shows."""
+
+
+@given(
+    quote_units=st.integers(1, 10**6),
+    levels=st.integers(1, 10),
+    reference=st.integers(1_000, 10**9),
+)
+def test_bids_of_all_levels_never_cost_more_than_the_pool_may_use(
+    quote_units: int, levels: int, reference: int
+) -> None:
+    """The bid budget is bound rounded up: at their exact cost the levels fit together."""
+    market = MarketView(
+        market=FINE,
+        bid_ticks=reference - 1,
+        ask_ticks=reference + 1,
+        reference_ticks=reference,
+        reference_weight=1,
+    )
+    asked = strategy(levels=levels, level_size_ppm=1_000_000, level_spacing_cbps=10)
+    bids = decide(market, Inventory.whole(0, quote_units), asked).bids.quotes
+    bound = [-(-one.ticks * FINE.tick_units * one.lots // BTC.one) for one in bids]
+    assert sum(bound) <= quote_units

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.ids import IntentId
 from poolmaker.kernel.market import Market
 from poolmaker.kernel.money import Ratio, parse_units
@@ -86,7 +86,7 @@ class BinanceVenue:
         try:
             return self.wire_of(market).snapshot(wire.decode(answer, wire.DepthRow))
         except NoAnswer as problem:
-            raise Unavailable(str(problem)) from problem
+            raise VenueUnavailable(str(problem)) from problem
 
     async def open_orders(self, market: Market) -> list[OrderReport]:
         """See ``Venue.open_orders``."""
@@ -133,9 +133,9 @@ class BinanceVenue:
         except VenueRefused as refused:
             if refused.venue_code == _BAD_SYMBOL:
                 return None
-            raise Unavailable(str(refused)) from refused
+            raise VenueUnavailable(str(refused)) from refused
         except NoAnswer as problem:
-            raise Unavailable(str(problem)) from problem
+            raise VenueUnavailable(str(problem)) from problem
         quote_units = parse_units(str(answer["price"]), market.quote.scale)
         return Ratio(quote_units, self._transport.config.asset(asset).one) if quote_units else None
 
@@ -189,7 +189,7 @@ class BinanceVenue:
         if refused.refusal is Refusal.CLOCK:
             try:
                 await self.server_time_us()
-            except Unavailable:
+            except VenueUnavailable:
                 return Refused(refused.refusal, refused.text)
         return Refused(refused.refusal, refused.text, refused.wait_us)
 
@@ -203,9 +203,9 @@ class BinanceVenue:
         except VenueRefused as refused:
             if refused.not_there:
                 return None
-            raise Unavailable(str(refused)) from refused
+            raise VenueUnavailable(str(refused)) from refused
         except NoAnswer as problem:
-            raise Unavailable(str(problem)) from problem
+            raise VenueUnavailable(str(problem)) from problem
 
     async def _ask(self, method: str, params: Mapping[str, Any], weight: int) -> Any:
         """A question whose failure means only that it must be asked again."""
@@ -214,16 +214,16 @@ class BinanceVenue:
         except VenueRefused as refused:
             if refused.refusal is Refusal.CLOCK and method != "publicGetTime":
                 await self.server_time_us()
-            raise Unavailable(str(refused)) from refused
+            raise VenueUnavailable(str(refused)) from refused
         except NoAnswer as problem:
-            raise Unavailable(str(problem)) from problem
+            raise VenueUnavailable(str(problem)) from problem
 
 
 def _usable(answer: Any, kind: type[wire.T]) -> wire.T:
     try:
         return wire.decode(answer, kind)
     except NoAnswer as problem:
-        raise Unavailable(str(problem)) from problem
+        raise VenueUnavailable(str(problem)) from problem
 
 
 def _short(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, VenueUnavailable
 from poolmaker.market.connectors.binance import wire
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
@@ -118,10 +118,10 @@ class VenueWallet:
     ) -> str:
         """Ask once for a withdrawal and answer the venue's id.
 
-        Raises WithdrawalRefused when the venue definitely said no to this withdrawal, Unavailable
-        when it said no to us (asked too often, our clock, our key) and nothing left, and
-        OutcomeUnknown when it may have gone out: then read ``withdrawals`` and look for
-        ``client_reference``.
+        Raises WithdrawalRefused when the venue definitely said no to this withdrawal,
+        VenueUnavailable when it said no to us (asked too often, our clock, our key) and nothing
+        left, and OutcomeUnknown when it may have gone out: then read ``withdrawals`` and look
+        for ``client_reference``.
         """
         asked = {
             "coin": asset,
@@ -136,7 +136,7 @@ class VenueWallet:
             answer = await self._transport.ask("sapiPostCapitalWithdrawApply", asked, 600)
         except VenueRefused as refused:
             if refused.refusal in _ABOUT_US:
-                raise Unavailable(f"withdrawal {client_reference}: {refused}") from refused
+                raise VenueUnavailable(f"withdrawal {client_reference}: {refused}") from refused
             raise WithdrawalRefused(str(refused)) from refused
         except NoAnswer as problem:
             raise OutcomeUnknown(f"withdrawal {client_reference}: {problem}") from problem
@@ -183,7 +183,7 @@ class VenueWallet:
         try:
             return wire.decode(await self._transport.ask(method, asked, 20), kind)
         except (VenueRefused, NoAnswer) as problem:
-            raise Unavailable(str(problem)) from problem
+            raise VenueUnavailable(str(problem)) from problem
 
 
 def _withdrawal(row: _WithdrawalRow) -> VenueWithdrawal:

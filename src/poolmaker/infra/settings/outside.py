@@ -83,8 +83,6 @@ class HufiSettings(Section):
     join: bool = True
     """Whether campaigns of our pools' markets are joined without asking."""
     poll_ms: int = Field(default=60_000, ge=50, le=3_600_000)
-    day_s: int = Field(default=86_400, ge=5, le=86_400)
-    """Length of a campaign's day; other than 86400 only in the sandbox."""
 
 
 class RewardSettings(Section):

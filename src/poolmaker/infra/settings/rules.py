@@ -13,7 +13,6 @@ from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.money import parse_units
 
 _LOOPBACK: Final = ("127.", "localhost", "[::1]")
-_DAY_S: Final = 86_400
 _GAS_SCALE: Final = 18
 _APPROVAL_DELAY_MIN_S: Final = 3_600
 
@@ -205,8 +204,6 @@ def _hufi(settings: Settings) -> Iterator[Problem]:
         yield Problem(("hufi", "account"), sentence)
     if settings.evm is None:
         yield Problem(("hufi",), "hufi needs evm: rewards are paid on a chain to its wallet")
-    if hufi.day_s != _DAY_S and settings.mode is not Mode.SANDBOX:
-        yield Problem(("hufi", "day_s"), "a day has 86400 seconds outside the sandbox")
 
 
 def _addresses(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:

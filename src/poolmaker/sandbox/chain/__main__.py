@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from poolmaker.sandbox.arguments import Arguments, run_world
-from poolmaker.sandbox.chain.options import ChainOptions
+from poolmaker.sandbox.chain.options import FINALITY_BLOCKS, ChainOptions
 from poolmaker.sandbox.chain.server import serve
 
 
@@ -17,6 +17,14 @@ def _parser() -> Arguments:
     parser.add_argument("--admin-port", type=int, default=0, help="0 chooses a free one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--block-ms", type=int, default=1_000, help="0: a block per transaction")
+    parser.add_argument(
+        "--finality-blocks",
+        type=int,
+        default=FINALITY_BLOCKS,
+        metavar="N",
+        choices=range(2, FINALITY_BLOCKS + 1, 2),
+        help=f"what stands on a final block: even, 2 to {FINALITY_BLOCKS}",
+    )
     parser.add_argument("--packages", type=Path, help="folder of the node packages")
     return parser
 

@@ -15,12 +15,17 @@ from poolmaker.kernel.errors import CallerFault
 from poolmaker.sandbox.chain.abi import call_data, decoded
 from poolmaker.sandbox.chain.keyed import Call, KeyedTransfers
 from poolmaker.sandbox.chain.model import DEPLOYER, NATIVE, TOKENS, Token, token_called
-from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MINE_MAX, MNEMONIC
+from poolmaker.sandbox.chain.options import (
+    ACCOUNTS,
+    CHAIN_ID,
+    MINE_MAX,
+    MNEMONIC,
+    ChainOptions,
+)
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.chain.wallet import Wallet, account_of
 from poolmaker.sandbox.serving import Body, FaultyCalls, guarded, read
 
-DEPTH_MAX: Final = 64
 BLOCKS_MAX: Final = 1_024
 
 
@@ -106,12 +111,13 @@ def asset_called(name: str) -> Token:
 
 
 class ChainAdmin:
-    """Serves the admin port of a chain; ``mines_each`` if the node mines every transaction."""
+    """Serves the admin port of a chain."""
 
-    def __init__(self, node: Rpc, clock: Clock, faults: FaultyCalls, *, mines_each: bool) -> None:
+    def __init__(self, node: Rpc, clock: Clock, faults: FaultyCalls, options: ChainOptions) -> None:
         self._node = node
         self._faults = faults
-        self._mines_each = mines_each
+        self._mines_each = not options.block_ms
+        self._depth_max = options.finality_blocks
         self.is_mining = True
         self._wallets = [
             Wallet(node, account_of(MNEMONIC, index), CHAIN_ID, clock) for index in range(ACCOUNTS)
@@ -197,7 +203,10 @@ class ChainAdmin:
 
     async def _reorg(self, request: web.Request) -> Body:
         order = await read(request, ReorgOrder)
-        require(0 < order.depth <= DEPTH_MAX, f"depth: 1 to {DEPTH_MAX}, not below finality")
+        require(
+            0 < order.depth <= self._depth_max,
+            f"depth: 1 to {self._depth_max}, not below finality",
+        )
         await self._node.call("anvil_reorg", order.depth, [])
         return await self._heads()
 

@@ -13,7 +13,7 @@ import aiohttp
 
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem, Unavailable
-from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MNEMONIC
+from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MNEMONIC, states_kept
 from poolmaker.sandbox.chain.rpc import Rpc
 
 LOOPBACK: Final = "127.0.0.1"
@@ -21,8 +21,6 @@ START_TIMEOUT_US: Final = 30 * SECOND_US
 STOP_TIMEOUT_S: Final = 5
 TRIES_MAX: Final = 3
 POLL_US: Final = 20_000
-STATES_KEPT: Final = 500
-"""How many blocks back a balance or a call may be asked: far more than what is final."""
 
 
 def _free_port() -> int:
@@ -32,12 +30,14 @@ def _free_port() -> int:
         return port
 
 
-def _command(binary: Path, port: int) -> list[str]:
+def _command(binary: Path, port: int, finality_blocks: int) -> list[str]:
     command = [
         str(binary), "--host", LOOPBACK, "--port", str(port), "--chain-id", str(CHAIN_ID),
         "--mnemonic", MNEMONIC, "--accounts", str(ACCOUNTS), "--base-fee", "0", "--silent",
+        # The node calls final what lies two epochs back.
+        "--slots-in-an-epoch", str(finality_blocks // 2),
         # Old states would fill the disk of whoever lets a demo run: some megabytes a second.
-        "--prune-history", str(STATES_KEPT),
+        "--prune-history", str(states_kept(finality_blocks)),
     ]  # fmt: skip
     # Where the system offers it, the node dies even when this process is killed.
     guard = shutil.which("setpriv")
@@ -73,7 +73,9 @@ class Anvil:
             await self._process.wait()
 
 
-async def start_anvil(binary: Path, session: aiohttp.ClientSession, clock: Clock) -> Anvil:
+async def start_anvil(
+    binary: Path, session: aiohttp.ClientSession, clock: Clock, finality_blocks: int
+) -> Anvil:
     """A node that answers; mines a block for every transaction until told otherwise.
 
     Raises EnvironmentProblem when it does not come up.
@@ -81,7 +83,7 @@ async def start_anvil(binary: Path, session: aiohttp.ClientSession, clock: Clock
     for _ in range(TRIES_MAX):
         port = _free_port()
         process = await asyncio.create_subprocess_exec(
-            *_command(binary, port), stdin=asyncio.subprocess.DEVNULL,
+            *_command(binary, port, finality_blocks), stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         node = Anvil(process, Rpc(session, f"http://{LOOPBACK}:{port}"))

@@ -48,11 +48,11 @@ async def serve(options: ChainOptions) -> None:
     modules = await node_packages(options.packages)
     timeout = aiohttp.ClientTimeout(total=60)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        anvil = await start_anvil(anvil_of(modules), session, clock)
+        anvil = await start_anvil(anvil_of(modules), session, clock, options.finality_blocks)
         try:
             await Deployer(anvil.rpc, modules, clock).deploy()
             wire = RpcWire(anvil.rpc, clock, mines_each=not options.block_ms)
-            admin = ChainAdmin(anvil.rpc, clock, wire.faults, mines_each=not options.block_ms)
+            admin = ChainAdmin(anvil.rpc, clock, wire.faults, options)
             beats = [anvil.ended()]
             if options.block_ms:
                 await anvil.rpc.call("evm_setAutomine", False)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from poolmaker.sandbox.relay.routes import BY_COIN
-from poolmaker.sandbox.story.model import ACCOUNT, BASE, DAY_S, GAS, POOL, QUOTE, REWARD
+from poolmaker.sandbox.story.model import ACCOUNT, BASE, GAS, POOL, QUOTE, REWARD
 
 # (mid to first level, level to level, tolerance) in cbps: as far out as takers reach some times a
 # second. The recorded market is tighter than the made-up one.
@@ -226,7 +226,6 @@ account = "{ACCOUNT}"
 exchange = "mexc"
 escrow_factory = {_text(worlds.chain["contracts"]["escrow_factory"])}
 poll_ms = 1000
-day_s = {DAY_S}
 """
 
 

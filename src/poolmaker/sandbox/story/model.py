@@ -23,6 +23,8 @@ SECONDS_MAX: Final = 150
 FILLS_MIN: Final = 30
 DAYS: Final = 2
 DAY_S: Final = 20
+FINALITY_BLOCKS: Final = 2
+"""A short finality: what happens on the chain is final two blocks, two seconds, later."""
 
 Sums = dict[str, str]
 """Asset -> exact decimal text."""

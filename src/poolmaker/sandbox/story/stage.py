@@ -20,7 +20,16 @@ from poolmaker.sandbox.story.config import (
     configuration,
 )
 from poolmaker.sandbox.story.crash import Crash
-from poolmaker.sandbox.story.model import ACTS, POOL, ActName, Plan, StoryFailed, StoryOptions, Told
+from poolmaker.sandbox.story.model import (
+    ACTS,
+    FINALITY_BLOCKS,
+    POOL,
+    ActName,
+    Plan,
+    StoryFailed,
+    StoryOptions,
+    Told,
+)
 from poolmaker.sandbox.story.plan import OPERATORS_OWN
 from poolmaker.sandbox.story.processes import (
     Child,
@@ -39,7 +48,6 @@ WORLDS: Final = ("venue", "mixin", "chain", "hufi", "relay")
 READY_US: Final = 120 * SECOND_US
 LOOK_US: Final = SECOND_US // 5
 TELL_US: Final = SECOND_US
-MINE_US: Final = 2 * SECOND_US
 
 
 class Stage:
@@ -64,7 +72,6 @@ class Stage:
         self.api = Api(session, clock, self.page)
         self.platform = platform_child(self.config, self._log("platform"))
         self.worlds: dict[str, Child] = {}
-        self._mining: asyncio.Task[None] | None = None
         self.outside: Outside
         self.crash = Crash(self)
         self.act = ActName.BEGIN
@@ -89,7 +96,7 @@ class Stage:
         venue, mixin, chain = await self._start(
             ("venue", venue_arguments(self.told.seed, self.options.recording, OPERATORS_OWN)),
             ("mixin", ["--seed", seed]),
-            ("chain", ["--seed", seed]),
+            ("chain", ["--seed", seed, "--finality-blocks", str(FINALITY_BLOCKS)]),
         )
         admins = ["--venue-admin", venue["admin"], "--mixin-admin", mixin["admin"]]
         on_chain = ["--chain", chain["rpc"], "--chain-admin", chain["admin"]]
@@ -101,7 +108,6 @@ class Stage:
         worlds = Worlds(venue=venue, mixin=mixin, chain=chain, hufi=hufi)
         self.outside = Outside(self._session, self.clock, worlds)
         self._configure(worlds)
-        self._mining = asyncio.create_task(self._mine(), name="story-mining")
 
     async def _start(self, *worlds: tuple[str, Sequence[str]]) -> list[Mapping[str, Any]]:
         children = [world_child(name, arguments, self._log(name)) for name, arguments in worlds]
@@ -139,12 +145,6 @@ class Stage:
         except NotReached:
             return False
         return True
-
-    async def _mine(self) -> None:
-        # The chain goes on: what happened on it becomes final every few seconds.
-        while True:
-            await self.clock.sleep_us(MINE_US)
-            await self.outside.mine()
 
     def check(self) -> None:
         """Raise StoryFailed when a process ended that should be there."""
@@ -213,9 +213,6 @@ class Stage:
     async def close(self) -> None:
         """End the platform first, so that it can cancel its orders, then the worlds."""
         await self.crash.abandon()
-        if self._mining is not None:
-            self._mining.cancel()
-            await asyncio.wait([self._mining])
         await self.platform.stop()
         await asyncio.gather(*(child.stop() for child in self.worlds.values()))
 

@@ -13,6 +13,7 @@ from poolmaker.sandbox.story.config import Worlds, asset_id
 from poolmaker.sandbox.story.model import (
     BASE,
     DAY_S,
+    FINALITY_BLOCKS,
     QUOTE,
     REWARD,
     VENUE_ACCOUNT,
@@ -21,7 +22,7 @@ from poolmaker.sandbox.story.model import (
 
 TRIES: Final = 5
 PAUSE_US: Final = 200_000
-BLOCKS: Final = 64
+BLOCKS: Final = FINALITY_BLOCKS + 1
 """As many as make everything before them final."""
 FUND: Final = "100"
 TARGET: Final = 200

@@ -105,7 +105,6 @@ def test_the_demo_writes_a_configuration_like_an_operators(tmp_path: Path) -> No
     assert forms["BTC"].evm_contract is None
     assert {row.network for row in settings.payout.networks} == {"mixin"}
     assert settings.hufi is not None
-    assert settings.hufi.day_s == 20
     assert settings.hufi.file_hosts == ("127.0.0.1:4006",)
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from poolmaker.infra.clock import SystemClock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, VenueUnavailable
+from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset, Ratio
@@ -30,9 +30,12 @@ from poolmaker.market.tracking.model import (
     BalanceReport,
     BookDiff,
     BookSnapshot,
+    NoMarket,
+    OpenOrders,
     OrderReport,
     ReportedState,
     TradeReport,
+    VenueMarket,
 )
 from poolmaker.messages.market import MarketSpec
 from tests.outside.market_support import (
@@ -97,6 +100,13 @@ def cancel_of(intent: CreateIntent, exchange_order_id: str = "") -> CancelIntent
     )  # fmt: skip
 
 
+async def rules_of(account: BinanceAccount) -> VenueMarket:
+    """The market's rules, which the venue has."""
+    found = await account.venue.market(SPEC)
+    assert isinstance(found, VenueMarket)
+    return found
+
+
 class Heard:
     """A feed that remembers."""
 
@@ -107,6 +117,7 @@ class Heard:
         self.balances: list[BalanceReport] = []
         self.subscribed = 0
         self.lost: list[str] = []
+        self.odd: list[str] = []
 
     def on_diff(self, symbol: str, diff: BookDiff) -> None:
         self.diffs.append(diff)
@@ -123,6 +134,9 @@ class Heard:
     def on_balances(self, balances: Sequence[BalanceReport]) -> None:
         self.balances += balances
 
+    def on_account_odd(self, symbol: str) -> None:
+        self.odd.append(symbol)
+
     def on_account_subscribed(self) -> None:
         self.subscribed += 1
 
@@ -133,7 +147,7 @@ class Heard:
 async def test_an_order_is_placed_found_listed_cancelled_and_then_not_there(
     account: BinanceAccount,
 ) -> None:
-    rules = await account.venue.market(SPEC)
+    rules = await rules_of(account)
     assert rules.is_open
     assert (rules.market.tick_units, rules.market.lot_units) == (1_000_000, 1_000)
     assert rules.maker_fee_cbps == 1_000
@@ -142,7 +156,7 @@ async def test_an_order_is_placed_found_listed_cancelled_and_then_not_there(
     assert isinstance(reply, Created)
     by_id = await account.venue.order_by_id(rules.market, reply.exchange_order_id)
     by_client = await account.venue.order_by_client_id(rules.market, wanted.client_id)
-    (listed,) = await account.venue.open_orders(rules.market)
+    (listed,) = (await account.venue.open_orders(rules.market)).reports
     assert by_id == by_client
     assert by_id is not None
     assert (by_id.intent, by_id.state) == (wanted.intent, ReportedState.LIVE)
@@ -160,7 +174,7 @@ async def test_an_order_is_placed_found_listed_cancelled_and_then_not_there(
 async def test_an_order_is_cancelled_by_our_own_id_before_its_exchange_id_is_known(
     account: BinanceAccount,
 ) -> None:
-    market = (await account.venue.market(SPEC)).market
+    market = (await rules_of(account)).market
     wanted = named(account, create(market, Side.SELL, "61000", "0.001"))
     await account.venue.create(wanted)
     assert isinstance(await account.venue.cancel(cancel_of(wanted)), CancelAccepted)
@@ -170,7 +184,7 @@ async def test_every_definite_refusal_is_told_apart(
     account: BinanceAccount, venue: VenueProcess
 ) -> None:
     """Exchange faults 26, 29, 30, 32 and 34."""
-    market = (await account.venue.market(SPEC)).market
+    market = (await rules_of(account)).market
     first = named(account, create(market, Side.SELL, "60500", "0.001"))
     await account.venue.create(first)
 
@@ -188,14 +202,14 @@ async def test_every_definite_refusal_is_told_apart(
     assert await refusal(other(Side.SELL, "60600", "0.00001")) is Refusal.FILTER
     await venue.admin("symbols/BTCUSDT/status", status="HALT")
     assert await refusal(other(Side.SELL, "60600", "0.001")) is Refusal.MARKET_CLOSED
-    assert not (await account.venue.market(SPEC)).is_open
+    assert not (await rules_of(account)).is_open
 
 
 async def test_lost_answers_are_unknown_for_writes_and_unavailable_for_questions(
     account: BinanceAccount, venue: VenueProcess
 ) -> None:
     """Connector invariants 1 and 2; exchange faults 1, 2, 3 and 31."""
-    market = (await account.venue.market(SPEC)).market
+    market = (await rules_of(account)).market
     for effect in ("reset", "hang", "html"):
         wanted = named(account, create(market, Side.BUY, "59000", "0.001"))
         await venue.fault(endpoint="POST /api/v3/order", effect=effect, when="after", count=1)
@@ -210,7 +224,7 @@ async def test_lost_answers_are_unknown_for_writes_and_unavailable_for_questions
         await venue.fault(endpoint="GET /api/v3/openOrders", effect=effect, count=1)
         with pytest.raises(VenueUnavailable):
             await account.venue.open_orders(market)
-    assert await account.venue.open_orders(market) == []
+    assert await account.venue.open_orders(market) == OpenOrders(())
 
 
 def replay(snapshot: BookSnapshot, diffs: list[BookDiff]) -> list[tuple[int, int]]:
@@ -225,7 +239,7 @@ def replay(snapshot: BookSnapshot, diffs: list[BookDiff]) -> list[tuple[int, int
 async def test_the_streams_tell_of_book_orders_trades_and_balances_in_exact_units(
     account: BinanceAccount, venue: VenueProcess
 ) -> None:
-    market = (await account.venue.market(SPEC)).market
+    market = (await rules_of(account)).market
     heard = Heard()
     tasks = [
         asyncio.create_task(account.feeds.run_book(market, heard)),
@@ -271,7 +285,7 @@ async def test_the_streams_tell_of_book_orders_trades_and_balances_in_exact_unit
 async def test_a_price_of_another_asset_is_exact_and_of_an_unlisted_one_none(
     account: BinanceAccount,
 ) -> None:
-    market = (await account.venue.market(SPEC)).market
+    market = (await rules_of(account)).market
     price = await account.venue.price("BNB", market)
     assert price == Ratio(600 * USDT.one, Asset("BNB", 8).one)
     assert await account.venue.price("NOSUCH", market) is None
@@ -279,8 +293,9 @@ async def test_a_price_of_another_asset_is_exact_and_of_an_unlisted_one_none(
 
 async def test_a_market_that_the_venue_has_otherwise_is_refused(account: BinanceAccount) -> None:
     swapped = MarketSpec(symbol="BTCUSDT", base="USDT", base_scale=8, quote="BTC", quote_scale=8)
-    with pytest.raises(CallerFault):
-        await account.venue.market(swapped)
+    found = await account.venue.market(swapped)
+    assert isinstance(found, NoMarket)
+    assert "trades BTC for USDT" in found.reason.replace("'", "")
 
 
 async def test_a_withdrawal_is_asked_once_and_found_again_by_our_reference(

@@ -20,7 +20,7 @@ from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.service import AccountEngine
 from poolmaker.market.execution.model import CreateIntent, CreateReply, Refusal, Refused
 from poolmaker.market.tracking.account_stream import postgres_tracking
-from poolmaker.market.tracking.model import StoredFill, VenueMarket
+from poolmaker.market.tracking.model import NoMarket, OpenOrders, StoredFill, VenueMarket
 from poolmaker.messages.market import (
     BarrierV1,
     BarrierWantedV1,
@@ -359,10 +359,10 @@ async def test_e1_a_list_of_open_orders_older_than_the_order_ends_nothing(stage:
     async with stage.running() as engine:
         await until(lambda: both(engine))
 
-        async def nothing(market: object) -> list[object]:
-            return []
+        async def nothing(market: object) -> OpenOrders:
+            return OpenOrders(())
 
-        stage.venue.open_orders = nothing  # type: ignore[method-assign, assignment]
+        stage.venue.open_orders = nothing  # type: ignore[method-assign]
         await asyncio.sleep(1.5)
         assert both(engine)
         stage.venue.fill(stage.venue.live(Side.BUY)[0], 10)
@@ -526,7 +526,7 @@ async def test_p5_a_venue_that_is_away_at_the_start_is_asked_again(stage: Stage)
     real = stage.venue.market
     asked = 0
 
-    async def flaky(spec: MarketSpec) -> VenueMarket:
+    async def flaky(spec: MarketSpec) -> VenueMarket | NoMarket:
         nonlocal asked
         asked += 1
         if asked < 3:

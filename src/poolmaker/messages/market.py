@@ -385,6 +385,8 @@ class QuoteGate(StrEnum):
     """An order on this side has an unknown outcome."""
     DRAINING = "draining"
     """Orders are being reduced for a leaver."""
+    UNREADABLE_TRADES = "unreadable_trades"
+    """The venue shows a trade of ours that cannot be read: what the pool owns is not known."""
 
 
 class ExposureReduced(Message, frozen=True, kw_only=True, tag="ExposureReduced.v1"):

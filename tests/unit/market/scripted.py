@@ -38,6 +38,9 @@ from poolmaker.market.tracking.model import (
     BalanceReport,
     BookDiff,
     BookSnapshot,
+    NoMarket,
+    OddRow,
+    OpenOrders,
     OrderReport,
     ReportedState,
     TradePage,
@@ -184,7 +187,7 @@ class ScriptedVenue:
 
     # Venue
 
-    async def market(self, spec: MarketSpec) -> VenueMarket:
+    async def market(self, spec: MarketSpec) -> VenueMarket | NoMarket:
         return VenueMarket(MARKET, self.is_open, 0)
 
     async def server_time_us(self) -> int:
@@ -193,11 +196,11 @@ class ScriptedVenue:
     async def book_snapshot(self, market: Market, levels: int) -> BookSnapshot:
         return BookSnapshot(100, [(5_999_000, 10_000)], [(6_001_000, 10_000)])
 
-    async def open_orders(self, market: Market) -> list[OrderReport]:
+    async def open_orders(self, market: Market) -> OpenOrders:
         self.calls["open_orders"] += 1
         shown = [order.report() for order in self.live() if not self.hidden(order)]
         await asyncio.sleep(0)
-        return shown
+        return OpenOrders(tuple(shown))
 
     async def order_by_client_id(self, market: Market, client_id: str) -> OrderReport | None:
         return self._lookup(self._find("", client_id), client_id)
@@ -220,6 +223,9 @@ class ScriptedVenue:
 
     async def price(self, asset: str, market: Market) -> Ratio | None:
         return self.fee_price
+
+    def odd_rows(self) -> list[tuple[OddRow, int]]:
+        return []
 
     # VenueFeeds
 

@@ -17,7 +17,7 @@ from poolmaker.kernel.errors import VenueUnavailable
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.journal import Journal
-from poolmaker.market.engine.rules import average_ratio, mid_ratio
+from poolmaker.market.engine.rules import average_ratio, inventory_now, mid_ratio
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.execution.rules import consumption_units
 from poolmaker.market.tracking.account_stream import Attributed, third_asset
@@ -39,6 +39,7 @@ _BATCH_MAX: Final = 256
 _IDLE_US: Final = 50_000
 _BACK_OFF_US: Final = 500_000
 _SILENCE_US: Final = 3_000_000
+_ODD_PAUSE_US: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class AccountDesk:
         self._inbox: deque[TradeReport] = deque()
         self._held: list[TradeReport] = []
         self._resync: set[str] = set()
+        self._odd: set[str] = set()
+        self._odd_due_us = 0
         self._proof_due_us = 0
         self.reconcile_wanted = asyncio.Event()
 
@@ -87,6 +90,11 @@ class AccountDesk:
     def on_balances(self, balances: Sequence[BalanceReport]) -> None:
         """See ``AccountFeed.on_balances``."""
         self._state.balances.update({balance.asset: balance for balance in balances})
+
+    def on_account_odd(self, symbol: str) -> None:
+        """See ``AccountFeed.on_account_odd``. What was set aside is read over REST, in time."""
+        known = symbol in self._state.markets
+        self._odd.update([symbol] if known else self._state.markets)
 
     def on_account_subscribed(self) -> None:
         """See ``AccountFeed.on_account_subscribed``."""
@@ -122,9 +130,12 @@ class AccountDesk:
                 cursor = await self._venue.cursor_now(desk.rules.market)
                 await self._journal.publish([], {}, {symbol: cursor})
             page = await self._venue.trades_after(desk.rules.market, cursor)
-            stored = await self._publish(list(page.trades), {symbol: page.cursor})
+            unread = [one for one in page.odd if one.row.key not in self._state.rows_accepted]
+            moved = unread[0].cursor or cursor if unread else page.cursor
+            stored = await self._publish(list(page.trades), {symbol: moved})
+            desk.unread = tuple(one.row for one in unread)
             self._suspect_stream([fill.trade for fill in stored])
-            if self._held or page.complete:
+            if self._held or page.complete or moved == cursor:
                 return
 
     def _suspect_stream(self, trades: Sequence[TradeReport]) -> None:
@@ -143,12 +154,22 @@ class AccountDesk:
         self._held = []
         if batch:
             await self._publish(batch, {})
+        self._look_again()
         for symbol in sorted(self._resync & self._state.markets.keys()):
             await self.sync_trades(symbol)
             self._resync.discard(symbol)
         if self._state.ready and self._state.barriers and self._may_prove():
             await self._emit_barriers(list(self._state.barriers))
         await self._journal.flush()
+
+    def _look_again(self) -> None:
+        """Markets of odd events are reconciled, seldom enough that a flood of them costs little."""
+        now_us = self._clock.monotonic_us()
+        if self._odd and now_us >= self._odd_due_us:
+            self._odd_due_us = now_us + _ODD_PAUSE_US
+            self._resync |= self._odd
+            self._odd.clear()
+            self.reconcile_wanted.set()
 
     async def _publish(
         self, trades: list[TradeReport], cursors: dict[str, str]
@@ -278,13 +299,23 @@ class AccountDesk:
 
     def _mid(self, desk: PoolDesk, market: MarketDesk, now_us: int) -> Ratio | None:
         strategy = desk.wish.start.strategy if desk.wish.start is not None else None
-        if strategy is None or not market.book.usable(now_us, strategy.book_age_max_ms * 1_000):
+        if (
+            strategy is None
+            or market.unread
+            or not market.book.usable(now_us, strategy.book_age_max_ms * 1_000)
+        ):
             return None
         top = market.book.top()
         return mid_ratio(market.rules, top) if top is not None else None
 
     def _at_risk(self, desk: PoolDesk) -> AtRiskV1:
-        market = self._state.markets[desk.symbol].rules.market
+        state = self._state.markets[desk.symbol]
+        if state.unread:
+            # A trade that nobody has read may have taken anything that the pool has.
+            owned = inventory_now(desk.wish, desk.facts)
+            base, quote = owned.base_units, owned.quote_units
+            return AtRiskV1(pool=desk.wish.pool, base_units=base, quote_units=quote)
+        market = state.rules.market
         taken = dict.fromkeys(Side, 0)
         for order in self._state.shadow.in_state(OrderState.UNKNOWN):
             if order.pool == desk.wish.pool:

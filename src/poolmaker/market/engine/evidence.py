@@ -7,7 +7,7 @@ cannot be read does not keep the others waiting.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poolmaker.infra.logging import get_logger
@@ -21,7 +21,14 @@ from poolmaker.market.engine.state import EngineState, MarketDesk
 from poolmaker.market.engine.ticker import Ticker
 from poolmaker.market.execution.model import CancelIntent
 from poolmaker.market.execution.ports import OrderEntry
-from poolmaker.market.tracking.model import ExchangeOrder, OrderReport, OrderState, ReportedState
+from poolmaker.market.tracking.model import (
+    ExchangeOrder,
+    NoMarket,
+    OddRow,
+    OrderReport,
+    OrderState,
+    ReportedState,
+)
 from poolmaker.market.tracking.ports import Venue
 
 _LOG: Final = get_logger("market")
@@ -75,14 +82,23 @@ class Evidence:
     async def reconcile(self) -> None:
         """Open orders, trades and balances against what we think; opens the gate at the end."""
         markets = list(self._state.markets.values())
-        for desk in markets:
+        troubles = [trouble for desk in markets if (trouble := await self._reconciled(desk))]
+        self._ports.account.on_balances(await self._ports.venue.balances())
+        await self._ports.account.publish_open_fees()
+        if troubles:
+            raise VenueUnavailable("; ".join(troubles))
+        # A market that was opened meanwhile has asked for a round of its own.
+        self._state.ready = len(markets) == len(self._state.markets)
+
+    async def _reconciled(self, desk: MarketDesk) -> str:
+        """Reconcile one market; what keeps it from that never keeps the next one from it."""
+        try:
             await self._reload(desk)
             await self._reconcile_orders(desk)
             await self._ports.account.sync_trades(desk.spec.symbol)
-        self._ports.account.on_balances(await self._ports.venue.balances())
-        await self._ports.account.publish_open_fees()
-        # A market that was opened meanwhile has asked for a round of its own.
-        self._state.ready = len(markets) == len(self._state.markets)
+        except VenueUnavailable as problem:
+            return f"{desk.spec.symbol}: {problem}"
+        return ""
 
     async def _wait_for_reason(self) -> None:
         try:
@@ -93,15 +109,25 @@ class Evidence:
 
     async def _reload(self, desk: MarketDesk) -> None:
         """Read the market's rules again after a refusal that they would explain."""
-        if desk.reload or not desk.rules.is_open:
-            desk.reload = False
-            desk.rules = await self._ports.venue.market(desk.spec)
+        if not desk.reload and desk.rules.is_open:
+            return
+        found = await self._ports.venue.market(desk.spec)
+        desk.reload = False
+        if isinstance(found, NoMarket):
+            # Its last rules still tell what our orders and trades there mean.
+            desk.rules = replace(desk.rules, is_open=False)
+            desk.closed = found.reason
+        else:
+            desk.rules, desk.closed = found, ""
 
     async def _reconcile_orders(self, desk: MarketDesk) -> None:
         asked_us = self._clock.now_us()
         market = desk.rules.market
         shown: set[IntentId] = set()
-        for report in await self._ports.venue.open_orders(market):
+        listed = await self._ports.venue.open_orders(market)
+        for row in listed.odd:
+            await self._cancel_odd(market, row)
+        for report in listed.reports:
             order = await self._known(report)
             if order is None:
                 await self._cancel_stranger(market, report)
@@ -145,14 +171,34 @@ class Evidence:
     async def _cancel_stranger(self, market: Market, report: OrderReport) -> None:
         """An open order that we cannot map must not trade with our capital."""
         _LOG.warning("cancelling an order that is not ours", order=report.exchange_order_id)
-        cancel = CancelIntent(
-            target=report.intent or IntentId(""),
-            pool=_NO_POOL,
-            symbol=market.symbol,
-            exchange_order_id=report.exchange_order_id,
-            client_id=report.client_id,
-            decided_us=self._clock.now_us(),
+        await self._cancel(
+            CancelIntent(
+                target=report.intent or IntentId(""),
+                pool=_NO_POOL,
+                symbol=market.symbol,
+                exchange_order_id=report.exchange_order_id,
+                client_id=report.client_id,
+                decided_us=self._clock.now_us(),
+            )
         )
+
+    async def _cancel_odd(self, market: Market, row: OddRow) -> None:
+        """An open order that cannot be read, and is none that we know: it cannot be mapped."""
+        if not row.identity or self._state.shadow.find_exchange_id(market.symbol, row.identity):
+            return
+        _LOG.warning("cancelling an order that cannot be read", order=row.identity)
+        await self._cancel(
+            CancelIntent(
+                target=IntentId(""),
+                pool=_NO_POOL,
+                symbol=market.symbol,
+                exchange_order_id=row.identity,
+                client_id="",
+                decided_us=self._clock.now_us(),
+            )
+        )
+
+    async def _cancel(self, cancel: CancelIntent) -> None:
         try:
             await self._ports.entry.cancel(cancel)
         except OutcomeUnknown:
@@ -199,9 +245,13 @@ class Evidence:
         if not enough:
             return
         market = desk.rules.market
-        for report in await self._ports.venue.open_orders(market):
+        listed = await self._ports.venue.open_orders(market)
+        for report in listed.reports:
             self._ports.account.on_order(report)
         await self._ports.account.sync_trades(order.symbol)
+        if listed.odd or desk.unread:
+            # It may be what cannot be read, so it is not proven absent.
+            return
         client_id = self._ports.entry.client_id(order.intent)
         again = await self._ports.venue.order_by_client_id(market, client_id)
         # Whatever was seen meanwhile has cleared the count, or filled something.

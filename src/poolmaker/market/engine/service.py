@@ -20,19 +20,20 @@ from poolmaker.market.engine.model import EngineConfig, LiveView
 from poolmaker.market.engine.outcomes import OutcomeDesk
 from poolmaker.market.engine.ports import EnginePorts, EngineStore
 from poolmaker.market.engine.reporter import Reporter
-from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.state import EngineState, MarketDesk, Unopened
 from poolmaker.market.engine.ticker import Ticker, TickPorts
 from poolmaker.market.execution.model import CreateIntent
 from poolmaker.market.execution.sender import Sender, SenderPorts
 from poolmaker.market.tracking.book import OrderBook
 from poolmaker.market.tracking.mid_average import MidAverage
-from poolmaker.market.tracking.model import ExchangeOrder
-from poolmaker.messages.market import MarketSpec
+from poolmaker.market.tracking.model import ExchangeOrder, NoMarket, VenueMarket
+from poolmaker.messages.market import MarketSpec, QuoteGate
 
 _LOG: Final = get_logger("market")
 _RESTART_US: Final = 500_000
 _RESTART_MAX_US: Final = 10_000_000
 _LOOK_US: Final = 50_000
+_REOPEN_US: Final = 5_000_000
 _ENDED_RESTORED_US: Final = 120_000_000
 
 
@@ -141,19 +142,31 @@ class Session:
             self.state.fills_booked = await stores.tracking.count_fills(tx, account)
 
     async def _open_markets(self, tasks: asyncio.TaskGroup) -> None:
-        """Load what pools need and start its streams; a venue that is away is asked again later."""
-        for spec in {spec.symbol: spec for spec in self.state.symbols_wanted()}.values():
+        """Load what pools need and start its streams; what cannot be opened is asked for again."""
+        wanted = self.state.markets_wanted(self._ports.clock.monotonic_us())
+        for spec in wanted.values():
             try:
-                await self._open_market(spec, tasks)
+                rules = await self._ports.venue.market(spec)
             except VenueUnavailable as problem:
-                _LOG.info("market cannot be loaded yet", symbol=spec.symbol, why=str(problem))
-                await self._ports.clock.sleep_us(_RESTART_US)
+                self._not_opened(spec, QuoteGate.NOT_READY, str(problem), _RESTART_US)
             except CallerFault as problem:
-                self.state.bad_markets[spec.symbol] = str(problem)
-                _LOG.error("market cannot be quoted", symbol=spec.symbol, why=str(problem))
+                self._not_opened(spec, QuoteGate.MARKET_CLOSED, str(problem), _REOPEN_US)
+            else:
+                if isinstance(rules, NoMarket):
+                    self._not_opened(spec, QuoteGate.MARKET_CLOSED, rules.reason, _REOPEN_US)
+                else:
+                    self._open_market(spec, rules, tasks)
 
-    async def _open_market(self, spec: MarketSpec, tasks: asyncio.TaskGroup) -> None:
-        rules = await self._ports.venue.market(spec)
+    def _not_opened(self, spec: MarketSpec, gate: QuoteGate, reason: str, pause_us: int) -> None:
+        """One market that cannot be opened stops only its own pools."""
+        known = self.state.unopened.get(spec.symbol)
+        if known is None or known.reason != reason:
+            _LOG.warning("market cannot be opened", symbol=spec.symbol, why=reason)
+        again_us = self._ports.clock.monotonic_us() + pause_us
+        self.state.unopened[spec.symbol] = Unopened(gate, reason, again_us)
+
+    def _open_market(self, spec: MarketSpec, rules: VenueMarket, tasks: asyncio.TaskGroup) -> None:
+        self.state.unopened.pop(spec.symbol, None)
         average = MidAverage(self.state.config.twap_ms * 1_000)
         self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(spec.symbol), average)
         self._rules[spec.symbol] = rules.market

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,10 +13,10 @@ from poolmaker.market.engine.rules import facts_of, live_order
 from poolmaker.market.execution.model import LiveOrder
 from poolmaker.market.tracking.book import OrderBook
 from poolmaker.market.tracking.mid_average import MidAverage
-from poolmaker.market.tracking.model import BalanceReport, StoredFill, VenueMarket
+from poolmaker.market.tracking.model import BalanceReport, OddRow, StoredFill, VenueMarket
 from poolmaker.market.tracking.rules import Absences
 from poolmaker.market.tracking.shadow import ShadowLedger
-from poolmaker.messages.market import MarketSpec
+from poolmaker.messages.market import MarketSpec, QuoteGate
 
 RECENT_FILLS: Final = 50
 
@@ -30,8 +29,20 @@ class MarketDesk:
     rules: VenueMarket
     book: OrderBook
     average: MidAverage
-    resync: bool = True
     reload: bool = False
+    closed: str = ""
+    """Why the venue takes no orders here, where it said more than that."""
+    unread: tuple[OddRow, ...] = ()
+    """Trades of ours that cannot be read: what the pools own here is not known until they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unopened:
+    """A wanted market that is not open to us: why, and when it is asked for again (monotonic)."""
+
+    gate: QuoteGate
+    reason: str
+    again_us: int
 
 
 @dataclass(slots=True)
@@ -92,7 +103,8 @@ class EngineState:
         self.ready = False
         self.halted = ""
         self.stopping = False
-        self.bad_markets: dict[str, str] = {}
+        self.unopened: dict[str, Unopened] = {}
+        self.rows_accepted: set[str] = set()
         self.cancel_failures = 0
         self.cancel_sent_us: dict[IntentId, int] = {}
         self.orders_placed = 0
@@ -120,9 +132,15 @@ class EngineState:
             if order.symbol == symbol and (live := live_order(order, now_us)) is not None
         ]
 
-    def symbols_wanted(self) -> Iterator[MarketSpec]:
-        """Markets of pools that are not loaded yet."""
-        for desk in self.pools.values():
-            known = desk.symbol in self.markets or desk.symbol in self.bad_markets
-            if desk.wish.start is not None and not known:
-                yield desk.wish.start.market
+    def markets_wanted(self, now_us: int) -> dict[str, MarketSpec]:
+        """Markets of pools, by symbol, that are not loaded yet and due to be asked for."""
+        return {
+            desk.symbol: desk.wish.start.market
+            for desk in self.pools.values()
+            if desk.wish.start is not None and self._is_due(desk.symbol, now_us)
+        }
+
+    def _is_due(self, symbol: str, now_us: int) -> bool:
+        unopened = self.unopened.get(symbol)
+        due = unopened is None or unopened.again_us <= now_us
+        return due and symbol not in self.markets

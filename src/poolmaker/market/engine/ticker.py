@@ -94,7 +94,9 @@ class Ticker:
         market = self._state.markets.get(desk.symbol)
         desk.forget_booked()
         if market is None or desk.wish.start is None:
-            gate = self._account_gate(desk) or QuoteGate.NOT_READY
+            unopened = self._state.unopened.get(desk.symbol)
+            closed = unopened.gate if unopened is not None else QuoteGate.NOT_READY
+            gate = self._account_gate(desk) or closed
             self._note_gates(desk, dict.fromkeys(Side, gate))
             return
         decision = self._decide(desk, market, desk.wish.start.strategy)
@@ -124,6 +126,8 @@ class Ticker:
             return gated(gate)
         if not market.rules.is_open:
             return gated(QuoteGate.MARKET_CLOSED)
+        if market.unread:
+            return gated(QuoteGate.UNREADABLE_TRADES)
         view = self._view(market, strategy)
         if view is None:
             return gated(QuoteGate.BOOK_STALE)

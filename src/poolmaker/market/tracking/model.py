@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
 from typing import Final
 
 from poolmaker.kernel.ids import IntentId, PoolId
@@ -249,12 +250,54 @@ class StoredFill:
 
 
 @dataclass(frozen=True, slots=True)
+class OddRow:
+    """A part of a venue's answer that cannot be read: set aside, named and never guessed.
+
+    ``subject`` is the market that it is about, as far as that can be told, and ``identity`` the
+    row's own number at the venue. Two rows with the same content are the same oddity.
+    """
+
+    source: str
+    subject: str
+    problem: str
+    excerpt: str
+    identity: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names the row for a person who decides on it."""
+        named = f"{self.source}\n{self.subject}\n{self.excerpt}"
+        return sha256(named.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrders:
+    """Open orders of a market. While ``odd`` has rows, absence from ``reports`` proves nothing."""
+
+    reports: tuple[OrderReport, ...]
+    odd: tuple[OddRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OddTrade:
+    """A trade that cannot be read; ``cursor`` stands before it, empty where that is not known."""
+
+    row: OddRow
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class TradePage:
-    """Trades after a cursor in the venue's order; ``complete`` when there are no more now."""
+    """Trades after a cursor in the venue's order; ``complete`` when there are no more now.
+
+    ``cursor`` stands after everything on the page, ``odd`` included: whoever keeps it must not
+    move it past a trade that nobody has read. ``odd`` is in the venue's order.
+    """
 
     trades: tuple[TradeReport, ...]
     cursor: str
     complete: bool
+    odd: tuple[OddTrade, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +316,13 @@ class VenueMarket:
     market: Market
     is_open: bool
     maker_fee_cbps: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoMarket:
+    """The venue does not offer a market now, or its rules cannot be read: it is closed to us."""
+
+    reason: str
 
 
 Levels = list[tuple[int, int]]

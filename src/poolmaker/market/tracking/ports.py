@@ -14,6 +14,9 @@ from poolmaker.market.tracking.model import (
     BookDiff,
     BookSnapshot,
     ExchangeOrder,
+    NoMarket,
+    OddRow,
+    OpenOrders,
     OrderReport,
     StoredFill,
     TradePage,
@@ -30,8 +33,8 @@ class Venue(Protocol):
     came that can be read; a question may always be asked again.
     """
 
-    async def market(self, spec: MarketSpec) -> VenueMarket:
-        """The market's rules now. Raises CallerFault where ``spec`` cannot be this venue's."""
+    async def market(self, spec: MarketSpec) -> VenueMarket | NoMarket:
+        """The market's rules now. Raises CallerFault where ``spec`` cannot hold its amounts."""
         ...
 
     async def server_time_us(self) -> int:
@@ -42,7 +45,7 @@ class Venue(Protocol):
         """The book's best levels with the number of their last update."""
         ...
 
-    async def open_orders(self, market: Market) -> list[OrderReport]:
+    async def open_orders(self, market: Market) -> OpenOrders:
         """Every open order of the account in a market, whoever made it."""
         ...
 
@@ -68,6 +71,10 @@ class Venue(Protocol):
 
     async def price(self, asset: str, market: Market) -> Ratio | None:
         """Quote units of ``market`` for units of ``asset``; None where the venue has no price."""
+        ...
+
+    def odd_rows(self) -> Sequence[tuple[OddRow, int]]:
+        """Rows that could not be read in the newest read of each kind, and since when (wall us)."""
         ...
 
 
@@ -96,6 +103,10 @@ class AccountFeed(Protocol):
 
     def on_balances(self, balances: Sequence[BalanceReport]) -> None:
         """Holdings that changed."""
+        ...
+
+    def on_account_odd(self, symbol: str) -> None:
+        """An event could not be read and is set aside; ``symbol`` is empty where none is known."""
         ...
 
     def on_account_subscribed(self) -> None:

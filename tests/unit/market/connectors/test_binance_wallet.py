@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
 from poolmaker.market.connectors.binance.wallet import Destination, VenueWallet, WithdrawalRefused
@@ -24,7 +25,8 @@ class Answering:
 
 
 async def _withdraw(answer: Exception) -> None:
-    await VenueWallet(Answering(answer)).withdraw("USDT", "1", PLACE, "ref")  # type: ignore[arg-type]
+    wallet = VenueWallet(Answering(answer), SystemClock())  # type: ignore[arg-type]
+    await wallet.withdraw("USDT", "1", PLACE, "ref")
 
 
 @pytest.mark.parametrize(

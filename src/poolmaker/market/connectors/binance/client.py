@@ -20,6 +20,18 @@ from poolmaker.market.execution.throttle import Throttle
 Frame = Mapping[str, Any]
 _USED_WEIGHT: Final = "x-mbx-used-weight-1m"
 _OK: Final = 200
+_DIGITS_MAX: Final = 9
+# What the library may raise of its own over an answer that it did not expect.
+_LIBRARY: Final = (
+    ccxt.BaseError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class RawBinance(ccxt.pro.binance):  # type: ignore[misc]
@@ -39,8 +51,8 @@ class RawBinance(ccxt.pro.binance):  # type: ignore[misc]
         status, _, _, _, headers, text, body = answer[:7]
         lowered = {name.lower(): value for name, value in headers.items()}
         used = lowered.get(_USED_WEIGHT, "")
-        if self.on_used_weight is not None and used.isdigit():
-            self.on_used_weight(int(used))
+        if self.on_used_weight is not None and used.isascii() and used.isdecimal():
+            self.on_used_weight(int(used[:_DIGITS_MAX]))
         if problem := verdict(status, body, text, lowered.get("retry-after")):
             raise problem
 
@@ -88,9 +100,9 @@ class Transport:
                 return await getattr(self.client, method)(dict(params))
         except TimeoutError as error:
             raise NoAnswer(f"{method}: no answer within {self.config.timeout_ms} ms") from error
-        except ccxt.BaseError as error:
+        except _LIBRARY as error:
             # Every answer was judged before the library could; what it raises is the transport's.
-            raise NoAnswer(f"{method}: {type(error).__name__}: {error}") from error
+            raise NoAnswer(f"{method}: {type(error).__name__}: {str(error)[:200]}") from error
         except VenueRefused as refused:
             if refused.wait_us:
                 self.throttle.stop_for(refused.wait_us)

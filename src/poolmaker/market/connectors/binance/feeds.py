@@ -15,6 +15,7 @@ from poolmaker.kernel.market import Market
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance import wire
 from poolmaker.market.connectors.binance.client import Frame, RawBinance, Transport
+from poolmaker.market.connectors.binance.edges import decode, each, odd_row
 from poolmaker.market.connectors.binance.refusals import NoAnswer
 from poolmaker.market.connectors.binance.venue import BinanceVenue, native
 from poolmaker.market.tracking.ports import AccountFeed, BookFeed
@@ -145,11 +146,12 @@ class BinanceFeeds:
         self, market: Market, frame: Frame, feed: BookFeed, fail: Callable[[str], None]
     ) -> None:
         try:
-            if frame.get("e") == "depthUpdate":
-                diff = self._venue.wire_of(market).diff(wire.decode(frame, wire.DepthFrame))
+            kind = frame.get("e")
+            if kind == "depthUpdate":
+                diff = self._venue.wire_of(market).diff(decode(frame, wire.DepthFrame))
                 feed.on_diff(market.symbol, diff)
-            elif frame.get("e") in _ENDS:
-                fail(str(frame["e"]))
+            elif isinstance(kind, str) and kind in _ENDS:
+                fail(kind)
         except (NoAnswer, CallerFault) as problem:
             fail(str(problem))
 
@@ -160,29 +162,43 @@ class BinanceFeeds:
         feed: AccountFeed,
         fail: Callable[[str], None],
     ) -> None:
-        try:
-            kind = frame.get("e")
-            if kind == "executionReport":
-                self._execution(markets, frame, feed)
-            elif kind == "outboundAccountPosition":
-                self._position(frame, feed)
-            elif kind in _ENDS:
-                fail(str(kind))
-        except (NoAnswer, CallerFault) as problem:
-            fail(str(problem))
+        kind = frame.get("e")
+        if kind == "executionReport":
+            self._execution(markets, frame, feed)
+        elif kind == "outboundAccountPosition":
+            self._position(frame, feed)
+        elif isinstance(kind, str) and kind in _ENDS:
+            fail(kind)
 
     def _execution(self, markets: Mapping[str, Market], frame: Any, feed: AccountFeed) -> None:
-        event = wire.decode(frame, wire.ExecutionFrame)
-        market = next((m for m in markets.values() if native(m.symbol) == event.s), None)
-        if market is None:
+        """An event that cannot be read is set aside; what it meant is read over REST."""
+        name = frame.get("s")
+        market = next((m for m in markets.values() if native(m.symbol) == name), None)
+        if market is None and isinstance(name, str) and name.isascii():
             return
-        reader = self._venue.wire_of(market)
-        feed.on_order(reader.execution(event))
-        trade = reader.executed_trade(event, self._transport.config)
-        if trade is not None:
-            feed.on_trade(trade)
+        symbol = market.symbol if market is not None else ""
+        try:
+            event = decode(frame, wire.ExecutionFrame)
+            if market is not None:
+                reader = self._venue.wire_of(market)
+                feed.on_order(reader.execution(event))
+                trade = reader.executed_trade(event, self._transport.config)
+                if trade is not None:
+                    feed.on_trade(trade)
+        except NoAnswer as problem:
+            self._venue.odd.heard(odd_row("execution", symbol, frame, problem))
+            feed.on_account_odd(symbol)
 
     def _position(self, frame: Any, feed: AccountFeed) -> None:
-        cells = wire.decode(frame, wire.PositionFrame).B
-        held = {cell.a: (cell.f, cell.l) for cell in cells}
-        feed.on_balances(wire.balances(held, self._transport.config))
+        config = self._transport.config
+        try:
+            cells = decode(frame, wire.PositionFrame).B
+            good, odd = each(
+                cells, wire.PositionCell, lambda cell: wire.balance(cell.row, config), "position"
+            )
+        except NoAnswer as problem:
+            self._venue.odd.heard(odd_row("position", "", frame, problem))
+            return
+        for row in odd:
+            self._venue.odd.heard(row)
+        feed.on_balances(good)

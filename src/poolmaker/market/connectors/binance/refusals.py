@@ -17,6 +17,8 @@ _CLIENT_ERROR: Final = 400
 _TOO_MANY: Final = frozenset({418, 429})
 _WAIT_US: Final = 1_000_000
 _BAN_WAIT_US: Final = 120_000_000
+_WAIT_MAX_US: Final = 3_600_000_000
+_DIGITS_MAX: Final = 9
 
 # The venue's own words for "I do not know": disconnected, busy, unexpected, timed out, throttled.
 _UNKNOWN_CODES: Final = frozenset({-1000, -1001, -1004, -1006, -1007, -1008})
@@ -106,6 +108,7 @@ def _message_of(body: object) -> str:
 
 
 def _wait_us(status: int, retry_after_s: str | None) -> int:
-    if retry_after_s is not None and retry_after_s.isdigit():
-        return int(retry_after_s) * 1_000_000
+    if retry_after_s is not None and retry_after_s.isascii() and retry_after_s.isdecimal():
+        # Asked again after an hour at the latest: cancels wait for it, too.
+        return min(int(retry_after_s[:_DIGITS_MAX]) * 1_000_000, _WAIT_MAX_US)
     return _BAN_WAIT_US if status == 418 else 10 * _WAIT_US  # noqa: PLR2004 - "banned"

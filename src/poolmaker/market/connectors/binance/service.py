@@ -42,4 +42,4 @@ def open_account(config: BinanceConfig, clock: Clock, rng: Rng) -> BinanceAccoun
     transport = Transport(config, throttle)
     venue = BinanceVenue(transport, clock)
     feeds = BinanceFeeds(transport, venue, clock, rng)
-    return BinanceAccount(venue, feeds, VenueWallet(transport), throttle, transport)
+    return BinanceAccount(venue, feeds, VenueWallet(transport, clock), throttle, transport)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, TypedDict
 
 import msgspec
 
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.market import Market, Side
-from poolmaker.kernel.money import Rounding, divide, parse_units, power_of_ten
+from poolmaker.kernel.money import Rounding, divide, power_of_ten
 from poolmaker.market.connectors.binance.config import BinanceConfig
+from poolmaker.market.connectors.binance.edges import (
+    asset_code,
+    decode,
+    foreign_code,
+    number,
+    plain,
+    time_us,
+    units,
+)
 from poolmaker.market.connectors.binance.refusals import NoAnswer
 from poolmaker.market.execution.client_ids import decode_client_id
 from poolmaker.market.tracking.model import (
@@ -25,7 +34,6 @@ from poolmaker.market.tracking.model import (
 )
 from poolmaker.messages.market import MarketSpec
 
-T = TypeVar("T")
 PRECISION: Final = 8
 _CACHE_MAX: Final = 50_000
 _STATES: Final = {
@@ -39,6 +47,16 @@ _STATES: Final = {
     "EXPIRED_IN_MATCH": ReportedState.EXPIRED,
     "REJECTED": ReportedState.REJECTED,
 }
+
+
+_SIDES: Final = frozenset(Side)
+
+
+class _Fee(TypedDict):
+    """The commission of a trade."""
+
+    fee_asset: str
+    fee_units: int
 
 
 class OrderRow(msgspec.Struct, rename="camel"):
@@ -78,8 +96,8 @@ class DepthRow(msgspec.Struct, rename="camel"):
     """A snapshot of the book."""
 
     last_update_id: int
-    bids: list[list[str]]
-    asks: list[list[str]]
+    bids: list[tuple[str, str]]
+    asks: list[tuple[str, str]]
 
 
 class DepthFrame(msgspec.Struct):
@@ -88,8 +106,8 @@ class DepthFrame(msgspec.Struct):
     s: str
     U: int
     u: int
-    b: list[list[str]]
-    a: list[list[str]]
+    b: list[tuple[str, str]]
+    a: list[tuple[str, str]]
 
 
 class ExecutionFrame(msgspec.Struct):
@@ -121,9 +139,9 @@ class BalanceRow(msgspec.Struct):
 
 
 class AccountRow(msgspec.Struct):
-    """The account over REST."""
+    """The account over REST; its balances are read one by one."""
 
-    balances: list[BalanceRow]
+    balances: list[Any]
 
 
 class PositionCell(msgspec.Struct):
@@ -133,11 +151,16 @@ class PositionCell(msgspec.Struct):
     f: str
     l: str  # noqa: E741 - the wire's own letter
 
+    @property
+    def row(self) -> BalanceRow:
+        """The same as REST says it."""
+        return BalanceRow(self.a, self.f, self.l)
+
 
 class PositionFrame(msgspec.Struct):
-    """Balances on the stream."""
+    """Balances on the stream, each read by itself."""
 
-    B: list[PositionCell]
+    B: list[Any]
 
 
 class FilterRow(msgspec.Struct, rename="camel"):
@@ -161,9 +184,26 @@ class SymbolRow(msgspec.Struct, rename="camel"):
 
 
 class RulesRow(msgspec.Struct):
-    """The venue's rules."""
+    """The venue's rules; each symbol is read by itself."""
 
-    symbols: list[SymbolRow]
+    symbols: list[Any]
+
+    def of(self, name: str) -> list[SymbolRow]:
+        """The rows of one symbol, in the venue's own writing."""
+        rows = [row for row in self.symbols if isinstance(row, dict) and row.get("symbol") == name]
+        return [decode(row, SymbolRow) for row in rows]
+
+
+class TimeRow(msgspec.Struct, rename="camel"):
+    """The venue's clock."""
+
+    server_time: int
+
+
+class PriceRow(msgspec.Struct):
+    """The last price of a symbol."""
+
+    price: str
 
 
 class RatesRow(msgspec.Struct):
@@ -177,14 +217,6 @@ class CommissionRow(msgspec.Struct, rename="camel"):
 
     standard_commission: RatesRow
     tax_commission: RatesRow = msgspec.field(default_factory=RatesRow)
-
-
-def decode(answer: Any, kind: type[T]) -> T:
-    """An answer as ``kind``. A shape that is not the wire's is no answer at all."""
-    try:
-        return msgspec.convert(answer, kind, strict=True)
-    except msgspec.ValidationError as error:
-        raise NoAnswer(f"an answer of another shape: {error}") from error
 
 
 class Grid:
@@ -204,7 +236,7 @@ class Grid:
         if known is not None:
             return known
         steps, rest = divmod(self._units(text), self._fine)
-        if rest:
+        if rest or steps < 0:
             raise NoAnswer(f"{text} is not a multiple of the step of {self._fine} units")
         if len(self._known) >= _CACHE_MAX:
             self._known.clear()
@@ -216,7 +248,7 @@ class Grid:
         whole, _, fraction = text.partition(".")
         digits = whole + fraction
         if len(fraction) != PRECISION or not (digits.isascii() and digits.isdigit()):
-            return parse_units(text, self._scale)
+            return units(text, self._scale)
         return int(digits) * self._fill
 
 
@@ -228,7 +260,7 @@ class MarketWire:
         self._prices = Grid(market.quote.scale, market.tick_units)
         self._sizes = Grid(market.base.scale, market.lot_units)
 
-    def levels(self, rows: Sequence[Sequence[str]]) -> Levels:
+    def levels(self, rows: Sequence[tuple[str, str]]) -> Levels:
         """(ticks, lots) of book rows."""
         ticks, lots = self._prices.steps, self._sizes.steps
         return [(ticks(row[0]), lots(row[1])) for row in rows]
@@ -243,6 +275,7 @@ class MarketWire:
 
     def order(self, row: OrderRow) -> OrderReport:
         """An order over REST. After a cancel our id is in the original's field."""
+        self._same(row.symbol)
         client_id = row.orig_client_order_id or row.client_order_id
         return self._report(row.order_id, client_id, row.status, row.executed_qty, row.update_time)
 
@@ -256,100 +289,116 @@ class MarketWire:
 
     def trade(self, row: TradeRow, config: BinanceConfig) -> TradeReport:
         """A trade over REST, which does not name our id."""
+        self._same(row.symbol)
         return TradeReport(
             symbol=self.market.symbol,
-            exchange_order_id=str(row.order_id),
-            trade_id=str(row.id),
+            exchange_order_id=str(number(row.order_id)),
+            trade_id=str(number(row.id)),
             intent=None,
             side=Side.BUY if row.is_buyer else Side.SELL,
-            base_units=parse_units(row.qty, self.market.base.scale),
-            quote_units=parse_units(row.quote_qty, self.market.quote.scale),
-            fee_asset=row.commission_asset,
-            fee_units=self._fee(row.commission, row.commission_asset, config),
+            base_units=units(row.qty, self.market.base.scale),
+            quote_units=units(row.quote_qty, self.market.quote.scale),
             is_maker=row.is_maker,
-            venue_time_us=row.time * 1_000,
+            venue_time_us=time_us(row.time),
+            **self._fee(row.commission, row.commission_asset, config),
         )
 
     def executed_trade(self, frame: ExecutionFrame, config: BinanceConfig) -> TradeReport | None:
         """The trade of an order event; None when the event is of another kind."""
         if frame.x != "TRADE":
             return None
+        if frame.S not in _SIDES:
+            raise NoAnswer(f"a side that is not the wire's: {ascii(frame.S)[:40]}")
         return TradeReport(
             symbol=self.market.symbol,
-            exchange_order_id=str(frame.i),
-            trade_id=str(frame.t) if frame.t >= 0 else "",
+            exchange_order_id=str(number(frame.i)),
+            trade_id=str(number(frame.t)) if frame.t >= 0 else "",
             intent=decode_client_id(frame.C or frame.c),
             side=Side(frame.S),
-            base_units=parse_units(frame.l, self.market.base.scale),
-            quote_units=parse_units(frame.Y, self.market.quote.scale),
-            fee_asset=frame.N or "",
-            fee_units=self._fee(frame.n, frame.N or "", config),
+            base_units=units(frame.l, self.market.base.scale),
+            quote_units=units(frame.Y, self.market.quote.scale),
             is_maker=frame.m,
-            venue_time_us=frame.T * 1_000,
+            venue_time_us=time_us(frame.T),
+            **self._fee(frame.n, frame.N or "", config),
         )
 
-    def _fee(self, text: str, code: str, config: BinanceConfig) -> int:
-        if not code:
-            return 0
-        for asset in (self.market.base, self.market.quote):
-            if asset.code == code:
-                return parse_units(text, asset.scale)
-        return parse_units(text, config.asset(code).scale)
+    def _fee(self, text: str, name: str, config: BinanceConfig) -> _Fee:
+        """Asset and units of a commission, whatever the asset: it is a fact and will be booked."""
+        if not name:
+            return {"fee_asset": "", "fee_units": 0}
+        code = foreign_code(name)
+        scales = {asset.code: asset.scale for asset in (self.market.quote, self.market.base)}
+        scale = scales[code] if code in scales else config.asset(code).scale
+        return {"fee_asset": code, "fee_units": units(text, scale, signed=True)}
+
+    def _same(self, symbol: str) -> None:
+        if symbol != self.market.symbol.replace("/", ""):
+            raise NoAnswer(f"a row of another market: {ascii(symbol)[:40]}")
 
     def _report(
         self, order_id: int, client_id: str, status: str, filled: str, time_ms: int
     ) -> OrderReport:
         state = _STATES.get(status)
         if state is None:
-            raise NoAnswer(f"an order in a state that is not the wire's: {status}")
+            raise NoAnswer(f"an order in a state that is not the wire's: {ascii(status)[:40]}")
         return OrderReport(
             symbol=self.market.symbol,
-            exchange_order_id=str(order_id),
-            client_id=client_id,
+            exchange_order_id=str(number(order_id)),
+            client_id=plain(client_id),
             intent=decode_client_id(client_id),
             state=state,
             filled_lots=self._sizes.steps(filled),
-            venue_time_us=time_ms * 1_000,
+            venue_time_us=time_us(time_ms),
         )
 
 
 def venue_market(spec: MarketSpec, row: SymbolRow, fees: CommissionRow) -> VenueMarket:
-    """A symbol's rules in our units. Raises CallerFault where ``spec`` cannot hold them exactly."""
-    require(
-        (row.base_asset, row.quote_asset) == (spec.base, spec.quote),
-        f"market {spec.symbol}: the venue trades {row.base_asset} for {row.quote_asset}",
-    )
+    """A symbol's rules in our units.
+
+    Raises CallerFault where ``spec`` cannot hold them exactly, NoAnswer where they are no rules.
+    """
     # The venue writes amounts and commissions with eight decimals; a smaller scale would refuse
     # facts that have happened.
     for name, scale in (("base", spec.base_scale), ("quote", spec.quote_scale)):
         require(scale >= PRECISION, f"market {spec.symbol}: {name} needs a scale of 8 or more")
+    if (row.base_asset, row.quote_asset) != (spec.base, spec.quote):
+        traded = f"{ascii(row.base_asset)[:40]} for {ascii(row.quote_asset)[:40]}"
+        raise NoAnswer(f"market {spec.symbol}: the venue trades {traded}")
     rules = {rule.filter_type: rule for rule in row.filters}
+    if missing := {"LOT_SIZE", "PRICE_FILTER"} - rules.keys():
+        raise NoAnswer(f"market {spec.symbol}: without the rules {', '.join(sorted(missing))}")
     notional = rules.get("NOTIONAL") or rules.get("MIN_NOTIONAL")
-    lot_units = parse_units(rules["LOT_SIZE"].step_size, spec.base_scale)
-    smallest = parse_units(rules["LOT_SIZE"].min_qty or "0", spec.base_scale)
+    lot_units = _step(rules["LOT_SIZE"].step_size, spec.base_scale)
+    smallest = units(rules["LOT_SIZE"].min_qty or "0", spec.base_scale)
     market = Market(
         symbol=spec.symbol,
         base=spec.base_asset,
         quote=spec.quote_asset,
-        tick_units=parse_units(rules["PRICE_FILTER"].tick_size, spec.quote_scale),
+        tick_units=_step(rules["PRICE_FILTER"].tick_size, spec.quote_scale),
         lot_units=lot_units,
         quantity_min_lots=max(1, divide(smallest, lot_units, Rounding.UP)),
-        notional_min_units=parse_units(notional.min_notional, spec.quote_scale) if notional else 0,
+        notional_min_units=units(notional.min_notional, spec.quote_scale) if notional else 0,
     )
     return VenueMarket(market, row.status == "TRADING", maker_fee_cbps(fees))
+
+
+def _step(text: str, scale: int) -> int:
+    step = units(text, scale)
+    if step == 0:
+        raise NoAnswer("a step of zero")
+    return step
 
 
 def maker_fee_cbps(fees: CommissionRow) -> int:
     """What a maker pays, rounded up to hundredths of a basis point."""
     parts = (fees.standard_commission.maker, fees.tax_commission.maker)
-    units = sum(parse_units(part, PRECISION) for part in parts)
-    return divide(units, power_of_ten(PRECISION - 6), Rounding.UP)
+    whole = sum(units(part, PRECISION, signed=True) for part in parts)
+    if abs(whole) > power_of_ten(PRECISION):
+        raise NoAnswer(f"a commission of more than everything: {parts}")
+    return divide(whole, power_of_ten(PRECISION - 6), Rounding.UP)
 
 
-def balances(rows: Mapping[str, tuple[str, str]], config: BinanceConfig) -> list[BalanceReport]:
-    """(free, locked) texts by asset code as atomic units."""
-    found = []
-    for code, (free, locked) in rows.items():
-        scale = config.asset(code).scale
-        found.append(BalanceReport(code, parse_units(free, scale), parse_units(locked, scale)))
-    return found
+def balance(row: BalanceRow, config: BinanceConfig) -> BalanceReport:
+    """What is held of one asset, in atomic units."""
+    asset = config.asset(asset_code(row.asset))
+    return BalanceReport(asset.code, units(row.free, asset.scale), units(row.locked, asset.scale))

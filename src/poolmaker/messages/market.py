@@ -362,7 +362,7 @@ class QuoteGate(StrEnum):
     NONE = "none"
     """Quoting."""
     HALTED = "halted"
-    """The kill switch or a halt of the account holds."""
+    """The account is halted: a promise of ours broke, or a person must look."""
     STOPPED = "stopped"
     """The pool is not asked to quote."""
     NOT_READY = "not_ready"
@@ -387,6 +387,16 @@ class QuoteGate(StrEnum):
     """Orders are being reduced for a leaver."""
     UNREADABLE_TRADES = "unreadable_trades"
     """The venue shows a trade of ours that cannot be read: what the pool owns is not known."""
+    KILLED = "killed"
+    """A kill latch holds for the pool, its account or the platform, until it is released."""
+    KEY_REFUSED = "key_refused"
+    """The venue refuses the account's key, its rights or its signature."""
+    CREATES_REFUSED = "creates_refused"
+    """The venue refused the last orders of this side; the next one waits."""
+    OWN_ORDER = "own_order"
+    """An own order of the other side, whichever pool's, stands where this one would."""
+    BUDGET = "budget"
+    """Orders that live, leave or are in doubt bind what this side may use."""
 
 
 class ExposureReduced(Message, frozen=True, kw_only=True, tag="ExposureReduced.v1"):

@@ -33,6 +33,8 @@ _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,31}")
 _TEXT: Final = re.compile(r"[!-~]*")
 _TEXT_MAX: Final = 200
 _FOREIGN_MAX: Final = 40
+_TOLD_BY: Final = {"trades": "execution", "balances": "position"}
+"""What a stream tells of what is read: after the read nothing of it is missing."""
 _IDENTITIES: Final = {"trades": "id", "open_orders": "orderId", "execution": "i"}
 """Where a row of each source carries its own number."""
 
@@ -41,7 +43,7 @@ def decode(answer: Any, kind: type[T]) -> T:
     """An answer as ``kind``. A shape that is not the wire's is no answer at all."""
     try:
         return msgspec.convert(answer, kind, strict=True)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError, OverflowError) as error:
         raise NoAnswer(f"an answer of another shape: {error}") from error
 
 
@@ -122,7 +124,7 @@ def each(
 
 
 class OddRows:
-    """What was set aside, by where it was read. A later read without it clears it."""
+    """What was set aside, by where it was read. A later read that shows the same clears it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -131,6 +133,7 @@ class OddRows:
     def read(self, source: str, subject: str, rows: Sequence[OddRow]) -> None:
         """A whole read of ``source`` found exactly these."""
         before = self._found.pop((source, subject), {})
+        self._found.pop((_TOLD_BY.get(source, ""), subject), None)
         now_us = self._clock.now_us()
         if rows:
             kept = {row: before.get(row, now_us) for row in rows[:ROWS_KEPT]}
@@ -138,7 +141,7 @@ class OddRows:
             self._tell([row for row in kept if row not in before])
 
     def heard(self, row: OddRow) -> None:
-        """A stream brought it; streams never repeat, so it stays until the same market is read."""
+        """A stream brought it; streams never repeat, so it stays until REST was read."""
         kept = self._found.setdefault((row.source, row.subject), {})
         if row not in kept and len(kept) < ROWS_KEPT:
             kept[row] = self._clock.now_us()

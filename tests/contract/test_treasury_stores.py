@@ -7,9 +7,16 @@ from dataclasses import dataclass, replace
 import asyncpg
 import pytest
 
+from poolmaker.business.ledger.ports import LedgerRows
+from poolmaker.business.ledger.service import open_rows
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.rules import configured
 from poolmaker.business.pools.service import open_store as open_pool_store
+from poolmaker.business.treasury.custody import (
+    CustodyFinding,
+    CustodyIncident,
+    CustodyIncidentKind,
+)
 from poolmaker.business.treasury.model import (
     ArrivalRow,
     Disposition,
@@ -35,6 +42,7 @@ from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, CorrelationId, OrderId, SagaId, UserId
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore
+from poolmaker.lab.stores.ledger import ModelLedgerRows
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.messages.base import Money
 from tests.support.business import ACCOUNT, CUSTODY, POOL, config
@@ -131,6 +139,46 @@ async def test_found_55_whose_turn_it_is_is_one_question(place: Place) -> None:
             done = replace(row, state=TransferState.DONE)
             await place.treasury.save_transfer(tx, done, PLANNED)
         assert not await place.treasury.lane_taken(tx, first)
+
+
+async def test_custody_incidents_are_open_until_closed_and_keep_their_owner(place: Place) -> None:
+    store, at = place.treasury, 10
+    finding = CustodyFinding(
+        kind=CustodyIncidentKind.SHORTFALL,
+        location=CUSTODY,
+        asset="USDT",
+        units=LARGE,
+        booked_units=LARGE + 1,
+        reported_units=1,
+    )
+    first = CustodyIncident(finding=finding, opened_us=at, seen_us=at, covered_units=7)
+    silent = CustodyFinding(kind=CustodyIncidentKind.SILENCE, location=CUSTODY)
+    second = CustodyIncident(finding=silent, opened_us=11, seen_us=11)
+    async with place.transactions.begin("save") as tx:
+        await store.save_custody_incident(tx, first)
+        await store.save_custody_incident(tx, second)
+        await store.own_custody_incident(tx, replace(first, owner="ann"))
+        seen = replace(first, seen_us=12, evidence="e")
+        await store.save_custody_incident(tx, seen)
+    async with place.transactions.begin("look") as tx:
+        owned = replace(seen, owner="ann")
+        assert list(await store.custody_incidents(tx)) == [owned, second]
+        assert await store.borne_units(tx, CUSTODY, "USDT", at) == 7
+        assert await store.borne_units(tx, CUSTODY, "USDT", at + 1) == 0
+        closed = replace(owned, closed_us=13)
+        await store.save_custody_incident(tx, closed)
+        assert list(await store.custody_incidents(tx)) == [second]
+        again = replace(first, opened_us=14, seen_us=14, covered_units=0)
+        await store.save_custody_incident(tx, again)
+        assert list(await store.custody_history(tx, 5)) == [again, second, closed]
+
+
+async def test_the_ledger_lists_every_custody_account(place: Place) -> None:
+    rows: LedgerRows = (
+        open_rows() if isinstance(place.transactions, Database) else ModelLedgerRows()
+    )
+    async with place.transactions.begin("look") as tx:
+        assert await rows.custody(tx) == {}
 
 
 async def test_an_arrival_is_judged_once(place: Place) -> None:

@@ -189,6 +189,7 @@ class _Wiring:
             event_wait_us=poll_us,
             retry_us=poll_us,
             refused_us=12 * poll_us,
+            shortfall_max=self._amounts(treasury.shortfall_max),
         )
 
     def _campaign_settings(self) -> CampaignSettings:

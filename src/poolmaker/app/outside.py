@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,9 +12,11 @@ import aiohttp
 from poolmaker.app.business import Business
 from poolmaker.app.figures import Scales
 from poolmaker.app.payouts import Providers
-from poolmaker.app.places import EvmPlace, Holdings
+from poolmaker.app.places import EvmPlace
 from poolmaker.app.routes import RouteBook
+from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.withdrawals.service import Withdrawals
+from poolmaker.evm.model import GAS
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.evm.signer import wallet_of
 from poolmaker.hufi.model import AccountKeys, Standing
@@ -27,6 +29,7 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import Mixin, MixinPorts, open_mixin
+from poolmaker.recon.ports import Holdings
 
 MIXIN_HEAD: Final = "custody:mixin:"
 EVM_HEAD: Final = "custody:evm:"
@@ -107,6 +110,7 @@ class ChainSide:
         self._evm_settings = evm
         self._scales = scales
         self._ports = ports
+        self.name = custody_evm(chain_wallet_of(settings), "").rstrip(":")
         self._evm: Evm | None = None
         self._hufi: Hufi | None = None
 
@@ -176,12 +180,13 @@ class ChainSide:
 
     # ------------------------------------------------------------------------- as a place
 
-    def pairs(self) -> Sequence[tuple[str, str]]:
-        """See ``Place.pairs``."""
-        return self._place(self._evm).pairs() if self._evm is not None else ()
+    def covers(self, location: str) -> bool:
+        """See ``CustodyPlace.covers``; what is configured, whether the chain answers or not."""
+        tokens = (form.name for form in self._settings.forms if form.evm_contract is not None)
+        return location in {f"{self.name}:{form}" for form in (*tokens, GAS)}
 
     async def holdings(self) -> Holdings:
-        """See ``Place.holdings``."""
+        """See ``CustodyPlace.holdings``."""
         if self._evm is None:
             raise Unavailable("the chain has not answered yet")
         return await self._place(self._evm).holdings()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 from poolmaker.app.figures import Scales
 from poolmaker.business.ledger.accounts import custody_evm, custody_mixin, custody_venue
@@ -14,41 +13,26 @@ from poolmaker.kernel.money import Asset, parse_units
 from poolmaker.market.connectors.binance.wallet import VenueWallet
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import MixinDesk
-
-Holdings = Mapping[tuple[str, str], int]
-"""(location, asset) -> atomic units of the register."""
-
-
-class Place(Protocol):
-    """Somewhere that holds money of ours."""
-
-    def pairs(self) -> Sequence[tuple[str, str]]:
-        """Every (location, asset) that it can hold."""
-        ...
-
-    async def holdings(self) -> Holdings:
-        """What it has. Raises Unavailable where it does not answer."""
-        ...
+from poolmaker.recon.ports import Holdings
 
 
 class VenuePlace:
     """An account at a venue."""
 
     def __init__(self, account: VenueAccountId, wallet: VenueWallet, scales: Scales) -> None:
-        self._location = custody_venue(account)
+        self.name = custody_venue(account)
         self._wallet = wallet
         self._scales = scales
 
-    def pairs(self) -> Sequence[tuple[str, str]]:
-        """See ``Place.pairs``."""
-        assets = sorted(code for code in self._scales.assets if not code.startswith("share:"))
-        return [(self._location, asset) for asset in assets]
+    def covers(self, location: str) -> bool:
+        """See ``CustodyPlace.covers``."""
+        return location == self.name
 
     async def holdings(self) -> Holdings:
         """Free and locked together."""
         found = await self._wallet.balances()
         return {
-            (self._location, asset): self._sum(asset, free, locked)
+            (self.name, asset): self._sum(asset, free, locked)
             for asset, (free, locked) in found.items()
             if asset in self._scales.assets
         }
@@ -61,16 +45,19 @@ class VenuePlace:
 class MixinPlace:
     """The bot at Mixin. What nobody has judged yet is not counted: it is not booked either."""
 
+    name = custody_mixin("").rstrip(":")
+
     def __init__(self, desk: MixinDesk, forms: Sequence[MixinForm]) -> None:
         self._desk = desk
         self._assets = {form.name: form.asset for form in forms}
+        self._locations = frozenset(custody_mixin(name) for name in self._assets)
 
-    def pairs(self) -> Sequence[tuple[str, str]]:
-        """See ``Place.pairs``."""
-        return [(custody_mixin(name), asset) for name, asset in self._assets.items()]
+    def covers(self, location: str) -> bool:
+        """See ``CustodyPlace.covers``."""
+        return location in self._locations
 
     async def holdings(self) -> Holdings:
-        """See ``Place.holdings``."""
+        """See ``CustodyPlace.holdings``."""
         found = await self._desk.balances()
         return {
             (custody_mixin(name), self._assets[name]): balance.units - balance.unbooked_units
@@ -82,6 +69,7 @@ class EvmPlace:
     """Our wallet on the chain, as of its newest final block."""
 
     def __init__(self, evm: Evm, gas_asset: Asset) -> None:
+        self.name = custody_evm(evm.wallet, "").rstrip(":")
         self._evm = evm
         self._gas = custody_evm(evm.wallet, GAS), gas_asset
         self._tokens = {
@@ -89,13 +77,12 @@ class EvmPlace:
             for token in evm.tokens
         }
 
-    def pairs(self) -> Sequence[tuple[str, str]]:
-        """See ``Place.pairs``."""
-        location, asset = self._gas
-        return [*self._tokens.values(), (location, asset.code)]
+    def covers(self, location: str) -> bool:
+        """See ``CustodyPlace.covers``."""
+        return location in {self._gas[0], *(place for place, _ in self._tokens.values())}
 
     async def holdings(self) -> Holdings:
-        """See ``Place.holdings``."""
+        """See ``CustodyPlace.holdings``."""
         found = await self._evm.balances()
         location, asset = self._gas
         units = {pair: found.units[form] for form, pair in self._tokens.items()}

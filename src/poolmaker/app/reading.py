@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from poolmaker.app.custody import CustodyWatch
 from poolmaker.app.figures import Scales, Valuation
 from poolmaker.app.happenings import entries_page, happening, told
 from poolmaker.app.live import EngineLive
@@ -36,6 +35,7 @@ from poolmaker.business.user_orders.model import Order
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.kernel.money import Ratio, Rounding, divide
+from poolmaker.recon.custody import CustodyReading, CustodyWatch
 from poolmaker.views.model import (
     AllocationSeen,
     ArrivalSeen,
@@ -164,7 +164,20 @@ class PlatformReading:
 
     async def custody(self) -> Sequence[CustodyLine]:
         """See ``Reading.custody``."""
-        return await self._ports.custody.lines()
+        return tuple(self._custody_line(one) for one in await self._ports.custody.readings())
+
+    def _custody_line(self, one: CustodyReading) -> CustodyLine:
+        row, text = one.row, self._scales.text
+        reported = one.reported_units
+        return CustodyLine(
+            location=row.location,
+            asset=row.asset,
+            ledger=text(row.asset, row.units),
+            reported=text(row.asset, reported) if reported is not None else None,
+            in_flight=text(row.asset, one.explained_units),
+            seen_at_us=one.at_us,
+            agreed_at_us=one.agreed_at_us,
+        )
 
     async def order(self, order_id: OrderId) -> OrderSeen | None:
         """See ``Reading.order``."""

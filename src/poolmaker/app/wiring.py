@@ -23,7 +23,6 @@ from poolmaker.app.business import (
     pool_configs,
 )
 from poolmaker.app.commands import OrdersDesk, PayoutDesk, PeopleDesk, TreasuryDesk
-from poolmaker.app.custody import CustodyWatch
 from poolmaker.app.data import Data, open_writer
 from poolmaker.app.engines import Desk, DeskPorts, open_desks
 from poolmaker.app.figures import Scales
@@ -40,7 +39,7 @@ from poolmaker.app.outside import (
 )
 from poolmaker.app.payouts import VENUE_HEAD, Providers, VenuePayouts
 from poolmaker.app.people import People, PeoplePorts
-from poolmaker.app.places import MixinPlace, Place, VenuePlace
+from poolmaker.app.places import MixinPlace, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
 from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts, VenueEvidence
 from poolmaker.app.stage import MemoryStage
@@ -54,13 +53,15 @@ from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.postgres.passwords import write_private
 from poolmaker.infra.sagas.service import SagaRunner, Tools, open_sagas
 from poolmaker.infra.settings.model import Settings
-from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.wallet import VenueWallet
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import Mixin, MixinPorts
+from poolmaker.recon.custody import CustodyWatch, CustodyWatchPorts
+from poolmaker.recon.ports import CustodyPlace
 from poolmaker.views.model import Check, Health, Mode
 
 OPERATOR_TOKEN_FILE: Final = "operator.token"  # noqa: S105 - the name of a file
@@ -120,14 +121,23 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     if outside.mixin is not None:
         outside.mixin.walker.plug(business.rooms.reception)
     chain = _chain(root, data, session, scales, outside, business)
-    places: list[Place] = [
+    places: list[CustodyPlace] = [
         *(VenuePlace(account, wallet, scales) for account, wallet in outside.wallets.items()),
         *([MixinPlace(outside.mixin.desk, outside.forms)] if outside.mixin is not None else []),
         *([chain] if chain is not None else []),
     ]
     tools = Tools(clock, root.rng.fork("sagas"), root.health)
     live = _live(root, data, desks, scales)
-    custody = CustodyWatch(places, business.rooms.treasury, scales, root.health, clock)
+    custody = CustodyWatch(
+        CustodyWatchPorts(
+            places=places,
+            treasury=business.rooms.treasury,
+            records=business.rooms.custody,
+            health=root.health,
+            clock=clock,
+        ),
+        settings.treasury.silence_s * SECOND_US,
+    )
     surfaces = _Surfaces(business, live, custody, scales, writer.head.epoch, outside.mixin, chain)
     return Wired(
         data=data,

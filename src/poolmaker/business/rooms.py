@@ -24,6 +24,8 @@ from poolmaker.business.treasury.service import (
     Carrier,
     CarrierPorts,
     Cash,
+    CustodyPorts,
+    CustodyRecords,
     FundingPorts,
     Fundings,
     Netting,
@@ -92,6 +94,7 @@ class Rooms:
     fundings: Fundings
     orders: UserOrders
     treasury: Treasury
+    custody: CustodyRecords
     carrier: Carrier
     reception: Reception
     netting: Netting
@@ -106,13 +109,19 @@ def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings)
     """The services, wired. Nothing is read or written yet."""
     pools = _pools(stores, outside, settings)
     cash = Cash(stores.treasury, stores.ledger, pools)
-    withdrawals = _withdrawals(stores, outside, settings, cash)
+    custody = CustodyRecords(
+        CustodyPorts(transactions=stores.transactions, store=stores.treasury, ledger=stores.ledger),
+        outside.clock,
+        settings.treasury,
+    )
+    withdrawals = _withdrawals(stores, outside, settings, (cash, custody))
     fundings = Fundings(
         FundingPorts(
             store=stores.treasury,
             sagas=stores.sagas,
             cash=cash,
             payouts=withdrawals,
+            gate=custody,
             clock=outside.clock,
         )
     )
@@ -131,7 +140,9 @@ def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings)
         outside.clock,
         settings.orders,
     )
-    return _with_treasury(stores, outside, settings, (pools, withdrawals, fundings, orders))
+    return _with_treasury(
+        stores, outside, settings, (pools, withdrawals, fundings, orders, custody)
+    )
 
 
 def _pools(stores: RoomStores, outside: RoomOutside, settings: RoomSettings) -> PoolService:
@@ -149,7 +160,10 @@ def _pools(stores: RoomStores, outside: RoomOutside, settings: RoomSettings) -> 
 
 
 def _withdrawals(
-    stores: RoomStores, outside: RoomOutside, settings: RoomSettings, cash: Cash
+    stores: RoomStores,
+    outside: RoomOutside,
+    settings: RoomSettings,
+    money: tuple[Cash, CustodyRecords],
 ) -> Withdrawals:
     return Withdrawals(
         WithdrawalPorts(
@@ -158,8 +172,9 @@ def _withdrawals(
             ledger=stores.ledger,
             sagas=stores.sagas,
             provider=outside.provider,
-            cash=cash,
+            cash=money[0],
             suspense=SuspenseBook(stores.treasury, outside.clock),
+            gate=money[1],
         ),
         outside.ids,
         outside.clock,
@@ -171,9 +186,9 @@ def _with_treasury(
     stores: RoomStores,
     outside: RoomOutside,
     settings: RoomSettings,
-    parts: tuple[PoolService, Withdrawals, Fundings, UserOrders],
+    parts: tuple[PoolService, Withdrawals, Fundings, UserOrders, CustodyRecords],
 ) -> Rooms:
-    pools, withdrawals, fundings, orders = parts
+    pools, withdrawals, fundings, orders, custody = parts
     carrier = Carrier(
         CarrierPorts(
             transactions=stores.transactions,
@@ -185,6 +200,7 @@ def _with_treasury(
             routes=outside.routes,
             payouts=withdrawals,
             fundings=fundings,
+            gate=custody,
         ),
         outside.ids,
         outside.clock,
@@ -204,6 +220,7 @@ def _with_treasury(
                 store=stores.treasury,
             )
         ),
+        custody=custody,
         carrier=carrier,
         reception=Reception(
             ReceptionPorts(
@@ -225,6 +242,7 @@ def _with_treasury(
                 payouts=withdrawals,
                 fundings=fundings,
                 carrier=carrier,
+                gate=custody,
             ),
             outside.clock,
             settings.treasury,

@@ -1,6 +1,9 @@
-"""Pure comparisons: open orders against the shadow ledger, ledger against custody; incidents.
+"""Reconciliation: open orders against the shadow ledger, custody against the ledger; incidents.
 
 Invariants
 1. A comparison reads two sides and changes neither.
 2. Amounts are compared exactly; what one side lacks counts as zero there, never as equal.
+3. Every custody account of the ledger is compared; one whose place is not configured is an incident.
+4. A difference opens an incident only when it lasts, and only the place's own report closes it.
+5. A place that does not answer is an incident, and proves nothing about what it holds.
 """

@@ -49,6 +49,10 @@ class LedgerClient(Protocol):
         """Normal balance in atomic units, durable as of this transaction; 0 for no account."""
         ...
 
+    async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
+        """Every custody account's units by (account, asset); what is zero is left out."""
+        ...
+
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """The transaction that a key posted, with its legs, or None."""
         ...
@@ -137,6 +141,10 @@ class LedgerRows(Protocol):
 
     async def raw_balance(self, tx: Tx, account: str, asset: str) -> int:
         """Raw units (debit positive), 0 when there is no such balance."""
+        ...
+
+    async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
+        """Raw units of every custody account by (account, asset); what is zero is left out."""
         ...
 
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:

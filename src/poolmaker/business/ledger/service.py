@@ -359,6 +359,10 @@ class Ledger:
         raw = await self._rows.raw_balance(tx, account, asset)
         return raw if normal_of(account) is Normal.HELD else -raw
 
+    async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
+        """See ``LedgerClient.custody``; custody is debit-normal."""
+        return await self._rows.custody(tx)
+
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """See ``LedgerClient.transaction``."""
         return await self._rows.transaction(tx, key)

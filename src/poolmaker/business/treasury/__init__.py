@@ -8,4 +8,6 @@ Invariants
    incident. What is nobody's goes back to its sender, and is never credited by guess.
 5. A transfer leaves in the ledger before it is sent and arrives only on evidence at its target; one is in flight per route.
 6. Orders are funded first come, first served from what nobody else claims at their venue account.
+7. Nothing is sent from where custody is short, nobody joins where it is short or silent, nothing new is moved to a silent
+   place; a surplus stops nothing. `CustodyGate` is the only place that says so, and every sending, join and transfer asks it.
 """

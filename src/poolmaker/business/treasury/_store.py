@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from poolmaker.business.treasury._custody_store import PgCustodyStore
 from poolmaker.business.treasury.model import (
     ArrivalRow,
     Disposition,
@@ -84,7 +85,7 @@ SELECT * FROM business.funding WHERE state IN ('wanted', 'funded') ORDER BY plac
 """
 
 
-class PgTreasuryStore:
+class PgTreasuryStore(PgCustodyStore):
     """``TreasuryStore`` over PostgreSQL."""
 
     async def lock_place(self, tx: Tx, location: str, asset: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -42,12 +43,16 @@ Booking = Booked | NotBooked
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """Money that a place may have let go before the ledger says so, atomic units."""
+    """Money that a place may have let go before the ledger says so, atomic units.
+
+    ``certain``: it is surely still there, so it explains nothing that is missing.
+    """
 
     location: str
     asset: str
     units: int
     what: str
+    certain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,10 +534,12 @@ class TreasurySettings(SendSettings):
 
     ``net_us``: how often what places need is held against what they have. ``evidence_us``: how
     long an arrival from a chain may wait for evidence before it is nobody's. ``refused_us``: how
-    long a way on which a transfer was refused is left alone.
+    long a way on which a transfer was refused is left alone. ``shortfall_max``: atomic units per
+    asset that equity bears by itself, per day and custody account.
     """
 
     net_us: int = 5 * SECOND_US
     refused_us: int = MINUTE_US
     evidence_us: int = 10 * MINUTE_US
     event_wait_us: int = 5 * SECOND_US
+    shortfall_max: Mapping[str, int] = field(default_factory=dict)

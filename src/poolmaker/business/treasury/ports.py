@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from poolmaker.business.treasury.custody import CustodyIncident, Stopped
 from poolmaker.business.treasury.model import (
     Arrival,
     ArrivalRow,
@@ -101,6 +102,14 @@ class Arrivals(Protocol):
         ...
 
 
+class CustodyGate(Protocol):
+    """The one place that says whether custody incidents stop something; the treasury."""
+
+    async def stopped(self, tx: Tx, what: Stopped, location: str, assets: Collection[str]) -> str:
+        """Why it does not happen at a custody account at present, empty when it may."""
+        ...
+
+
 class Transfers(Protocol):
     """What the treasury does for other rooms: money from one place of ours to another."""
 
@@ -113,7 +122,31 @@ class Transfers(Protocol):
         ...
 
 
-class TreasuryStore(Protocol):
+class CustodyStore(Protocol):
+    """Rows of custody incidents, in the caller's transaction."""
+
+    async def custody_incidents(self, tx: Tx) -> Sequence[CustodyIncident]:
+        """Open incidents, oldest first."""
+        ...
+
+    async def custody_history(self, tx: Tx, limit: int) -> Sequence[CustodyIncident]:
+        """The newest incidents, open and closed, newest first."""
+        ...
+
+    async def save_custody_incident(self, tx: Tx, incident: CustodyIncident) -> None:
+        """Insert an incident, or overwrite all of it but its owner."""
+        ...
+
+    async def own_custody_incident(self, tx: Tx, incident: CustodyIncident) -> None:
+        """Overwrite the owner of an incident that is there."""
+        ...
+
+    async def borne_units(self, tx: Tx, location: str, asset: str, since_us: int) -> int:
+        """What equity was asked to bear there of incidents that opened since."""
+        ...
+
+
+class TreasuryStore(CustodyStore, Protocol):
     """Rows of the treasury, in the caller's transaction."""
 
     async def lock_place(self, tx: Tx, location: str, asset: str) -> None:

@@ -134,14 +134,18 @@ def custody_rows(
     in_flight: Sequence[InFlight],
     not_booked: Sequence[InFlight] = (),
 ) -> tuple[CustodyRow, ...]:
-    """Balances by (location, asset) with the rows in flight that belong to each, in order."""
+    """Balances by (location, asset) with the rows in flight that belong to each, in order.
+
+    A place that is only in flight is in the answer too.
+    """
+    rows = {**{(row.location, row.asset): 0 for row in (*in_flight, *not_booked)}, **balances}
 
     def at(rows: Sequence[InFlight], place: tuple[str, str]) -> tuple[InFlight, ...]:
         return tuple(row for row in rows if (row.location, row.asset) == place)
 
     return tuple(
         CustodyRow(*place, units, at(in_flight, place), at(not_booked, place))
-        for place, units in sorted(balances.items())
+        for place, units in sorted(rows.items())
     )
 
 
@@ -151,7 +155,8 @@ def not_booked(transfers: Sequence[Transfer]) -> list[InFlight]:
     for row in transfers:
         what, state = f"transfer {row.id}", row.state
         if state in (TransferState.MOVED_OUT, TransferState.SENT, TransferState.REFUSED):
-            rows.append(InFlight(row.source, row.asset, row.units, what))
+            certain = state is TransferState.MOVED_OUT
+            rows.append(InFlight(row.source, row.asset, row.units, what, certain))
         if state in (TransferState.SENT, TransferState.LEFT, TransferState.ARRIVED):
             rows.append(InFlight(row.target, row.asset, row.arrived_units or row.units, what))
     return rows

@@ -155,6 +155,10 @@ class FundingDesk(Protocol):
         """Whether all that the saga wants is claimed for it at the venue account."""
         ...
 
+    async def why_not_joined(self, tx: Tx, account: VenueAccountId, assets: Sequence[str]) -> str:
+        """Why nobody joins a pool of these assets at present, empty when they may."""
+        ...
+
     async def close(self, tx: Tx, saga: SagaId, *, used: bool) -> None:
         """The saga is through: a pool owns it now, or the order went without."""
         ...

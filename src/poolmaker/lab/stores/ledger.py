@@ -298,6 +298,11 @@ class ModelLedgerRows:
         raw: int | None = model_tx(tx).get(_BALANCE, (account, asset))
         return raw or 0
 
+    async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
+        """See ``LedgerRows.custody``."""
+        rows: list[tuple[tuple[str, str], int]] = list(model_tx(tx).rows(_BALANCE))
+        return {place: raw for place, raw in rows if raw and place[0].startswith("custody:")}
+
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """See ``LedgerRows.transaction``."""
         return _recall(model_tx(tx), [key]).get(key)

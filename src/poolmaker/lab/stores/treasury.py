@@ -22,6 +22,7 @@ from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import CommandKey, SagaId
 from poolmaker.lab.stores.base import model_tx
+from poolmaker.lab.stores.custody import ModelCustodyStore
 
 _TRANSFER: Final = "transfer"
 _TRANSFER_KEY: Final = "transfer_key"
@@ -45,7 +46,7 @@ def _values(tx: Tx, table: str) -> list[Any]:
     return [value for _, value in model_tx(tx).rows(table)]
 
 
-class ModelTreasuryStore:
+class ModelTreasuryStore(ModelCustodyStore):
     """``TreasuryStore`` in memory."""
 
     async def lock_place(self, tx: Tx, location: str, asset: str) -> None:

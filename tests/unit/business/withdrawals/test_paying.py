@@ -340,7 +340,7 @@ async def test_what_is_on_its_way_is_named_beside_custody() -> None:
         alice = await world.user("alice", usdt=1_000)
         withdrawal = await _request(world, alice, 600)
         await world.until_withdrawal(withdrawal, "sent")
-        rows = await world.treasury.custody([ACCOUNT], ["BTC", "USDT"])
+        rows = await world.treasury.custody()
         usdt = next(row for row in rows if row.asset == "USDT")
         assert usdt.units == 1_000
         assert [(one.units, one.what) for one in usdt.in_flight] == [
@@ -348,7 +348,7 @@ async def test_what_is_on_its_way_is_named_beside_custody() -> None:
         ]
         world.provider.looks = 0
         await world.until_withdrawal(withdrawal, "done")
-        rows = await world.treasury.custody([ACCOUNT], ["USDT"])
+        rows = await world.treasury.custody()
         assert (rows[0].units, rows[0].in_flight) == (400, ())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import asyncpg
@@ -37,6 +38,13 @@ JOIN ledger.asset s USING (ledger_id, asset_id)
 JOIN ledger.balance b USING (ledger_id, account_id)
 WHERE a.ledger_id = $1 AND a.code = $2 AND s.code = $3
 """
+_CUSTODY: Final = """
+SELECT a.code, s.code AS asset, b.raw
+FROM ledger.account a
+JOIN ledger.asset s USING (ledger_id, asset_id)
+JOIN ledger.balance b USING (ledger_id, account_id)
+WHERE a.ledger_id = $1 AND a.code LIKE 'custody:%' AND b.raw <> 0
+"""
 
 
 class PgLedgerRows:
@@ -66,6 +74,11 @@ class PgLedgerRows:
         """See ``LedgerRows.raw_balance``."""
         raw = await connection_of(tx).fetchval(_BALANCE, self._ledger, account, asset)
         return int(raw or 0)
+
+    async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
+        """See ``LedgerRows.custody``."""
+        rows = await connection_of(tx).fetch(_CUSTODY, self._ledger)
+        return {(row["code"], row["asset"]): int(row["raw"]) for row in rows}
 
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """See ``LedgerRows.transaction``."""

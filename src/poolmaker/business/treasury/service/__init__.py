@@ -8,6 +8,7 @@ from poolmaker.business.treasury.ports import TreasuryStore
 from poolmaker.business.treasury.service.arriving import Reception, ReceptionPorts
 from poolmaker.business.treasury.service.carrying import Carrier, CarrierPorts
 from poolmaker.business.treasury.service.cash import Cash, FundingPorts, Fundings
+from poolmaker.business.treasury.service.custody import CustodyPorts, CustodyRecords
 from poolmaker.business.treasury.service.desk import Treasury, TreasuryPorts
 from poolmaker.business.treasury.service.netting import NET, Netting, NettingPorts
 from poolmaker.business.treasury.service.sending import Courier, CourierPorts, SendingDesk
@@ -21,6 +22,8 @@ __all__ = [
     "Cash",
     "Courier",
     "CourierPorts",
+    "CustodyPorts",
+    "CustodyRecords",
     "FundingPorts",
     "Fundings",
     "Netting",

@@ -11,6 +11,7 @@ from poolmaker.business.ledger.accounts import transit, venue_account_of
 from poolmaker.business.ledger.commands import MoveFee, MoveIn, MoveOut
 from poolmaker.business.ledger.model import Outcome, Posted, Refusal, Refused
 from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.treasury.custody import Stopped
 from poolmaker.business.treasury.model import (
     NOBODY,
     TRANSFER,
@@ -35,6 +36,7 @@ from poolmaker.business.treasury.model import (
 )
 from poolmaker.business.treasury.ports import (
     ArrivalEvidence,
+    CustodyGate,
     Payouts,
     Routes,
     SendingProvider,
@@ -68,6 +70,7 @@ class CarrierPorts:
     routes: Routes
     payouts: Payouts
     fundings: Fundings
+    gate: CustodyGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Carrier:
         self._clock = clock
         self._settings = settings
         courier = CourierPorts(
-            transactions=ports.transactions, provider=ports.provider, clock=clock
+            transactions=ports.transactions, provider=ports.provider, gate=ports.gate, clock=clock
         )
         self._courier: Courier[Carriage] = Courier(self, "transfer", courier, settings)
 
@@ -223,6 +226,10 @@ class Carrier:
         if await self._ports.store.lane_taken(work.tx, row):
             await self._wait(work, self._settings.retry_us, "another is on its way there")
             return
+        stopped = await why_not_moved(self._ports.gate, work.tx, row)
+        if stopped:
+            await self._not_out(work, stopped)
+            return
         spare = await self._ports.fundings.spare(work.tx, row.source, row.asset)
         if spare is None:
             await self._wait(work, self._settings.ledger_first_us, "positions are being read")
@@ -264,11 +271,7 @@ class Carrier:
         await self._go(work, TransferEvent.OUT_POSTPONED, data, after_us=retry_us, note=reason)
 
     async def _moved_out(self, work: Carriage) -> tuple[Saga, Outgoing] | None:
-        frozen = await self.frozen(work.tx)
-        if frozen:
-            await self._wait(work, self._settings.retry_us, f"frozen: {frozen}")
-            return None
-        return await self._courier.record(work, SendEvent.SENDING)
+        return await self._courier.record(work, work.tx, SendEvent.SENDING)
 
     async def _look_for_it(self, saga: Saga) -> None:
         """Ask a venue what has come; other places tell by themselves what arrives."""
@@ -444,6 +447,13 @@ class Carrier:
     async def _wait(self, work: Carriage, after_us: int, note: str) -> None:
         due_us = self._clock.now_us() + after_us
         await self._ports.sagas.retry(work.tx, work.saga, due_us, note)
+
+
+async def why_not_moved(gate: CustodyGate, tx: Tx, way: Transfer | Route) -> str:
+    """Why nothing goes from the source of a way to its target, empty when it may."""
+    return await gate.stopped(tx, Stopped.OUTGOING, way.source, (way.asset,)) or await gate.stopped(
+        tx, Stopped.INCOMING, way.target, (way.asset,)
+    )
 
 
 def _out_key(saga: Saga, data: TransferData) -> CommandKey:

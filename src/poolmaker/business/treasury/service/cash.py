@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from poolmaker.business.ledger.accounts import custody_venue, venue_account_of
 from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.treasury.custody import Stopped
 from poolmaker.business.treasury.model import NOBODY, FundingRow, FundingState
-from poolmaker.business.treasury.ports import Payouts, Surpluses, TreasuryStore
+from poolmaker.business.treasury.ports import CustodyGate, Payouts, Surpluses, TreasuryStore
 from poolmaker.business.treasury.rules import fundable, promises
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Tx
@@ -61,6 +62,7 @@ class FundingPorts:
     sagas: SagaStore
     cash: Cash
     payouts: Payouts
+    gate: CustodyGate
     clock: Clock
 
 
@@ -72,6 +74,7 @@ class Fundings:
         self._sagas = ports.sagas
         self._cash = ports.cash
         self._payouts = ports.payouts
+        self._gate = ports.gate
         self._clock = ports.clock
 
     async def want(
@@ -104,6 +107,10 @@ class Fundings:
         return all(
             row.state is FundingState.FUNDED for row in await self._store.fundings_of(tx, saga)
         )
+
+    async def why_not_joined(self, tx: Tx, account: VenueAccountId, assets: Sequence[str]) -> str:
+        """Why nobody joins a pool of these assets at present, empty when they may."""
+        return await self._gate.stopped(tx, Stopped.JOINS, custody_venue(account), assets)
 
     async def close(self, tx: Tx, saga: SagaId, *, used: bool) -> None:
         """The saga is through: a pool owns it now, or the order went without."""

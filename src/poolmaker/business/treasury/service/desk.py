@@ -152,18 +152,13 @@ class Treasury:
             )
         return booking(outcome)
 
-    async def custody(
-        self, accounts: Sequence[VenueAccountId], assets: Sequence[str]
-    ) -> tuple[CustodyRow, ...]:
-        """What the ledger says is at venue accounts; see ``custody_at``."""
-        return await self.custody_at(
-            [(custody_venue(account), asset) for account in accounts for asset in assets]
-        )
+    async def custody(self) -> tuple[CustodyRow, ...]:
+        """What the ledger says is where, with the rows by which a place may already differ.
 
-    async def custody_at(self, places: Sequence[tuple[str, str]]) -> tuple[CustodyRow, ...]:
-        """What the ledger says is where, with the rows by which a place may already differ."""
+        Every custody account of the ledger is there, whoever is configured.
+        """
         async with self._transactions.begin("treasury.custody") as tx:
-            balances = {place: await self._ledger.balance(tx, *place) for place in places}
+            balances = await self._ledger.custody(tx)
             in_flight = await self._on_the_way_out.in_flight(tx)
             transfers = await self._store.open_transfers(tx)
         return custody_rows(balances, in_flight, not_booked(transfers))

@@ -13,9 +13,9 @@ from poolmaker.business.treasury.model import (
     Transfer,
     TreasurySettings,
 )
-from poolmaker.business.treasury.ports import Payouts, Routes, TreasuryStore
+from poolmaker.business.treasury.ports import CustodyGate, Payouts, Routes, TreasuryStore
 from poolmaker.business.treasury.rules import incoming_units, is_resting, planned_units
-from poolmaker.business.treasury.service.carrying import Carrier
+from poolmaker.business.treasury.service.carrying import Carrier, why_not_moved
 from poolmaker.business.treasury.service.cash import Fundings
 from poolmaker.infra.sagas.model import Saga, SagaChange
 from poolmaker.infra.sagas.ports import SagaStore
@@ -40,6 +40,7 @@ class NettingPorts:
     payouts: Payouts
     fundings: Fundings
     carrier: Carrier
+    gate: CustodyGate
 
 
 class Netting:
@@ -133,7 +134,7 @@ class Netting:
             return None
         need = -frees[target] - incoming_units(route.target, route.asset, transfers)
         units = planned_units(need, frees[source], route)
-        if not units:
+        if not units or await why_not_moved(self._ports.gate, tx, route):
             return None
         row = self._ports.carrier.plan(route, units, CommandKey(""))
         await self._ports.carrier.begin(tx, row)

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar, assert_never
 
 import msgspec
 
+from poolmaker.business.treasury.custody import Stopped
 from poolmaker.business.treasury.model import (
     Outgoing,
     SendAccepted,
@@ -24,7 +25,7 @@ from poolmaker.business.treasury.model import (
     SendStatus,
     SendUnderWay,
 )
-from poolmaker.business.treasury.ports import SendingProvider
+from poolmaker.business.treasury.ports import CustodyGate, SendingProvider
 from poolmaker.business.treasury.rules import Verdict, believes_refusal, verdict
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.infra.transactions import Transactions, Tx
@@ -80,6 +81,7 @@ class CourierPorts:
 
     transactions: Transactions
     provider: SendingProvider
+    gate: CustodyGate
     clock: Clock
 
 
@@ -93,18 +95,34 @@ class Courier(Generic[W]):
         self._label = label
         self._transactions = ports.transactions
         self._provider = ports.provider
+        self._gate = ports.gate
         self._clock = ports.clock
         self._settings = settings
 
-    async def record(self, work: W, event: SendEvent) -> tuple[Saga, Outgoing]:
-        """Record a sending before it is done; ``send`` what is answered after the commit."""
+    async def record(self, work: W, tx: Tx, event: SendEvent) -> tuple[Saga, Outgoing] | None:
+        """Record a sending before it is done; ``send`` what is answered after the commit.
+
+        Nothing is sent past here while money is frozen or custody is short at its source: then
+        the saga comes back later, and the answer is None.
+        """
         outgoing = self._desk.outgoing(work)
+        stopped = await self._stopped(tx, outgoing)
+        if stopped:
+            await self._desk.waits(work, self._settings.retry_us, stopped)
+            return None
         sending = Sending(
             sends=outgoing.sending.sends + 1, sent_at_us=self._clock.now_us(), in_doubt=True
         )
         outgoing = replace(outgoing, sending=sending)
         saga, _ = await self._desk.moved(work, event, outgoing, self._settings.send_wait_us)
         return saga, outgoing
+
+    async def _stopped(self, tx: Tx, outgoing: Outgoing) -> str:
+        frozen = await self._desk.frozen(tx)
+        if frozen:
+            return f"frozen: {frozen}"
+        request = outgoing.request
+        return await self._gate.stopped(tx, Stopped.OUTGOING, request.source, (request.asset,))
 
     async def send(self, saga: Saga, outgoing: Outgoing) -> None:
         """Send what was just recorded, and keep what is known of it now."""
@@ -179,19 +197,12 @@ class Courier(Generic[W]):
                 )
                 await self._desk.refused(work, reason)
             case Verdict.SEND_AGAIN:
-                return await self._again(work, tx)
+                return await self.record(work, tx, SendEvent.SENDING_AGAIN)
             case Verdict.WAIT:
                 await self._note(work, status)
             case _:
                 assert_never(judged)
         return None
-
-    async def _again(self, work: W, tx: Tx) -> tuple[Saga, Outgoing] | None:
-        frozen = await self._desk.frozen(tx)
-        if frozen:
-            await self._desk.waits(work, self._settings.retry_us, f"frozen: {frozen}")
-            return None
-        return await self.record(work, SendEvent.SENDING_AGAIN)
 
     async def _note(self, work: W, status: SendStatus) -> None:
         """Keep the provider's id when the history is the first to tell it, then look again."""

@@ -224,13 +224,22 @@ class Funding:
             await self._hold_back(work, "the user changed his mind")
             return
         wait_us = self._steps.settings.event_wait_us
-        if await self._steps.ports.funding.funded(work.tx, work.saga.id):
+        stopped = await self._stopped(work)
+        if stopped and work.saga.state == FundState.FUNDING:
+            await self._steps.wait(work, wait_us, stopped)
+        elif not stopped and await self._steps.ports.funding.funded(work.tx, work.saga.id):
             await self._steps.queue(work, TicketKind.JOIN, work.data.round)
             await self._go(work, FundEvent.QUEUED, after_us=wait_us)
         elif work.saga.state == FundState.FUNDING:
             await self._steps.wait(work, wait_us, "waiting for cash at the venue")
         else:
             await self._go(work, FundEvent.CASH_WANTED, after_us=wait_us)
+
+    async def _stopped(self, work: FundWork) -> str:
+        """Why no order joins at its venue account now: custody there is in doubt."""
+        order = work.order
+        assets = (order.base.asset, order.quote.asset)
+        return await self._steps.ports.funding.why_not_joined(work.tx, order.account, assets)
 
     async def _queued(self, work: FundWork) -> None:
         if work.order.wish is not Wish.NONE:
@@ -241,7 +250,7 @@ class Funding:
         if met is None:
             return
         price = met.price_of(work.order.pool)
-        if price is None:
+        if price is None or await self._stopped(work):
             await self._requeue(work, work.data)
             return
         base, quote = await self._steps.locked(work.tx, work.order)

@@ -22,7 +22,7 @@ from poolmaker.business.ledger.commands import (
 from poolmaker.business.ledger.model import Outcome, Posted, Refused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.model import Outgoing, SendCompleted, SendEvent, SendRequest
-from poolmaker.business.treasury.ports import SendingProvider
+from poolmaker.business.treasury.ports import CustodyGate, SendingProvider
 from poolmaker.business.treasury.rules import received_units
 from poolmaker.business.treasury.service import Courier, CourierPorts
 from poolmaker.business.withdrawals.model import (
@@ -59,6 +59,7 @@ class WithdrawalPorts:
     provider: SendingProvider
     cash: CashDesk
     suspense: SuspenseDesk
+    gate: CustodyGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Paying:
         self._clock = clock
         self._settings = settings
         courier = CourierPorts(
-            transactions=ports.transactions, provider=ports.provider, clock=clock
+            transactions=ports.transactions, provider=ports.provider, gate=ports.gate, clock=clock
         )
         self._courier: Courier[Work] = Courier(self, "withdrawal", courier, settings)
 
@@ -169,16 +170,15 @@ class Paying:
 
     async def _held(self, work: Work) -> tuple[Saga, Outgoing] | None:
         """Record the sending: one lane, enough cash for all who were first, nothing frozen."""
-        frozen = await self.frozen(work.tx)
-        if frozen:
-            await self._wait(work, self._settings.retry_us, f"frozen: {frozen}")
-            return None
         if not await self._cash(work):
             return None
         if not await self._ports.store.claim_lane(work.tx, work.row):
             await self._wait(work, self._settings.retry_us, "another is on its way there")
             return None
-        return await self._courier.record(work, SendEvent.SENDING)
+        sending = await self._courier.record(work, work.tx, SendEvent.SENDING)
+        if sending is None:
+            await self._ports.store.free_lane(work.tx, work.row)
+        return sending
 
     # ----------------------------------------------------------------- SENT: what its courier asks
 

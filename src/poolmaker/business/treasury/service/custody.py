@@ -1,0 +1,132 @@
+"""Custody incidents on record, and the gate that outgoing money, joins and new transfers ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from poolmaker.business.ledger.commands import BearShortfall
+from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.treasury.custody import (
+    CustodyFinding,
+    CustodyIncident,
+    Stopped,
+    may_bear,
+    reason_to_stop,
+    subject_of,
+)
+from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.ports import TreasuryStore
+from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US, Clock
+from poolmaker.kernel.ids import CommandKey, fact_key
+from poolmaker.messages.base import Money
+
+DAY_US: Final = 24 * 60 * MINUTE_US
+SHOWN_MAX: Final = 500
+_NOTED_US: Final = 10 * SECOND_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustodyPorts:
+    """What the record of custody incidents needs."""
+
+    transactions: Transactions
+    store: TreasuryStore
+    ledger: LedgerClient
+
+
+class CustodyRecords:
+    """The port ``CustodyGate``. Incidents outlive a restart; only evidence closes them."""
+
+    def __init__(self, ports: CustodyPorts, clock: Clock, settings: TreasurySettings) -> None:
+        self._transactions = ports.transactions
+        self._store = ports.store
+        self._ledger = ports.ledger
+        self._clock = clock
+        self._settings = settings
+
+    # ------------------------------------------------------------------------------- the gate
+
+    async def stopped(self, tx: Tx, what: Stopped, location: str, assets: Collection[str]) -> str:
+        """See ``CustodyGate.stopped``."""
+        return reason_to_stop(await self._store.custody_incidents(tx), what, location, assets)
+
+    # ------------------------------------------------------------------------------ the record
+
+    async def record(
+        self,
+        findings: Sequence[CustodyFinding],
+        disproof: Callable[[CustodyFinding], str],
+    ) -> None:
+        """Open what was found, and close what ``disproof`` has evidence against.
+
+        What is neither found nor disproved stays as it is: a silent place closes nothing.
+        """
+        async with self._transactions.begin("treasury.custody_record") as tx:
+            known = {one.subject: one for one in await self._store.custody_incidents(tx)}
+            for finding in findings:
+                await self._keep(tx, finding, known.get(subject_of(finding)))
+            found = {subject_of(finding) for finding in findings}
+            for subject, one in known.items():
+                evidence = "" if subject in found else disproof(one.finding)
+                if evidence:
+                    over = replace(one, closed_us=self._clock.now_us(), evidence=evidence)
+                    await self._store.save_custody_incident(tx, over)
+
+    async def _keep(self, tx: Tx, finding: CustodyFinding, known: CustodyIncident | None) -> None:
+        now_us = self._clock.now_us()
+        if known is None:
+            known = CustodyIncident(finding=finding, opened_us=now_us, seen_us=now_us)
+            known = await self._bear(tx, known)
+        elif known.finding == finding and now_us - known.seen_us < _NOTED_US:
+            return
+        await self._store.save_custody_incident(tx, replace(known, finding=finding, seen_us=now_us))
+
+    async def _bear(self, tx: Tx, one: CustodyIncident) -> CustodyIncident:
+        """Ask equity to bear a small shortfall: once per incident, capped per day and place."""
+        finding = one.finding
+        cap_units = self._settings.shortfall_max.get(finding.asset, 0)
+        day_us = one.opened_us // DAY_US * DAY_US
+        borne = await self._store.borne_units(tx, finding.location, finding.asset, day_us)
+        if not may_bear(cap_units, borne, finding):
+            return one
+        await self._ledger.ask(tx, bear_command(one))
+        return replace(one, covered_units=finding.units)
+
+    # ------------------------------------------------------------------------------- for people
+
+    async def incidents(self, *, closed: bool = False) -> Sequence[CustodyIncident]:
+        """Open incidents, oldest first; with ``closed`` the newest of all, newest first."""
+        async with self._transactions.begin("treasury.custody_incidents") as tx:
+            if closed:
+                return await self._store.custody_history(tx, SHOWN_MAX)
+            return await self._store.custody_incidents(tx)
+
+    async def take(self, name: str, owner: str) -> CustodyIncident | None:
+        """A person looks after an open incident from now on; None when it is not open."""
+        async with self._transactions.begin("treasury.custody_owner") as tx:
+            for one in await self._store.custody_incidents(tx):
+                if one.name == name:
+                    owned = replace(one, owner=owner)
+                    await self._store.own_custody_incident(tx, owned)
+                    return owned
+        return None
+
+
+def bear_key(one: CustodyIncident) -> CommandKey:
+    """One incident is borne once."""
+    finding = one.finding
+    return fact_key("shortfall", finding.location, finding.asset, str(one.opened_us))
+
+
+def bear_command(one: CustodyIncident) -> BearShortfall:
+    """What the ledger is asked so that equity bears a shortfall."""
+    finding = one.finding
+    return BearShortfall(
+        key=bear_key(one),
+        location=finding.location,
+        money=Money(asset=finding.asset, units=finding.units),
+        reference=one.name,
+    )

@@ -227,9 +227,9 @@ async def test_lost_answers_are_unknown_for_writes_and_unavailable_for_questions
     assert await account.venue.open_orders(market) == OpenOrders(())
 
 
-def replay(snapshot: BookSnapshot, diffs: list[BookDiff]) -> list[tuple[int, int]]:
+def replay(market: Market, snapshot: BookSnapshot, diffs: list[BookDiff]) -> list[tuple[int, int]]:
     """The best ask after a snapshot and what followed."""
-    book = OrderBook("BTCUSDT")
+    book = OrderBook(market)
     book.on_snapshot(snapshot, 0)
     for diff in diffs:
         book.on_diff(diff, 0)
@@ -264,7 +264,10 @@ async def test_the_streams_tell_of_book_orders_trades_and_balances_in_exact_unit
             }
         )
         await until(lambda: bool(heard.trades and heard.balances))
-        await until(lambda: replay(snapshot, heard.diffs) == [(6_000_050, 200)], what="the book")
+        await until(
+            lambda: replay(market, snapshot, heard.diffs) == [(6_000_050_000_000, 200_000)],
+            what="the book",
+        )
         page = await account.venue.trades_after(market, cursor)
     finally:
         for task in tasks:
@@ -279,7 +282,7 @@ async def test_the_streams_tell_of_book_orders_trades_and_balances_in_exact_unit
     assert (read.side, read.is_maker, read.fee_asset) == (Side.SELL, True, "USDT")
     assert read.fee_units == streamed.fee_units == read.quote_units // 1_000
     assert heard.orders[0].state is ReportedState.LIVE
-    assert heard.orders[-1].filled_lots == 100
+    assert heard.orders[-1].filled_units == 100_000
 
 
 async def test_a_price_of_another_asset_is_exact_and_of_an_unlisted_one_none(

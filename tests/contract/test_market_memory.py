@@ -55,9 +55,11 @@ def faulty(database: Database) -> Faulty:
 async def state(database: Database) -> EngineState:
     async with database.begin("test take over") as tx:
         epoch = await postgres_engine().take_over(tx, ACCOUNT, 1)
+        seen = VenueMarket(MARKET, is_open=True, maker_fee_cbps=0)
+        rules = await postgres_tracking().know_rules(tx, ACCOUNT, seen, 1)
     state = EngineState(CONFIG, epoch)
-    rules = VenueMarket(MARKET, is_open=True, maker_fee_cbps=0)
-    state.markets[SYMBOL] = MarketDesk(SPEC, rules, OrderBook(SYMBOL), MidAverage(60_000_000))
+    book = OrderBook(rules.market)
+    state.markets[SYMBOL] = MarketDesk(SPEC, rules, book, MidAverage(60_000_000))
     return state
 
 
@@ -75,23 +77,24 @@ async def test_found_14_a_transaction_that_fails_counts_nothing_and_keeps_its_ch
     """Found row 14: 5,004 lots were counted for 2,502."""
     stage = Stage(database)
     writes = journal(state, faulty, stage)
-    mine = order(1, state=OrderState.OPEN, lots=10_000, exchange_ids=["x1"])
+    market = state.markets[SYMBOL].rules.market
+    mine = order(1, market=market, state=OrderState.OPEN, lots=10_000, exchange_ids=["x1"])
     state.shadow.register(mine)
     filled = trade(1, intent=mine.intent, exchange_order_id="x1")
-    lots = filled.base_units // MARKET.lot_units
+    units = filled.base_units
     faulty.fail["engine facts"] = 1
     with pytest.raises(DatabaseUnavailable):
         await writes.publish([Attributed(filled, mine)], state.specs(), {})
-    assert (mine.booked_lots, state.facts_seq) == (0, 0)
+    assert (mine.booked_units, state.facts_seq) == (0, 0)
     assert state.shadow.has_changes
     (stored,) = await writes.publish([Attributed(filled, mine)], state.specs(), {})
-    assert (mine.booked_lots, state.facts_seq) == (lots, stored.fee_seq)
+    assert (mine.booked_units, state.facts_seq) == (units, stored.fee_seq)
     assert await writes.publish([Attributed(filled, mine)], state.specs(), {}) == []
-    assert mine.booked_lots == lots
+    assert mine.booked_units == units
     async with database.begin("test rows") as tx:
         row = await postgres_tracking().find_order(tx, ACCOUNT, SYMBOL, "x1", mine.intent)
     assert row is not None
-    assert row.booked_lots == lots
+    assert row.booked_units == units
 
 
 async def test_found_14_the_database_is_never_taken_for_the_venue(database: Database) -> None:
@@ -114,9 +117,9 @@ async def test_found_14_the_database_is_never_taken_for_the_venue(database: Data
         (row,) = [
             one
             for one in await postgres_tracking().living_orders(tx, ACCOUNT, 0)
-            if one.booked_lots
+            if one.booked_units
         ]
-    assert row.booked_lots == 2_502
+    assert row.booked_units == 2_502 * MARKET.lot_units
 
 
 def _booked(engine: object) -> int:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from poolmaker.kernel.market import Side
 from poolmaker.market.tracking.book import OrderBook
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Levels
+from tests.unit.market.makers import MARKET
 
 levels = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 5)), max_size=4)
 
@@ -46,7 +47,7 @@ def test_a_live_book_is_the_venues_book_at_its_update(
 ) -> None:
     """Tracking invariant 1."""
     venue = Venue(changes)
-    book = OrderBook("X")
+    book = OrderBook(MARKET)
     for index, diff in enumerate(venue.diffs):
         what = data.draw(st.sampled_from(["deliver", "deliver", "deliver", "drop", "repeat"]))
         if what != "drop":

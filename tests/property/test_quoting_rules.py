@@ -29,7 +29,8 @@ def views(draw: st.DrawFn) -> MarketView:
     ask = bid + draw(st.integers(1, 10**4))
     lots = draw(st.integers(1, 10**6)), draw(st.integers(1, 10**6))
     reference = bid * lots[1] + ask * lots[0]
-    return MarketView(market, bid, ask, reference, sum(lots), draw(st.integers(0, 5_000)))
+    deep = bid - draw(st.integers(0, bid - 1)), ask + draw(st.integers(0, 10**4))
+    return MarketView(market, bid, ask, *deep, reference, sum(lots), draw(st.integers(0, 5_000)))
 
 
 @st.composite
@@ -69,8 +70,8 @@ def test_quoting_invariant_3_no_quote_crosses_the_book_or_an_own_quote(
 ) -> None:
     decision = decide(view, inventory, strategy)
     bids, asks = prices(decision, Side.BUY), prices(decision, Side.SELL)
-    assert all(0 < bid < view.ask_ticks and bid <= view.bid_ticks + 1 for bid in bids)
-    assert all(ask > view.bid_ticks and ask >= view.ask_ticks - 1 for ask in asks)
+    assert all(0 < bid < view.ask_ticks and bid <= view.bid_depth_ticks + 1 for bid in bids)
+    assert all(ask > view.bid_ticks and ask >= view.ask_depth_ticks - 1 for ask in asks)
     assert bids == sorted(set(bids), reverse=True)
     assert asks == sorted(set(asks))
     assert not bids or not asks or bids[0] < asks[0]

@@ -12,7 +12,7 @@ from tests.unit.market.makers import intent_id, order, report
 reports = st.builds(
     report,
     state=st.sampled_from(ReportedState),
-    filled_lots=st.integers(0, 100),
+    filled_units=st.integers(0, 100),
 )
 events = st.sampled_from(OrderEvent)
 
@@ -24,16 +24,16 @@ def test_fills_only_grow_and_an_ended_order_stays_ended(steps: list[object]) -> 
     tracked = shadow.find(intent_id(1))
     assert tracked is not None
     for at, step in enumerate(steps):
-        before = (tracked.filled_lots, tracked.state)
+        before = (tracked.filled_units, tracked.state)
         if isinstance(step, OrderEvent):
             shadow.on_event(intent_id(1), step, at)
         else:
             shadow.on_report(step, at)  # type: ignore[arg-type]
-        assert tracked.filled_lots >= before[0]
+        assert tracked.filled_units >= before[0]
         if before[1] in ORDER_STATES.terminal:
             assert tracked.state is before[1]
         at_stake = any(one is tracked for one in shadow.at_stake())
-        assert at_stake == (not tracked.terminal or tracked.unexplained_lots > 0)
+        assert at_stake == (not tracked.terminal or tracked.unexplained_units > 0)
 
 
 @given(st.lists(reports, max_size=8), st.randoms(use_true_random=False))
@@ -50,5 +50,5 @@ def test_the_largest_fill_wins_in_any_order(words: list[object], shuffled: objec
     first, second = one.find(intent_id(1)), other.find(intent_id(1))
     assert first is not None
     assert second is not None
-    assert first.reported_lots == second.reported_lots
+    assert first.reported_units == second.reported_units
     assert first.terminal == second.terminal

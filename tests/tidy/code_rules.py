@@ -239,3 +239,22 @@ def tests_are_sentences(tree: Tree) -> Iterator[str]:
                     yield f"{path}:{node.lineno}: {node.name} is no sentence"
             elif line := _skip_without_help(node):
                 yield f"{path}:{line}: skipped without saying what to do"
+
+
+def ticks_with_rules(tree: Tree) -> Iterator[str]:
+    """A value of the market wing that holds ticks or lots holds the rules that they count in."""
+    for module in tree.modules:
+        if not module.within("market/"):
+            continue
+        for node in module.nodes:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            fields = {
+                line.target.id: line.lineno
+                for line in node.body
+                if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+            }
+            for name, line in fields.items():
+                counted = name.rpartition("_")[2] in {"ticks", "lots"}
+                if counted and "market" not in fields:
+                    yield module.at(line, f"{node.name}.{name} counts in rules that are not there")

@@ -26,6 +26,7 @@ RULES: Final[dict[str, Rule]] = {
         code_rules.queues_are_bounded,
         code_rules.waits_have_a_timeout,
         code_rules.tests_are_sentences,
+        code_rules.ticks_with_rules,
         room_rules.rooms_say_what_they_are,
         room_rules.the_ledger_is_explained,
         text_rules.sql_in_stores,

@@ -362,6 +362,11 @@ TIDY: list[tuple[str, str, str]] = [
     ("tests_are_sentences", "tests/unit/test_planted.py", "def test_it(): ...\n"),
     ("tests_are_sentences", "tests/unit/test_planted.py", "pytest.skip('flaky')\n"),
     ("the_ledger_is_explained", P + "business/ledger/planted.py", "class A(Enum):\n    B = 'b'\n"),
+    (
+        "ticks_with_rules",
+        P + "market/tracking/planted.py",
+        "\n\nclass Level:\n    bid_ticks: int\n",
+    ),
     ("sql_in_stores", P + "recon/planted.py", "q = 'SELECT units FROM market.fill'\n"),
     ("drivers_behind_stores", P + "recon/planted.py", "import asyncpg\n"),
     (

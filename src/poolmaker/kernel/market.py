@@ -50,7 +50,11 @@ class Market:
 
     ``tick_units``: atomic quote units of one tick of the price of one whole base.
     ``lot_units``: atomic base units of one lot. ``quantity_min_lots`` and
-    ``notional_min_units`` (atomic quote units) are the venue's minimums.
+    ``notional_min_units`` (atomic quote units) are the venue's minimums. ``version`` says which of
+    the rules that the venue has had for this market these are, 0 where nobody counts them.
+
+    Ticks and lots mean nothing without the rules that they were counted under, and a venue may
+    change those at any time: what holds ticks or lots holds its ``Market`` too.
     """
 
     symbol: str
@@ -60,6 +64,7 @@ class Market:
     lot_units: int
     quantity_min_lots: int = 1
     notional_min_units: int = 0
+    version: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tick_units", "lot_units", "quantity_min_lots"):
@@ -98,9 +103,18 @@ class Market:
         """The largest quantity that ``base_units`` atomic base units cover."""
         return Quantity(self, max(0, base_units) // self.lot_units)
 
+    def same_grid(self, other: Market) -> bool:
+        """Whether a tick and a lot of both mean the same; minimums do not change their meaning."""
+        ours = (self.symbol, self.base, self.quote, self.tick_units, self.lot_units)
+        return ours == (other.symbol, other.base, other.quote, other.tick_units, other.lot_units)
+
+    def worth_units(self, ticks: int, base_units: int, rounding: Rounding) -> int:
+        """Atomic quote units of ``base_units`` at ``ticks``, rounded in the named direction."""
+        return divide(ticks * self.tick_units * base_units, self.base.one, rounding)
+
     def notional_units(self, ticks: int, lots: int, rounding: Rounding) -> int:
         """Atomic quote units of ``lots`` at ``ticks``, rounded in the named direction."""
-        return divide(ticks * self.tick_units * lots * self.lot_units, self.base.one, rounding)
+        return self.worth_units(ticks, lots * self.lot_units, rounding)
 
     def notional(self, price: Price, quantity: Quantity, rounding: Rounding) -> Amount:
         """The quote amount of ``quantity`` at ``price``."""

@@ -40,6 +40,8 @@ def view(bid: int = 6_000_000, ask: int = 6_000_100, fee: int = 0) -> MarketView
         market=MARKET,
         bid_ticks=bid,
         ask_ticks=ask,
+        bid_depth_ticks=bid,
+        ask_depth_ticks=ask,
         reference_ticks=bid + ask,
         reference_weight=2,
         maker_fee_cbps=fee,
@@ -50,7 +52,7 @@ def order(number: int = 1, **changed: object) -> ExchangeOrder:
     fields: dict[str, object] = {
         "intent": intent_id(number),
         "pool": POOL,
-        "symbol": SYMBOL,
+        "market": MARKET,
         "side": Side.BUY,
         "level": 0,
         "ticks": 6_000_000,
@@ -69,7 +71,7 @@ def report(number: int = 1, **changed: object) -> OrderReport:
         "client_id": f"c{number}",
         "intent": intent_id(number),
         "state": ReportedState.LIVE,
-        "filled_lots": 0,
+        "filled_units": 0,
         "venue_time_us": 1,
     }
     return OrderReport(**(fields | changed))  # type: ignore[arg-type]
@@ -96,11 +98,12 @@ def live(number: int = 1, **changed: object) -> LiveOrder:
     fields: dict[str, object] = {
         "intent": intent_id(number),
         "pool": POOL,
+        "market": MARKET,
         "side": Side.BUY,
         "level": 0,
         "ticks": 6_000_000,
         "lots": 100,
-        "open_lots": 100,
+        "open_units": 100 * MARKET.lot_units,
         "stage": Stage.RESTING,
         "age_us": 1_000_000,
     }
@@ -108,7 +111,7 @@ def live(number: int = 1, **changed: object) -> LiveOrder:
 
 
 def ideal(level: int = 0, ticks: int = 6_000_000, lots: int = 100, side: Side = Side.BUY) -> Ideal:
-    return Ideal(side=side, level=level, ticks=ticks, lots=lots)
+    return Ideal(market=MARKET, side=side, level=level, ticks=ticks, lots=lots)
 
 
 def create(number: int = 1) -> CreateIntent:

@@ -90,7 +90,8 @@ class Resting:
     def report(self) -> OrderReport:
         return OrderReport(
             symbol=SYMBOL, exchange_order_id=self.exchange_id, client_id=self.client_id,
-            intent=self.intent, state=self.state, filled_lots=self.filled, venue_time_us=1,
+            intent=self.intent, state=self.state,
+            filled_units=self.filled * MARKET.lot_units, venue_time_us=1,
         )  # fmt: skip
 
 
@@ -183,7 +184,7 @@ class ScriptedVenue:
         order.state = ReportedState.CANCELLED
         if self.events and self.account is not None:
             self.account.on_order(order.report())
-        return CancelAccepted(order.exchange_id, order.filled)
+        return CancelAccepted(order.exchange_id, order.filled * MARKET.lot_units)
 
     # Venue
 
@@ -194,7 +195,8 @@ class ScriptedVenue:
         return SystemClock().now_us()
 
     async def book_snapshot(self, market: Market, levels: int) -> BookSnapshot:
-        return BookSnapshot(100, [(5_999_000, 10_000)], [(6_001_000, 10_000)])
+        bid, ask, size = 5_999_000 * MARKET.tick_units, 6_001_000 * MARKET.tick_units, BTC.one // 10
+        return BookSnapshot(100, [(bid, size)], [(ask, size)])
 
     async def open_orders(self, market: Market) -> OpenOrders:
         self.calls["open_orders"] += 1

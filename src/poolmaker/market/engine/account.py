@@ -17,7 +17,7 @@ from poolmaker.kernel.errors import VenueUnavailable
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.journal import Journal
-from poolmaker.market.engine.rules import average_ratio, inventory_now, mid_ratio
+from poolmaker.market.engine.rules import inventory_now
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.execution.rules import consumption_units
 from poolmaker.market.tracking.account_stream import Attributed, third_asset
@@ -75,7 +75,7 @@ class AccountDesk:
         if applied is None:
             return
         self._state.absences.seen(applied.order.intent)
-        if applied.order.unexplained_lots and applied.order.terminal:
+        if applied.order.unexplained_units and applied.order.terminal:
             self._resync.add(report.symbol)
 
     def on_trade(self, trade: TradeReport) -> None:
@@ -292,7 +292,9 @@ class AccountDesk:
         return BarrierPriceV1(
             pool=desk.wish.pool,
             mid=Rate.of(mid) if mid is not None else None,
-            twap_60s=Rate.of(average_ratio(market.rules, average)) if average else None,
+            twap_60s=Rate.of(market.book.ratio(average.halves_us, 2 * average.span_us))
+            if average
+            else None,
             book_version=market.book.version,
             price_time_us=self._clock.now_us() - max(0, market.book.age_us(now_us)),
         )
@@ -306,20 +308,18 @@ class AccountDesk:
         ):
             return None
         top = market.book.top()
-        return mid_ratio(market.rules, top) if top is not None else None
+        return market.book.ratio(top.halves, 2) if top is not None else None
 
     def _at_risk(self, desk: PoolDesk) -> AtRiskV1:
-        state = self._state.markets[desk.symbol]
-        if state.unread:
+        if self._state.markets[desk.symbol].unread:
             # A trade that nobody has read may have taken anything that the pool has.
             owned = inventory_now(desk.wish, desk.facts)
             base, quote = owned.base_units, owned.quote_units
             return AtRiskV1(pool=desk.wish.pool, base_units=base, quote_units=quote)
-        market = state.rules.market
         taken = dict.fromkeys(Side, 0)
         for order in self._state.shadow.in_state(OrderState.UNKNOWN):
             if order.pool == desk.wish.pool:
-                cost = consumption_units(market, order.side, order.ticks, order.open_lots)
-                taken[order.side] += cost
+                made_under, units = order.market, order.open_units
+                taken[order.side] += consumption_units(made_under, order.side, order.ticks, units)
         pool = desk.wish.pool
         return AtRiskV1(pool=pool, base_units=taken[Side.SELL], quote_units=taken[Side.BUY])

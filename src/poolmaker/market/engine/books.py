@@ -79,4 +79,4 @@ class BookKeeper:
     def _note_price(self, desk: MarketDesk, now_us: int) -> None:
         usable = desk.book.usable(now_us, _QUIET_US)
         top = desk.book.top() if usable else None
-        desk.average.add(now_us, top.mid_halfticks if top is not None else None)
+        desk.average.add(now_us, top.halves if top is not None else None)

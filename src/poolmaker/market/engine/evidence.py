@@ -118,7 +118,7 @@ class Evidence:
             desk.rules = replace(desk.rules, is_open=False)
             desk.closed = found.reason
         else:
-            desk.rules, desk.closed = found, ""
+            desk.rules, desk.closed = await self._ports.journal.know_rules(found), ""
 
     async def _reconcile_orders(self, desk: MarketDesk) -> None:
         asked_us = self._clock.now_us()
@@ -136,7 +136,7 @@ class Evidence:
             if order.terminal and order.changed_us + _GRACE_US < asked_us:
                 _LOG.warning("an ended order is open at the venue", intent=order.intent)
                 await self._cancel_stranger(market, report)
-            elif report.filled_lots > order.booked_lots:
+            elif report.filled_units > order.booked_units:
                 self._ports.account.want_trades(report.symbol)
         self._note_missing(market.symbol, shown, asked_us)
 
@@ -227,7 +227,7 @@ class Evidence:
             return
         self._missing.discard(order.intent)
         self._ports.account.on_order(report)
-        if order.unexplained_lots:
+        if order.unexplained_units:
             self._ports.account.want_trades(order.symbol)
         if report.state is ReportedState.LIVE and order.state is OrderState.PENDING_CANCEL:
             # The cancel did not work: it rests and must go.

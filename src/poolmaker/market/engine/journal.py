@@ -12,12 +12,13 @@ from poolmaker.bus.ports import NewEvent
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import IntentId
+from poolmaker.kernel.market import Market
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.ports import EngineStores
 from poolmaker.market.engine.state import EngineState
 from poolmaker.market.execution.model import CancelIntent, CreateIntent
 from poolmaker.market.tracking.account_stream import AccountStream, Attributed
-from poolmaker.market.tracking.model import ExchangeOrder, StoredFill
+from poolmaker.market.tracking.model import ExchangeOrder, StoredFill, VenueMarket
 from poolmaker.messages.base import Message
 from poolmaker.messages.market import (
     BarrierV1,
@@ -136,6 +137,17 @@ class Journal:
             for drain in reduced:
                 await self._stores.engine.drain_reported(tx, self._account, drain)
 
+    async def know_rules(self, rules: VenueMarket) -> VenueMarket:
+        """The rules with their stored version."""
+        async with self.begin("engine rules") as tx:
+            store, now_us = self._stores.tracking, self._clock.now_us()
+            return await store.know_rules(tx, self._account, rules, now_us)
+
+    async def adopt_orders(self, market: Market) -> list[ExchangeOrder]:
+        """Orders at stake whose rows named no rules until now."""
+        async with self.begin("engine adopt") as tx:
+            return await self._stores.tracking.adopt_orders(tx, self._account, market)
+
     async def cursor(self, symbol: str) -> str | None:
         """Up to where the venue's trades of a market were read; None before the first use."""
         async with self._stores.transactions.begin("engine cursor") as tx:
@@ -169,14 +181,14 @@ class Journal:
             one = counted.setdefault(order.intent, order.copy())
             one.learn_exchange_id(fill.trade.exchange_order_id)
             one.seen = True
-            one.booked_lots += self._lots(order, fill)
+            one.booked_units += fill.trade.base_units
         return list(counted.values())
 
     def _book(self, trades: Sequence[Attributed], stored: Sequence[StoredFill]) -> None:
         """Count fills in the shadow ledger whose transaction was committed."""
         for order, fill in self._owned(trades, stored):
-            lots = self._lots(order, fill)
-            self._state.shadow.book(order, fill.trade.exchange_order_id, lots)
+            trade = fill.trade
+            self._state.shadow.book(order, trade.exchange_order_id, trade.base_units)
 
     def _owned(
         self, trades: Sequence[Attributed], stored: Sequence[StoredFill]
@@ -186,10 +198,6 @@ class Journal:
             order = owners[fill.trade.key]
             if order is not None:
                 yield order, fill
-
-    def _lots(self, order: ExchangeOrder, fill: StoredFill) -> int:
-        """Lots of a fill, rounded up so that no part of one stays open."""
-        return -(-fill.trade.base_units // self._state.markets[order.symbol].rules.market.lot_units)
 
     async def _store_newest(self, tx: Tx, stored: Sequence[StoredFill]) -> int:
         """The sequence of the newest fact once ``stored`` is committed."""

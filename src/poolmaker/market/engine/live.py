@@ -47,8 +47,8 @@ def _pool(state: EngineState, desk: PoolDesk, market: MarketDesk, clock: Clock) 
     inventory = inventory_now(desk.wish, desk.facts)
     orders = [order for order in state.shadow.living() if order.pool == desk.wish.pool]
     unknown = GateSince(QuoteGate.NOT_READY, 0)
-    # Half a tick has one more decimal than a tick, so the doubled price is written and halved.
-    mid_units = top.mid_halfticks * rules.tick_units * 5 if top is not None else 0
+    # Half a unit has one more decimal than a unit, so the doubled price is written and halved.
+    mid_units = top.halves * 5 if top is not None else 0
     return LivePool(
         pool=desk.wish.pool,
         symbol=rules.symbol,
@@ -60,7 +60,7 @@ def _pool(state: EngineState, desk: PoolDesk, market: MarketDesk, clock: Clock) 
         bids=_levels(market, Side.BUY),
         asks=_levels(market, Side.SELL),
         mid=format_units(mid_units, rules.quote.scale + 1) if top is not None else "",
-        orders=tuple(_order(order, rules, clock.now_us()) for order in sorted(orders, key=_place)),
+        orders=tuple(_order(order, clock.now_us()) for order in sorted(orders, key=_place)),
         fills=tuple(_fill(fill, rules) for fill in reversed(desk.recent)),
         gates={side: desk.gates.get(side, unknown) for side in Side},
         base=Amount(rules.base, inventory.base_units).decimal(),
@@ -77,17 +77,18 @@ def _place(order: ExchangeOrder) -> tuple[str, int, int]:
 def _levels(market: MarketDesk, side: Side) -> tuple[tuple[str, str], ...]:
     rules = market.rules.market
     levels = market.book.depth(side, LEVELS)
-    return tuple((rules.price(t).decimal(), rules.quantity(q).decimal()) for t, q in levels)
+    base, quote = rules.base.scale, rules.quote.scale
+    return tuple((format_units(price, quote), format_units(size, base)) for price, size in levels)
 
 
-def _order(order: ExchangeOrder, market: Market, now_us: int) -> LiveOrderView:
+def _order(order: ExchangeOrder, now_us: int) -> LiveOrderView:
     return LiveOrderView(
         intent=order.intent,
         side=order.side,
         level=order.level,
-        price=market.price(order.ticks).decimal(),
-        quantity=market.quantity(order.lots).decimal(),
-        filled=market.quantity(order.filled_lots).decimal(),
+        price=order.market.price(order.ticks).decimal(),
+        quantity=order.market.quantity(order.lots).decimal(),
+        filled=Amount(order.market.base, order.filled_units).decimal(),
         state=order.state.value,
         age_ms=max(0, now_us - order.registered_us) // 1_000,
     )

@@ -80,7 +80,7 @@ class OutcomeDesk:
             client_id=cancel.client_id,
             intent=cancel.target,
             state=ReportedState.CANCELLED,
-            filled_lots=reply.filled_lots,
+            filled_units=reply.filled_units,
             venue_time_us=0,
         )
 

@@ -95,14 +95,12 @@ class Reporter:
 
     def _taken(self, desk: PoolDesk) -> dict[Side, int] | None:
         """What a pool's orders may still take; None while that cannot be said."""
-        market = self._state.markets.get(desk.symbol)
         orders = [o for o in self._state.shadow.at_stake() if o.pool == desk.wish.pool]
-        if market is None:
+        if desk.symbol not in self._state.markets:
             return None if orders else dict.fromkeys(Side, 0)
         live = self._state.at_stake(self._clock.now_us(), desk.symbol)
         mine = [order for order in live if order.pool == desk.wish.pool]
-        rules = market.rules.market
-        return {side: committed_units(rules, [o for o in mine if o.side is side]) for side in Side}
+        return {side: committed_units([o for o in mine if o.side is side]) for side in Side}
 
     def _changed_balances(self) -> list[VenueBalanceSeen]:
         now_us = self._clock.monotonic_us()

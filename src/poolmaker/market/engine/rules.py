@@ -7,13 +7,11 @@ from dataclasses import replace
 from typing import assert_never
 
 from poolmaker.kernel.market import Side
-from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.model import OwnFact, PoolWish
 from poolmaker.market.execution.model import LiveOrder, Stage
-from poolmaker.market.quoting.model import Inventory
+from poolmaker.market.quoting.model import Inventory, MarketView
 from poolmaker.market.quoting.rules import strategy_problems
 from poolmaker.market.tracking.book import Top
-from poolmaker.market.tracking.mid_average import AverageMid
 from poolmaker.market.tracking.model import ExchangeOrder, OrderState, StoredFill, VenueMarket
 from poolmaker.messages.market import CapitalSet, DrainLifted, DrainTo, StartQuoting, StopQuoting
 
@@ -87,7 +85,7 @@ def left_by(drain: DrainTo, units: int) -> int:
 def stage_of(order: ExchangeOrder) -> Stage | None:
     """What an order is to the planner; None when nothing of it is at stake any more."""
     if order.terminal:
-        return Stage.CANCELLING if order.unexplained_lots else None
+        return Stage.CANCELLING if order.unexplained_units else None
     match order.state:
         case OrderState.PENDING_NEW:
             return Stage.PENDING
@@ -107,23 +105,34 @@ def live_order(order: ExchangeOrder, now_us: int) -> LiveOrder | None:
     return LiveOrder(
         intent=order.intent,
         pool=order.pool,
+        market=order.market,
         side=order.side,
         level=order.level,
         ticks=order.ticks,
         lots=order.lots,
-        open_lots=order.open_lots + order.unexplained_lots,
+        open_units=order.open_units + order.unexplained_units,
         stage=stage,
         age_us=max(0, now_us - order.registered_us),
     )
 
 
-def mid_ratio(rules: VenueMarket, top: Top) -> Ratio:
-    """The middle as quote units for base units, exactly."""
-    market = rules.market
-    return Ratio(top.mid_halfticks * market.tick_units, 2 * market.base.one)
+def market_view(rules: VenueMarket, top: Top, deep: Top) -> MarketView | None:
+    """The market in today's ticks; None where it stands below the first tick.
 
-
-def average_ratio(rules: VenueMarket, average: AverageMid) -> Ratio:
-    """A time-weighted middle as quote units for base units, exactly."""
-    market = rules.market
-    return Ratio(average.halfticks_us * market.tick_units, 2 * average.span_us * market.base.one)
+    ``top`` is the best of others, ``deep`` what enough of them stand behind. Others' orders may
+    rest off the grid since before a change of the tick: bids are read as the tick below and asks
+    as the tick above, so that nothing that keeps a tick's distance crosses them.
+    """
+    market, tick = rules.market, rules.market.tick_units
+    if deep.bid_units < tick:
+        return None
+    return MarketView(
+        market=market,
+        bid_ticks=top.bid_units // tick,
+        ask_ticks=-(-top.ask_units // tick),
+        bid_depth_ticks=deep.bid_units // tick,
+        ask_depth_ticks=-(-deep.ask_units // tick),
+        reference_ticks=deep.halves,
+        reference_weight=2 * tick,
+        maker_fee_cbps=rules.maker_fee_cbps,
+    )

@@ -155,7 +155,7 @@ class Session:
                 if isinstance(rules, NoMarket):
                     self._not_opened(spec, QuoteGate.MARKET_CLOSED, rules.reason, _REOPEN_US)
                 else:
-                    self._open_market(spec, rules, tasks)
+                    await self._open_market(spec, rules, tasks)
 
     def _not_opened(self, spec: MarketSpec, gate: QuoteGate, reason: str, pause_us: int) -> None:
         """One market that cannot be opened stops only its own pools."""
@@ -165,10 +165,14 @@ class Session:
         again_us = self._ports.clock.monotonic_us() + pause_us
         self.state.unopened[spec.symbol] = Unopened(gate, reason, again_us)
 
-    def _open_market(self, spec: MarketSpec, rules: VenueMarket, tasks: asyncio.TaskGroup) -> None:
+    async def _open_market(
+        self, spec: MarketSpec, seen: VenueMarket, tasks: asyncio.TaskGroup
+    ) -> None:
         self.state.unopened.pop(spec.symbol, None)
+        rules = await self._journal.know_rules(seen)
+        self.state.shadow.restore(await self._journal.adopt_orders(rules.market))
         average = MidAverage(self.state.config.twap_ms * 1_000)
-        self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(spec.symbol), average)
+        self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(rules.market), average)
         self._rules[spec.symbol] = rules.market
         tasks.create_task(self._ports.feeds.run_book(rules.market, self._books))
         tasks.create_task(self._books.run(spec.symbol))

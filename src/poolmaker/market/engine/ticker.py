@@ -13,7 +13,7 @@ from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.model import GateSince
-from poolmaker.market.engine.rules import inventory_now, unbooked
+from poolmaker.market.engine.rules import inventory_now, market_view, unbooked
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, LiveOrder, Stage
 from poolmaker.market.execution.ports import OrderEntry
@@ -21,7 +21,7 @@ from poolmaker.market.execution.rules import Plan, PlanRequest, plan_side
 from poolmaker.market.execution.sender import Sender
 from poolmaker.market.quoting.model import Decision, MarketView, gated
 from poolmaker.market.quoting.rules import decide
-from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent, OrderState
+from poolmaker.market.tracking.model import Depth, ExchangeOrder, OrderEvent, OrderState
 from poolmaker.messages.market import QuoteGate, StrategySnapshot
 
 _LOG: Final = get_logger("market")
@@ -107,7 +107,7 @@ class Ticker:
             brake = self._brake(desk, side)
             request = self._request(desk, market, decision, side, live, brake)
             plan = plan_side(request)
-            self._carry_out(desk, market, plan)
+            self._carry_out(desk, plan)
             gates[side] = _shown_gate(decision.side(side).gate, brake, plan, request)
         self._note_gates(desk, gates)
 
@@ -138,18 +138,9 @@ class Ticker:
         if not book.usable(self._clock.monotonic_us(), strategy.book_age_max_ms * 1_000):
             return None
         shadow = self._state.shadow
-        own = shadow.resting_lots(symbol, Side.BUY), shadow.resting_lots(symbol, Side.SELL)
-        top = book.top_of_others(*own)
-        if top is None:
-            return None
-        return MarketView(
-            market=market.rules.market,
-            bid_ticks=top.bid_ticks,
-            ask_ticks=top.ask_ticks,
-            reference_ticks=top.mid_halfticks,
-            reference_weight=2,
-            maker_fee_cbps=market.rules.maker_fee_cbps,
-        )
+        own = shadow.resting_units(symbol, Side.BUY), shadow.resting_units(symbol, Side.SELL)
+        top, deep = book.tops_of_others(*own, [Depth(), Depth()])
+        return market_view(market.rules, top, deep) if top and deep else None
 
     def _brake(self, desk: PoolDesk, side: Side) -> QuoteGate | None:
         """Why nothing new may be created although quotes are decided."""
@@ -176,30 +167,36 @@ class Ticker:
     ) -> PlanRequest:
         strategy = desk.wish.start.strategy if desk.wish.start else StrategySnapshot(version=0)
         inventory = inventory_now(desk.wish, desk.facts)
-        opposite = [order.ticks for order in live if order.side is not side]
+        opposite = [order.price_units for order in live if order.side is not side]
         return PlanRequest(
             market=market.rules.market,
             side=side,
             ideals=[
-                Ideal(side=side, level=quote.level, ticks=quote.ticks, lots=quote.lots)
+                Ideal(
+                    market=quote.market,
+                    side=side,
+                    level=quote.level,
+                    ticks=quote.ticks,
+                    lots=quote.lots,
+                )
                 for quote in decision.side(side).quotes
             ],
             live=[o for o in live if o.side is side and o.pool == desk.wish.pool],
             budget_units=inventory.usable(side),
-            opposite_ticks=(min if side is Side.BUY else max)(opposite, default=None),
+            opposite_units=(min if side is Side.BUY else max)(opposite, default=None),
             may_create=brake is None,
             tolerance_cbps=strategy.refresh_tolerance_cbps,
             age_max_us=strategy.order_age_max_ms * 1_000,
         )
 
-    def _carry_out(self, desk: PoolDesk, market: MarketDesk, plan: Plan) -> None:
+    def _carry_out(self, desk: PoolDesk, plan: Plan) -> None:
         if plan.cancels:
             orders = [self._state.shadow.find(order.intent) for order in plan.cancels]
             self.cancel([order for order in orders if order is not None])
-        creates = [self._create(desk, market, ideal) for ideal in plan.creates]
+        creates = [self._create(desk, ideal) for ideal in plan.creates]
         self._ports.sender.submit(creates, [])
 
-    def _create(self, desk: PoolDesk, market: MarketDesk, ideal: Ideal) -> CreateIntent:
+    def _create(self, desk: PoolDesk, ideal: Ideal) -> CreateIntent:
         """Decide an order: from here on its slot is occupied and its budget bound."""
         now_us = self._clock.now_us()
         intent = self._ports.ids.intent()
@@ -208,7 +205,7 @@ class Ticker:
             ExchangeOrder(
                 intent=intent,
                 pool=desk.wish.pool,
-                symbol=market.spec.symbol,
+                market=ideal.market,
                 side=ideal.side,
                 level=ideal.level,
                 ticks=ideal.ticks,
@@ -221,7 +218,7 @@ class Ticker:
         return CreateIntent(
             intent=intent,
             pool=desk.wish.pool,
-            market=market.rules.market,
+            market=ideal.market,
             side=ideal.side,
             level=ideal.level,
             ticks=ideal.ticks,

@@ -12,8 +12,9 @@ from poolmaker.market.execution.model import CancelIntent, CreateIntent
 
 _ADD_CREATE: Final = """
 INSERT INTO market.intent
-    (intent, account, epoch, pool, symbol, kind, side, level, ticks, lots, client_id, decided_at_us)
-VALUES ($1, $2, $3, $4, $5, 'CREATE_ORDER', $6, $7, $8, $9, $10, $11)
+    (intent, account, epoch, pool, symbol, kind, side, level, ticks, lots, client_id, decided_at_us,
+    rules_version)
+VALUES ($1, $2, $3, $4, $5, 'CREATE_ORDER', $6, $7, $8, $9, $10, $11, $12)
 """
 _ADD_CANCEL: Final = """
 INSERT INTO market.intent
@@ -30,7 +31,7 @@ SELECT count(*) FROM market.intent WHERE account = $1 AND kind = 'CREATE_ORDER'
 def _create_row(account: VenueAccountId, epoch: int, intent: CreateIntent) -> tuple[object, ...]:
     place = (intent.intent, account, epoch, intent.pool, intent.market.symbol)
     order = (intent.side.value, intent.level, intent.ticks, intent.lots)
-    return (*place, *order, intent.client_id, intent.decided_us)
+    return (*place, *order, intent.client_id, intent.decided_us, intent.market.version)
 
 
 def _cancel_row(account: VenueAccountId, epoch: int, cancel: CancelIntent) -> tuple[object, ...]:

@@ -24,23 +24,34 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOrder:
-    """An order that may still fill. A slot is (pool, side, level); it is occupied from decision."""
+    """An order that may still fill. A slot is (pool, side, level); it is occupied from decision.
+
+    ``ticks`` and ``lots`` count in ``market``, the rules that it was made under; ``open_units``
+    are atomic base units.
+    """
 
     intent: IntentId
     pool: PoolId
+    market: Market
     side: Side
     level: int
     ticks: int
     lots: int
-    open_lots: int
+    open_units: int
     stage: Stage
     age_us: int
+
+    @property
+    def price_units(self) -> int:
+        """Its price in atomic quote units of one whole base."""
+        return self.ticks * self.market.tick_units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ideal:
-    """What should rest in one slot."""
+    """What should rest in one slot; ticks and lots of ``market``."""
 
+    market: Market
     side: Side
     level: int
     ticks: int
@@ -118,10 +129,10 @@ CreateReply = Created | Refused
 
 @dataclass(frozen=True, slots=True)
 class CancelAccepted:
-    """The venue cancelled it, after ``filled_lots`` of it had filled."""
+    """The venue cancelled it, after ``filled_units`` atomic base units of it had filled."""
 
     exchange_order_id: str
-    filled_lots: int
+    filled_units: int
 
 
 @dataclass(frozen=True, slots=True)

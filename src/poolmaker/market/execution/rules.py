@@ -23,8 +23,10 @@ class PlanRequest:
     """One side of one pool.
 
     ``budget_units``: what live, cancelling and unknown orders of the side may consume together,
-    quote units for bids and base units for asks. ``opposite_ticks``: the most aggressive own
-    order of the other side in this market, whichever pool's, or None. ``tolerance_cbps`` and
+    quote units for bids and base units for asks. ``opposite_units``: the price of the most
+    aggressive own order of the other side in this market, whichever pool's, in atomic quote units
+    of one whole base, or None. Orders made under other rules of the market than these count
+    towards the budget and never stay. ``tolerance_cbps`` and
     ``age_max_us`` (0 is off) say when a resting order is still good.
     """
 
@@ -33,7 +35,7 @@ class PlanRequest:
     ideals: Sequence[Ideal]
     live: Sequence[LiveOrder]
     budget_units: int
-    opposite_ticks: int | None
+    opposite_units: int | None
     may_create: bool
     tolerance_cbps: int
     age_max_us: int
@@ -48,30 +50,36 @@ class Plan:
     held_back: int = 0
 
 
-def consumption_units(market: Market, side: Side, ticks: int, lots: int) -> int:
-    """The most that ``lots`` at ``ticks`` may take: quote for bids, base for asks."""
+def consumption_units(market: Market, side: Side, ticks: int, base_units: int) -> int:
+    """The most that ``base_units`` at ``ticks`` may take: quote for bids, base for asks."""
     if side is Side.SELL:
-        return lots * market.lot_units
-    return market.notional_units(ticks, lots, Rounding.UP)
+        return base_units
+    return market.worth_units(ticks, base_units, Rounding.UP)
 
 
-def committed_units(market: Market, orders: Iterable[LiveOrder]) -> int:
-    """What orders may still take together, whatever their stage."""
-    return sum(consumption_units(market, o.side, o.ticks, o.open_lots) for o in orders)
+def committed_units(orders: Iterable[LiveOrder]) -> int:
+    """What orders may still take together, each under its own rules, whatever their stage."""
+    return sum(consumption_units(o.market, o.side, o.ticks, o.open_units) for o in orders)
 
 
 def still_good(order: LiveOrder, ideal: Ideal, tolerance_cbps: int, age_max_us: int) -> bool:
-    """Whether a resting order may stay: close in price, half to one and a half in size, young."""
+    """Whether a resting order may stay: same rules, close in price, 0.5 to 1.5 in size, young."""
+    if not order.market.same_grid(ideal.market):
+        return False
     near = abs(order.ticks - ideal.ticks) * WHOLE <= tolerance_cbps * ideal.ticks
-    sized = ideal.lots <= 2 * order.open_lots and 2 * order.open_lots <= 3 * ideal.lots
+    wanted_units = ideal.lots * ideal.market.lot_units
+    sized = wanted_units <= 2 * order.open_units and 2 * order.open_units <= 3 * wanted_units
     return near and sized and (age_max_us == 0 or order.age_us <= age_max_us)
 
 
-def crosses_own(side: Side, ticks: int, opposite_ticks: int | None) -> bool:
-    """Whether an order would trade with, or lock, an own order of the other side."""
-    if opposite_ticks is None:
+def crosses_own(ideal: Ideal, opposite_units: int | None) -> bool:
+    """Whether it would trade with, or lock, an own order of the other side at that price."""
+    if opposite_units is None:
         return False
-    return ticks >= opposite_ticks if side is Side.BUY else ticks <= opposite_ticks
+    price_units = ideal.ticks * ideal.market.tick_units
+    return (
+        price_units >= opposite_units if ideal.side is Side.BUY else price_units <= opposite_units
+    )
 
 
 def _resting(orders: Iterable[LiveOrder]) -> list[LiveOrder]:
@@ -83,12 +91,13 @@ def _place(
 ) -> int:
     """Create, or make room, or wait; answers what is committed by it."""
     resting = _resting(slot)
-    cost = consumption_units(request.market, request.side, ideal.ticks, ideal.lots)
+    market, size_units = request.market, ideal.lots * request.market.lot_units
+    cost = consumption_units(market, request.side, ideal.ticks, size_units)
     if not request.may_create:
         plan.cancels += resting
         plan.held_back += 1
         return 0
-    if crosses_own(request.side, ideal.ticks, request.opposite_ticks):
+    if crosses_own(ideal, request.opposite_units):
         plan.held_back += 1
         return 0
     if cost <= free_units:
@@ -128,19 +137,19 @@ def _reduce_to_budget(request: PlanRequest, plan: Plan, committed: int) -> None:
     """Cancel from the outermost level inwards until what stays fits the budget."""
     leaving = {order.intent for order in plan.cancels}
     going = [o for o in request.live if o.stage is Stage.CANCELLING or o.intent in leaving]
-    staying = committed - committed_units(request.market, going)
+    staying = committed - committed_units(going)
     for order in sorted(_resting(request.live), key=lambda o: (-o.level, o.age_us)):
         if staying <= request.budget_units:
             return
         if order.intent not in leaving:
             plan.cancels.append(order)
-            staying -= committed_units(request.market, [order])
+            staying -= committed_units([order])
 
 
 def plan_side(request: PlanRequest) -> Plan:
     """Keep, create and cancel for one side of one pool; never commits beyond the budget."""
     plan = Plan()
-    committed = committed_units(request.market, request.live)
+    committed = committed_units(request.live)
     free_units = request.budget_units - committed
     slots: dict[int, list[LiveOrder]] = {}
     for order in request.live:

@@ -13,20 +13,26 @@ from poolmaker.messages.market import QuoteGate
 class MarketView:
     """One market as others make it: own orders are not in these prices.
 
-    ``reference_ticks`` over ``reference_weight`` is the reference price in ticks, exactly: of
-    the middle it is (bid + ask, 2). ``maker_fee_cbps`` is what the venue takes of a maker's
-    trade, in hundredths of a basis point.
+    ``bid_ticks`` and ``ask_ticks`` are the best prices, however little stands there: a quote does
+    not cross them. ``bid_depth_ticks`` and ``ask_depth_ticks`` are prices that the size of the
+    pool's own level stands behind: only those decide where quotes stand. The reference price is
+    their middle: ``reference_ticks`` over ``reference_weight``, in ticks, exactly.
+    ``maker_fee_cbps`` is what the venue takes of a maker's trade, in hundredths of a basis point.
     """
 
     market: Market
     bid_ticks: int
     ask_ticks: int
+    bid_depth_ticks: int
+    ask_depth_ticks: int
     reference_ticks: int
     reference_weight: int
     maker_fee_cbps: int = 0
 
     def __post_init__(self) -> None:
         require(0 < self.bid_ticks < self.ask_ticks, "book: expected 0 < bid < ask")
+        behind = self.bid_depth_ticks <= self.bid_ticks and self.ask_ticks <= self.ask_depth_ticks
+        require(behind and self.bid_depth_ticks > 0, "depth: expected no better than the best")
         require(self.reference_ticks > 0, "reference: expected a positive price")
         require(self.reference_weight > 0, "reference: expected a positive weight")
 
@@ -61,6 +67,7 @@ class Inventory:
 class Quote:
     """An ideal order: price in ticks, size in lots, level from 0 at the touch."""
 
+    market: Market
     level: int
     ticks: int
     lots: int

@@ -67,7 +67,7 @@ def size_weight_ppm(side: Side, deviation_ppm: int, band_ppm: int) -> int:
 
 
 def level_prices(view: MarketView, strategy: StrategySnapshot, side: Side, lean: int) -> list[int]:
-    """Prices of the levels, best first: passive, at most one tick better than others' best."""
+    """Prices of the levels, best first: passive, at most one tick better than others' depth."""
     half = half_spread_cbps(strategy, view.maker_fee_cbps)
     if side is Side.BUY:
         return _bid_prices(view, strategy, WHOLE - half + lean)
@@ -76,7 +76,7 @@ def level_prices(view: MarketView, strategy: StrategySnapshot, side: Side, lean:
 
 def _bid_prices(view: MarketView, strategy: StrategySnapshot, factor: int) -> list[int]:
     """Rounded down; each level at least one tick below the one before."""
-    bound = min(view.ask_ticks - 1, view.bid_ticks + 1)
+    bound = min(view.ask_ticks - 1, view.bid_depth_ticks + 1)
     scale = view.reference_weight * WHOLE
     prices = []
     for _ in range(strategy.levels):
@@ -89,7 +89,7 @@ def _bid_prices(view: MarketView, strategy: StrategySnapshot, factor: int) -> li
 
 def _ask_prices(view: MarketView, strategy: StrategySnapshot, factor: int) -> list[int]:
     """Rounded up; each level at least one tick above the one before."""
-    bound = max(view.bid_ticks + 1, view.ask_ticks - 1)
+    bound = max(view.bid_ticks + 1, view.ask_depth_ticks - 1)
     scale = view.reference_weight * WHOLE
     prices = []
     for _ in range(strategy.levels):
@@ -112,7 +112,7 @@ def _bids(view: MarketView, prices: list[int], share_units: int, left_units: int
         worth = ticks * unit * lots
         if lots >= market.quantity_min_lots and worth // one >= market.notional_min_units:
             left_units -= -(-worth // one)
-            quotes.append(Quote(level, ticks, lots))
+            quotes.append(Quote(market, level, ticks, lots))
     return quotes
 
 
@@ -126,7 +126,7 @@ def _asks(view: MarketView, prices: list[int], share_units: int, left_units: int
         small = ticks * unit * lots // one < market.notional_min_units
         if ticks > 0 and lots >= market.quantity_min_lots and not small:
             left_units -= lots * market.lot_units
-            quotes.append(Quote(level, ticks, lots))
+            quotes.append(Quote(market, level, ticks, lots))
     return quotes
 
 

@@ -3,35 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import IntentId, PoolId, VenueAccountId
-from poolmaker.kernel.market import Side
-from poolmaker.market.tracking.model import ExchangeOrder, OrderState, StoredFill, TradeReport
+from poolmaker.kernel.market import Market, Side
+from poolmaker.kernel.money import Asset
+from poolmaker.market.tracking.model import (
+    ExchangeOrder,
+    OrderState,
+    StoredFill,
+    TradeReport,
+    VenueMarket,
+)
+
+_RULES_COLUMNS: Final = """base, base_scale, quote, quote_scale, tick_units, lot_units,
+    quantity_min_lots, notional_min_units, is_open, maker_fee_ppm, taker_fee_ppm"""
+_NEWEST_RULES: Final = f"""
+SELECT version, {_RULES_COLUMNS} FROM market.market_rules
+WHERE account = $1 AND symbol = $2 ORDER BY version DESC LIMIT 1
+"""  # noqa: S608 - the parts are constants of this module
+_ADD_RULES: Final = f"""
+INSERT INTO market.market_rules (account, symbol, version, {_RULES_COLUMNS}, seen_at_us)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+"""  # noqa: S608 - the parts are constants of this module
 
 _ORDER_COLUMNS: Final = """intent, pool, symbol, side, level, ticks, lots, state, client_ids,
-    exchange_ids, reported_lots, booked_lots, seen, registered_us, changed_us, reason"""
+    exchange_ids, reported_units, booked_units, seen, registered_us, changed_us, reason,
+    rules_version"""
 _SAVE_ORDER: Final = f"""
 INSERT INTO market.exchange_order AS o (account, {_ORDER_COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 ON CONFLICT (intent) DO UPDATE SET
     state = excluded.state, client_ids = excluded.client_ids,
     exchange_ids = excluded.exchange_ids, seen = o.seen OR excluded.seen,
-    reported_lots = greatest(o.reported_lots, excluded.reported_lots),
-    booked_lots = greatest(o.booked_lots, excluded.booked_lots),
+    reported_units = greatest(o.reported_units, excluded.reported_units),
+    booked_units = greatest(o.booked_units, excluded.booked_units),
     changed_us = excluded.changed_us, reason = excluded.reason
 """  # noqa: S608 - the parts are constants of this module
+_ORDERS: Final = """
+SELECT o.*, r.base, r.base_scale, r.quote, r.quote_scale, r.tick_units, r.lot_units,
+    r.quantity_min_lots, r.notional_min_units
+"""
+_UNDER_RULES: Final = """
+JOIN market.market_rules AS r
+    ON r.account = o.account AND r.symbol = o.symbol AND r.version = o.rules_version
+"""
 _LIVING: Final = f"""
-SELECT {_ORDER_COLUMNS} FROM market.exchange_order
-WHERE account = $1 AND (changed_us > $2 OR reported_lots > booked_lots
-    OR state NOT IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED'))
-ORDER BY registered_us
-"""  # noqa: S608 - the parts are constants of this module
+{_ORDERS} FROM market.exchange_order AS o {_UNDER_RULES}
+WHERE o.account = $1 AND (o.changed_us > $2 OR o.reported_units > o.booked_units
+    OR o.state NOT IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED'))
+ORDER BY o.registered_us
+"""
 _FIND: Final = f"""
-SELECT {_ORDER_COLUMNS} FROM market.exchange_order
-WHERE account = $1 AND symbol = $2 AND (exchange_ids @> ARRAY[$3] OR intent = $4)
+{_ORDERS} FROM market.exchange_order AS o {_UNDER_RULES}
+WHERE o.account = $1 AND o.symbol = $2 AND (o.exchange_ids @> ARRAY[$3] OR o.intent = $4)
+"""
+_ADOPT: Final = f"""
+WITH o AS (
+    UPDATE market.exchange_order SET rules_version = $3, reported_units = reported_lots * $4,
+        booked_units = booked_lots * $4
+    WHERE account = $1 AND symbol = $2 AND rules_version IS NULL RETURNING *
+)
+{_ORDERS} FROM o {_UNDER_RULES}
+WHERE o.reported_units > o.booked_units
+    OR o.state NOT IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED')
+ORDER BY o.registered_us
 """  # noqa: S608 - the parts are constants of this module
 
 _KNOWN_FILLS: Final = """
@@ -70,11 +109,32 @@ ON CONFLICT (account, symbol) DO UPDATE SET cursor = excluded.cursor
 """
 
 
+def _market(symbol: str, version: int, row: Record) -> Market:
+    return Market(
+        symbol=symbol,
+        base=Asset(row["base"], row["base_scale"]),
+        quote=Asset(row["quote"], row["quote_scale"]),
+        tick_units=row["tick_units"],
+        lot_units=row["lot_units"],
+        quantity_min_lots=row["quantity_min_lots"],
+        notional_min_units=row["notional_min_units"],
+        version=version,
+    )
+
+
+def _rules_row(rules: VenueMarket) -> tuple[object, ...]:
+    market = rules.market
+    assets = (market.base.code, market.base.scale, market.quote.code, market.quote.scale)
+    grid = (market.tick_units, market.lot_units)
+    least = (market.quantity_min_lots, market.notional_min_units)
+    return (*assets, *grid, *least, rules.is_open, rules.maker_fee_cbps, rules.taker_fee_ppm)
+
+
 def _order(row: Record) -> ExchangeOrder:
     return ExchangeOrder(
         intent=IntentId(row["intent"]),
         pool=PoolId(row["pool"]),
-        symbol=row["symbol"],
+        market=_market(row["symbol"], row["rules_version"], row),
         side=Side(row["side"]),
         level=row["level"],
         ticks=row["ticks"],
@@ -82,8 +142,8 @@ def _order(row: Record) -> ExchangeOrder:
         state=OrderState(row["state"]),
         client_ids=list(row["client_ids"]),
         exchange_ids=list(row["exchange_ids"]),
-        reported_lots=row["reported_lots"],
-        booked_lots=row["booked_lots"],
+        reported_units=row["reported_units"],
+        booked_units=row["booked_units"],
         seen=row["seen"],
         registered_us=row["registered_us"],
         changed_us=row["changed_us"],
@@ -93,9 +153,10 @@ def _order(row: Record) -> ExchangeOrder:
 
 def _order_row(account: VenueAccountId, order: ExchangeOrder) -> tuple[object, ...]:
     identity = (account, order.intent, order.pool, order.symbol, order.side.value, order.level)
-    ids = (order.client_ids, order.exchange_ids, order.reported_lots, order.booked_lots)
+    ids = (order.client_ids, order.exchange_ids, order.reported_units, order.booked_units)
     times = (order.seen, order.registered_us, order.changed_us, order.reason)
-    return (*identity, order.ticks, order.lots, order.state.value, *ids, *times)
+    size = (order.ticks, order.lots, order.state.value)
+    return (*identity, *size, *ids, *times, order.market.version)
 
 
 def _fill(row: Record) -> StoredFill:
@@ -133,6 +194,25 @@ def _fill_row(account: VenueAccountId, fill: StoredFill) -> tuple[object, ...]:
 
 class PgTracking:
     """``tracking.ports.TrackingStore`` over the schema ``market``."""
+
+    async def know_rules(
+        self, tx: Tx, account: VenueAccountId, rules: VenueMarket, now_us: int
+    ) -> VenueMarket:
+        """See ``TrackingStore.know_rules``."""
+        connection, symbol = connection_of(tx), rules.market.symbol
+        found = await connection.fetchrow(_NEWEST_RULES, account, symbol)
+        row, version = _rules_row(rules), found["version"] if found is not None else 0
+        if found is None or tuple(found.values())[1:] != row:
+            version += 1
+            await connection.execute(_ADD_RULES, account, symbol, version, *row, now_us)
+        return replace(rules, market=replace(rules.market, version=version))
+
+    async def adopt_orders(
+        self, tx: Tx, account: VenueAccountId, market: Market
+    ) -> list[ExchangeOrder]:
+        """See ``TrackingStore.adopt_orders``."""
+        bound = market.symbol, market.version, market.lot_units
+        return [_order(row) for row in await connection_of(tx).fetch(_ADOPT, account, *bound)]
 
     async def save_orders(
         self, tx: Tx, account: VenueAccountId, orders: Sequence[ExchangeOrder]

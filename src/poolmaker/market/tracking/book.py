@@ -1,23 +1,32 @@
 """The order book of one market: a snapshot, then diffs without a gap.
 
-A snapshot is only believed after a diff has continued it, because venues serve stale ones. While
-a number is missing between two diffs the book is not usable; only a new snapshot mends it.
-Times are monotonic microseconds of the caller.
+A snapshot is only believed after a diff has continued it or a second one repeated it, because
+venues serve stale ones. While a number is missing between two diffs the book is not usable; only
+a new snapshot mends it.
+
+Prices are atomic quote units of one whole base, sizes atomic base units: not ticks and lots, so
+that a change of the venue's rules never changes what a price means. Times are monotonic
+microseconds of the caller.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from poolmaker.kernel.market import Side
-from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Levels
+from poolmaker.kernel.market import Market, Side
+from poolmaker.kernel.money import Ratio
+from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Depth, Levels
 
 PENDING_DIFFS_MAX: Final = 2_000
+NO_DEPTH: Final = Depth()
+"""Nothing need stand behind a price but the smallest order."""
+Own = Mapping[int, int]
+"""Own sizes that the public book shows, by price."""
 
 
 class BookState(StrEnum):
@@ -26,7 +35,7 @@ class BookState(StrEnum):
     EMPTY = "EMPTY"
     """No snapshot yet; diffs are kept for it."""
     UNCONFIRMED = "UNCONFIRMED"
-    """A snapshot that no diff has continued yet."""
+    """A snapshot that nothing has confirmed yet."""
     LIVE = "LIVE"
     """Complete up to its last update."""
     GAP = "GAP"
@@ -44,49 +53,41 @@ class DiffOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Best prices in ticks with their lots."""
+    """A bid and an ask of a book; prices in atomic quote units of one whole base."""
 
-    bid_ticks: int
-    bid_lots: int
-    ask_ticks: int
-    ask_lots: int
+    bid_units: int
+    ask_units: int
 
     @property
-    def mid_halfticks(self) -> int:
+    def halves(self) -> int:
         """Twice the middle, so that it is an int."""
-        return self.bid_ticks + self.ask_ticks
-
-    @property
-    def microprice(self) -> tuple[int, int]:
-        """(numerator, weight) of the price weighted by the other side's size, in ticks."""
-        weight = self.bid_lots + self.ask_lots
-        return self.bid_ticks * self.ask_lots + self.ask_ticks * self.bid_lots, weight
+        return self.bid_units + self.ask_units
 
 
 class _Half:
-    """One side: lots by ticks, and the ticks in ascending order."""
+    """One side: sizes by price, and the prices in ascending order."""
 
-    __slots__ = ("lots", "ticks")
+    __slots__ = ("prices", "sizes")
 
     def __init__(self, levels: Levels) -> None:
-        self.lots = {ticks: lots for ticks, lots in levels if lots > 0}
-        self.ticks = sorted(self.lots)
+        self.sizes = {price: size for price, size in levels if size > 0}
+        self.prices = sorted(self.sizes)
 
     def apply(self, levels: Levels) -> None:
-        for ticks, lots in levels:
-            if lots > 0:
-                if ticks not in self.lots:
-                    insort(self.ticks, ticks)
-                self.lots[ticks] = lots
-            elif self.lots.pop(ticks, None) is not None:
-                del self.ticks[bisect_left(self.ticks, ticks)]
+        for price, size in levels:
+            if size > 0:
+                if price not in self.sizes:
+                    insort(self.prices, price)
+                self.sizes[price] = size
+            elif self.sizes.pop(price, None) is not None:
+                del self.prices[bisect_left(self.prices, price)]
 
 
 class OrderBook:
     """A book that says whether it may be used. Tells what it needs; does no I/O itself."""
 
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
+    def __init__(self, market: Market) -> None:
+        self.market = market
         self.state = BookState.EMPTY
         self.version = 0
         self.last_id = 0
@@ -156,34 +157,34 @@ class OrderBook:
         """Best bid and ask; None while a side is empty or the book is crossed."""
         return self.top_of_others({}, {})
 
-    def top_of_others(self, own_bids: Mapping[int, int], own_asks: Mapping[int, int]) -> Top | None:
-        """Best bid and ask without own lots (by ticks): own quotes must not lead us."""
-        bid = self._best(self._bids, reversed(self._bids.ticks), own_bids)
-        ask = self._best(self._asks, self._asks.ticks, own_asks)
-        if bid is None or ask is None or bid[0] >= ask[0]:
-            return None
-        return Top(*bid, *ask)
+    def top_of_others(self, own_bids: Own, own_asks: Own, depth: Depth = NO_DEPTH) -> Top | None:
+        """Bid and ask that ``depth`` of others' orders stands behind; by default the best of all.
+
+        Own orders are left out: own quotes must not lead us, nor make the price of money.
+        """
+        return self.tops_of_others(own_bids, own_asks, [depth])[0]
+
+    def tops_of_others(
+        self, own_bids: Own, own_asks: Own, depths: Sequence[Depth]
+    ) -> list[Top | None]:
+        """The same at several depths, of which none may be smaller than the one before."""
+        wanted = [(depth.base_units, depth.quote_units * self.market.base.one) for depth in depths]
+        bids = _reached(self._bids, reversed(self._bids.prices), own_bids, wanted)
+        asks = _reached(self._asks, self._asks.prices, own_asks, wanted)
+        return [
+            Top(bid, ask) if bid is not None and ask is not None and bid < ask else None
+            for bid, ask in zip(bids, asks, strict=True)
+        ]
 
     def depth(self, side: Side, levels: int) -> list[tuple[int, int]]:
-        """The best (ticks, lots) of a side, best first."""
+        """The best (price, size) of a side, best first."""
         half = self._bids if side is Side.BUY else self._asks
-        best = half.ticks[: -levels - 1 : -1] if side is Side.BUY else half.ticks[:levels]
-        return [(ticks, half.lots[ticks]) for ticks in best]
+        best = half.prices[: -levels - 1 : -1] if side is Side.BUY else half.prices[:levels]
+        return [(price, half.sizes[price]) for price in best]
 
-    def ticklots_to_take(self, side: Side, lots: int) -> int | None:
-        """Σ ticks·lots of taking ``lots`` as a buyer or a seller; None beyond the book.
-
-        Divided by ``lots`` it is the volume weighted average price in ticks.
-        """
-        half = self._asks if side is Side.BUY else self._bids
-        left, total = lots, 0
-        for ticks in half.ticks if side is Side.BUY else reversed(half.ticks):
-            part = min(left, half.lots[ticks])
-            total += part * ticks
-            left -= part
-            if left == 0:
-                return total
-        return None
+    def ratio(self, units: int, parts: int = 1) -> Ratio:
+        """A price of this book, divided by ``parts``, as quote units for base units."""
+        return Ratio(units, parts * self.market.base.one)
 
     def _overlaps_midway(self, diff: BookDiff) -> bool:
         # After the first diff every next one must begin where the last one ended.
@@ -195,12 +196,21 @@ class OrderBook:
         self._pending.clear()
         self.version += 1
 
-    @staticmethod
-    def _best(
-        half: _Half, ticks_best_first: Iterable[int], own: Mapping[int, int]
-    ) -> tuple[int, int] | None:
-        for ticks in ticks_best_first:
-            lots = half.lots[ticks] - own.get(ticks, 0)
-            if lots > 0:
-                return ticks, lots
-        return None
+
+def _reached(
+    half: _Half, best_first: Iterable[int], own: Own, wanted: Sequence[tuple[int, int]]
+) -> list[int | None]:
+    """Prices at which the summed (size, price times size) of others reaches each of ``wanted``."""
+    found: list[int | None] = []
+    sizes, size_sum, worth_sum = half.sizes, 0, 0
+    for price in best_first:
+        size = sizes[price] - own.get(price, 0)
+        if size <= 0:
+            continue
+        size_sum += size
+        worth_sum += price * size
+        while size_sum >= wanted[len(found)][0] and worth_sum >= wanted[len(found)][1]:
+            found.append(price)
+            if len(found) == len(wanted):
+                return found
+    return [*found, *[None] * (len(wanted) - len(found))]

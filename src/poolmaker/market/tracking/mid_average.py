@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AverageMid:
-    """``halfticks_us`` over ``2 * span_us`` is the average price in ticks."""
+    """``halves_us`` over ``2 * span_us`` is the average price in atomic units of quote."""
 
-    halfticks_us: int
+    halves_us: int
     span_us: int
 
 
@@ -21,10 +21,10 @@ class MidAverage:
         self._window_us = window_us
         self._steps: deque[tuple[int, int | None]] = deque()
 
-    def add(self, now_us: int, mid_halfticks: int | None) -> None:
-        """From ``now_us`` on the middle is this, or there is none."""
-        if not self._steps or self._steps[-1][1] != mid_halfticks:
-            self._steps.append((now_us, mid_halfticks))
+    def add(self, now_us: int, halves: int | None) -> None:
+        """From ``now_us`` on twice the middle is this, or there is none."""
+        if not self._steps or self._steps[-1][1] != halves:
+            self._steps.append((now_us, halves))
         self._forget(now_us - self._window_us)
 
     def value(self, now_us: int, span_min_us: int) -> AverageMid | None:

@@ -129,13 +129,15 @@ ORDER_STATES: Final = StateTable(
 class ExchangeOrder:
     """One order of ours at the venue. One object holds every client and exchange id it ever had.
 
-    ``reported_lots`` is the largest cumulative fill that the venue has named; ``booked_lots`` is
-    the sum of the fills that stand on the account stream. Times are wall microseconds.
+    ``ticks`` and ``lots`` count in ``market``: the rules that the order was made under, whatever
+    the venue's rules are by now. ``reported_units`` is the largest cumulative fill that the venue
+    has named, ``booked_units`` the sum of the fills that stand on the account stream, both in
+    atomic base units. Times are wall microseconds.
     """
 
     intent: IntentId
     pool: PoolId
-    symbol: str
+    market: Market
     side: Side
     level: int
     ticks: int
@@ -143,8 +145,8 @@ class ExchangeOrder:
     state: OrderState = OrderState.PENDING_NEW
     client_ids: list[str] = field(default_factory=list)
     exchange_ids: list[str] = field(default_factory=list)
-    reported_lots: int = 0
-    booked_lots: int = 0
+    reported_units: int = 0
+    booked_units: int = 0
     seen: bool = False
     registered_us: int = 0
     changed_us: int = 0
@@ -156,19 +158,34 @@ class ExchangeOrder:
         return self.state in ORDER_STATES.terminal
 
     @property
-    def filled_lots(self) -> int:
-        """The most that is known to have filled."""
-        return max(self.reported_lots, self.booked_lots)
+    def symbol(self) -> str:
+        """The market's symbol."""
+        return self.market.symbol
 
     @property
-    def open_lots(self) -> int:
-        """The most that may still fill; 0 after the end."""
-        return 0 if self.terminal else max(0, self.lots - self.filled_lots)
+    def quantity_units(self) -> int:
+        """Its whole size in atomic base units."""
+        return self.lots * self.market.lot_units
 
     @property
-    def unexplained_lots(self) -> int:
-        """What the venue says has filled and no booked trade explains."""
-        return max(0, self.reported_lots - self.booked_lots)
+    def price_units(self) -> int:
+        """Its price in atomic quote units of one whole base."""
+        return self.ticks * self.market.tick_units
+
+    @property
+    def filled_units(self) -> int:
+        """The most that is known to have filled, in atomic base units."""
+        return max(self.reported_units, self.booked_units)
+
+    @property
+    def open_units(self) -> int:
+        """The most that may still fill, in atomic base units; 0 after the end."""
+        return 0 if self.terminal else max(0, self.quantity_units - self.filled_units)
+
+    @property
+    def unexplained_units(self) -> int:
+        """What the venue says has filled and no booked trade explains, in atomic base units."""
+        return max(0, self.reported_units - self.booked_units)
 
     def learn_exchange_id(self, exchange_order_id: str) -> bool:
         """Whether the id was new to this order."""
@@ -195,14 +212,17 @@ class ReportedState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:
-    """The venue's word on one order. ``intent`` is what its client id decodes to, if it is ours."""
+    """The venue's word on one order. ``intent`` is what its client id decodes to, if it is ours.
+
+    ``filled_units`` are atomic base units: what fills need not fit the lot of today's rules.
+    """
 
     symbol: str
     exchange_order_id: str
     client_id: str
     intent: IntentId | None
     state: ReportedState
-    filled_lots: int
+    filled_units: int
     venue_time_us: int
 
 
@@ -311,11 +331,12 @@ class BalanceReport:
 
 @dataclass(frozen=True, slots=True)
 class VenueMarket:
-    """A market's rules as the venue has them now."""
+    """A market's rules as the venue has them now. Fees are millionths, None where unknown."""
 
     market: Market
     is_open: bool
     maker_fee_cbps: int
+    taker_fee_ppm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,12 +347,37 @@ class NoMarket:
 
 
 Levels = list[tuple[int, int]]
-"""(ticks, lots) pairs; zero lots removes the level."""
+"""(price, size) pairs: atomic quote units of one whole base, atomic base units; size 0 removes.
+
+Public prices do not count in ticks: orders that rest since before a change of the tick stay where
+they are, and a change of the rules must never change what a price that was read means.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What must stand behind a price: so much base, and base worth so much quote, atomic units."""
+
+    base_units: int = 0
+    quote_units: int = 0
+
+    def largest(self, other: Depth) -> Depth:
+        """The larger of each part."""
+        base_units = max(self.base_units, other.base_units)
+        return Depth(base_units, max(self.quote_units, other.quote_units))
+
+    def times(self, factor: int) -> Depth:
+        """A multiple."""
+        return Depth(self.base_units * factor, self.quote_units * factor)
+
+    def covers(self, other: Depth) -> bool:
+        """Whether no part of ``other`` is larger."""
+        return self.base_units >= other.base_units and self.quote_units >= other.quote_units
 
 
 @dataclass(frozen=True, slots=True)
 class BookDiff:
-    """Absolute lots of the levels that changed in updates ``first_id`` to ``last_id``."""
+    """Absolute sizes of the levels that changed in updates ``first_id`` to ``last_id``."""
 
     first_id: int
     last_id: int

@@ -141,6 +141,25 @@ class VenueFeeds(Protocol):
 class TrackingStore(Protocol):
     """Rows of the shadow ledger. Every method runs in the caller's transaction."""
 
+    async def know_rules(
+        self, tx: Tx, account: VenueAccountId, rules: VenueMarket, now_us: int
+    ) -> VenueMarket:
+        """The same rules with their version: the newest stored one, or a new one when they differ.
+
+        Orders are stored with the version that they were made under.
+        """
+        ...
+
+    async def adopt_orders(
+        self, tx: Tx, account: VenueAccountId, market: Market
+    ) -> list[ExchangeOrder]:
+        """Bind orders that were stored before rows named their rules; answers those at stake.
+
+        The programs that wrote them read a market's rules at each start of an account and could
+        not follow a change, so the rules at the first start of this one are theirs.
+        """
+        ...
+
     async def save_orders(
         self, tx: Tx, account: VenueAccountId, orders: Sequence[ExchangeOrder]
     ) -> None:

@@ -14,7 +14,7 @@ def event_of(order: ExchangeOrder, report: OrderReport) -> OrderEvent:
     """What a report means for an order; a lower cumulative fill never lowers ours."""
     match report.state:
         case ReportedState.LIVE:
-            filled = max(report.filled_lots, order.filled_lots)
+            filled = max(report.filled_units, order.filled_units)
             return OrderEvent.SEEN_PART if filled > 0 else OrderEvent.SEEN_LIVE
         case ReportedState.FILLED:
             return OrderEvent.SEEN_FILLED

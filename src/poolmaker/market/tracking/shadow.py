@@ -69,7 +69,7 @@ class ShadowLedger:
         """The venue took it under this id."""
         order = self._known(intent)
         self._learn_exchange_id(order, exchange_order_id)
-        seen = OrderEvent.SEEN_PART if order.filled_lots else OrderEvent.SEEN_LIVE
+        seen = OrderEvent.SEEN_PART if order.filled_units else OrderEvent.SEEN_LIVE
         self._move(order, seen, now_us)
 
     def on_event(self, intent: IntentId, event: OrderEvent, now_us: int, reason: str = "") -> bool:
@@ -89,8 +89,8 @@ class ShadowLedger:
         if report.client_id and report.client_id not in order.client_ids:
             order.client_ids.append(report.client_id)
             self._note(order)
-        if report.filled_lots > order.reported_lots:
-            order.reported_lots = report.filled_lots
+        if report.filled_units > order.reported_units:
+            order.reported_units = report.filled_units
             self._note(order)
         order.seen = True
         return Applied(order, self._move(order, event_of(order, report), now_us))
@@ -102,11 +102,11 @@ class ShadowLedger:
         named = self._orders.get(intent) if intent is not None else None
         return named or self.find_exchange_id(symbol, exchange_order_id)
 
-    def book(self, order: ExchangeOrder, exchange_order_id: str, lots: int) -> None:
-        """A fill of ``lots`` stands on the account stream; late fills of ended orders too."""
+    def book(self, order: ExchangeOrder, exchange_order_id: str, base_units: int) -> None:
+        """A fill of so much stands on the account stream; late fills of ended orders too."""
         self._learn_exchange_id(order, exchange_order_id)
         order.seen = True
-        order.booked_lots += lots
+        order.booked_units += base_units
         self._note(order)
 
     def absent(self, intent: IntentId, now_us: int) -> bool:
@@ -118,7 +118,7 @@ class ShadowLedger:
     def cancel_failed(self, intent: IntentId, now_us: int) -> None:
         """The venue did not cancel and shows it resting: it is as live as before."""
         order = self._known(intent)
-        if self._move(order, OrderEvent.CANCEL_FAILED, now_us) and order.filled_lots:
+        if self._move(order, OrderEvent.CANCEL_FAILED, now_us) and order.filled_units:
             self._move(order, OrderEvent.SEEN_PART, now_us)
 
     def at_stake(self) -> Iterable[ExchangeOrder]:
@@ -135,14 +135,14 @@ class ShadowLedger:
 
     def unexplained(self) -> list[ExchangeOrder]:
         """Orders of which the venue says more has filled than trades explain."""
-        return [order for order in self._at_stake.values() if order.unexplained_lots]
+        return [order for order in self._at_stake.values() if order.unexplained_units]
 
-    def resting_lots(self, symbol: str, side: Side) -> dict[int, int]:
-        """Own lots that the public book shows, by ticks."""
+    def resting_units(self, symbol: str, side: Side) -> dict[int, int]:
+        """Own sizes that the public book shows, by price, both in atomic units."""
         shown: dict[int, int] = {}
         for order in self._at_stake.values():
             if order.symbol == symbol and order.side is side and order.seen and not order.terminal:
-                shown[order.ticks] = shown.get(order.ticks, 0) + order.open_lots
+                shown[order.price_units] = shown.get(order.price_units, 0) + order.open_units
         return shown
 
     def of_pool(self, pool: PoolId) -> Iterator[ExchangeOrder]:
@@ -170,7 +170,7 @@ class ShadowLedger:
             order
             for order in self._orders.values()
             if order.terminal
-            and not order.unexplained_lots
+            and not order.unexplained_units
             and now_us - order.changed_us > ENDED_KEPT_US
             and order.intent not in self._changed
         ]
@@ -213,7 +213,7 @@ class ShadowLedger:
         self._weigh(order)
 
     def _weigh(self, order: ExchangeOrder) -> None:
-        if order.terminal and not order.unexplained_lots:
+        if order.terminal and not order.unexplained_units:
             self._at_stake.pop(order.intent, None)
         else:
             self._at_stake[order.intent] = order

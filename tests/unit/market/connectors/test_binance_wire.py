@@ -91,17 +91,35 @@ def test_an_answer_without_an_order_id_is_no_answer() -> None:
         decode([], wire.AckRow)
 
 
-def test_e14_texts_become_ticks_and_lots_exactly() -> None:
+def test_e14_texts_become_units_exactly() -> None:
     """E14: no float on the way: 0.1 + 0.2, eight decimals, numbers beyond 2**53."""
     reader = wire.MarketWire(MARKET)
     rows = [("60000.01000000", "0.30000000"), ("90071992547409.93", "90071992.54740")]
-    assert reader.levels(rows) == [(6_000_001, 30_000), (9_007_199_254_740_993, 9_007_199_254_740)]
+    assert reader.levels(rows) == [
+        (6_000_001_000_000, 30_000_000),
+        (9_007_199_254_740_993_000_000, 9_007_199_254_740_000),
+    ]
 
 
-def test_a_price_between_ticks_is_not_rounded_but_told() -> None:
-    """Exchange fault 29: the venue changed its tick under us."""
+def test_a_level_off_the_tick_keeps_its_price() -> None:
+    """Exchange fault 29, found row 7: after a coarser tick older orders rest."""
+    reader = wire.MarketWire(MARKET)
+    assert reader.levels([("60000.00100000", "0.00000100")]) == [(6_000_000_100_000, 100)]
+
+
+@pytest.mark.parametrize("text", ["-1.00000000", "0.000000001", "1e5", "NaN", "", "١.00000000"])
+def test_a_level_that_is_no_amount_is_refused(text: str) -> None:
+    reader = wire.MarketWire(MARKET)
+    for row in ((text, "1.00000000"), ("1.00000000", text)):
+        with pytest.raises(NoAnswer):
+            reader.levels([row])
+
+
+def test_a_price_of_zero_is_refused_and_a_size_of_zero_removes() -> None:
+    reader = wire.MarketWire(MARKET)
+    assert reader.levels([("1.00000000", "0.00000000")]) == [(10**8, 0)]
     with pytest.raises(NoAnswer):
-        wire.MarketWire(MARKET).levels([("60000.001", "1")])
+        reader.levels([("0.00000000", "1.00000000")])
 
 
 def execution(**changed: object) -> wire.ExecutionFrame:
@@ -142,7 +160,7 @@ def test_a_cancel_event_names_our_id_in_the_original_field() -> None:
     event = execution(x="CANCELED", X="CANCELED", c="venues-own", C=encode_client_id(intent_id(7)))
     found = wire.MarketWire(MARKET).execution(event)
     assert (found.intent, found.state) == (intent_id(7), ReportedState.CANCELLED)
-    assert found.filled_lots == 100
+    assert found.filled_units == 100_000
 
 
 def test_exchange_fault_33_a_self_trade_expiry_is_an_end() -> None:
@@ -170,7 +188,9 @@ def rules_row(**changed: object) -> wire.SymbolRow:
     return decode(fields | changed, wire.SymbolRow)
 
 
-FEES = wire.CommissionRow(wire.RatesRow("0.00100000"), wire.RatesRow("0.00000001"))
+FEES = wire.CommissionRow(
+    wire.RatesRow("0.00100000", "0.00150000"), wire.RatesRow("0.00000001", "0.00000101")
+)
 SPEC = MarketSpec(symbol="BTCUSDT", base="BTC", base_scale=8, quote="USDT", quote_scale=8)
 
 
@@ -178,7 +198,7 @@ def test_a_markets_rules_are_read_in_units() -> None:
     found = wire.venue_market(SPEC, rules_row(), FEES)
     assert found.market == MARKET
     assert found.is_open
-    assert found.maker_fee_cbps == 1_001
+    assert (found.maker_fee_cbps, found.taker_fee_ppm) == (1_001, 1_502)
     assert not wire.venue_market(SPEC, rules_row(status="HALT"), FEES).is_open
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.market import Side
-from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.model import OwnFact, PoolWish
 from poolmaker.market.engine.rules import (
-    average_ratio,
     facts_of,
     inventory_now,
     live_order,
-    mid_ratio,
+    market_view,
     stage_of,
     wish_after,
 )
 from poolmaker.market.execution.model import Stage
 from poolmaker.market.quoting.model import Inventory
 from poolmaker.market.tracking.book import Top
-from poolmaker.market.tracking.mid_average import AverageMid
 from poolmaker.market.tracking.model import OrderState, StoredFill, VenueMarket
 from poolmaker.messages.market import (
     CapitalSet,
@@ -32,7 +29,8 @@ from poolmaker.messages.market import (
 from tests.unit.market.makers import MARKET, POOL, order, trade
 
 FRESH = PoolWish(pool=POOL)
-RULES = VenueMarket(MARKET, is_open=True, maker_fee_cbps=0)
+RULES = VenueMarket(MARKET, is_open=True, maker_fee_cbps=7)
+TICK, LOT = MARKET.tick_units, MARKET.lot_units
 
 
 def start(version: int, **strategy: int) -> StartQuoting:
@@ -138,19 +136,25 @@ def test_every_state_is_a_stage_and_ended_orders_are_none() -> None:
 
 def test_a_fill_that_is_reported_and_not_booked_still_binds_capital() -> None:
     """Otherwise the same units would be quoted twice between the report and its booking."""
-    gone = order(state=OrderState.FILLED, reported_lots=100, booked_lots=40)
+    gone = order(state=OrderState.FILLED, reported_units=100 * LOT, booked_units=40 * LOT)
     live = live_order(gone, 1)
     assert live is not None
-    assert (live.stage, live.open_lots) == (Stage.CANCELLING, 60)
-    half = live_order(order(state=OrderState.OPEN, reported_lots=30, booked_lots=10), 1)
+    assert (live.stage, live.open_units) == (Stage.CANCELLING, 60 * LOT)
+    half = live_order(
+        order(state=OrderState.OPEN, reported_units=30 * LOT, booked_units=10 * LOT), 1
+    )
     assert half is not None
-    assert half.open_lots == 70 + 20
+    assert half.open_units == (70 + 20) * LOT
 
 
-def test_prices_at_a_barrier_are_exact() -> None:
-    assert mid_ratio(RULES, Top(6_000_000, 1, 6_000_001, 1)) == Ratio(
-        12_000_001 * 1_000_000, 2 * 10**8
-    )
-    assert average_ratio(RULES, AverageMid(36_000_000, 3)) == Ratio(
-        36_000_000 * 1_000_000, 6 * 10**8
-    )
+def test_orders_off_the_grid_are_read_as_the_tick_that_leaves_room() -> None:
+    """Found row 7: after a coarser tick, bids may rest above a tick and asks below one."""
+    top = Top(6_000_000 * TICK + 1, 6_000_002 * TICK - 1)
+    view = market_view(RULES, top, Top(5_000_000 * TICK + 1, 7_000_000 * TICK - 1))
+    assert view is not None
+    assert (view.bid_ticks, view.ask_ticks) == (6_000_000, 6_000_002)
+    assert (view.bid_depth_ticks, view.ask_depth_ticks) == (5_000_000, 7_000_000)
+    assert view.reference_ticks == 12_000_000 * TICK
+    assert view.reference_weight == 2 * TICK
+    assert view.maker_fee_cbps == 7
+    assert market_view(RULES, top, Top(TICK - 1, 7_000_000 * TICK)) is None

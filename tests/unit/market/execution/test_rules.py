@@ -20,6 +20,7 @@ from poolmaker.market.execution.rules import (
 from tests.unit.market.makers import BTC, MARKET, USDT, ideal, live
 
 RICH = 10**9 * USDT.one
+TICK, LOT = MARKET.tick_units, MARKET.lot_units
 
 
 def request(**changed: Any) -> PlanRequest:
@@ -29,7 +30,7 @@ def request(**changed: Any) -> PlanRequest:
         "ideals": [],
         "live": [],
         "budget_units": RICH,
-        "opposite_ticks": None,
+        "opposite_units": None,
         "may_create": True,
         "tolerance_cbps": 50,
         "age_max_us": 60_000_000,
@@ -67,7 +68,7 @@ def test_s7_where_the_budget_holds_both_the_new_order_is_placed_before_the_old_o
 
 def test_p2_where_it_does_not_the_old_order_goes_first_and_nothing_is_created_meanwhile() -> None:
     """P2: create only after the end of the old one is proven."""
-    budget = consumption_units(MARKET, Side.BUY, 6_000_000, 100)
+    budget = consumption_units(MARKET, Side.BUY, 6_000_000, 100 * LOT)
     old = live(1, ticks=5_900_000)
     first = plan_side(request(ideals=[ideal()], live=[old], budget_units=budget))
     assert (first.creates, first.cancels) == ([], [old])
@@ -81,7 +82,7 @@ def test_p2_where_it_does_not_the_old_order_goes_first_and_nothing_is_created_me
 
 def test_s3_an_order_that_uses_most_of_the_budget_does_not_block_its_own_refresh() -> None:
     """S3: no flapping; a good order stays however much of the budget it binds."""
-    budget = consumption_units(MARKET, Side.BUY, 6_000_000, 100)
+    budget = consumption_units(MARKET, Side.BUY, 6_000_000, 100 * LOT)
     plan = plan_side(request(ideals=[ideal()], live=[live()], budget_units=budget))
     assert not plan.creates
     assert not plan.cancels
@@ -89,7 +90,7 @@ def test_s3_an_order_that_uses_most_of_the_budget_does_not_block_its_own_refresh
 
 def test_an_unknown_order_keeps_its_slot_and_its_budget() -> None:
     """Execution invariant 3."""
-    budget = 2 * consumption_units(MARKET, Side.BUY, 6_000_000, 100)
+    budget = 2 * consumption_units(MARKET, Side.BUY, 6_000_000, 100 * LOT)
     unknown = live(1, stage=Stage.UNKNOWN)
     plan = plan_side(
         request(ideals=[ideal(0), ideal(1), ideal(2)], live=[unknown], budget_units=budget)
@@ -116,9 +117,9 @@ def test_an_order_is_replaced_for_price_size_or_age() -> None:
     wanted = ideal(lots=100)
     assert still_good(live(ticks=6_000_300), wanted, 50, 0)
     assert not still_good(live(ticks=6_000_301), wanted, 50, 0)
-    assert still_good(live(open_lots=50), wanted, 50, 0)
-    assert not still_good(live(open_lots=49), wanted, 50, 0)
-    assert not still_good(live(open_lots=151), wanted, 50, 0)
+    assert still_good(live(open_units=50 * LOT), wanted, 50, 0)
+    assert not still_good(live(open_units=50 * LOT - 1), wanted, 50, 0)
+    assert not still_good(live(open_units=150 * LOT + 1), wanted, 50, 0)
     assert not still_good(live(age_us=11), wanted, 50, 10)
 
 
@@ -129,18 +130,20 @@ def test_p18_a_tolerance_of_zero_is_exact_and_an_age_of_zero_is_off() -> None:
 
 
 def test_no_order_is_placed_against_an_own_order_of_any_pool() -> None:
-    plan = plan_side(request(ideals=[ideal(ticks=6_000_000)], opposite_ticks=6_000_000))
+    plan = plan_side(request(ideals=[ideal(ticks=6_000_000)], opposite_units=6_000_000 * TICK))
     assert plan.creates == []
     assert plan.held_back == 1
     sell = request(
-        side=Side.SELL, ideals=[ideal(ticks=6_000_000, side=Side.SELL)], opposite_ticks=5_999_999
+        side=Side.SELL,
+        ideals=[ideal(ticks=6_000_000, side=Side.SELL)],
+        opposite_units=6_000_000 * TICK - 1,
     )
     assert len(plan_side(sell).creates) == 1
 
 
 def test_a_smaller_budget_cancels_from_the_outside() -> None:
     orders = [live(n, level=n, ticks=6_000_000 - n) for n in range(3)]
-    budget = committed_units(MARKET, orders[:2])
+    budget = committed_units(orders[:2])
     ideals = [ideal(n, 6_000_000 - n) for n in range(3)]
     plan = plan_side(request(ideals=ideals, live=orders, budget_units=budget))
     assert plan.cancels == [orders[2]]
@@ -153,7 +156,7 @@ lives = st.lists(
         st.integers(1, 10**6),
         level=st.integers(0, 4),
         ticks=st.integers(1, 200),
-        open_lots=st.integers(0, 100),
+        open_units=st.integers(0, 100 * LOT),
         stage=stages,
         age_us=st.integers(0, 100),
     ),
@@ -174,8 +177,8 @@ def test_execution_invariant_3_creates_never_exceed_what_the_budget_leaves(
     plan = plan_side(
         request(ideals=wanted, live=orders, budget_units=budget, may_create=may_create)
     )
-    committed = committed_units(MARKET, orders)
-    added = sum(consumption_units(MARKET, Side.BUY, c.ticks, c.lots) for c in plan.creates)
+    committed = committed_units(orders)
+    added = sum(consumption_units(MARKET, Side.BUY, c.ticks, c.lots * LOT) for c in plan.creates)
     assert added == 0 or committed + added <= budget
     assert may_create or not plan.creates
     assert all(order.stage is Stage.RESTING for order in plan.cancels)

@@ -106,9 +106,28 @@ def test_quotes_improve_the_best_price_of_others_by_one_tick_at_most() -> None:
     assert decision.asks.quotes[0].ticks == 6_009_999
 
 
+def test_found_1_a_better_price_that_little_stands_behind_moves_no_quote() -> None:
+    """Row 1: a bid of 0.0001 BTC at 62,990 took the pool's bids from 57,000.01 to 62,990.01."""
+    thin = MarketView(MARKET, 5_700_000, 6_300_000, 5_700_000, 6_300_000, 12_000_000, 2)
+    spoofed = MarketView(MARKET, 6_299_000, 6_300_000, 5_700_000, 6_300_000, 12_000_000, 2)
+    near = strategy(spread_cbps=1_000)
+    assert decide(spoofed, BALANCED, near) == decide(thin, BALANCED, near)
+    assert decide(thin, BALANCED, near).bids.quotes[0].ticks == 5_700_001
+
+
+def test_a_quote_never_crosses_the_best_price_however_little_stands_there() -> None:
+    """Quoting invariant 3: post-only orders that would trade are refused by the venue."""
+    crossed = MarketView(MARKET, 5_999_999, 6_000_001, 5_700_000, 6_300_000, 12_600_000, 2)
+    bids = decide(crossed, BALANCED, strategy(spread_cbps=1, spread_floor_cbps=1)).bids.quotes
+    assert bids[0].ticks <= 6_000_000
+    low = MarketView(MARKET, 5_999_999, 6_000_001, 5_700_000, 6_300_000, 11_400_000, 2)
+    asks = decide(low, BALANCED, strategy(spread_cbps=1, spread_floor_cbps=1)).asks.quotes
+    assert asks[0].ticks >= 6_000_000
+
+
 def test_hummingbot_fact_14_asks_round_up_and_bids_round_down() -> None:
     """Both rounded down there, which narrowed the spread."""
-    tight = MarketView(MARKET, 999, 1_001, 2_001, 2)
+    tight = MarketView(MARKET, 999, 1_001, 999, 1_001, 2_001, 2)
     plain = strategy(spread_cbps=1_500, inventory_skew_cbps=0, inventory_band_ppm=0)
     decision = decide(tight, Inventory.whole(100 * BTC.one, 1_000 * USDT.one), plain)
     assert decision.bids.quotes[0].ticks == 998
@@ -148,6 +167,8 @@ def test_bids_of_all_levels_never_cost_more_than_the_pool_may_use(
         market=FINE,
         bid_ticks=reference - 1,
         ask_ticks=reference + 1,
+        bid_depth_ticks=reference - 1,
+        ask_depth_ticks=reference + 1,
         reference_ticks=reference,
         reference_weight=1,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Ratio
 from poolmaker.market.tracking.book import BookState, DiffOutcome, OrderBook
 from poolmaker.market.tracking.mid_average import MidAverage
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Levels
+from tests.unit.market.makers import MARKET
 
 SNAPSHOT = BookSnapshot(100, [(99, 5), (98, 7)], [(101, 6), (102, 8)])
 
@@ -15,7 +17,7 @@ def diff(first: int, last: int, bids: Levels | None = None, asks: Levels | None 
 
 
 def live_book() -> OrderBook:
-    book = OrderBook("X")
+    book = OrderBook(MARKET)
     book.on_snapshot(SNAPSHOT, 0)
     book.on_diff(diff(101, 101), 1_000)
     return book
@@ -23,7 +25,7 @@ def live_book() -> OrderBook:
 
 def test_a_snapshot_is_not_used_before_one_diff_continued_it() -> None:
     """Exchange fault 19: a stale snapshot looks as good as a fresh one."""
-    book = OrderBook("X")
+    book = OrderBook(MARKET)
     book.on_snapshot(SNAPSHOT, 0)
     assert book.state is BookState.UNCONFIRMED
     assert not book.usable(0, 10**9)
@@ -33,7 +35,7 @@ def test_a_snapshot_is_not_used_before_one_diff_continued_it() -> None:
 
 def test_a_snapshot_older_than_the_first_diff_is_dropped() -> None:
     """Exchange fault 19: its last update does not reach the stream."""
-    book = OrderBook("X")
+    book = OrderBook(MARKET)
     book.on_diff(diff(150, 151), 0)
     book.on_snapshot(SNAPSHOT, 1)
     assert book.needs_snapshot
@@ -43,21 +45,21 @@ def test_a_snapshot_older_than_the_first_diff_is_dropped() -> None:
 
 
 def test_the_first_diff_may_begin_before_the_snapshot_and_later_ones_may_not() -> None:
-    book = OrderBook("X")
+    book = OrderBook(MARKET)
     book.on_snapshot(SNAPSHOT, 0)
     assert book.on_diff(diff(95, 104), 0) is DiffOutcome.APPLIED
     assert book.on_diff(diff(104, 105), 0) is DiffOutcome.GAP
 
 
 def test_hummingbot_fact_1_old_diffs_never_reach_a_newer_snapshot() -> None:
-    book = OrderBook("X")
+    book = OrderBook(MARKET)
     book.on_diff(diff(101, 101, bids=[(995, 1)]), 0)
     book.on_diff(diff(102, 102, asks=[(1005, 1)]), 0)
     book.on_snapshot(BookSnapshot(200, [(970, 1)], [(1030, 1)]), 0)
     book.on_diff(diff(201, 201), 0)
     top = book.top()
     assert top is not None
-    assert (top.bid_ticks, top.ask_ticks) == (970, 1030)
+    assert (top.bid_units, top.ask_units) == (970, 1030)
 
 
 def test_hummingbot_fact_2_a_gap_makes_the_book_unusable_until_a_new_snapshot() -> None:
@@ -101,7 +103,9 @@ def test_zero_lots_remove_a_level_and_removing_an_unknown_one_is_nothing() -> No
     book.on_diff(diff(102, 102, bids=[(99, 0), (50, 0)], asks=[(100, 3)]), 0)
     top = book.top()
     assert top is not None
-    assert (top.bid_ticks, top.bid_lots, top.ask_ticks, top.ask_lots) == (98, 7, 100, 3)
+    assert (top.bid_units, top.ask_units) == (98, 100)
+    assert book.depth(Side.BUY, 1) == [(98, 7)]
+    assert book.depth(Side.SELL, 1) == [(100, 3)]
 
 
 def test_own_lots_do_not_lead_us() -> None:
@@ -109,19 +113,15 @@ def test_own_lots_do_not_lead_us() -> None:
     book = live_book()
     top = book.top_of_others({99: 5}, {101: 2})
     assert top is not None
-    assert (top.bid_ticks, top.ask_ticks, top.ask_lots) == (98, 101, 4)
+    assert (top.bid_units, top.ask_units) == (98, 101)
     assert book.top_of_others({99: 5, 98: 7}, {}) is None
 
 
-def test_middle_microprice_and_cost_of_taking_are_exact() -> None:
-    book = live_book()
-    top = book.top()
+def test_the_middle_is_exact() -> None:
+    top = live_book().top()
     assert top is not None
-    assert top.mid_halfticks == 200
-    assert top.microprice == (99 * 6 + 101 * 5, 11)
-    assert book.ticklots_to_take(Side.BUY, 8) == 6 * 101 + 2 * 102
-    assert book.ticklots_to_take(Side.SELL, 12) == 5 * 99 + 7 * 98
-    assert book.ticklots_to_take(Side.BUY, 15) is None
+    assert top.halves == 200
+    assert live_book().ratio(top.halves, 2) == Ratio(200, 2 * MARKET.base.one)
 
 
 def test_a_crossed_or_one_sided_book_has_no_top() -> None:
@@ -146,7 +146,7 @@ def test_the_average_weights_by_time_and_leaves_out_time_without_a_price() -> No
     average.add(30, 400)
     value = average.value(40, 1)
     assert value is not None
-    assert (value.halfticks_us, value.span_us) == (10 * 100 + 10 * 200 + 10 * 400, 30)
+    assert (value.halves_us, value.span_us) == (10 * 100 + 10 * 200 + 10 * 400, 30)
     assert average.value(40, 31) is None
 
 
@@ -156,4 +156,4 @@ def test_the_average_forgets_what_left_the_window() -> None:
     average.add(50, 300)
     value = average.value(100, 1)
     assert value is not None
-    assert (value.halfticks_us, value.span_us) == (10 * 100 + 50 * 300, 60)
+    assert (value.halves_us, value.span_us) == (10 * 100 + 50 * 300, 60)

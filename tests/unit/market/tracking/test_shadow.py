@@ -14,7 +14,7 @@ from poolmaker.market.tracking.model import (
 )
 from poolmaker.market.tracking.rules import AbsenceRule, Absences
 from poolmaker.market.tracking.shadow import ShadowLedger
-from tests.unit.market.makers import SYMBOL, intent_id, order, report
+from tests.unit.market.makers import MARKET, SYMBOL, intent_id, order, report
 
 S, E = OrderState, OrderEvent
 
@@ -49,7 +49,7 @@ def test_an_intent_is_registered_once() -> None:
 
 def test_exchange_fault_6_a_fill_before_the_ack_finds_its_order_by_our_id() -> None:
     shadow = ledger()
-    shadow.on_report(report(state=ReportedState.LIVE, filled_lots=40), 5)
+    shadow.on_report(report(state=ReportedState.LIVE, filled_units=40), 5)
     assert state(shadow) is S.PARTLY_FILLED
     shadow.acked(intent_id(1), "x1", 6)
     assert state(shadow) is S.PARTLY_FILLED
@@ -58,14 +58,14 @@ def test_exchange_fault_6_a_fill_before_the_ack_finds_its_order_by_our_id() -> N
 def test_exchange_fault_7_an_order_never_goes_back() -> None:
     """Hummingbot fact 7: a stale OPEN overwrote even CANCELED there."""
     shadow = ledger()
-    shadow.on_report(report(filled_lots=60), 1)
-    shadow.on_report(report(filled_lots=20), 2)
+    shadow.on_report(report(filled_units=60), 1)
+    shadow.on_report(report(filled_units=20), 2)
     found = shadow.find(intent_id(1))
     assert found is not None
-    assert found.reported_lots == 60
+    assert found.reported_units == 60
     assert found.state is S.PARTLY_FILLED
-    shadow.on_report(report(state=ReportedState.CANCELLED, filled_lots=60), 3)
-    shadow.on_report(report(state=ReportedState.LIVE, filled_lots=0), 4)
+    shadow.on_report(report(state=ReportedState.CANCELLED, filled_units=60), 3)
+    shadow.on_report(report(state=ReportedState.LIVE, filled_units=0), 4)
     assert state(shadow) is S.CANCELLED
 
 
@@ -75,16 +75,16 @@ def test_hummingbot_fact_5_a_late_fill_of_an_ended_order_is_booked() -> None:
     found = shadow.find(intent_id(1))
     assert found is not None
     shadow.book(found, "x1", 30)
-    assert (found.state, found.booked_lots) == (S.CANCELLED, 30)
+    assert (found.state, found.booked_units) == (S.CANCELLED, 30)
     assert found in shadow.take_changed()
 
 
 def test_fills_that_are_reported_and_not_booked_stay_at_stake() -> None:
     """Hummingbot fact 8: "completed" is not believed before its trades are there."""
     shadow = ledger()
-    shadow.on_report(report(state=ReportedState.FILLED, filled_lots=100), 1)
+    shadow.on_report(report(state=ReportedState.FILLED, filled_units=100), 1)
     (found,) = shadow.unexplained()
-    assert found.unexplained_lots == 100
+    assert found.unexplained_units == 100
     assert list(shadow.at_stake()) == [found]
     shadow.book(found, "x1", 100)
     assert list(shadow.at_stake()) == []
@@ -93,20 +93,20 @@ def test_fills_that_are_reported_and_not_booked_stay_at_stake() -> None:
 def test_p15_a_sparse_update_merges_and_erases_nothing() -> None:
     """P15: a terminal update without numbers keeps the numbers."""
     shadow = ledger()
-    shadow.on_report(report(filled_lots=70), 1)
+    shadow.on_report(report(filled_units=70), 1)
     sparse = OrderReport(
         symbol=SYMBOL,
         exchange_order_id="x1",
         client_id="",
         intent=None,
         state=ReportedState.CANCELLED,
-        filled_lots=0,
+        filled_units=0,
         venue_time_us=0,
     )
     shadow.on_report(sparse, 2)
     found = shadow.find(intent_id(1))
     assert found is not None
-    assert (found.state, found.reported_lots, found.ticks) == (S.CANCELLED, 70, 6_000_000)
+    assert (found.state, found.reported_units, found.ticks) == (S.CANCELLED, 70, 6_000_000)
     assert found.client_ids == ["c1"]
 
 
@@ -140,7 +140,7 @@ def test_e11_what_was_never_answered_is_unknown_after_a_restart() -> None:
 
 def test_a_cancel_that_did_not_happen_leaves_the_order_as_live_as_before() -> None:
     shadow = ledger()
-    shadow.on_report(report(filled_lots=10), 1)
+    shadow.on_report(report(filled_units=10), 1)
     shadow.on_event(intent_id(1), E.CANCEL_SENT, 2)
     shadow.cancel_failed(intent_id(1), 3)
     assert state(shadow) is S.PARTLY_FILLED
@@ -188,9 +188,10 @@ def test_ended_orders_are_forgotten_late_and_only_when_stored() -> None:
     assert shadow.find(intent_id(1)) is None
 
 
-def test_own_resting_lots_are_what_the_public_book_shows_of_us() -> None:
+def test_own_resting_units_are_what_the_public_book_shows_of_us() -> None:
     shadow = ledger(1, 2)
-    assert shadow.resting_lots(SYMBOL, order().side) == {}
-    shadow.on_report(report(1, filled_lots=40), 1)
+    assert shadow.resting_units(SYMBOL, order().side) == {}
+    shadow.on_report(report(1, filled_units=40), 1)
     shadow.acked(intent_id(2), "x2", 1)
-    assert shadow.resting_lots(SYMBOL, order().side) == {6_000_000: 160}
+    price, size = 6_000_000 * MARKET.tick_units, 200 * MARKET.lot_units - 40
+    assert shadow.resting_units(SYMBOL, order().side) == {price: size}

@@ -52,7 +52,8 @@ def units(text: str, scale: int, *, signed: bool = False) -> int:
     try:
         found = parse_units(text, scale)
     except CallerFault as problem:
-        raise NoAnswer(str(problem)) from problem
+        # The problem quotes the text; whatever alphabet it is in, the reason stays plain.
+        raise NoAnswer(ascii(str(problem))[1:-1]) from problem
     if abs(found) > UNITS_MAX or (found < 0 and not signed):
         raise NoAnswer(f"an amount out of bounds: {text[:40]}")
     return found

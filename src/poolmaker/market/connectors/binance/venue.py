@@ -224,7 +224,7 @@ class BinanceVenue:
 
     def _cancelled(self, cancel: CancelIntent, row: wire.OrderRow) -> CancelReply:
         reader = self._wires.get(cancel.symbol)
-        filled = reader.lots(row.executed_qty) if reader is not None else 0
+        filled = reader.base_units(row.executed_qty) if reader is not None else 0
         return CancelAccepted(str(number(row.order_id)), filled)
 
     async def _refused(self, refused: VenueRefused) -> Refused:

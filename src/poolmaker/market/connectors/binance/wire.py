@@ -210,6 +210,7 @@ class RatesRow(msgspec.Struct):
     """Rates of commission; parts of one."""
 
     maker: str = "0"
+    taker: str | None = None
 
 
 class CommissionRow(msgspec.Struct, rename="camel"):
@@ -219,37 +220,31 @@ class CommissionRow(msgspec.Struct, rename="camel"):
     tax_commission: RatesRow = msgspec.field(default_factory=RatesRow)
 
 
-class Grid:
-    """Decimal text to multiples of a step, exactly. Texts recur, so they are remembered."""
+class UnitsReader:
+    """Decimal text of the wire to atomic units, exactly. Texts recur, so they are remembered."""
 
-    def __init__(self, scale: int, step_units: int) -> None:
-        # A scale below the wire's precision is widened, so that every text of the wire fits.
-        widened = max(0, PRECISION - scale)
-        self._scale = scale + widened
-        self._fine = step_units * power_of_ten(widened)
-        self._fill = power_of_ten(self._scale - PRECISION)
+    def __init__(self, scale: int) -> None:
+        self._scale = scale
+        self._fill = power_of_ten(max(0, scale - PRECISION))
         self._known: dict[str, int] = {}
 
-    def steps(self, text: str) -> int:
-        """The multiple; raises NoAnswer for a text between steps, which a rule change explains."""
+    def units(self, text: str) -> int:
+        """The units; raises NoAnswer for what is no amount that the scale can hold."""
         known = self._known.get(text)
         if known is not None:
             return known
-        steps, rest = divmod(self._units(text), self._fine)
-        if rest or steps < 0:
-            raise NoAnswer(f"{text} is not a multiple of the step of {self._fine} units")
+        found = self._read(text)
         if len(self._known) >= _CACHE_MAX:
             self._known.clear()
-        self._known[text] = steps
-        return steps
+        self._known[text] = found
+        return found
 
-    def _units(self, text: str) -> int:
-        """The same as ``parse_units``, quicker for the form that the wire nearly always has."""
+    def _read(self, text: str) -> int:
+        """The same as ``edges.units``, quicker for the form that the wire nearly always has."""
         whole, _, fraction = text.partition(".")
         digits = whole + fraction
-        if len(fraction) != PRECISION or not (digits.isascii() and digits.isdigit()):
-            return units(text, self._scale)
-        return int(digits) * self._fill
+        usual = len(fraction) == PRECISION <= self._scale and digits.isascii() and digits.isdigit()
+        return int(digits) * self._fill if usual else units(text, self._scale)
 
 
 class MarketWire:
@@ -257,13 +252,16 @@ class MarketWire:
 
     def __init__(self, market: Market) -> None:
         self.market = market
-        self._prices = Grid(market.quote.scale, market.tick_units)
-        self._sizes = Grid(market.base.scale, market.lot_units)
+        self._prices = UnitsReader(market.quote.scale)
+        self._sizes = UnitsReader(market.base.scale)
 
     def levels(self, rows: Sequence[tuple[str, str]]) -> Levels:
-        """(ticks, lots) of book rows."""
-        ticks, lots = self._prices.steps, self._sizes.steps
-        return [(ticks(row[0]), lots(row[1])) for row in rows]
+        """(price, size) of book rows, in atomic units; one row that cannot be read spoils all."""
+        price, size = self._prices.units, self._sizes.units
+        levels = [(price(row[0]), size(row[1])) for row in rows]
+        if not all(price_units for price_units, _ in levels):
+            raise NoAnswer("a level at a price of zero")
+        return levels
 
     def snapshot(self, row: DepthRow) -> BookSnapshot:
         """A snapshot of the book."""
@@ -283,9 +281,9 @@ class MarketWire:
         """An order event. On a cancel the original id stands in its own field."""
         return self._report(frame.i, frame.C or frame.c, frame.X, frame.z, frame.T)
 
-    def lots(self, text: str) -> int:
-        """Lots of a quantity."""
-        return self._sizes.steps(text)
+    def base_units(self, text: str) -> int:
+        """Atomic base units of what has filled, which need not fit the lot of today's rules."""
+        return units(text, self.market.base.scale)
 
     def trade(self, row: TradeRow, config: BinanceConfig) -> TradeReport:
         """A trade over REST, which does not name our id."""
@@ -347,7 +345,7 @@ class MarketWire:
             client_id=plain(client_id),
             intent=decode_client_id(client_id),
             state=state,
-            filled_lots=self._sizes.steps(filled),
+            filled_units=self.base_units(filled),
             venue_time_us=time_us(time_ms),
         )
 
@@ -379,7 +377,11 @@ def venue_market(spec: MarketSpec, row: SymbolRow, fees: CommissionRow) -> Venue
         quantity_min_lots=max(1, divide(smallest, lot_units, Rounding.UP)),
         notional_min_units=units(notional.min_notional, spec.quote_scale) if notional else 0,
     )
-    return VenueMarket(market, row.status == "TRADING", maker_fee_cbps(fees))
+    standard, tax = fees.standard_commission, fees.tax_commission
+    maker_ppm, taker_ppm = fee_ppm(standard.maker, tax.maker), None
+    if standard.taker is not None:
+        taker_ppm = fee_ppm(standard.taker, tax.taker or "0")
+    return VenueMarket(market, row.status == "TRADING", maker_ppm, taker_ppm)
 
 
 def _step(text: str, scale: int) -> int:
@@ -389,9 +391,8 @@ def _step(text: str, scale: int) -> int:
     return step
 
 
-def maker_fee_cbps(fees: CommissionRow) -> int:
-    """What a maker pays, rounded up to hundredths of a basis point."""
-    parts = (fees.standard_commission.maker, fees.tax_commission.maker)
+def fee_ppm(*parts: str) -> int:
+    """What rates of commission take together, rounded up to a millionth."""
     whole = sum(units(part, PRECISION, signed=True) for part in parts)
     if abs(whole) > power_of_ten(PRECISION):
         raise NoAnswer(f"a commission of more than everything: {parts}")

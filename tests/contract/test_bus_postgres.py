@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from poolmaker.bus._store import PgBus
+from poolmaker.bus.guard import LOOK_AGAIN_US, StreamGuard
 from poolmaker.bus.model import Condition, DeadLetter
 from poolmaker.bus.ports import CursorMoved, KeyConflict, NewEvent
 from poolmaker.bus.service import BusSource, Consumer, ConsumerSettings, Desk
@@ -20,6 +21,7 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database, DatabaseUnavailable, connection_of
 from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.clock import ManualClock
 from poolmaker.messages.base import Envelope, Money, encode
 from tests.support.ledger import deposit, usdt
 from tests.support.ledgers import OpenDatabase, running_ledger
@@ -141,6 +143,8 @@ HOSTILE = {
     "move a cursor back": "UPDATE bus.cursor SET seq = 0",
     "forget a cursor": "DELETE FROM bus.cursor",
     "truncate cursors": "TRUNCATE bus.cursor",
+    "change what was skipped": "UPDATE bus.skipped_event SET reason = 'other'",
+    "forget what was skipped": "DELETE FROM bus.skipped_event",
 }
 
 
@@ -152,6 +156,8 @@ async def test_hostile_statements_are_refused(
     async with database.begin("move") as tx:
         await bus.cursor(tx, "me", STREAM)
         await bus.move_cursor(tx, "me", STREAM, 0, 1)
+        letter = DeadLetter("me", STREAM, 2, "bad", 1, NOW_US, skip_by="o", skip_reason="r")
+        await bus.skipped(tx, letter, NOW_US)
     connection = await asyncpg.connect(migrated_dsn(role))
     done = [name for name, said in HOSTILE.items() if await _said(connection, said) == "done"]
     await connection.close()
@@ -310,6 +316,45 @@ async def test_a_database_that_is_away_buries_nothing(
     assert await effects.seen(database) == ["e0", "e1", "e2"]
     async with database.begin("letters") as tx:
         assert await bus.letters(tx, 10) == []
+
+
+async def test_found_12_a_skipped_event_is_kept_with_its_person_and_the_rest_is_applied(
+    database: Database, bus: PgBus, effects: Effects
+) -> None:
+    await _append(database, bus, *(event(f"e{at}") for at in range(4)))
+    effects.poison = {"e1"}
+    clock = ManualClock(NOW_US)
+    guard = StreamGuard("me", database, bus, clock)
+
+    async def once(limit: int) -> int:
+        async with database.begin("apply") as tx:
+            at = await bus.cursor(tx, "me", STREAM)
+            events = await bus.read(tx, STREAM, at, limit)
+            await effects.apply(tx, events)
+            if events:
+                await bus.move_cursor(tx, "me", STREAM, at, events[-1].seq)
+        return len(events)
+
+    async def drain() -> None:
+        clock.advance(LOOK_AGAIN_US)
+        while await guard.apply(STREAM, 4, once):
+            pass
+
+    await drain()
+    assert await effects.seen(database) == ["e0"]
+    async with database.begin("ask") as tx:
+        assert not await bus.ask_skip(tx, "me", STREAM, 3, "olga", "not that one")
+        assert await bus.ask_skip(tx, "me", STREAM, 2, "olga", "the venue took it back")
+        lags = await bus.lags(tx, NOW_US + 2, 10)
+    assert [(one.consumer, one.seq, one.waiting) for one in lags] == [("me", 2, 3)]
+    await drain()
+    assert await effects.seen(database) == ["e0", "e2", "e3"]
+    async with database.begin("look") as tx:
+        assert await bus.letters(tx, 10) == []
+        row = await connection_of(tx).fetchrow("SELECT * FROM bus.skipped_event")
+    assert row is not None
+    kept = (row["seq"], row["error"], row["skipped_by"], row["reason"])
+    assert kept == (2, "ValueError: cannot apply e1", "olga", "the venue took it back")
 
 
 @asynccontextmanager

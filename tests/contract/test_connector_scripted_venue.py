@@ -21,6 +21,7 @@ from poolmaker.market.engine.service import AccountEngine
 from poolmaker.market.execution.model import CreateIntent, CreateReply, Refusal, Refused
 from poolmaker.market.tracking.account_stream import postgres_tracking
 from poolmaker.market.tracking.model import NoMarket, OpenOrders, StoredFill, VenueMarket
+from poolmaker.messages.base import Money
 from poolmaker.messages.market import (
     BarrierV1,
     BarrierWantedV1,
@@ -32,6 +33,7 @@ from poolmaker.messages.market import (
     StartQuoting,
     StopQuoting,
     StrategySnapshot,
+    control_stream,
 )
 from tests.unit.market.makers import MARKET, POOL, trade
 from tests.unit.market.scripted import (
@@ -573,3 +575,33 @@ async def test_a_wish_that_cannot_be_read_halts_the_account(stage: Stage) -> Non
                 return
             await asyncio.sleep(0.02)
     raise AssertionError("not told")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_found_12_a_control_message_that_cannot_be_read_waits_for_a_person(
+    stage: Stage, restarted: bool
+) -> None:
+    """It is never passed over by itself, not even by a restart; a person leaves it out."""
+    await stage.quote()
+    junk = Money(asset="X", units=1)
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        await stage.tell(junk)
+        await until(lambda: gates(engine) == {QuoteGate.HALTED} and not stage.venue.live())
+        if not restarted:
+            await _skip(stage)
+            await until(lambda: both(engine))
+    if restarted:
+        async with stage.running() as engine:
+            await until(lambda: gates(engine) == {QuoteGate.HALTED})
+            assert not stage.venue.live()
+            await _skip(stage)
+            await until(lambda: both(engine))
+
+
+async def _skip(stage: Stage) -> None:
+    async with stage.database.begin("test skip") as tx:
+        (letter,) = await stage.bus.letters(tx, 10)
+        place = letter.consumer, letter.stream, letter.seq
+        assert place == (f"engine:{ACCOUNT}", control_stream(ACCOUNT), 3)
+        assert await stage.bus.ask_skip(tx, *place, "olga", "not a message of ours")

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from poolmaker.bus.ports import Bus, NewEvent
+from poolmaker.bus.ports import Bus, NewEvent, StreamStore
 from poolmaker.business.ledger.model import Leg
 from poolmaker.business.ledger.ports import LedgerClient, LedgerStore
 from poolmaker.business.ledger.rules import trial_rows
@@ -124,8 +124,8 @@ NETWORKS = {"BTC": frozenset({"BITCOIN", MIXIN}), "USDT": frozenset({"TRON", MIX
 READS = frozenset({"pools.look", "orders.view", "orders.of", "withdrawals.of_user"})
 
 
-class CrashError(Exception):
-    """The process is gone."""
+class CrashError(BaseException):
+    """The process is gone; no supervisor inside it sees that."""
 
 
 class CrashingTransactions:
@@ -374,7 +374,7 @@ class Stores:
     transactions: Transactions
     ledger: LedgerClient
     writer: LedgerWriter
-    bus: Bus
+    bus: StreamStore
     sagas: RunnerStore
     pools: PoolStore
     orders: OrderStore

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from poolmaker.bus.guard import StreamGuard
 from poolmaker.business.campaigns.model import CampaignSeen, CampaignSettings, CampaignStatus
 from poolmaker.business.campaigns.ports import CampaignStore
 from poolmaker.business.campaigns.service import CampaignDesk, CampaignPorts
@@ -15,7 +16,7 @@ from poolmaker.business.ledger.model import Posted
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import Reward, RewardSeen, RewardSettings, reward_id
 from poolmaker.business.rewards.ports import RewardStore, ShareStore
-from poolmaker.business.rewards.service import RewardDesk, RewardPorts, ShareHistory
+from poolmaker.business.rewards.service import SHARES, RewardDesk, RewardPorts, ShareHistory
 from poolmaker.business.treasury.model import (
     TransferArrived,
     TransferEnd,
@@ -147,7 +148,12 @@ class RewardWorld(World):
         self.reward_ports = RewardPorts(
             transactions=self.crashing,
             store=rewards.rewards,
-            shares=ShareHistory(self.crashing, rewards.shares, self.ledger),
+            shares=ShareHistory(
+                self.crashing,
+                rewards.shares,
+                self.ledger,
+                StreamGuard(SHARES, self.crashing, stores.bus, clock),
+            ),
             ledger=self.ledger,
             sagas=stores.sagas,
             transfers=self.transfer_book,

@@ -30,6 +30,7 @@ RULES: Final[dict[str, Rule]] = {
         room_rules.rooms_say_what_they_are,
         room_rules.the_ledger_is_explained,
         text_rules.sql_in_stores,
+        text_rules.cursor_loops_are_guarded,
         text_rules.drivers_behind_stores,
         text_rules.ledger_tables_are_its_own,
         text_rules.time_is_an_argument_of_sql,

@@ -368,6 +368,7 @@ TIDY: list[tuple[str, str, str]] = [
         "\n\nclass Level:\n    bid_ticks: int\n",
     ),
     ("sql_in_stores", P + "recon/planted.py", "q = 'SELECT units FROM market.fill'\n"),
+    ("cursor_loops_are_guarded", P + "recon/planted.py", "moved = bus.move_cursor(tx, 1)\n"),
     ("drivers_behind_stores", P + "recon/planted.py", "import asyncpg\n"),
     (
         "ledger_tables_are_its_own",

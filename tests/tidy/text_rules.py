@@ -80,6 +80,14 @@ def sql_in_stores(tree: Tree) -> Iterator[str]:
             yield module.at(line, "SQL outside a _store module")
 
 
+def cursor_loops_are_guarded(tree: Tree) -> Iterator[str]:
+    """Who moves a cursor of the bus does so under ``StreamGuard`` (bus invariant 5)."""
+    for module in tree.modules:
+        moves = ".move_cursor(" in module.source and not module.within("bus/", "lab/")
+        if moves and "StreamGuard(" not in module.source:
+            yield module.at(1, "a cursor loop without its StreamGuard")
+
+
 def drivers_behind_stores(tree: Tree) -> Iterator[str]:
     """Only stores and ``infra`` know the database's libraries."""
     drivers = {"asyncpg", "sqlalchemy", "alembic", "sqlite3"}

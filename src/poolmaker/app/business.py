@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from poolmaker.app.figures import Scales
 from poolmaker.app.memos import MixinMemos
 from poolmaker.app.payouts import RewardWallets
+from poolmaker.bus.guard import StreamGuard
 from poolmaker.bus.service import open_bus
 from poolmaker.business.campaigns.model import CampaignSettings
 from poolmaker.business.campaigns.service import CampaignDesk, CampaignPorts
@@ -17,6 +18,7 @@ from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSetti
 from poolmaker.business.pools.service import open_store as open_pools
 from poolmaker.business.rewards.model import RewardSettings
 from poolmaker.business.rewards.service import (
+    SHARES,
     RewardDesk,
     RewardPorts,
     ShareHistory,
@@ -129,7 +131,12 @@ class _Wiring:
             RewardPorts(
                 transactions=ports.transactions,
                 store=open_rewards(),
-                shares=ShareHistory(ports.transactions, open_share_store(), ports.ledger),
+                shares=ShareHistory(
+                    ports.transactions,
+                    open_share_store(),
+                    ports.ledger,
+                    StreamGuard(SHARES, ports.transactions, open_bus(), ports.clock),
+                ),
                 ledger=ports.ledger,
                 sagas=ports.sagas,
                 transfers=rooms.carrier,

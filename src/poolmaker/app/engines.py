@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from poolmaker.bus.ports import Bus
+from poolmaker.bus.ports import StreamStore
 from poolmaker.infra.settings.model import Settings, VenueAccountSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
@@ -34,7 +34,7 @@ class DeskPorts:
     """What engines are given."""
 
     transactions: Transactions
-    bus: Bus
+    bus: StreamStore
     clock: Clock
     ids: Ids
     rng: Rng

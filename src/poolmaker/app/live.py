@@ -9,8 +9,10 @@ from typing import Final
 
 from poolmaker.app.figures import Scales
 from poolmaker.bus.ports import Bus
+from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio, parse_units, power_of_ten
@@ -27,6 +29,7 @@ from poolmaker.views.model import (
     SideGate,
 )
 
+_LOG: Final = get_logger("live")
 LEVELS_SHOWN: Final = 25
 POINTS_MAX: Final = 900
 FILLS_KEPT: Final = 500
@@ -152,6 +155,13 @@ class EngineLive:
 
     def _hear(self, tape: _Tape, envelope: Envelope) -> None:
         tape.seq = envelope.seq
+        try:
+            self._take(tape, envelope)
+        except CallerFault as problem:
+            # The room that books it stops there, under a dead letter; a picture goes on without it.
+            _LOG.warning("an event is not shown", seq=envelope.seq, problem=str(problem))
+
+    def _take(self, tape: _Tape, envelope: Envelope) -> None:
         event: AccountEvent = decode(envelope.body, AccountEvent)  # type: ignore[arg-type]
         if isinstance(event, FillFact):
             tape.fills.append(self._fill(envelope.seq, event))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from poolmaker.bus.model import DeadLetter
+from poolmaker.bus.model import DeadLetter, Lag
 from poolmaker.bus.ports import CursorMoved, KeyConflict, NewEvent
 from poolmaker.bus.rules import link
 from poolmaker.infra.database import Connection, Record, connection_of
@@ -56,19 +56,37 @@ _BURY: Final = """
 INSERT INTO bus.dead_letter AS d (consumer, stream, seq, error, failures, failed_at_us)
 VALUES ($1, $2, $3, $4, 1, $5)
 ON CONFLICT (consumer, stream) DO UPDATE
-SET seq = $3, error = $4, failed_at_us = $5, replay_asked = false,
+SET seq = $3, error = $4, failed_at_us = $5, replay_asked = false, skip_by = '', skip_reason = '',
     failures = CASE WHEN d.seq = $3 THEN d.failures + 1 ELSE 1 END
 """
-_LETTER: Final = """
-SELECT consumer, stream, seq, error, failures, failed_at_us, replay_asked FROM bus.dead_letter
+_LETTER_COLUMNS: Final = (
+    "consumer, stream, seq, error, failures, failed_at_us, replay_asked, skip_by, skip_reason"
+)
+_LETTER: Final = f"""
+SELECT {_LETTER_COLUMNS} FROM bus.dead_letter
 WHERE consumer = $1 AND stream = $2
-"""
-_LETTERS: Final = """
-SELECT consumer, stream, seq, error, failures, failed_at_us, replay_asked FROM bus.dead_letter
+"""  # noqa: S608 - the columns are a constant of this module
+_LETTERS: Final = f"""
+SELECT {_LETTER_COLUMNS} FROM bus.dead_letter
 ORDER BY consumer, stream LIMIT $1
-"""
+"""  # noqa: S608 - the columns are a constant of this module
 _REPLAY: Final = """
 UPDATE bus.dead_letter SET replay_asked = true WHERE consumer = $1 AND stream = $2
+"""
+_SKIP: Final = """
+UPDATE bus.dead_letter SET skip_by = $4, skip_reason = $5
+WHERE consumer = $1 AND stream = $2 AND seq = $3
+"""
+_SKIPPED: Final = """
+INSERT INTO bus.skipped_event (consumer, stream, seq, error, skipped_by, reason, at_us)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+_LAGS: Final = """
+SELECT c.consumer, c.stream, e.seq, h.last_seq - c.seq AS waiting, e.recorded_at_us
+FROM bus.cursor AS c
+JOIN bus.head AS h ON h.stream = c.stream AND h.last_seq > c.seq
+JOIN bus.event AS e ON e.stream = c.stream AND e.seq = c.seq + 1
+WHERE e.recorded_at_us < $1 ORDER BY e.recorded_at_us, c.consumer, c.stream LIMIT $2
 """
 _FORGET: Final = "DELETE FROM bus.dead_letter WHERE consumer = $1 AND stream = $2"
 
@@ -207,6 +225,34 @@ class PgBus:
         done = await connection_of(tx).execute(_REPLAY, consumer, stream)
         await connection_of(tx).execute(_NOTIFY, stream)
         return done == "UPDATE 1"
+
+    async def ask_skip(
+        self, tx: Tx, consumer: str, stream: str, seq: int, by: str, reason: str
+    ) -> bool:
+        """See ``DeadLetters.ask_skip``."""
+        require(by and reason, "skip: expected a name and a reason")
+        done = await connection_of(tx).execute(_SKIP, consumer, stream, seq, by, reason)
+        await connection_of(tx).execute(_NOTIFY, stream)
+        return done == "UPDATE 1"
+
+    async def skipped(self, tx: Tx, letter: DeadLetter, now_us: int) -> None:
+        """See ``DeadLetters.skipped``."""
+        await connection_of(tx).execute(
+            _SKIPPED,
+            letter.consumer,
+            letter.stream,
+            letter.seq,
+            letter.error,
+            letter.skip_by,
+            letter.skip_reason,
+            now_us,
+        )
+        await self.forget(tx, letter.consumer, letter.stream)
+
+    async def lags(self, tx: Tx, recorded_before_us: int, limit: int) -> list[Lag]:
+        """Consumers whose next event was recorded before a time, the longest waiting first."""
+        rows = await connection_of(tx).fetch(_LAGS, recorded_before_us, limit)
+        return [Lag(**dict(row.items())) for row in rows]
 
     async def forget(self, tx: Tx, consumer: str, stream: str) -> None:
         """See ``DeadLetters.forget``."""

@@ -8,7 +8,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An event that stopped its consumer; nothing behind it is applied until it is."""
+    """An event that stopped its consumer; nothing behind it is applied until it is.
+
+    ``skip_by`` names the person who asked to leave it out, empty while nobody has.
+    """
 
     consumer: str
     stream: str
@@ -17,6 +20,19 @@ class DeadLetter:
     failures: int
     failed_at_us: int
     replay_asked: bool = False
+    skip_by: str = ""
+    skip_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """The oldest event that a consumer has not applied, and how many wait."""
+
+    consumer: str
+    stream: str
+    seq: int
+    waiting: int
+    recorded_at_us: int
 
 
 class Condition(StrEnum):

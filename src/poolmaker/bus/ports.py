@@ -79,16 +79,30 @@ class DeadLetters(Protocol):
         ...
 
     async def letters(self, tx: Tx, limit: int) -> list[DeadLetter]:
-        """All that is open."""
+        """What is open, by consumer and stream."""
         ...
 
     async def ask_replay(self, tx: Tx, consumer: str, stream: str) -> bool:
         """Let a stopped consumer try its event again; False when it is not stopped."""
         ...
 
+    async def ask_skip(
+        self, tx: Tx, consumer: str, stream: str, seq: int, by: str, reason: str
+    ) -> bool:
+        """Let a stopped consumer leave its event out; False when it is not stopped at ``seq``."""
+        ...
+
+    async def skipped(self, tx: Tx, letter: DeadLetter, now_us: int) -> None:
+        """The event is left out: keep who asked for it and why, remove its letter."""
+        ...
+
     async def forget(self, tx: Tx, consumer: str, stream: str) -> None:
         """The event is applied: remove its letter."""
         ...
+
+
+class StreamStore(Bus, DeadLetters, Protocol):
+    """Streams, cursors and what stopped them, in one store."""
 
 
 E_co = TypeVar("E_co", covariant=True)

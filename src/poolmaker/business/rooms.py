@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from poolmaker.bus.ports import Bus
+from poolmaker.bus.ports import StreamStore
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools.model import PoolSettings
 from poolmaker.business.pools.ports import PoolStore
@@ -55,7 +55,7 @@ class RoomStores:
 
     transactions: Transactions
     ledger: LedgerClient
-    bus: Bus
+    bus: StreamStore
     sagas: SagaStore
     pools: PoolStore
     orders: OrderStore

@@ -108,6 +108,10 @@ async def audit(
     async with stores.transactions.begin("audit") as tx:
         evidence = await _read(tx, stores, provider, image)
         findings.violations += [one async for one in _sagas(tx, stores)]
+        for letter in await stores.bus.letters(tx, _PAGE):
+            findings.violations.append(
+                f"{letter.consumer} is stopped at {letter.stream} {letter.seq}: {letter.error}"
+            )
         findings.violations += [one async for one in _positions(tx, stores, evidence)]
     findings.violations += _at_mixin(evidence, mixin)
     for check in (_conservation, _custody, _payments, _nothing_stuck, _keys, _streams, _facts):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from poolmaker.bus.ports import Bus, CursorMoved
+from poolmaker.bus.ports import CursorMoved, StreamStore
 from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerStore
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
 from poolmaker.business.pools.model import PoolConfig, PoolSettings
@@ -29,7 +29,7 @@ from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.sagas.service import RunnerOptions, SagaRunner, Tools
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng
@@ -84,7 +84,7 @@ class WorldStores:
 
     transactions: Transactions
     sagas: RunnerStore
-    bus: Bus
+    bus: StreamStore
     ledger_store: Callable[[], LedgerStore]
     ledger_rows: LedgerRows
     evidence: LedgerEvidence
@@ -223,6 +223,8 @@ class SimPlatform:
             try:
                 while await self.rooms.pools.pump():
                     pass
+                for item in await self.rooms.pools.attention():
+                    raise InvariantBroken(f"{item.id}: {item.evidence}")
             except (OutcomeUnknown, Unavailable, CursorMoved):
                 await self._outside.clock.sleep_us(SECOND_US // 4)
                 continue

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
-from poolmaker.bus.ports import Bus, NewEvent
+from poolmaker.bus.guard import StreamGuard
+from poolmaker.bus.ports import NewEvent, StreamStore
 from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.ledger.commands import Fill, RechargeFee, TradeFee
 from poolmaker.business.ledger.model import Transaction
@@ -39,10 +40,12 @@ from poolmaker.business.pools.rules import (
     wants_quoting,
     with_leg,
 )
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import PoolId, VenueAccountId, fact_key
 from poolmaker.messages.base import Envelope, Message, Money, decode
 from poolmaker.messages.market import (
@@ -86,7 +89,7 @@ class PoolPorts:
     transactions: Transactions
     store: PoolStore
     ledger: LedgerClient
-    bus: Bus
+    bus: StreamStore
     sagas: SagaStore
 
 
@@ -114,6 +117,8 @@ class PoolService:
         self._settings = settings
         # Only a hint, so that looking costs nothing; what counts is the cursor.
         self._applied: dict[str, int] = {}
+        self._guard = StreamGuard(CONSUMER, ports.transactions, ports.bus, clock)
+        self._failures: dict[VenueAccountId, tuple[int, str]] = {}
 
     # ------------------------------------------------------------------------------ the operator
 
@@ -218,8 +223,35 @@ class PoolService:
         for account in sorted(news.reports):
             done += await self.apply_engine(account)
         for account in sorted(news.accounts if done else news.restless):
-            done += await self.coordinate(account)
+            done += await self._coordinate_alone(account)
         return done
+
+    async def _coordinate_alone(self, account: VenueAccountId) -> int:
+        """An account whose coordination fails stops no other; it is tried again and reported."""
+        try:
+            done = await self.coordinate(account)
+        except (Unavailable, OutcomeUnknown):
+            raise
+        except Exception as error:  # supervisor
+            since_us, _ = self._failures.get(account, (self._clock.now_us(), ""))
+            self._failures[account] = since_us, f"{type(error).__name__}: {error}"
+            return 0
+        self._failures.pop(account, None)
+        return done
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Accounts whose pools are not coordinated. Stopped streams are reported by the bus."""
+        return [
+            AttentionItem(
+                source=CONSUMER,
+                kind="not_coordinated",
+                subject=account,
+                since_us=since_us,
+                evidence={"error": error},
+                blocks=("join", "leave", "quoting"),
+            )
+            for account, (since_us, error) in sorted(self._failures.items())
+        ]
 
     async def _look(self) -> _News:
         news = _News()
@@ -244,10 +276,17 @@ class PoolService:
     async def apply_account(self, account: VenueAccountId) -> int:
         """Post a batch of facts to the ledger in their order and hand barriers to their tickets."""
         stream = account_stream(account)
+
+        async def once(limit: int) -> int:
+            return await self._apply_account(account, stream, limit)
+
+        return await self._guard.apply(stream, self._settings.batch, once)
+
+    async def _apply_account(self, account: VenueAccountId, stream: str, limit: int) -> int:
         async with self._transactions.begin("pools.account") as tx:
             row = await self._store.lock_account(tx, account)
             applied = await self._bus.cursor(tx, CONSUMER, stream)
-            events = await self._bus.read(tx, stream, applied, self._settings.batch)
+            events = await self._bus.read(tx, stream, applied, limit)
             for envelope in events:
                 row = await self._apply_account_event(tx, row, envelope)
             if events:
@@ -286,12 +325,15 @@ class PoolService:
 
     async def apply_ledger(self) -> int:
         """Follow the ledger's log by a batch: move positions, tell the engine the new capital."""
+        return await self._guard.apply(LEDGER_LOG, self._settings.batch, self._apply_ledger)
+
+    async def _apply_ledger(self, limit: int) -> int:
         async with self._transactions.begin("pools.ledger") as tx:
             # Accounts are always locked before cursors.
             accounts = sorted({pool.account for pool in await self._store.pools(tx)})
             rows = {name: await self._store.lock_account(tx, name) for name in accounts}
             applied = await self._bus.cursor(tx, CONSUMER, LEDGER_LOG)
-            log = await self._ledger.read(tx, applied, self._settings.batch)
+            log = await self._ledger.read(tx, applied, limit)
             if not log:
                 self._applied[LEDGER_LOG] = applied
                 return 0
@@ -326,10 +368,17 @@ class PoolService:
     async def apply_engine(self, account: VenueAccountId) -> int:
         """Take note of what the engine reports; the coordinator acts on it."""
         stream = engine_stream(account)
+
+        async def once(limit: int) -> int:
+            return await self._apply_engine(account, stream, limit)
+
+        return await self._guard.apply(stream, self._settings.batch, once)
+
+    async def _apply_engine(self, account: VenueAccountId, stream: str, limit: int) -> int:
         async with self._transactions.begin("pools.engine") as tx:
             await self._store.lock_account(tx, account)
             applied = await self._bus.cursor(tx, CONSUMER, stream)
-            events = await self._bus.read(tx, stream, applied, self._settings.batch)
+            events = await self._bus.read(tx, stream, applied, limit)
             for envelope in events:
                 event: EngineEvent = decode(envelope.body, EngineEvent)  # type: ignore[arg-type]
                 if isinstance(event, ExposureReduced):

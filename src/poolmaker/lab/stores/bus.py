@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
+from poolmaker.bus.model import DeadLetter
 from poolmaker.bus.ports import CursorMoved, KeyConflict, NewEvent
 from poolmaker.infra.transactions import Tx
 from poolmaker.lab.stores.base import ModelTx, model_tx
@@ -13,6 +15,8 @@ from poolmaker.messages.base import Envelope, encode
 _HEAD: Final = "bus.head"
 _KEY: Final = "bus.key"
 _CURSOR: Final = "bus.cursor"
+_LETTER: Final = "bus.dead_letter"
+_SKIPPED: Final = "bus.skipped_event"
 
 
 def _events(stream: str) -> str:
@@ -20,7 +24,7 @@ def _events(stream: str) -> str:
 
 
 class ModelBus:
-    """``Bus`` in memory."""
+    """``StreamStore`` in memory."""
 
     async def append(
         self, tx: Tx, stream: str, events: Sequence[NewEvent], now_us: int
@@ -74,3 +78,49 @@ class ModelBus:
         if await self.cursor(tx, consumer, stream) != from_seq:
             raise CursorMoved(f"{consumer} on {stream} is no longer at {from_seq}")
         model_tx(tx).put(_CURSOR, (consumer, stream), to_seq)
+
+    async def bury(self, tx: Tx, letter: DeadLetter) -> None:
+        """See ``DeadLetters.bury``."""
+        found = await self.letter(tx, letter.consumer, letter.stream)
+        again = found is not None and found.seq == letter.seq
+        failures = found.failures + 1 if found is not None and again else 1
+        place = (letter.consumer, letter.stream)
+        model_tx(tx).put(_LETTER, place, replace(letter, failures=failures))
+
+    async def letter(self, tx: Tx, consumer: str, stream: str) -> DeadLetter | None:
+        """See ``DeadLetters.letter``."""
+        found: DeadLetter | None = model_tx(tx).get(_LETTER, (consumer, stream))
+        return found
+
+    async def letters(self, tx: Tx, limit: int) -> list[DeadLetter]:
+        """See ``DeadLetters.letters``."""
+        found = [letter for _, letter in model_tx(tx).rows(_LETTER) if letter is not None]
+        return sorted(found, key=lambda letter: (letter.consumer, letter.stream))[:limit]
+
+    async def ask_replay(self, tx: Tx, consumer: str, stream: str) -> bool:
+        """See ``DeadLetters.ask_replay``."""
+        found = await self.letter(tx, consumer, stream)
+        if found is not None:
+            model_tx(tx).put(_LETTER, (consumer, stream), replace(found, replay_asked=True))
+        return found is not None
+
+    async def ask_skip(
+        self, tx: Tx, consumer: str, stream: str, seq: int, by: str, reason: str
+    ) -> bool:
+        """See ``DeadLetters.ask_skip``."""
+        found = await self.letter(tx, consumer, stream)
+        if found is None or found.seq != seq:
+            return False
+        asked = replace(found, skip_by=by, skip_reason=reason)
+        model_tx(tx).put(_LETTER, (consumer, stream), asked)
+        return True
+
+    async def skipped(self, tx: Tx, letter: DeadLetter, now_us: int) -> None:
+        """See ``DeadLetters.skipped``."""
+        place = (letter.consumer, letter.stream, letter.seq)
+        model_tx(tx).put(_SKIPPED, place, (letter.skip_by, letter.skip_reason, now_us))
+        await self.forget(tx, letter.consumer, letter.stream)
+
+    async def forget(self, tx: Tx, consumer: str, stream: str) -> None:
+        """See ``DeadLetters.forget``."""
+        model_tx(tx).put(_LETTER, (consumer, stream), None)

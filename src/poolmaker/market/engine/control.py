@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from poolmaker.bus.guard import StreamGuard
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import PoolId
+from poolmaker.market.engine._store import EngineReplaced
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.model import PoolWish
 from poolmaker.market.engine.ports import EngineStores
@@ -53,6 +54,11 @@ class ControlDesk:
         self._account = state.config.account
         self._consumer = f"engine:{self._account}"
         self._applied_seq = 0
+        # An engine that was replaced ends; that is no event's fault.
+        self._guard = StreamGuard(
+            self._consumer, stores.transactions, stores.bus, clock, (EngineReplaced,)
+        )
+        self._halted = ""
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -65,21 +71,31 @@ class ControlDesk:
         stream = control_stream(self._account)
         if not await self._anything_new(stream):
             return False
-        batch = _Batch()
+        done = await self._guard.apply(stream, _BATCH_MAX, self._apply)
+        self._halt(self._guard.why_stopped(stream))
+        return bool(done)
+
+    def _halt(self, reason: str) -> None:
+        """What cannot be read may have been a stop: nothing is created until a person looked."""
+        if self._state.halted == self._halted:
+            self._state.halted = self._halted = reason
+
+    async def _apply(self, limit: int) -> int:
+        stream, batch = control_stream(self._account), _Batch()
         async with self._journal.begin("engine control") as tx:
             bus = self._stores.bus
             cursor = await bus.cursor(tx, self._consumer, stream)
-            events = await bus.read(tx, stream, cursor, _BATCH_MAX)
+            events = await bus.read(tx, stream, cursor, limit)
             if not events:
                 self._applied_seq = cursor
-                return False
+                return 0
             for envelope in events:
                 self._read(envelope, batch)
             await self._save(tx, batch)
             await bus.move_cursor(tx, self._consumer, stream, cursor, events[-1].seq)
         self._take_effect(batch)
         self._applied_seq = events[-1].seq
-        return True
+        return len(events)
 
     async def _anything_new(self, stream: str) -> bool:
         """A look without locks, because most looks find nothing."""
@@ -87,13 +103,7 @@ class ControlDesk:
             return await self._stores.bus.head(tx, stream) > self._applied_seq
 
     def _read(self, envelope: Envelope, batch: _Batch) -> None:
-        try:
-            message: Control = decode(envelope.body, Control)  # type: ignore[arg-type]
-        except CallerFault as problem:
-            # What cannot be read may have been a stop: nothing is created until a person looks.
-            _LOG.error("a wish cannot be read", stream=envelope.stream, seq=envelope.seq)
-            self._state.halted = f"wish {envelope.seq} cannot be read: {problem}"
-            return
+        message: Control = decode(envelope.body, Control)  # type: ignore[arg-type]
         match message:
             case StartQuoting() | StopQuoting() | CapitalSet() | DrainTo() | DrainLifted():
                 before = batch.wishes.get(message.pool) or self._state.pool(message.pool).wish

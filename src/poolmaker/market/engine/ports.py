@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from poolmaker.bus.ports import Bus
+from poolmaker.bus.ports import StreamStore
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
@@ -67,7 +67,7 @@ class EngineStores:
     """Where rows are kept."""
 
     transactions: Transactions
-    bus: Bus
+    bus: StreamStore
     engine: EngineStore
     tracking: TrackingStore
     intents: IntentStore

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from poolmaker.bus.ports import NewEvent
+from poolmaker.business.pools.service import CONSUMER
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.ids import PoolId
+from poolmaker.kernel.errors import InvariantBroken
+from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Amount
 from poolmaker.messages.base import Money, Rate
@@ -15,6 +20,8 @@ from poolmaker.messages.market import (
     StartQuoting,
     StopQuoting,
     StrategySnapshot,
+    account_stream,
+    engine_stream,
 )
 from tests.support.business import ACCOUNT, BNB, POOL, World, config, model_world
 
@@ -182,3 +189,65 @@ async def test_a_pump_that_finds_nothing_writes_nothing() -> None:
         for _ in range(10):
             assert await world.pools.pump() == 0
         assert world.crashing.commits == commits
+
+
+JUNK = Money(asset="X", units=1)
+"""A message that no reader of these streams knows."""
+
+
+async def _junk(world: World, stream: str) -> None:
+    async with world.stores.transactions.begin("junk") as tx:
+        event = NewEvent(key=f"junk {world.clock.now_us()}", message=JUNK, occurred_at_us=1)
+        await world.stores.bus.append(tx, stream, [event], 1)
+
+
+async def _letters(world: World) -> list[tuple[str, int]]:
+    async with world.stores.transactions.begin("letters") as tx:
+        return [(one.stream, one.seq) for one in await world.stores.bus.letters(tx, 10)]
+
+
+@pytest.mark.parametrize("stream", [account_stream(ACCOUNT), engine_stream(ACCOUNT)])
+async def test_found_12_an_event_that_cannot_be_read_stops_its_stream_and_the_pump_goes_on(
+    stream: str,
+) -> None:
+    async with model_world() as world:
+        await _started(world)
+        await _junk(world, stream)
+        await world.rest(SECOND_US)
+        ((stopped, seq),) = await _letters(world)
+        assert stopped == stream
+        # Money still moves: the ledger's log and all sagas are not touched.
+        bob = await world.user("bob", usdt=10_000_000)
+        assert await world.available(bob) == (0, 10_000_000)
+        async with world.stores.transactions.begin("ask") as tx:
+            assert await world.stores.bus.ask_skip(tx, CONSUMER, stream, seq, "olga", "junk")
+        world.clock.advance(SECOND_US)
+        await world.rest(2 * SECOND_US)
+        assert await _letters(world) == []
+        order = await world.open(bob, 0, 10_000_000)
+        await world.until_state(order, "in_mm")
+        await world.engine.fill(Side.BUY, 1_000, 490_000)
+        await world.rest(SECOND_US)
+        assert await world.capital() == (1_001_000, 509_510_000)
+
+
+async def test_found_12_an_account_that_cannot_be_coordinated_is_reported_and_stops_nothing() -> (
+    None
+):
+    async with model_world() as world:
+        await _started(world)
+
+        async def broken(account: VenueAccountId) -> int:
+            raise InvariantBroken(f"{account}: two tickets of one saga")
+
+        world.pools.coordinate = broken  # type: ignore[method-assign]
+        await world.engine.fill(Side.BUY, 1_000, 490_000)
+        await world.rest(SECOND_US)
+        assert await world.capital() == (1_001_000, 499_510_000)
+        (item,) = await world.pools.attention()
+        assert (item.kind, item.subject) == ("not_coordinated", ACCOUNT)
+        assert "two tickets" in item.evidence["error"]
+        del world.pools.coordinate
+        await world.engine.fill(Side.BUY, 1_000, 490_000)
+        await world.rest(SECOND_US)
+        assert await world.pools.attention() == []

@@ -6,9 +6,16 @@ from poolmaker.business.rewards._store import PgRewardStore, PgShareStore
 from poolmaker.business.rewards.ports import RewardStore, ShareStore
 from poolmaker.business.rewards.service.desk import RewardDesk
 from poolmaker.business.rewards.service.saga import RewardPorts
-from poolmaker.business.rewards.service.shares import ShareHistory
+from poolmaker.business.rewards.service.shares import SHARES, ShareHistory
 
-__all__ = ["RewardDesk", "RewardPorts", "ShareHistory", "open_share_store", "open_store"]
+__all__ = [
+    "SHARES",
+    "RewardDesk",
+    "RewardPorts",
+    "ShareHistory",
+    "open_share_store",
+    "open_store",
+]
 
 
 def open_store() -> RewardStore:

@@ -27,7 +27,7 @@ from poolmaker.business.ledger.rules import (
     link,
     trial_balance,
 )
-from poolmaker.kernel.errors import PoolmakerError
+from poolmaker.kernel.errors import OutcomeUnknown, PoolmakerError, Unavailable
 from poolmaker.kernel.ids import content_hash
 from poolmaker.messages.base import encode
 
@@ -113,6 +113,9 @@ async def _follow(replay: _Replay, found: Audited, evidence: LedgerEvidence) -> 
         if isinstance(command, Reversal):
             replay.books.recalled = dict(await evidence.recall([command.reverses]))
         problems = list(_differences(replay, found, command))
+    except (Unavailable, OutcomeUnknown):
+        # The database did not answer: that says nothing about the books.
+        raise
     except PoolmakerError as error:
         problems = [f"cannot be replayed: {error}"]
     for problem in problems:

@@ -7,7 +7,7 @@ from typing import Final
 
 from poolmaker.infra.database import connection_of
 from poolmaker.infra.transactions import Tx
-from poolmaker.recon.model import Closing
+from poolmaker.recon.listing import Closing
 
 _ADD: Final = """
 INSERT INTO infra.attention_closing (item, fingerprint, closed_by, reason, at_us)

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.kernel.ids import content_hash
-from poolmaker.recon.model import AttentionPage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionPage:
+    """A page of the list. ``total`` and ``counts`` are of everything that is open, not of the page.
+
+    ``counts`` is by ``<source>:<kind>``. Ask again with ``next_after`` until it is None.
+    """
+
+    items: tuple[AttentionItem, ...]
+    total: int
+    counts: Mapping[str, int]
+    next_after: str | None
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """A named person has closed an item. ``fingerprint`` covers its evidence as it was then."""
+
+    item: str
+    fingerprint: bytes
+    by: str
+    reason: str
+    at_us: int
+
+
+class CloseAnswer(StrEnum):
+    """What became of closing an item."""
+
+    CLOSED = "closed"
+    UNKNOWN = "unknown_item"
+    """There is no such item, or it has changed since."""
+    BY_EVIDENCE = "closes_by_evidence"
+    """It is a condition that holds: only what mends it closes it."""
+
 
 SHOWN_PER_KIND: Final = 5
 """So many of one kind stand in the summary; a kind that strangers can fill displaces no other."""

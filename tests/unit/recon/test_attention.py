@@ -22,16 +22,16 @@ from poolmaker.infra.database import Database, connection_of
 from poolmaker.infra.health import HealthBoard
 from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.errors import Unavailable
+from poolmaker.recon.attention import AttentionList
 from poolmaker.recon.listing import (
     SHOWN_PER_KIND,
+    CloseAnswer,
     fingerprint,
     in_order,
     kind_of,
     page_of_kind,
     summary,
 )
-from poolmaker.recon.model import CloseAnswer
-from poolmaker.recon.service import AttentionList
 
 NAMES = st.text("abc", min_size=1, max_size=2)
 ITEMS = st.lists(

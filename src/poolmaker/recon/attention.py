@@ -13,13 +13,15 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.recon._store import PgClosingStore
 from poolmaker.recon.listing import (
+    AttentionPage,
+    CloseAnswer,
+    Closing,
     fingerprint,
     in_order,
     is_closed_by_a_person,
     page_of_kind,
     summary,
 )
-from poolmaker.recon.model import AttentionPage, CloseAnswer, Closing
 
 COMPONENT: Final = "attention"
 POLL_US: Final = 5 * SECOND_US

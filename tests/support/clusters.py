@@ -68,6 +68,20 @@ class Workshop:
         self._do(self._copy_template(name))
         return name
 
+    def make_old_database(self, revision: str) -> str:
+        """The name of a new database whose schema is at ``revision``."""
+        template = f"{_TEMPLATE}_{revision}"
+        with _only_one(self._folder / "template.lock"):
+            self._do(self._make_template(template, revision))
+        self._made += 1
+        name = f"test_{os.getpid()}_{self._made}"
+        self._do(self._copy_template(name, template))
+        return name
+
+    def migrate(self, name: str) -> None:
+        """Bring a database to the newest revision."""
+        self._do(migrate(self.cluster, name))
+
     def drop_database(self, name: str) -> None:
         """Remove it, whoever is still connected."""
         self._do(self._admin.execute(f"DROP DATABASE {name} WITH (FORCE)"))
@@ -80,20 +94,20 @@ class Workshop:
         self._thread.join()
         self._loop.close()
 
-    async def _make_template(self) -> None:
+    async def _make_template(self, template: str = _TEMPLATE, revision: str = "head") -> None:
         known = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
-        if await self._admin.fetchval(known, _TEMPLATE):
+        if await self._admin.fetchval(known, template):
             return
-        half = f"{_TEMPLATE}_half"
+        half = f"{template}_half"
         await self._admin.execute(f"CREATE DATABASE {half} OWNER {DatabaseRole.OWNER}")
-        await migrate(self.cluster, half)
-        await self._admin.execute(f"ALTER DATABASE {half} RENAME TO {_TEMPLATE}")
+        await migrate(self.cluster, half, revision)
+        await self._admin.execute(f"ALTER DATABASE {half} RENAME TO {template}")
 
-    async def _copy_template(self, name: str) -> None:
+    async def _copy_template(self, name: str, template: str = _TEMPLATE) -> None:
         # In memory copying files is quickest; on a disk its checkpoints are slower than the log.
         strategy = "file_copy" if self._folder.is_relative_to(MEMORY) else "wal_log"
         await self._admin.execute(
-            f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} OWNER {DatabaseRole.OWNER} "
+            f"CREATE DATABASE {name} TEMPLATE {template} OWNER {DatabaseRole.OWNER} "
             f"STRATEGY {strategy}"
         )
 

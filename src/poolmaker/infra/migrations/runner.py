@@ -29,16 +29,17 @@ _SETTINGS: Final = {"statement_timeout": "6h", "lock_timeout": "10min", "search_
 _ALEMBIC: Final = threading.Lock()
 
 
-async def migrate(server: PostgresServer, database: str | None = None) -> str:
+async def migrate(server: PostgresServer, database: str | None = None, to: str = "head") -> str:
     """Apply what is missing, as the owner role, in one transaction; the revision it is at then.
 
-    Safe to call from several processes at once. Raises EnvironmentProblem, with nothing changed,
-    when the database is newer than this code or a revision fails.
+    ``to`` names an earlier revision than the newest, for whoever needs an old schema. Safe to call
+    from several processes at once. Raises EnvironmentProblem, with nothing changed, when the
+    database is newer than this code or a revision fails.
     """
     dsn = server.dsn(DatabaseRole.OWNER, database)
     refuse_newer(await revision_at(dsn))
-    await asyncio.to_thread(_upgrade_alone, dsn)
-    return newest_revision()
+    await asyncio.to_thread(_upgrade_alone, dsn, to)
+    return newest_revision() if to == "head" else to
 
 
 async def current_revision(server: PostgresServer, database: str | None = None) -> str | None:
@@ -92,18 +93,18 @@ async def _connect(dsn: str) -> asyncpg.Connection:
         ) from error
 
 
-def _upgrade_alone(dsn: str) -> None:
+def _upgrade_alone(dsn: str, to: str) -> None:
     with _ALEMBIC:
-        asyncio.run(_upgrade(dsn))
+        asyncio.run(_upgrade(dsn, to))
 
 
-async def _upgrade(dsn: str) -> None:
+async def _upgrade(dsn: str, to: str) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: _connect(dsn), poolclass=NullPool
     )
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_run_alembic)
+            await connection.run_sync(_run_alembic, to)
     except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
         raise EnvironmentProblem(
             f"The database was lost while its schema was brought up to date ({error}); "
@@ -119,10 +120,10 @@ async def _upgrade(dsn: str) -> None:
         await engine.dispose()
 
 
-def _run_alembic(connection: Connection) -> None:
+def _run_alembic(connection: Connection, to: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _scripts() -> ScriptDirectory:

@@ -44,7 +44,12 @@ def decode(answer: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(answer, kind, strict=True)
     except (msgspec.ValidationError, RecursionError, UnicodeError, OverflowError) as error:
-        raise NoAnswer(f"an answer of another shape: {error}") from error
+        raise NoAnswer(f"an answer of another shape: {_shown(error)}") from error
+
+
+def _shown(value: object) -> str:
+    """A strange value in printable ASCII, cut."""
+    return ascii(str(value)[:EXCERPT_MAX])[1:-1]
 
 
 def units(text: str, scale: int, *, signed: bool = False) -> int:
@@ -52,8 +57,7 @@ def units(text: str, scale: int, *, signed: bool = False) -> int:
     try:
         found = parse_units(text, scale)
     except CallerFault as problem:
-        # The problem quotes the text; whatever alphabet it is in, the reason stays plain.
-        raise NoAnswer(ascii(str(problem))[1:-1]) from problem
+        raise NoAnswer(f"not an amount: {_shown(text)}") from problem
     if abs(found) > UNITS_MAX or (found < 0 and not signed):
         raise NoAnswer(f"an amount out of bounds: {text[:40]}")
     return found

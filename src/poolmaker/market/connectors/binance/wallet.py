@@ -20,6 +20,7 @@ from poolmaker.market.connectors.binance import wire
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.edges import (
     OddRows,
+    asset_code,
     decode,
     each,
     plain,
@@ -258,7 +259,7 @@ def _withdrawal(row: _WithdrawalRow) -> VenueWithdrawal:
     return VenueWithdrawal(
         withdrawal_id=plain(row.id),
         client_reference=plain(row.withdraw_order_id),
-        asset=row.coin,
+        asset=asset_code(row.coin),
         network=plain(row.network),
         amount_text=_amount(row.amount),
         fee_text=_amount(row.transaction_fee),
@@ -272,7 +273,7 @@ def _withdrawal(row: _WithdrawalRow) -> VenueWithdrawal:
 def _deposit(row: _DepositRow) -> VenueDeposit:
     return VenueDeposit(
         deposit_id=plain(row.id),
-        asset=row.coin,
+        asset=asset_code(row.coin),
         network=plain(row.network),
         amount_text=_amount(row.amount),
         address=plain(row.address),

@@ -16,6 +16,8 @@ from poolmaker.kernel.money import Asset
 from poolmaker.messages.base import Message, Rate
 
 QUOTING_LEVELS_MAX: Final = 50
+VENUE_SCALE: Final = 8
+"""Decimals of an asset that only a venue names, as for a fee: the precision venues write with."""
 
 
 def account_stream(account: VenueAccountId) -> str:

@@ -33,6 +33,13 @@ class LedgerClient(Protocol):
         """
         ...
 
+    async def register_asset(self, asset: Asset) -> None:
+        """Make an asset known for ever, in a transaction of its own.
+
+        Raises KeyConflict when it is known with another scale.
+        """
+        ...
+
     async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
         """What became of a key; None while it is not decided."""
         ...

@@ -343,6 +343,13 @@ class Ledger:
         asked = encode_command(command)
         await self._rows.ask(tx, command.key, asked.body, asked.body_hash)
 
+    async def register_asset(self, asset: Asset) -> None:
+        """See ``LedgerClient.register_asset``."""
+        writer = self._writer
+        if writer is None:
+            raise OutcomeUnknown(f"{asset.code}: the ledger's writer is in another process")
+        await writer.register_asset(asset)
+
     async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
         """See ``LedgerClient.outcome``."""
         return await self._rows.outcome(tx, key)

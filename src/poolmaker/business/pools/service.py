@@ -8,11 +8,12 @@ repeats nothing and loses nothing; several processes may pump at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 
 from poolmaker.bus.guard import StreamGuard
-from poolmaker.bus.ports import NewEvent, StreamStore
+from poolmaker.bus.ports import KeyConflict, NewEvent, StreamStore
 from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.ledger.commands import Fill, RechargeFee, TradeFee
 from poolmaker.business.ledger.model import Transaction
@@ -47,8 +48,10 @@ from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import PoolId, VenueAccountId, fact_key
+from poolmaker.kernel.money import Asset
 from poolmaker.messages.base import Envelope, Message, Money, decode
 from poolmaker.messages.market import (
+    VENUE_SCALE,
     AccountEvent,
     Barrier,
     BarrierV1,
@@ -119,6 +122,8 @@ class PoolService:
         self._applied: dict[str, int] = {}
         self._guard = StreamGuard(CONSUMER, ports.transactions, ports.bus, clock)
         self._failures: dict[VenueAccountId, tuple[int, str]] = {}
+        self._registered: set[str] = set()
+        self._unregistered: set[str] = set()
 
     # ------------------------------------------------------------------------------ the operator
 
@@ -274,25 +279,42 @@ class PoolService:
         return await self._bus.head(tx, stream) > self._applied.get(stream, 0)
 
     async def apply_account(self, account: VenueAccountId) -> int:
-        """Post a batch of facts to the ledger in their order and hand barriers to their tickets."""
+        """Post a batch of facts to the ledger in their order and hand barriers to their tickets.
+
+        A fee is booked in whatever asset the venue took it: one that is new here is registered
+        before, so that no fact waits for a person to have thought of it.
+        """
         stream = account_stream(account)
 
         async def once(limit: int) -> int:
-            return await self._apply_account(account, stream, limit)
+            while (done := await self._apply_account(account, stream, limit)) is None:
+                await self._register()
+            return done
 
         return await self._guard.apply(stream, self._settings.batch, once)
 
-    async def _apply_account(self, account: VenueAccountId, stream: str, limit: int) -> int:
+    async def _apply_account(self, account: VenueAccountId, stream: str, limit: int) -> int | None:
+        """How many events were applied; None when nothing was, for want of an asset."""
         async with self._transactions.begin("pools.account") as tx:
             row = await self._store.lock_account(tx, account)
             applied = await self._bus.cursor(tx, CONSUMER, stream)
             events = await self._bus.read(tx, stream, applied, limit)
+            self._unregistered = _fee_assets(events) - self._registered
+            if self._unregistered:
+                return None
             for envelope in events:
                 row = await self._apply_account_event(tx, row, envelope)
             if events:
                 await self._bus.move_cursor(tx, CONSUMER, stream, applied, events[-1].seq)
         self._applied[stream] = events[-1].seq if events else applied
         return len(events)
+
+    async def _register(self) -> None:
+        for code in sorted(self._unregistered):
+            # One that is known has decimals of its own, in which its fees are told.
+            with suppress(KeyConflict):
+                await self._ledger.register_asset(Asset(code, VENUE_SCALE))
+            self._registered.add(code)
 
     async def _apply_account_event(self, tx: Tx, row: AccountRow, envelope: Envelope) -> AccountRow:
         event: AccountEvent = decode(envelope.body, AccountEvent)  # type: ignore[arg-type]
@@ -510,6 +532,19 @@ class PoolService:
         now_us = self._clock.now_us()
         event = NewEvent(key=key, message=message, occurred_at_us=now_us)
         await self._bus.append(tx, control_stream(account), [event], now_us)
+
+
+def _fee_assets(events: Sequence[Envelope]) -> set[str]:
+    """Assets of fees in neither asset of their market."""
+    facts: list[AccountEvent] = [
+        decode(envelope.body, AccountEvent)  # type: ignore[arg-type]
+        for envelope in events
+    ]
+    return {
+        fact.asset
+        for fact in facts
+        if isinstance(fact, FeeFact) and fact.asset not in (fact.market.base, fact.market.quote)
+    }
 
 
 def _fill(event: FillFact, envelope: Envelope) -> Fill:

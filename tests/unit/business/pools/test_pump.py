@@ -12,9 +12,10 @@ from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
-from poolmaker.kernel.money import Amount
+from poolmaker.kernel.money import Amount, Asset
 from poolmaker.messages.base import Money, Rate
 from poolmaker.messages.market import (
+    VENUE_SCALE,
     BarrierWanted,
     CapitalSet,
     StartQuoting,
@@ -105,6 +106,22 @@ async def test_a_fee_that_nobody_can_price_waits_in_suspense_and_holds_up_nothin
         await world.rest(SECOND_US)
         assert await world.capital() == (999_800, 500_102_000)
         assert _capitals(world)[-1].includes_stream_seq == world.engine.facts_seq
+        assert world.books_balance()
+
+
+async def test_found_11_a_fee_in_an_unregistered_asset_is_booked_and_holds_up_nothing() -> None:
+    """Found row 11: the asset is registered as the venue names it, the fee booked as a fact."""
+    async with model_world() as world:
+        await _started(world)
+        fee, rate = Money(asset="KCS", units=10), Rate(numerator=3, denominator=1)
+        await world.engine.fill(Side.SELL, 100, 51_000, fee=fee, rate=rate)
+        strange = Money(asset="utf8.e5b881", units=7)
+        await world.engine.fill(Side.SELL, 100, 51_000, fee=strange)
+        await world.engine.fill(Side.SELL, 100, 51_000)
+        await world.rest(SECOND_US)
+        assert await world.capital() == (999_700, 500_152_970)
+        assert _capitals(world)[-1].includes_stream_seq == world.engine.facts_seq
+        assert world.stores.writer.books.assets["KCS"] == Asset("KCS", VENUE_SCALE)
         assert world.books_balance()
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from poolmaker.kernel.money import Asset
+from poolmaker.messages.market import VENUE_SCALE
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -32,7 +33,7 @@ class BinanceConfig:
 
     def asset(self, code: str) -> Asset:
         """The asset of a venue's code."""
-        return self.assets.get(code) or Asset(code, 8)
+        return self.assets.get(code) or Asset(code, VENUE_SCALE)
 
     def ccxt_options(self) -> dict[str, object]:
         """The constructor's argument. Our own throttle limits; ccxt's would halve our speed."""

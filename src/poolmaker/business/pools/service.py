@@ -19,6 +19,7 @@ from poolmaker.business.ledger.commands import Fill, RechargeFee, TradeFee
 from poolmaker.business.ledger.model import Transaction
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools._store import PgPoolStore
+from poolmaker.business.pools.facts import fee_assets, fee_of, fill_of
 from poolmaker.business.pools.model import (
     AccountRow,
     BarrierMet,
@@ -47,9 +48,9 @@ from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
-from poolmaker.kernel.ids import PoolId, VenueAccountId, fact_key
+from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.money import Asset
-from poolmaker.messages.base import Envelope, Message, Money, decode
+from poolmaker.messages.base import Envelope, Message, decode
 from poolmaker.messages.market import (
     VENUE_SCALE,
     AccountEvent,
@@ -74,9 +75,6 @@ from poolmaker.messages.market import (
 CONSUMER: Final = "pools"
 LEDGER_LOG: Final = "ledger"
 """Name under which this room's cursor on the ledger's log is kept."""
-
-UNPRICED: Final = PoolId("")
-"""Whose fee it is when nobody can say what it cost: no pool's, so suspense bears it."""
 
 _FACT_KINDS: Final[dict[str, type[Fill | TradeFee | RechargeFee]]] = {
     "FILL": Fill,
@@ -299,7 +297,7 @@ class PoolService:
             row = await self._store.lock_account(tx, account)
             applied = await self._bus.cursor(tx, CONSUMER, stream)
             events = await self._bus.read(tx, stream, applied, limit)
-            self._unregistered = _fee_assets(events) - self._registered
+            self._unregistered = fee_assets(events) - self._registered
             if self._unregistered:
                 return None
             for envelope in events:
@@ -321,9 +319,9 @@ class PoolService:
         ensure(event.account == row.account, f"{envelope.stream}: an event of {event.account}")
         match event:
             case FillFact():
-                await self._ledger.ask(tx, _fill(event, envelope))
+                await self._ledger.ask(tx, fill_of(event, envelope))
             case FeeFact():
-                await self._ledger.ask(tx, _fee(event, envelope))
+                await self._ledger.ask(tx, fee_of(event, envelope))
             case BarrierV1():
                 return await self._meet(tx, row, BarrierMet(envelope.seq, barrier_of(event)))
             case Barrier():
@@ -532,65 +530,6 @@ class PoolService:
         now_us = self._clock.now_us()
         event = NewEvent(key=key, message=message, occurred_at_us=now_us)
         await self._bus.append(tx, control_stream(account), [event], now_us)
-
-
-def _fee_assets(events: Sequence[Envelope]) -> set[str]:
-    """Assets of fees in neither asset of their market."""
-    facts: list[AccountEvent] = [
-        decode(envelope.body, AccountEvent)  # type: ignore[arg-type]
-        for envelope in events
-    ]
-    return {
-        fact.asset
-        for fact in facts
-        if isinstance(fact, FeeFact) and fact.asset not in (fact.market.base, fact.market.quote)
-    }
-
-
-def _fill(event: FillFact, envelope: Envelope) -> Fill:
-    return Fill(
-        key=fact_key(
-            "fill", event.account, event.market.symbol, event.exchange_order_id, event.trade_id
-        ),
-        pool=event.pool,
-        account=event.account,
-        side=event.side,
-        base=Money(asset=event.market.base, units=event.base_units),
-        quote=Money(asset=event.market.quote, units=event.quote_units),
-        venue_time_us=event.venue_time_us,
-        stream=envelope.stream,
-        stream_seq=envelope.seq,
-    )
-
-
-def _fee(event: FeeFact, envelope: Envelope) -> TradeFee | RechargeFee:
-    """A fee in base or quote is the pool's; in a third asset it is recharged at its stored rate."""
-    key = fact_key(
-        "fee", event.account, event.market.symbol, event.exchange_order_id, event.trade_id
-    )
-    fee = Money(asset=event.asset, units=event.units)
-    third = event.asset not in (event.market.base, event.market.quote)
-    if third and event.recharge_rate is not None:
-        return RechargeFee(
-            key=key,
-            pool=event.pool,
-            account=event.account,
-            fee=fee,
-            quote_asset=event.market.quote,
-            rate=event.recharge_rate,
-            venue_time_us=event.venue_time_us,
-            stream=envelope.stream,
-            stream_seq=envelope.seq,
-        )
-    return TradeFee(
-        key=key,
-        pool=UNPRICED if third else event.pool,
-        account=event.account,
-        money=fee,
-        venue_time_us=event.venue_time_us,
-        stream=envelope.stream,
-        stream_seq=envelope.seq,
-    )
 
 
 def _follow(

@@ -21,10 +21,12 @@ from poolmaker.market.engine.service import AccountEngine
 from poolmaker.market.execution.model import CreateIntent, CreateReply, Refusal, Refused
 from poolmaker.market.tracking.account_stream import postgres_tracking
 from poolmaker.market.tracking.model import NoMarket, OpenOrders, StoredFill, VenueMarket
-from poolmaker.messages.base import Money
+from poolmaker.messages.base import Money, Rate
 from poolmaker.messages.market import (
-    BarrierV1,
+    Barrier,
+    BarrierWanted,
     BarrierWantedV1,
+    DepthWanted,
     FeeFact,
     FillFact,
     Halted,
@@ -35,7 +37,7 @@ from poolmaker.messages.market import (
     StrategySnapshot,
     control_stream,
 )
-from tests.unit.market.makers import MARKET, POOL, trade
+from tests.unit.market.makers import BTC, MARKET, POOL, trade
 from tests.unit.market.scripted import (
     ACCOUNT,
     SPEC,
@@ -406,10 +408,10 @@ async def test_a_barrier_waits_until_the_venues_trades_can_be_read(stage: Stage)
         await asyncio.sleep(0.3)
         assert await stage.facts() == []
         stage.venue.trades_problem = None
-        await fact_of(stage, BarrierV1)
+        await fact_of(stage, Barrier)
     fill, barrier = await stage.facts()
     assert isinstance(fill, FillFact)
-    assert isinstance(barrier, BarrierV1)
+    assert isinstance(barrier, Barrier)
     assert (barrier.barrier_id, barrier.facts_seq) == ("b1", 1)
 
 
@@ -420,10 +422,55 @@ async def test_a_barrier_names_what_unknown_orders_may_still_take(stage: Stage) 
     async with stage.running() as engine:
         await until(lambda: unknown(engine) == 2)
         await stage.tell(BarrierWantedV1(account=ACCOUNT, barrier_id="b1"))
-        barrier = await fact_of(stage, BarrierV1)
+        barrier = await fact_of(stage, Barrier)
     (risk,) = barrier.at_risk
     assert risk.base_units == MARKET.lot_units * 10_000
     assert 0 < risk.quote_units <= 6_000 * 10**8
+
+
+def barrier_wanted(name: str, excess_base_units: int) -> BarrierWanted:
+    depth = DepthWanted(
+        pool=POOL, excess_base_units=excess_base_units, excess_quote_units=0,
+        depth_min_quote_units=7_000 * 10**8,
+    )  # fmt: skip
+    return BarrierWanted(account=ACCOUNT, barrier_id=name, depths=(depth,))
+
+
+async def test_a_barrier_looks_as_deep_as_its_newest_wish_says_also_after_a_restart(
+    stage: Stage,
+) -> None:
+    """Decision 0106: L is the excess that waits, else the pool's own level or the minimum."""
+    await stage.quote()
+    stage.venue.trades_problem = away()
+    async with stage.running():
+        await stage.tell(barrier_wanted("b1", 5), barrier_wanted("b1", BTC.one))
+        await stage.tell(
+            barrier_wanted("b2", BTC.one + 1), BarrierWantedV1(account=ACCOUNT, barrier_id="b3")
+        )
+        await asyncio.sleep(0.2)
+    stage.venue.trades_problem = None
+    async with stage.running():
+        await eventually_facts(stage, 3)
+        await stage.tell(barrier_wanted("b1", 5))
+        await asyncio.sleep(0.3)
+    found = {f.barrier_id: f.prices[0] for f in await stage.facts() if isinstance(f, Barrier)}
+    assert len(await stage.facts()) == 3
+    quote = 7_000 * 10**8
+    deep = {name: (p.depth_base_units, p.depth_quote_units) for name, p in found.items()}
+    assert deep == {
+        "b1": (BTC.one, quote), "b2": (BTC.one + 1, quote), "b3": (BTC.one // 10, quote),
+    }  # fmt: skip
+    assert found["b1"].bid_depth == Rate(numerator=5_999_000 * MARKET.tick_units, denominator=10**8)
+    assert found["b2"].bid_depth is found["b2"].mid is found["b2"].twap_60s is None
+    assert found["b1"].rules_version == 1
+
+
+async def eventually_facts(stage: Stage, count: int) -> None:
+    for _ in range(500):
+        if len(await stage.facts()) >= count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"fewer than {count} facts")
 
 
 # ------------------------------------------------------------------ gates and brakes
@@ -560,7 +607,7 @@ async def test_a_wish_that_cannot_be_read_halts_the_account(stage: Stage) -> Non
     await stage.quote()
     async with stage.running() as engine:
         await until(lambda: both(engine))
-        barrier = BarrierV1(
+        barrier = Barrier(
             account=ACCOUNT,
             barrier_id="not a wish",
             facts_seq=0,

@@ -22,7 +22,7 @@ from poolmaker.market.tracking.account_stream import (
     postgres_tracking,
 )
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.market.tracking.mid_average import DepthAverages
 from poolmaker.market.tracking.model import OrderState, TradeReport, VenueMarket
 from poolmaker.messages.base import decode
 from poolmaker.messages.market import AccountEvent, FillFact, account_stream
@@ -59,7 +59,7 @@ async def state(database: Database) -> EngineState:
         rules = await postgres_tracking().know_rules(tx, ACCOUNT, seen, 1)
     state = EngineState(CONFIG, epoch)
     book = OrderBook(rules.market)
-    state.markets[SYMBOL] = MarketDesk(SPEC, rules, book, MidAverage(60_000_000))
+    state.markets[SYMBOL] = MarketDesk(SPEC, rules, book, DepthAverages(60_000_000))
     return state
 
 

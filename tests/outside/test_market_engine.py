@@ -16,7 +16,7 @@ from poolmaker.kernel.market import Side
 from poolmaker.market.engine.model import LivePool
 from poolmaker.market.engine.service import AccountEngine
 from poolmaker.messages.market import (
-    BarrierV1,
+    Barrier,
     BarrierWantedV1,
     DrainTo,
     ExposureReduced,
@@ -223,8 +223,8 @@ async def test_a_barrier_follows_every_trade_that_the_venue_had_shown(world: Wor
             await world.tell(BarrierWantedV1(account=ACCOUNT, barrier_id=f"b{number}"))
             await asyncio.sleep(0.3)
 
-        async def barriers() -> list[tuple[int, BarrierV1]]:
-            return [(s, f) for s, f in await world.facts() if isinstance(f, BarrierV1)]
+        async def barriers() -> list[tuple[int, Barrier]]:
+            return [(s, f) for s, f in await world.facts() if isinstance(f, Barrier)]
 
         async def all_there() -> bool:
             return len(await barriers()) == 5
@@ -233,7 +233,7 @@ async def test_a_barrier_follows_every_trade_that_the_venue_had_shown(world: Wor
         await engine.stop()
     facts = await world.facts()
     for seq, barrier in await barriers():
-        fills_before = [f for s, f in facts if s < seq and not isinstance(f, BarrierV1)]
+        fills_before = [f for s, f in facts if s < seq and not isinstance(f, Barrier)]
         late = [f for s, f in facts if s > seq and isinstance(f, FillFact)]
         assert all(fact.venue_time_us >= barrier.venue_time_us for fact in late)
         assert barrier.facts_seq == max(s for s, f in facts if s < seq and f in fills_before)

@@ -260,11 +260,11 @@ class BarrierV1(Message, frozen=True, kw_only=True, tag="Barrier.v1"):
 class BarrierPrice(Message, frozen=True, kw_only=True):
     """What a pool's book said at a barrier, own orders left out of it.
 
-    All prices are quote units for base units. ``mid`` is the middle of the best bid and ask,
-    ``twap_60s`` its time-weighted average over the last 60 s. ``bid_depth`` and ``ask_depth`` are
-    the prices of the level, from the best one on, at which the cumulative size of that side has
-    reached L in base units and in quote units (size times the level's price). L is
-    ``depth_base_units`` and ``depth_quote_units``; see DepthWanted.
+    All prices are quote units for base units. ``bid_depth`` and ``ask_depth`` are the prices of
+    the level, from the best one on, at which the cumulative size of that side has reached L in
+    base units and in quote units (size times the level's price). L is ``depth_base_units`` and
+    ``depth_quote_units``; see DepthWanted. ``mid`` is the middle of these two, ``twap_60s`` the
+    time-weighted average over the last 60 s of such a middle, at L or deeper.
 
     A price is None where the book was not usable, not known to be complete, read under other
     market rules, or (depth) thinner than L: it is never guessed. ``rules_version`` names the
@@ -375,6 +375,8 @@ class QuoteGate(StrEnum):
     """The venue does not answer to cancels, so nothing is created that could not be taken back."""
     BOOK_STALE = "book_stale"
     """The order book is missing, has a gap or is too old."""
+    BOOK_THIN = "book_thin"
+    """Others' orders on a side are together worth less than what makes a price."""
     UNBOOKED_FACTS = "unbooked_facts"
     """Facts older than ten seconds are not in the ledger yet."""
     NO_CAPITAL = "no_capital"

@@ -195,7 +195,7 @@ class ScriptedVenue:
         return SystemClock().now_us()
 
     async def book_snapshot(self, market: Market, levels: int) -> BookSnapshot:
-        bid, ask, size = 5_999_000 * MARKET.tick_units, 6_001_000 * MARKET.tick_units, BTC.one // 10
+        bid, ask, size = 5_999_000 * MARKET.tick_units, 6_001_000 * MARKET.tick_units, BTC.one
         return BookSnapshot(100, [(bid, size)], [(ask, size)])
 
     async def open_orders(self, market: Market) -> OpenOrders:

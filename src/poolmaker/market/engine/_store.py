@@ -10,7 +10,7 @@ from poolmaker.kernel.errors import PoolmakerError
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.market.engine.model import PoolWish
 from poolmaker.messages.base import Message, decode, encode
-from poolmaker.messages.market import CapitalSet, DrainTo, StartQuoting
+from poolmaker.messages.market import BarrierWanted, CapitalSet, DrainTo, StartQuoting
 
 M = TypeVar("M", bound=Message)
 
@@ -40,12 +40,14 @@ UPDATE market.pool SET drain_reported = true
 WHERE account = $1 AND pool = $2 AND drain_body = $3
 """
 _BARRIERS: Final = """
-SELECT barrier_id FROM market.barrier_wanted WHERE account = $1 AND NOT done
+SELECT barrier_id, body FROM market.barrier_wanted WHERE account = $1 AND NOT done
 ORDER BY asked_at_us, barrier_id LIMIT $2
 """
 _ADD_BARRIER: Final = """
-INSERT INTO market.barrier_wanted (account, barrier_id, asked_at_us) VALUES ($1, $2, $3)
-ON CONFLICT (account, barrier_id) DO NOTHING
+INSERT INTO market.barrier_wanted (account, barrier_id, asked_at_us, body) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account, barrier_id) DO UPDATE SET body = excluded.body
+    WHERE NOT barrier_wanted.done
+RETURNING barrier_id
 """
 _BARRIER_DONE: Final = """
 UPDATE market.barrier_wanted SET done = true WHERE account = $1 AND barrier_id = $2
@@ -114,15 +116,21 @@ class PgEngine:
         body = _body(drain)
         await connection_of(tx).execute(_DRAIN_REPORTED, account, drain.pool, body)
 
-    async def barriers(self, tx: Tx, account: VenueAccountId, limit: int) -> list[str]:
-        """See ``EngineStore.barriers``."""
-        return [row[0] for row in await connection_of(tx).fetch(_BARRIERS, account, limit)]
+    async def barriers(self, tx: Tx, account: VenueAccountId, limit: int) -> list[BarrierWanted]:
+        """See ``EngineStore.barriers``. Rows from before v2 have no body: they ask for no depth."""
+        rows = await connection_of(tx).fetch(_BARRIERS, account, limit)
+        return [
+            _message(row["body"], BarrierWanted)
+            or BarrierWanted(account=account, barrier_id=row["barrier_id"], depths=())
+            for row in rows
+        ]
 
     async def add_barrier(
-        self, tx: Tx, account: VenueAccountId, barrier_id: str, now_us: int
-    ) -> None:
+        self, tx: Tx, account: VenueAccountId, wanted: BarrierWanted, now_us: int
+    ) -> bool:
         """See ``EngineStore.add_barrier``."""
-        await connection_of(tx).execute(_ADD_BARRIER, account, barrier_id, now_us)
+        row = account, wanted.barrier_id, now_us, encode(wanted)
+        return await connection_of(tx).fetchval(_ADD_BARRIER, *row) is not None
 
     async def barrier_done(self, tx: Tx, account: VenueAccountId, barrier_id: str) -> None:
         """See ``EngineStore.barrier_done``."""

@@ -7,31 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import VenueUnavailable
-from poolmaker.kernel.market import Side
+from poolmaker.kernel.ids import PoolId
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.journal import Journal
-from poolmaker.market.engine.rules import inventory_now
-from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
-from poolmaker.market.execution.rules import consumption_units
+from poolmaker.market.engine.prices import at_risk, barrier_price
+from poolmaker.market.engine.state import EngineState
 from poolmaker.market.tracking.account_stream import Attributed, third_asset
 from poolmaker.market.tracking.model import (
     BalanceReport,
     ExchangeOrder,
+    OpenFees,
     OrderReport,
-    OrderState,
     StoredFill,
     TradeReport,
 )
 from poolmaker.market.tracking.ports import Venue, VenueFeeds
-from poolmaker.messages.base import Rate
-from poolmaker.messages.market import AtRiskV1, BarrierPriceV1, BarrierV1
+from poolmaker.messages.market import Barrier, BarrierWanted
 
 _LOG: Final = get_logger("market")
 _INBOX_MAX: Final = 10_000
@@ -159,7 +157,7 @@ class AccountDesk:
             await self.sync_trades(symbol)
             self._resync.discard(symbol)
         if self._state.ready and self._state.barriers and self._may_prove():
-            await self._emit_barriers(list(self._state.barriers))
+            await self._emit_barriers(list(self._state.barriers.values()))
         await self._journal.flush()
 
     def _look_again(self) -> None:
@@ -254,72 +252,37 @@ class AccountDesk:
         """A proof that failed is not tried again at once: it costs the venue's patience."""
         return self._clock.monotonic_us() >= self._proof_due_us
 
-    async def _emit_barriers(self, wanted: list[str]) -> None:
+    async def _emit_barriers(self, wanted: list[BarrierWanted]) -> None:
         """Prove that nothing is unpublished, then append every wanted barrier; else later."""
         self._proof_due_us = self._clock.monotonic_us() + _BACK_OFF_US
         venue_time_us = await self._venue.server_time_us()
         for symbol in sorted(self._state.markets):
             await self.sync_trades(symbol)
+        fees = await self._journal.fees_without_price()
         unexplained = self._state.shadow.unexplained()
         self._resync.update(order.symbol for order in unexplained)
         if self._held or self._inbox or unexplained:
             return
-        for barrier_id in wanted:
-            await self._journal.publish_barrier(self._barrier(barrier_id, venue_time_us))
-            self._state.barriers.remove(barrier_id)
+        for one in wanted:
+            await self._journal.publish_barrier(self._barrier(one, venue_time_us, fees))
+            self._state.barriers.pop(one.barrier_id)
         self._proof_due_us = 0
 
-    def _barrier(self, barrier_id: str, venue_time_us: int) -> BarrierV1:
-        pools = self._quoted_pools()
-        return BarrierV1(
-            account=self._state.config.account,
-            barrier_id=barrier_id,
-            facts_seq=self._state.facts_seq,
+    def _barrier(
+        self, wanted: BarrierWanted, venue_time_us: int, fees: Mapping[PoolId, OpenFees]
+    ) -> Barrier:
+        state, now_us, wall_us = self._state, self._clock.monotonic_us(), self._clock.now_us()
+        pools = [desk for desk in state.pools.values() if desk.symbol in state.markets]
+        depths = {depth.pool: depth for depth in wanted.depths}
+        risks = (at_risk(state, desk, fees.get(desk.wish.pool)) for desk in pools)
+        return Barrier(
+            account=state.config.account,
+            barrier_id=wanted.barrier_id,
+            facts_seq=state.facts_seq,
             venue_time_us=venue_time_us,
-            prices=tuple(self._price(desk) for desk in pools),
-            at_risk=tuple(self._at_risk(desk) for desk in pools),
+            prices=tuple(
+                barrier_price(state, desk, depths.get(desk.wish.pool), now_us, wall_us)
+                for desk in pools
+            ),
+            at_risk=tuple(risk for risk in risks if risk is not None),
         )
-
-    def _quoted_pools(self) -> list[PoolDesk]:
-        return [desk for desk in self._state.pools.values() if desk.symbol in self._state.markets]
-
-    def _price(self, desk: PoolDesk) -> BarrierPriceV1:
-        market = self._state.markets[desk.symbol]
-        now_us = self._clock.monotonic_us()
-        mid = self._mid(desk, market, now_us)
-        span_us = self._state.config.twap_span_min_ms * 1_000
-        average = market.average.value(now_us, span_us) if mid is not None else None
-        return BarrierPriceV1(
-            pool=desk.wish.pool,
-            mid=Rate.of(mid) if mid is not None else None,
-            twap_60s=Rate.of(market.book.ratio(average.halves_us, 2 * average.span_us))
-            if average
-            else None,
-            book_version=market.book.version,
-            price_time_us=self._clock.now_us() - max(0, market.book.age_us(now_us)),
-        )
-
-    def _mid(self, desk: PoolDesk, market: MarketDesk, now_us: int) -> Ratio | None:
-        strategy = desk.wish.start.strategy if desk.wish.start is not None else None
-        if (
-            strategy is None
-            or market.unread
-            or not market.book.usable(now_us, strategy.book_age_max_ms * 1_000)
-        ):
-            return None
-        top = market.book.top()
-        return market.book.ratio(top.halves, 2) if top is not None else None
-
-    def _at_risk(self, desk: PoolDesk) -> AtRiskV1:
-        if self._state.markets[desk.symbol].unread:
-            # A trade that nobody has read may have taken anything that the pool has.
-            owned = inventory_now(desk.wish, desk.facts)
-            base, quote = owned.base_units, owned.quote_units
-            return AtRiskV1(pool=desk.wish.pool, base_units=base, quote_units=quote)
-        taken = dict.fromkeys(Side, 0)
-        for order in self._state.shadow.in_state(OrderState.UNKNOWN):
-            if order.pool == desk.wish.pool:
-                made_under, units = order.market, order.open_units
-                taken[order.side] += consumption_units(made_under, order.side, order.ticks, units)
-        pool = desk.wish.pool
-        return AtRiskV1(pool=pool, base_units=taken[Side.SELL], quote_units=taken[Side.BUY])

@@ -7,6 +7,7 @@ from typing import Final
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import VenueUnavailable
+from poolmaker.market.engine.prices import note_price
 from poolmaker.market.engine.state import EngineState, MarketDesk
 from poolmaker.market.tracking.book import DiffOutcome
 from poolmaker.market.tracking.model import BookDiff
@@ -77,6 +78,4 @@ class BookKeeper:
             self._feeds.restart_book(desk.spec.symbol)
 
     def _note_price(self, desk: MarketDesk, now_us: int) -> None:
-        usable = desk.book.usable(now_us, _QUIET_US)
-        top = desk.book.top() if usable else None
-        desk.average.add(now_us, top.halves if top is not None else None)
+        note_price(self._state, desk, now_us)

@@ -38,7 +38,7 @@ class _Batch:
     """What a batch of messages changes, before it is committed."""
 
     wishes: dict[PoolId, PoolWish] = field(default_factory=dict)
-    barriers: list[str] = field(default_factory=list)
+    barriers: list[BarrierWanted] = field(default_factory=list)
 
 
 class ControlDesk:
@@ -108,8 +108,13 @@ class ControlDesk:
             case StartQuoting() | StopQuoting() | CapitalSet() | DrainTo() | DrainLifted():
                 before = batch.wishes.get(message.pool) or self._state.pool(message.pool).wish
                 batch.wishes[message.pool] = wish_after(before, message)
-            case BarrierWantedV1() | BarrierWanted():
-                batch.barriers.append(message.barrier_id)
+            case BarrierWanted():
+                batch.barriers.append(message)
+            case BarrierWantedV1():
+                account, barrier_id = message.account, message.barrier_id
+                batch.barriers.append(
+                    BarrierWanted(account=account, barrier_id=barrier_id, depths=())
+                )
             case _:
                 assert_never(message)
 
@@ -117,8 +122,12 @@ class ControlDesk:
         engine = self._stores.engine
         for wish in batch.wishes.values():
             await engine.save_wish(tx, self._account, wish)
-        for barrier_id in batch.barriers:
-            await engine.add_barrier(tx, self._account, barrier_id, self._clock.now_us())
+        now_us = self._clock.now_us()
+        batch.barriers = [
+            wanted
+            for wanted in batch.barriers
+            if await engine.add_barrier(tx, self._account, wanted, now_us)
+        ]
 
     def _take_effect(self, batch: _Batch) -> None:
         """From here on, orders decided under another wish do not leave any more."""
@@ -133,5 +142,5 @@ class ControlDesk:
                 desk.fenced_us = self._clock.now_us()
                 _LOG.info("pool wish changed", pool=pool, quoting=wish.quoting)
             desk.forget_booked()
-        new = [barrier for barrier in batch.barriers if barrier not in self._state.barriers]
-        self._state.barriers.extend(new)
+        for wanted in batch.barriers:
+            self._state.want_barrier(wanted)

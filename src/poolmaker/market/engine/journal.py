@@ -11,17 +11,17 @@ from typing import Final
 from poolmaker.bus.ports import NewEvent
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.ids import IntentId
+from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.ports import EngineStores
 from poolmaker.market.engine.state import EngineState
 from poolmaker.market.execution.model import CancelIntent, CreateIntent
 from poolmaker.market.tracking.account_stream import AccountStream, Attributed
-from poolmaker.market.tracking.model import ExchangeOrder, StoredFill, VenueMarket
+from poolmaker.market.tracking.model import ExchangeOrder, OpenFees, StoredFill, VenueMarket
 from poolmaker.messages.base import Message
 from poolmaker.messages.market import (
-    BarrierV1,
+    Barrier,
     DrainTo,
     ExposureReduced,
     MarketSpec,
@@ -118,7 +118,7 @@ class Journal:
         self._state.facts_seq = newest
         return paid
 
-    async def publish_barrier(self, barrier: BarrierV1) -> None:
+    async def publish_barrier(self, barrier: Barrier) -> None:
         """Append a barrier after every fact that was found for it."""
         now_us = self._clock.now_us()
         event = NewEvent(
@@ -157,6 +157,11 @@ class Journal:
         """Fills whose fee waits for a price."""
         async with self._stores.transactions.begin("engine open fees") as tx:
             return await self._stores.tracking.fees_open(tx, self._account, FEES_MAX)
+
+    async def fees_without_price(self) -> dict[PoolId, OpenFees]:
+        """Of each pool, the commissions that are not on the stream because nobody priced them."""
+        async with self._stores.transactions.begin("engine fees without price") as tx:
+            return await self._stores.tracking.fees_without_price(tx, self._account)
 
     async def find_order(
         self, symbol: str, exchange_order_id: str, intent: IntentId | None

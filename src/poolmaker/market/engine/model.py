@@ -17,6 +17,8 @@ class EngineConfig:
     """How one engine works. All times are milliseconds.
 
     ``assets`` tells the scale of assets by code, for balances and for fees in third assets.
+    ``depth_min_orders``: at least the size of so many of the venue's smallest orders stands behind
+    every price.
     """
 
     account: VenueAccountId
@@ -36,6 +38,7 @@ class EngineConfig:
     twap_ms: int = 60_000
     twap_span_min_ms: int = 10_000
     book_levels: int = 1_000
+    depth_min_orders: int = 20
     stop_ms: int = 15_000
     absence: AbsenceRule = field(default_factory=AbsenceRule)
 

@@ -13,7 +13,7 @@ from poolmaker.market.engine.model import PoolWish
 from poolmaker.market.execution.ports import IntentStore, OrderEntry
 from poolmaker.market.execution.throttle import Throttle
 from poolmaker.market.tracking.ports import TrackingStore, Venue, VenueFeeds
-from poolmaker.messages.market import DrainTo
+from poolmaker.messages.market import BarrierWanted, DrainTo
 
 
 class EngineStore(Protocol):
@@ -47,14 +47,17 @@ class EngineStore(Protocol):
         """Note that ``drain`` is reported as reached; no effect when another one holds by now."""
         ...
 
-    async def barriers(self, tx: Tx, account: VenueAccountId, limit: int) -> list[str]:
-        """Ids of barriers that are wanted and not emitted, oldest first."""
+    async def barriers(self, tx: Tx, account: VenueAccountId, limit: int) -> list[BarrierWanted]:
+        """Barriers that are wanted and not emitted, oldest first."""
         ...
 
     async def add_barrier(
-        self, tx: Tx, account: VenueAccountId, barrier_id: str, now_us: int
-    ) -> None:
-        """Want a barrier; the same one twice is one."""
+        self, tx: Tx, account: VenueAccountId, wanted: BarrierWanted, now_us: int
+    ) -> bool:
+        """Want a barrier; the same one twice is one, as deep as the later one says.
+
+        False where it stands on the stream already: then it is not wanted any more.
+        """
         ...
 
     async def barrier_done(self, tx: Tx, account: VenueAccountId, barrier_id: str) -> None:

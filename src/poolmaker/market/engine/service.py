@@ -25,7 +25,7 @@ from poolmaker.market.engine.ticker import Ticker, TickPorts
 from poolmaker.market.execution.model import CreateIntent
 from poolmaker.market.execution.sender import Sender, SenderPorts
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.market.tracking.mid_average import DepthAverages
 from poolmaker.market.tracking.model import ExchangeOrder, NoMarket, VenueMarket
 from poolmaker.messages.market import MarketSpec, QuoteGate
 
@@ -137,7 +137,8 @@ class Session:
                     desk.add_fill(fill)
             orders = await stores.tracking.living_orders(tx, account, since_us)
             self.state.shadow.restore(orders)
-            self.state.barriers = await stores.engine.barriers(tx, account, 100)
+            for wanted in await stores.engine.barriers(tx, account, 100):
+                self.state.want_barrier(wanted)
             self.state.orders_placed = await stores.intents.count_creates(tx, account)
             self.state.fills_booked = await stores.tracking.count_fills(tx, account)
 
@@ -171,8 +172,8 @@ class Session:
         self.state.unopened.pop(spec.symbol, None)
         rules = await self._journal.know_rules(seen)
         self.state.shadow.restore(await self._journal.adopt_orders(rules.market))
-        average = MidAverage(self.state.config.twap_ms * 1_000)
-        self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(rules.market), average)
+        averages = DepthAverages(self.state.config.twap_ms * 1_000)
+        self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(rules.market), averages)
         self._rules[spec.symbol] = rules.market
         tasks.create_task(self._ports.feeds.run_book(rules.market, self._books))
         tasks.create_task(self._books.run(spec.symbol))

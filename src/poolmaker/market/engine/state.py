@@ -11,12 +11,12 @@ from poolmaker.kernel.market import Market, Side
 from poolmaker.market.engine.model import EngineConfig, GateSince, OwnFact, PoolWish
 from poolmaker.market.engine.rules import facts_of, live_order
 from poolmaker.market.execution.model import LiveOrder
-from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import MidAverage
-from poolmaker.market.tracking.model import BalanceReport, OddRow, StoredFill, VenueMarket
+from poolmaker.market.tracking.book import NO_DEPTH, OrderBook
+from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.model import BalanceReport, Depth, OddRow, StoredFill, VenueMarket
 from poolmaker.market.tracking.rules import Absences
 from poolmaker.market.tracking.shadow import ShadowLedger
-from poolmaker.messages.market import MarketSpec, QuoteGate
+from poolmaker.messages.market import BarrierWanted, MarketSpec, QuoteGate
 
 RECENT_FILLS: Final = 50
 
@@ -28,7 +28,10 @@ class MarketDesk:
     spec: MarketSpec
     rules: VenueMarket
     book: OrderBook
-    average: MidAverage
+    averages: DepthAverages
+    depth: Depth = NO_DEPTH
+    """What stands behind the smallest of the averages; see ``prices.standing_depth``."""
+    depth_due_us: int = 0
     reload: bool = False
     closed: str = ""
     """Why the venue takes no orders here, where it said more than that."""
@@ -65,6 +68,7 @@ class PoolDesk:
     )
     gates: dict[Side, GateSince] = field(default_factory=dict)
     reported: dict[Side, str] = field(default_factory=dict)
+    depth_min: Depth = NO_DEPTH
     fenced_us: int = 0
     deviation_ppm: int = 0
     widened: bool = False
@@ -97,7 +101,7 @@ class EngineState:
         self.absences = Absences(config.absence)
         self.markets: dict[str, MarketDesk] = {}
         self.pools: dict[PoolId, PoolDesk] = {}
-        self.barriers: list[str] = []
+        self.barriers: dict[str, BarrierWanted] = {}
         self.balances: dict[str, BalanceReport] = {}
         self.facts_seq = 0
         self.ready = False
@@ -115,6 +119,12 @@ class EngineState:
         if pool not in self.pools:
             self.pools[pool] = PoolDesk(PoolWish(pool=pool))
         return self.pools[pool]
+
+    def want_barrier(self, wanted: BarrierWanted) -> None:
+        """Emit it when it can be proven; the same one again replaces how deep it looks."""
+        self.barriers[wanted.barrier_id] = wanted
+        for depth in wanted.depths:
+            self.pool(depth.pool).depth_min = Depth(0, depth.depth_min_quote_units)
 
     def market_rules(self) -> dict[str, Market]:
         """Rules of every loaded market by symbol."""

@@ -13,15 +13,16 @@ from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.model import GateSince
-from poolmaker.market.engine.rules import inventory_now, market_view, unbooked
+from poolmaker.market.engine.prices import reference
+from poolmaker.market.engine.rules import inventory_now, unbooked
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, LiveOrder, Stage
 from poolmaker.market.execution.ports import OrderEntry
 from poolmaker.market.execution.rules import Plan, PlanRequest, plan_side
 from poolmaker.market.execution.sender import Sender
-from poolmaker.market.quoting.model import Decision, MarketView, gated
+from poolmaker.market.quoting.model import Decision, gated
 from poolmaker.market.quoting.rules import decide
-from poolmaker.market.tracking.model import Depth, ExchangeOrder, OrderEvent, OrderState
+from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent, OrderState
 from poolmaker.messages.market import QuoteGate, StrategySnapshot
 
 _LOG: Final = get_logger("market")
@@ -128,19 +129,10 @@ class Ticker:
             return gated(QuoteGate.MARKET_CLOSED)
         if market.unread:
             return gated(QuoteGate.UNREADABLE_TRADES)
-        view = self._view(market, strategy)
-        if view is None:
-            return gated(QuoteGate.BOOK_STALE)
+        view = reference(self._state, market, strategy, self._clock.monotonic_us())
+        if isinstance(view, QuoteGate):
+            return gated(view)
         return decide(view, inventory_now(desk.wish, desk.facts), strategy)
-
-    def _view(self, market: MarketDesk, strategy: StrategySnapshot) -> MarketView | None:
-        book, symbol = market.book, market.spec.symbol
-        if not book.usable(self._clock.monotonic_us(), strategy.book_age_max_ms * 1_000):
-            return None
-        shadow = self._state.shadow
-        own = shadow.resting_units(symbol, Side.BUY), shadow.resting_units(symbol, Side.SELL)
-        top, deep = book.tops_of_others(*own, [Depth(), Depth()])
-        return market_view(market.rules, top, deep) if top and deep else None
 
     def _brake(self, desk: PoolDesk, side: Side) -> QuoteGate | None:
         """Why nothing new may be created although quotes are decided."""

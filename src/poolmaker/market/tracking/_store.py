@@ -13,6 +13,7 @@ from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset
 from poolmaker.market.tracking.model import (
     ExchangeOrder,
+    OpenFees,
     OrderState,
     StoredFill,
     TradeReport,
@@ -101,6 +102,10 @@ SELECT {_FILL_COLUMNS} FROM market.fill
 WHERE account = $1 AND fee_seq IS NULL AND fee_units <> 0
 ORDER BY fill_seq LIMIT $2
 """  # noqa: S608 - the parts are constants of this module
+_FEES_WITHOUT_PRICE: Final = """
+SELECT pool, count(*) AS fees, sum(quote_units) AS quote_units FROM market.fill
+WHERE account = $1 AND fee_seq IS NULL AND fee_units <> 0 GROUP BY pool
+"""
 _COUNT_FILLS: Final = "SELECT count(*) FROM market.fill WHERE account = $1"
 _CURSOR: Final = "SELECT cursor FROM market.trade_cursor WHERE account = $1 AND symbol = $2"
 _MOVE_CURSOR: Final = """
@@ -278,6 +283,11 @@ class PgTracking:
     async def count_fills(self, tx: Tx, account: VenueAccountId) -> int:
         """See ``TrackingStore.count_fills``."""
         return int(await connection_of(tx).fetchval(_COUNT_FILLS, account))
+
+    async def fees_without_price(self, tx: Tx, account: VenueAccountId) -> dict[PoolId, OpenFees]:
+        """See ``TrackingStore.fees_without_price``."""
+        rows = await connection_of(tx).fetch(_FEES_WITHOUT_PRICE, account)
+        return {PoolId(row["pool"]): OpenFees(row["fees"], row["quote_units"]) for row in rows}
 
     async def fees_open(self, tx: Tx, account: VenueAccountId, limit: int) -> list[StoredFill]:
         """See ``TrackingStore.fees_open``."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+RUNGS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+"""Depths at which averages are kept, in halves of what must stand behind any price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,22 @@ class MidAverage:
     def _forget(self, before_us: int) -> None:
         while len(self._steps) > 1 and self._steps[1][0] <= before_us:
             self._steps.popleft()
+
+
+class DepthAverages:
+    """The average at each depth of ``RUNGS`` of one market.
+
+    Which depth a barrier needs is known only then, and an average must have been kept before.
+    """
+
+    def __init__(self, window_us: int) -> None:
+        self._rungs = [MidAverage(window_us) for _ in RUNGS]
+
+    def add(self, now_us: int, halves: Sequence[int | None]) -> None:
+        """From ``now_us`` on twice the middle is this at each depth, or there is none."""
+        for rung, mid in zip(self._rungs, halves, strict=True):
+            rung.add(now_us, mid)
+
+    def value(self, rung: int, now_us: int, span_min_us: int) -> AverageMid | None:
+        """See ``MidAverage.value``, at one depth."""
+        return self._rungs[rung].value(now_us, span_min_us)

@@ -270,6 +270,17 @@ class StoredFill:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenFees:
+    """Commissions of a pool that nobody has priced yet.
+
+    ``quote_units`` is what their trades were worth: no venue takes more than the whole trade.
+    """
+
+    count: int
+    quote_units: int
+
+
+@dataclass(frozen=True, slots=True)
 class OddRow:
     """A part of a venue's answer that cannot be read: set aside, named and never guessed.
 
@@ -366,9 +377,10 @@ class Depth:
         base_units = max(self.base_units, other.base_units)
         return Depth(base_units, max(self.quote_units, other.quote_units))
 
-    def times(self, factor: int) -> Depth:
-        """A multiple."""
-        return Depth(self.base_units * factor, self.quote_units * factor)
+    def times(self, factor: int, parts: int = 1) -> Depth:
+        """A multiple of it or, rounded up, of a part."""
+        base_units = -(-self.base_units * factor // parts)
+        return Depth(base_units, -(-self.quote_units * factor // parts))
 
     def covers(self, other: Depth) -> bool:
         """Whether no part of ``other`` is larger."""

@@ -16,6 +16,7 @@ from poolmaker.market.tracking.model import (
     ExchangeOrder,
     NoMarket,
     OddRow,
+    OpenFees,
     OpenOrders,
     OrderReport,
     StoredFill,
@@ -205,6 +206,10 @@ class TrackingStore(Protocol):
 
     async def count_fills(self, tx: Tx, account: VenueAccountId) -> int:
         """How many fills were ever booked."""
+        ...
+
+    async def fees_without_price(self, tx: Tx, account: VenueAccountId) -> dict[PoolId, OpenFees]:
+        """Fills of each pool whose fee is not on the stream yet: how many, worth how much."""
         ...
 
     async def fees_open(self, tx: Tx, account: VenueAccountId, limit: int) -> list[StoredFill]:

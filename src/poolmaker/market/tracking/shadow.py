@@ -42,6 +42,7 @@ class ShadowLedger:
         self._by_exchange_id: dict[tuple[str, str], IntentId] = {}
         self._changed: dict[IntentId, ExchangeOrder] = {}
         self._at_stake: dict[IntentId, ExchangeOrder] = {}
+        self._of_symbol: dict[str, dict[IntentId, ExchangeOrder]] = {}
 
     def restore(self, orders: Iterable[ExchangeOrder]) -> None:
         """Take over stored orders. What was never answered has an unknown outcome now."""
@@ -137,13 +138,16 @@ class ShadowLedger:
         """Orders of which the venue says more has filled than trades explain."""
         return [order for order in self._at_stake.values() if order.unexplained_units]
 
-    def resting_units(self, symbol: str, side: Side) -> dict[int, int]:
-        """Own sizes that the public book shows, by price, both in atomic units."""
-        shown: dict[int, int] = {}
-        for order in self._at_stake.values():
-            if order.symbol == symbol and order.side is side and order.seen and not order.terminal:
-                shown[order.price_units] = shown.get(order.price_units, 0) + order.open_units
-        return shown
+    def own_units(self, symbol: str, side: Side) -> dict[int, int]:
+        """Own sizes that the public book may show, by price, both in atomic units.
+
+        What was sent and not answered counts: if it rests, it must not be taken for another's.
+        """
+        own: dict[int, int] = {}
+        for order in self._of_symbol.get(symbol, {}).values():
+            if order.side is side and not order.terminal:
+                own[order.price_units] = own.get(order.price_units, 0) + order.open_units
+        return own
 
     def of_pool(self, pool: PoolId) -> Iterator[ExchangeOrder]:
         """Orders of a pool that have not ended."""
@@ -215,5 +219,7 @@ class ShadowLedger:
     def _weigh(self, order: ExchangeOrder) -> None:
         if order.terminal and not order.unexplained_units:
             self._at_stake.pop(order.intent, None)
+            self._of_symbol.get(order.symbol, {}).pop(order.intent, None)
         else:
             self._at_stake[order.intent] = order
+            self._of_symbol.setdefault(order.symbol, {})[order.intent] = order

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.market import Side
 from poolmaker.market.tracking.model import (
     ORDER_STATES,
     OrderEvent,
@@ -188,10 +189,17 @@ def test_ended_orders_are_forgotten_late_and_only_when_stored() -> None:
     assert shadow.find(intent_id(1)) is None
 
 
-def test_own_resting_units_are_what_the_public_book_shows_of_us() -> None:
+def test_own_sizes_are_what_the_public_book_may_show_of_us() -> None:
+    """Sent and unanswered counts; what ended, the other side and other markets do not."""
     shadow = ledger(1, 2)
-    assert shadow.resting_units(SYMBOL, order().side) == {}
+    price, lot = 6_000_000 * MARKET.tick_units, MARKET.lot_units
+    assert shadow.own_units(SYMBOL, Side.BUY) == {price: 200 * lot}
     shadow.on_report(report(1, filled_units=40), 1)
     shadow.acked(intent_id(2), "x2", 1)
-    price, size = 6_000_000 * MARKET.tick_units, 200 * MARKET.lot_units - 40
-    assert shadow.resting_units(SYMBOL, order().side) == {price: size}
+    assert shadow.own_units(SYMBOL, Side.BUY) == {price: 200 * lot - 40}
+    shadow.on_event(intent_id(2), E.OUTCOME_LOST, 2)
+    assert shadow.own_units(SYMBOL, Side.BUY) == {price: 200 * lot - 40}
+    shadow.on_report(report(2, state=ReportedState.CANCELLED, filled_units=50), 3)
+    assert shadow.own_units(SYMBOL, Side.BUY) == {price: 100 * lot - 40}
+    assert shadow.own_units(SYMBOL, Side.SELL) == {}
+    assert shadow.own_units("OTHER", Side.BUY) == {}

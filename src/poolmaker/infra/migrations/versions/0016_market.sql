@@ -38,4 +38,5 @@ CREATE INDEX exchange_order_living ON market.exchange_order (account)
     WHERE state NOT IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED')
         OR reported_units > booked_units;
 ALTER TABLE market.intent ADD COLUMN rules_version integer;
+ALTER TABLE market.barrier_wanted ADD COLUMN body bytea NOT NULL DEFAULT '';
 -- end of market data

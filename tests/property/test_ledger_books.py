@@ -276,6 +276,48 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
             said = self.say(c.SettleFees(key=key, account=account, money=money))
             assert isinstance(said, Refused) or before >= count
 
+    @rule(count=units, at=st.integers(0, 9))
+    def bear_a_deficit(self, count: int, at: int) -> None:
+        """Found row 39: equity bears at most what is missing, and never what it has not got."""
+        places = sorted(self.books.deficits)
+        if not places:
+            return
+        account, asset = places[at % len(places)]
+        before, equity = (
+            self.books.balance(account, asset),
+            self.books.balance("platform:equity", asset),
+        )
+        said = self.say(
+            c.BearDeficit(
+                key=CommandKey(self.name()),
+                account=account.removeprefix("deficit:"),
+                money=_money(asset, count),
+                reason="r",
+            )
+        )
+        if isinstance(said, Posted):
+            assert count <= min(before, equity)
+            assert self.books.balance(account, asset) == before - count
+
+    @rule(count=units, at=st.integers(0, 9), to=st.integers(0, 2))
+    def resolve_suspense(self, count: int, at: int, to: int) -> None:
+        places = sorted(one for one in self.books.balances if one[0].startswith("suspense:"))
+        if not places:
+            return
+        account, asset = places[at % len(places)]
+        before = self.books.balance(account, asset)
+        said = self.say(
+            c.ResolveSuspenseTo(
+                key=CommandKey(self.name()),
+                source=account.removeprefix("suspense:"),
+                target=("user:alice:available", "pool:p1:capital", "platform:equity")[to],
+                money=_money(asset, count),
+                reason="r",
+            )
+        )
+        if isinstance(said, Posted):
+            assert self.books.balance(account, asset) == before - count >= 0
+
     @rule(count=units, fee=units, arrives=units)
     def move(self, count: int, fee: int, arrives: int) -> None:
         transfer = f"t{self.names}"

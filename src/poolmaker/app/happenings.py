@@ -54,7 +54,9 @@ def told(transaction: Transaction) -> Told:
         case commands.DebitWithdraw() | commands.NetworkFee():
             return Told(command.withdrawal, {"what": (command.money,)})
         case _:
-            return Told("", {"what": (command.money,)})
+            return Told(
+                "", {} if isinstance(command, commands.SetAside) else {"what": (command.money,)}
+            )
 
 
 def _grown(transaction: Transaction, heads: tuple[str, ...]) -> tuple[UnitMoney, ...]:

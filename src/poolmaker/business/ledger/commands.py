@@ -313,6 +313,49 @@ class NetworkFee(_Command, frozen=True, kw_only=True, tag="NETWORK_FEE"):
     reference: str
 
 
+class BearDeficit(_Command, frozen=True, kw_only=True, tag="BEAR_DEFICIT"):
+    """Request: equity bears what facts took beyond what was there on ``account``."""
+
+    account: str
+    money: Money
+    reason: str
+
+
+class ResolveSuspenseTo(_Command, frozen=True, kw_only=True, tag="RESOLVE_SUSPENSE.v2"):
+    """Request: money that was nobody's is given to ``target``: a user, a pool or the operator.
+
+    ``target`` is the account ``user:<id>:available``, ``pool:<id>:capital`` or ``platform:equity``.
+    """
+
+    source: str
+    target: str
+    money: Money
+    reason: str
+
+
+class KeepReward(_Command, frozen=True, kw_only=True, tag="KEEP_REWARD"):
+    """Request: a reward that nobody has a weight in becomes the operator's, by decision."""
+
+    campaign: str
+    reward: str
+    money: Money
+    reason: str
+
+
+class SetAside(_Command, frozen=True, kw_only=True, tag="SET_ASIDE"):
+    """Request: a command that cannot be booked is answered as refused, by decision.
+
+    ``aside`` is its key and ``digest`` the SHA-256 of its body in hexadecimal digits. ``stream``
+    and ``stream_seq`` are its place where it carries one, else empty and 0.
+    """
+
+    aside: CommandKey
+    digest: str
+    stream: str
+    stream_seq: int
+    reason: str
+
+
 class Reversal(_Command, frozen=True, kw_only=True, tag="REVERSAL"):
     """Fact: a named transaction is undone by its mirror image."""
 
@@ -326,6 +369,10 @@ Request: TypeAlias = (
     | FloatTrade
     | SettleFees
     | BearShortfall
+    | BearDeficit
+    | ResolveSuspenseTo
+    | KeepReward
+    | SetAside
     | Lock
     | Unlock
     | JoinPool

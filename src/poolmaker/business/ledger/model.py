@@ -85,6 +85,8 @@ class Refusal(StrEnum):
     """The venue account's custody does not cover pools and exits with it."""
     EQUITY_BELOW_ZERO = "equity_below_zero"
     """Platform equity would fall below zero."""
+    SET_ASIDE = "set_aside"
+    """It could not be booked, and a person has decided that it never is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import assert_never
+from typing import Final, assert_never
 
-from poolmaker.business.ledger.commands import Command, Reversal, StreamFact
+from poolmaker.business.ledger.commands import Command, Reversal, SetAside, StreamFact
 from poolmaker.business.ledger.model import (
     Batch,
     Conflict,
@@ -45,6 +45,9 @@ from poolmaker.business.ledger.rules import (
 from poolmaker.kernel.clock import next_ledger_time
 from poolmaker.kernel.ids import CommandKey
 from poolmaker.kernel.money import Asset
+
+_HEXADECIMAL: Final = frozenset("0123456789abcdef")
+_DIGEST_LENGTH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,13 @@ class StoppedStreams:
 
     def booked(self, fact: StreamFact) -> None:
         """The stream goes on when the fact that stopped it is booked."""
-        seq, _ = self._at.get(fact.stream, (-1, None))
-        if seq == fact.stream_seq:
-            del self._at[fact.stream]
+        self.passed(fact.stream, fact.stream_seq)
+
+    def passed(self, stream: str, stream_seq: int) -> None:
+        """The stream goes on when what stopped it is booked or set aside."""
+        seq, _ = self._at.get(stream, (-1, None))
+        if seq == stream_seq:
+            del self._at[stream]
 
 
 class Proposal:
@@ -168,8 +175,23 @@ class Proposal:
                 assert_never(reply)
 
     def _verdict(self, command: Command, at_us: int) -> Verdict:
+        if isinstance(command, SetAside) and not self._may_set_aside(command):
+            return Refusal.UNKNOWN_TRANSACTION
         held_up = self._stopped.stands_before(command) if isinstance(command, StreamFact) else None
         return held_up or decide(self._books, command, at_us)
+
+    def _may_set_aside(self, command: SetAside) -> bool:
+        """Only what has no answer yet, and only under the hash of its whole body."""
+        digest = command.digest
+        is_hash = len(digest) == _DIGEST_LENGTH and set(digest) <= _HEXADECIMAL
+        return is_hash and command.aside not in (*self._answers, command.key)
+
+    def _set_aside(self, command: SetAside, at_us: int) -> None:
+        body_hash, reason = bytes.fromhex(command.digest), Refusal.SET_ASIDE
+        refusal = StoredRefusal(command.aside, body_hash, at_us, reason)
+        self._parts.refusals.append(refusal)
+        self._answers[command.aside] = StoredAnswer(body_hash, Refused(reason))
+        self._stopped.passed(command.stream, command.stream_seq)
 
     def _settle(self, asked: Asked, verdict: Verdict, at_us: int) -> Reply:
         command = asked.command
@@ -216,6 +238,8 @@ class Proposal:
             self._parts.incidents += _incidents(line, posting)
         if isinstance(command, StreamFact):
             self._stopped.booked(command)
+        if isinstance(command, SetAside):
+            self._set_aside(command, at_us)
         return self._remember(asked, Posted(seq, at_us))
 
 
@@ -238,6 +262,13 @@ def _incidents(line: Line, posting: Posting) -> list[Incident]:
     if below and line.after_units - line.leg.units >= 0:
         return [Incident(IncidentKind.CUSTODY_BELOW_ZERO, subject, posting.key, posting.at_us)]
     return []
+
+
+def answered_keys(batch: list[Asked]) -> list[CommandKey]:
+    """Keys whose earlier answers decide a batch: its own, and those that it sets aside."""
+    own = (asked.command.key for asked in batch)
+    aside = (asked.command.aside for asked in batch if isinstance(asked.command, SetAside))
+    return list(dict.fromkeys([*own, *aside]))
 
 
 def recalled_keys(batch: list[Asked]) -> list[CommandKey]:

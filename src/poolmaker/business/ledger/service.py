@@ -29,6 +29,7 @@ from poolmaker.business.ledger.proposal import (
     Proposal,
     Reply,
     StoppedStreams,
+    answered_keys,
     recalled_keys,
 )
 from poolmaker.business.ledger.rules import Books, books_of
@@ -235,7 +236,7 @@ class LedgerWriter:
     async def _commit(self) -> None:
         """Decide what is inside, make it durable, answer."""
         batch = [waiting.asked for waiting in self._inside]
-        keys = list(dict.fromkeys(asked.command.key for asked in batch))
+        keys = answered_keys(batch)
         recalled = recalled_keys(batch)
         if recalled:
             self._books.recalled = dict(await self._store.recall(recalled))

@@ -15,10 +15,11 @@ from typing import Final, assert_never
 from poolmaker.bus.guard import StreamGuard
 from poolmaker.bus.ports import KeyConflict, NewEvent, StreamStore
 from poolmaker.business.ledger.accounts import custody_venue
-from poolmaker.business.ledger.commands import Fill, RechargeFee, TradeFee
+from poolmaker.business.ledger.commands import Fill, RechargeFee, SetAside, TradeFee
 from poolmaker.business.ledger.model import Transaction
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools._store import PgPoolStore
+from poolmaker.business.pools.attention import CoordinationFailures
 from poolmaker.business.pools.facts import fee_assets, fee_of, fill_of
 from poolmaker.business.pools.model import (
     AccountRow,
@@ -76,6 +77,7 @@ CONSUMER: Final = "pools"
 LEDGER_LOG: Final = "ledger"
 """Name under which this room's cursor on the ledger's log is kept."""
 
+SET_ASIDE: Final = "SET_ASIDE"
 _FACT_KINDS: Final[dict[str, type[Fill | TradeFee | RechargeFee]]] = {
     "FILL": Fill,
     "TRADE_FEE": TradeFee,
@@ -119,7 +121,7 @@ class PoolService:
         # Only a hint, so that looking costs nothing; what counts is the cursor.
         self._applied: dict[str, int] = {}
         self._guard = StreamGuard(CONSUMER, ports.transactions, ports.bus, clock)
-        self._failures: dict[VenueAccountId, tuple[int, str]] = {}
+        self._failures = CoordinationFailures()
         self._registered: set[str] = set()
         self._unregistered: set[str] = set()
 
@@ -236,25 +238,14 @@ class PoolService:
         except (Unavailable, OutcomeUnknown):
             raise
         except Exception as error:  # supervisor
-            since_us, _ = self._failures.get(account, (self._clock.now_us(), ""))
-            self._failures[account] = since_us, f"{type(error).__name__}: {error}"
+            self._failures.failed(account, error, self._clock.now_us())
             return 0
-        self._failures.pop(account, None)
+        self._failures.worked(account)
         return done
 
     async def attention(self) -> Sequence[AttentionItem]:
         """Accounts whose pools are not coordinated. Stopped streams are reported by the bus."""
-        return [
-            AttentionItem(
-                source=CONSUMER,
-                kind="not_coordinated",
-                subject=account,
-                since_us=since_us,
-                evidence={"error": error},
-                blocks=("join", "leave", "quoting"),
-            )
-            for account, (since_us, error) in sorted(self._failures.items())
-        ]
+        return self._failures.items()
 
     async def _look(self) -> _News:
         news = _News()
@@ -546,6 +537,8 @@ def _follow(
                 pools[pool_id] = with_leg(pools[pool_id], leg)
                 # What only moves between an exit and its order is none of the engine's.
                 told.update({pool_id} if leg.account.endswith(":capital") else ())
+        if transaction.kind == SET_ASIDE:
+            told |= _passed(decode(transaction.body, SetAside), pools, rows)
         kind = _FACT_KINDS.get(transaction.kind)
         if kind is None:
             continue
@@ -557,6 +550,18 @@ def _follow(
             # A pool whose fact moved nothing is told all the same, or it would wait for ever.
             told.update({fact.pool} & pools.keys())
     return told
+
+
+def _passed(
+    aside: SetAside, pools: dict[PoolId, Pool], rows: dict[VenueAccountId, AccountRow]
+) -> set[PoolId]:
+    """A fact that is never booked counts as booked; the pools of its account hear of it."""
+    for account, row in rows.items():
+        if account_stream(account) == aside.stream:
+            booked_seq = max(row.booked_seq, aside.stream_seq)
+            rows[account] = replace(row, booked_seq=booked_seq)
+            return {pool.id for pool in pools.values() if pool.account == account}
+    return set()
 
 
 def open_store() -> PoolStore:

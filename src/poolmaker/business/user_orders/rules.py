@@ -61,6 +61,7 @@ def after_join_refused(refusal: Refusal) -> Next:
             | Refusal.TOO_EARLY
             | Refusal.INSUFFICIENT
             | Refusal.EQUITY_BELOW_ZERO
+            | Refusal.SET_ASIDE
         ):
             return Next.BROKEN
         case _:
@@ -87,6 +88,7 @@ def after_exit_refused(refusal: Refusal) -> Next:
             | Refusal.NAV_AT_FLOOR
             | Refusal.INSUFFICIENT
             | Refusal.EQUITY_BELOW_ZERO
+            | Refusal.SET_ASIDE
         ):
             return Next.BROKEN
         case _:

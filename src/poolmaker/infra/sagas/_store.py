@@ -13,6 +13,7 @@ from poolmaker.infra.sagas.model import (
     SagaChange,
     SagaMoved,
     SagaStep,
+    WaitingSaga,
 )
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import require
@@ -79,6 +80,22 @@ WHERE id = $1 AND state = $2 AND version = $3
 _UNPARK: Final = """
 UPDATE infra.saga SET incident = '', due_us = $2, tries = 0 WHERE id = $1 AND incident <> ''
 """
+
+_WAITING: Final = """
+SELECT s.id, s.kind, s.state, s.incident, s.note, s.tries,
+    coalesce(last.at_us, s.started_at_us) AS since_us, count(*) OVER () AS total
+FROM infra.saga AS s
+LEFT JOIN LATERAL (
+    SELECT at_us FROM infra.saga_step WHERE saga_id = s.id ORDER BY version DESC LIMIT 1
+) AS last ON true
+"""
+_NEEDING: Final = f"{_WAITING} WHERE s.incident <> '' ORDER BY s.id LIMIT $1"
+_UNMOVED: Final = f"""{_WAITING}
+WHERE s.due_us IS NOT NULL AND s.kind <> ALL ($1)
+    AND coalesce(last.at_us, s.started_at_us) < $2
+ORDER BY since_us, s.id LIMIT $3
+"""
+_ONE_WAITING: Final = f"{_WAITING} WHERE s.id = $1"
 
 NOTE_MAX: Final = 500
 
@@ -190,6 +207,22 @@ class PgSagaStore:
             for row in rows
         ]
 
+    async def needing(self, tx: Tx, limit: int) -> tuple[list[WaitingSaga], int]:
+        """See ``RunnerStore.needing``."""
+        return _listed(await connection_of(tx).fetch(_NEEDING, limit))
+
+    async def unmoved(
+        self, tx: Tx, steady: Sequence[str], before_us: int, limit: int
+    ) -> tuple[list[WaitingSaga], int]:
+        """See ``RunnerStore.unmoved``."""
+        rows = await connection_of(tx).fetch(_UNMOVED, list(steady), before_us, limit)
+        return _listed(rows)
+
+    async def waiting(self, tx: Tx, saga: SagaId) -> WaitingSaga | None:
+        """See ``RunnerStore.waiting``."""
+        found, _ = _listed(await connection_of(tx).fetch(_ONE_WAITING, saga))
+        return found[0] if found else None
+
     async def steps(self, tx: Tx, saga: SagaId) -> list[SagaStep]:
         """See ``RunnerStore.steps``."""
         rows = await connection_of(tx).fetch(
@@ -215,3 +248,19 @@ def _saga(row: Record) -> Saga:
         data=row["data"],
         correlation=CorrelationId(row["correlation"]),
     )
+
+
+def _listed(rows: Sequence[Record]) -> tuple[list[WaitingSaga], int]:
+    found = [
+        WaitingSaga(
+            id=SagaId(row["id"]),
+            kind=row["kind"],
+            state=row["state"],
+            incident=row["incident"],
+            note=row["note"],
+            tries=row["tries"],
+            since_us=row["since_us"],
+        )
+        for row in rows
+    ]
+    return found, rows[0]["total"] if rows else 0

@@ -67,6 +67,22 @@ class ParkedSaga:
     incident: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingSaga:
+    """A saga that has not ended: ``since_us`` is its last advance, or its start.
+
+    ``incident`` says why it is parked, empty while it runs; ``note`` is what it waits for.
+    """
+
+    id: SagaId
+    kind: str
+    state: str
+    incident: str
+    note: str
+    tries: int
+    since_us: int
+
+
 def back_off_us(tries: int, first_us: int, max_us: int) -> int:
     """How long to wait after the failure number ``tries`` + 1: doubles each time, up to a bound."""
     return min(max_us, first_us << min(tries, 40))

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.infra.sagas.model import ParkedSaga, Saga, SagaChange, SagaStep
+from poolmaker.infra.sagas.model import (
+    ParkedSaga,
+    Saga,
+    SagaChange,
+    SagaStep,
+    WaitingSaga,
+)
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import SagaId
 
@@ -70,6 +76,23 @@ class RunnerStore(SagaStore, Protocol):
 
     async def parked(self, tx: Tx, limit: int) -> list[ParkedSaga]:
         """Sagas that wait for a person, by id."""
+        ...
+
+    async def needing(self, tx: Tx, limit: int) -> tuple[list[WaitingSaga], int]:
+        """Parked sagas by id, and how many there are in all."""
+        ...
+
+    async def unmoved(
+        self, tx: Tx, steady: Sequence[str], before_us: int, limit: int
+    ) -> tuple[list[WaitingSaga], int]:
+        """Open sagas of other kinds than ``steady`` whose last advance was before a time.
+
+        The one that waits longest comes first; the number is of all of them.
+        """
+        ...
+
+    async def waiting(self, tx: Tx, saga: SagaId) -> WaitingSaga | None:
+        """Where a saga stands and why, None for an unknown one."""
         ...
 
     async def steps(self, tx: Tx, saga: SagaId) -> list[SagaStep]:

@@ -13,6 +13,7 @@ from poolmaker.infra.sagas.model import (
     SagaChange,
     SagaMoved,
     SagaStep,
+    WaitingSaga,
 )
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import require
@@ -28,6 +29,7 @@ class _SagaRow:
     lease_until_us: int = 0
     incident: str = ""
     note: str = ""
+    started_us: int = 0
 
 
 _SAGA: Final = "saga"
@@ -42,7 +44,7 @@ class ModelSagaStore:
         require(saga.version == 0 and saga.due_us < NEVER_US, f"saga {saga.id}: is not new")
         if model_tx(tx).get(_SAGA, saga.id) is not None:
             return False
-        model_tx(tx).put(_SAGA, saga.id, _SagaRow(saga))
+        model_tx(tx).put(_SAGA, saga.id, _SagaRow(saga, started_us=saga.due_us))
         return True
 
     async def claim(
@@ -76,7 +78,9 @@ class ModelSagaStore:
             tries=0,
             data=change.data,
         )
-        model_tx(tx).put(_SAGA, saga.id, _SagaRow(after, note=change.note))
+        model_tx(tx).put(
+            _SAGA, saga.id, _SagaRow(after, note=change.note, started_us=row.started_us)
+        )
         step = SagaStep(after.version, saga.state, after.state, now_us, change.note)
         model_tx(tx).put(_STEP, (saga.id, after.version), step)
         return after
@@ -87,7 +91,7 @@ class ModelSagaStore:
         if row is not None and row.saga.due_us < NEVER_US:
             due_us = min(row.saga.due_us, due_us) if row.woken else due_us
             after = replace(row.saga, tries=row.saga.tries + 1, due_us=due_us)
-            model_tx(tx).put(_SAGA, saga.id, _SagaRow(after, note=note))
+            model_tx(tx).put(_SAGA, saga.id, _SagaRow(after, note=note, started_us=row.started_us))
 
     async def wake(self, tx: Tx, saga: SagaId, now_us: int) -> None:
         """See ``SagaStore.wake``."""
@@ -123,7 +127,8 @@ class ModelSagaStore:
         """See ``RunnerStore.park``."""
         row = self._unmoved(tx, saga)
         if row is not None:
-            parked = _SagaRow(saga=replace(row.saga, due_us=NEVER_US), incident=incident)
+            saved = replace(row.saga, due_us=NEVER_US)
+            parked = _SagaRow(saga=saved, incident=incident, started_us=row.started_us)
             model_tx(tx).put(_SAGA, saga.id, parked)
 
     async def unpark(self, tx: Tx, saga: SagaId, now_us: int) -> bool:
@@ -132,7 +137,7 @@ class ModelSagaStore:
         if row is None or not row.incident:
             return False
         after = replace(row.saga, due_us=now_us, tries=0)
-        model_tx(tx).put(_SAGA, saga, _SagaRow(saga=after))
+        model_tx(tx).put(_SAGA, saga, _SagaRow(saga=after, started_us=row.started_us))
         return True
 
     async def parked(self, tx: Tx, limit: int) -> list[ParkedSaga]:
@@ -143,6 +148,42 @@ class ModelSagaStore:
             ParkedSaga(row.saga.id, row.saga.kind, row.saga.state, row.incident)
             for row in rows[:limit]
         ]
+
+    async def needing(self, tx: Tx, limit: int) -> tuple[list[WaitingSaga], int]:
+        """See ``RunnerStore.needing``."""
+        rows = [row for _, row in model_tx(tx).rows(_SAGA) if row.incident]
+        found = sorted([await self._waiting(tx, row) for row in rows], key=lambda one: one.id)
+        return found[:limit], len(found)
+
+    async def unmoved(
+        self, tx: Tx, steady: Sequence[str], before_us: int, limit: int
+    ) -> tuple[list[WaitingSaga], int]:
+        """See ``RunnerStore.unmoved``."""
+        rows = [row for _, row in model_tx(tx).rows(_SAGA) if row.saga.due_us < NEVER_US]
+        found = [
+            one
+            for one in [await self._waiting(tx, row) for row in rows]
+            if one.kind not in steady and one.since_us < before_us
+        ]
+        found.sort(key=lambda one: (one.since_us, one.id))
+        return found[:limit], len(found)
+
+    async def waiting(self, tx: Tx, saga: SagaId) -> WaitingSaga | None:
+        """See ``RunnerStore.waiting``."""
+        row = model_tx(tx).get(_SAGA, saga)
+        return await self._waiting(tx, row) if row is not None else None
+
+    async def _waiting(self, tx: Tx, row: _SagaRow) -> WaitingSaga:
+        steps = await self.steps(tx, row.saga.id)
+        return WaitingSaga(
+            id=row.saga.id,
+            kind=row.saga.kind,
+            state=row.saga.state,
+            incident=row.incident,
+            note=row.note,
+            tries=row.saga.tries,
+            since_us=steps[-1].at_us if steps else row.started_us,
+        )
 
     async def steps(self, tx: Tx, saga: SagaId) -> list[SagaStep]:
         """See ``RunnerStore.steps``."""

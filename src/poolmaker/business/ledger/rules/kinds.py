@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poolmaker.business.ledger import commands
-from poolmaker.business.ledger.rules import facts, moves, pools, requests, unowned
+from poolmaker.business.ledger.rules import facts, moves, pools, requests, resolving, unowned
 from poolmaker.business.ledger.rules.books import Books, Verdict
 
 # Each decider takes its own command, and the table's key says which; so here it is Any.
@@ -192,6 +192,30 @@ _ROWS: Final = (
         facts.network_fee,
         "the withdrawal as held, the operator beyond that",
         "location falls; withdrawal:held falls, then platform:equity",
+    ),
+    Kind(
+        commands.BearDeficit,
+        resolving.bear_deficit,
+        "the operator",
+        "platform:equity falls; the account's deficit falls, or suspense below zero grows",
+    ),
+    Kind(
+        commands.ResolveSuspenseTo,
+        resolving.resolve_suspense_to,
+        "nobody yet",
+        "suspense → user:available, pool:capital or platform:equity",
+    ),
+    Kind(
+        commands.KeepReward,
+        resolving.keep_reward,
+        "the reward",
+        "rewards:unallocated → platform:equity",
+    ),
+    Kind(
+        commands.SetAside,
+        resolving.set_aside,
+        "nobody",
+        "none; the named command is answered as refused",
     ),
     Kind(
         commands.Reversal,

@@ -1,0 +1,214 @@
+"""What of the ledger needs a person: deficits, places below zero, suspense, what stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from poolmaker.business.ledger._store.attention import OddBalance, OpenRecord, PgLedgerAttention
+from poolmaker.business.ledger.model import IncidentKind
+from poolmaker.infra.attention import (
+    LISTED_MAX,
+    AttentionItem,
+    Remedy,
+    and_more,
+    closed_by_a_person,
+)
+from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.kernel.ids import MAIN_LEDGER, LedgerId
+from poolmaker.kernel.money import format_units
+
+SOURCE: Final = "ledger"
+CONFLICT: Final = "conflict"
+SUSPENSE: Final = "suspense"
+SUSPENSE_BELOW_ZERO: Final = "suspense_below_zero"
+EQUITY_BELOW_ZERO: Final = "equity_below_zero"
+
+_DEFICIT: Final = "deficit:"
+_WAYS_OUT: Final = ("unlock", "withdraw", "leave")
+
+
+class LedgerAttention:
+    """Reads balances that should not be there and commands that stand still."""
+
+    def __init__(self, transactions: Transactions, ledger: LedgerId = MAIN_LEDGER) -> None:
+        self._transactions = transactions
+        self._store = PgLedgerAttention(ledger)
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Everything in the ledger that needs a person."""
+        async with self._transactions.begin("ledger.attention") as tx:
+            return [
+                *await self._deficits(tx),
+                *await self._balances(tx, "custody:", _custody_below, below_zero=True),
+                *await self._balances(tx, "platform:", _equity_below, below_zero=True),
+                *await self._balances(tx, "suspense:", _suspense_below, below_zero=True),
+                *await self._balances(tx, "suspense:pool:", _suspense, below_zero=False),
+                *await self._balances(tx, "suspense:venue:", _suspense, below_zero=False),
+                *await self._unbookable(tx),
+                *await self._conflicts(tx),
+            ]
+
+    async def _balances(
+        self, tx: Tx, prefix: str, item: Callable[[OddBalance], AttentionItem], *, below_zero: bool
+    ) -> tuple[AttentionItem, ...]:
+        found, total = await self._store.balances(tx, prefix, LISTED_MAX, below_zero=below_zero)
+        return and_more([item(one) for one in found], total)
+
+    async def _deficits(self, tx: Tx) -> tuple[AttentionItem, ...]:
+        found, total = await self._store.balances(tx, _DEFICIT, LISTED_MAX, below_zero=False)
+        items = []
+        for one in found:
+            since_us = await self._store.since_us(
+                tx, IncidentKind.DEFICIT.value, f"{one.account} {one.asset}"
+            )
+            items.append(_deficit(one, since_us))
+        return and_more(items, total)
+
+    async def _unbookable(self, tx: Tx) -> tuple[AttentionItem, ...]:
+        found, total = await self._store.unbookable(tx, LISTED_MAX)
+        return and_more([_unbookable(one) for one in found], total)
+
+    async def _conflicts(self, tx: Tx) -> tuple[AttentionItem, ...]:
+        prefix = f"{SOURCE}:{CONFLICT}:"
+        found, total = await self._store.conflicts(tx, prefix, LISTED_MAX)
+        return and_more([_conflict(one) for one in found], total)
+
+
+def _amount(one: OddBalance) -> str:
+    return f"{format_units(abs(one.raw), one.scale)} {one.asset}"
+
+
+def bear_remedy(account: str, asset: str, amount: str) -> Remedy:
+    """The operator's equity bears what facts took beyond a balance."""
+    return Remedy(
+        action="bear",
+        command=f"poolmaker ledger bear-deficit {account} {asset} {amount} --reason TEXT",
+        route="POST /api/v1/ledger/bear-deficit",
+    )
+
+
+def resolve_remedy(account: str, asset: str) -> Remedy:
+    """Money that is nobody's becomes a user's, a pool's or the operator's."""
+    source = account.removeprefix("suspense:")
+    return Remedy(
+        action="resolve",
+        command=f"poolmaker suspense resolve {source} {asset} AMOUNT --to TARGET --reason TEXT",
+        route="POST /api/v1/suspense/resolve",
+    )
+
+
+def _deficit(one: OddBalance, since_us: int) -> AttentionItem:
+    owner = one.account.removeprefix(_DEFICIT)
+    blocks = ("join", "leave") if owner.startswith("pool:") else _WAYS_OUT
+    return AttentionItem(
+        source=SOURCE,
+        kind=IncidentKind.DEFICIT.value,
+        subject=f"{owner} {one.asset}",
+        since_us=since_us or one.at_us,
+        evidence={"account": owner, "missing": _amount(one)},
+        blocks=blocks,
+        remedies=(bear_remedy(owner, one.asset, format_units(abs(one.raw), one.scale)),),
+    )
+
+
+def _custody_below(one: OddBalance) -> AttentionItem:
+    """More has left a place than was known to be there: something that arrived is not booked."""
+    return AttentionItem(
+        source=SOURCE,
+        kind=IncidentKind.CUSTODY_BELOW_ZERO.value,
+        subject=f"{one.account} {one.asset}",
+        since_us=one.at_us,
+        evidence={"account": one.account, "below_zero": _amount(one)},
+        blocks=("join", "withdraw", "transfer"),
+        remedies=(
+            Remedy(
+                action="operator_in",
+                command=(
+                    f"poolmaker treasury operator-in {one.account} {one.asset} AMOUNT"
+                    " --reference TEXT"
+                ),
+                route="POST /api/v1/treasury/operator-in",
+            ),
+        ),
+    )
+
+
+def _equity_below(one: OddBalance) -> AttentionItem:
+    amount = format_units(abs(one.raw), one.scale)
+    return AttentionItem(
+        source=SOURCE,
+        kind=EQUITY_BELOW_ZERO,
+        subject=f"{one.account} {one.asset}",
+        since_us=one.at_us,
+        evidence={"account": one.account, "below_zero": _amount(one)},
+        blocks=("operator_out", "bear"),
+        remedies=(
+            Remedy(
+                action="operator_in",
+                command=(
+                    f"poolmaker treasury operator-in LOCATION {one.asset} {amount} --reference TEXT"
+                ),
+                route="POST /api/v1/treasury/operator-in",
+            ),
+        ),
+    )
+
+
+def _suspense_below(one: OddBalance) -> AttentionItem:
+    return AttentionItem(
+        source=SOURCE,
+        kind=SUSPENSE_BELOW_ZERO,
+        subject=f"{one.account} {one.asset}",
+        since_us=one.at_us,
+        evidence={"account": one.account, "below_zero": _amount(one)},
+        remedies=(bear_remedy(one.account, one.asset, format_units(abs(one.raw), one.scale)),),
+    )
+
+
+def _suspense(one: OddBalance) -> AttentionItem:
+    """What belongs to holders who left, or to no pool."""
+    return AttentionItem(
+        source=SOURCE,
+        kind=SUSPENSE,
+        subject=f"{one.account} {one.asset}",
+        since_us=one.at_us,
+        evidence={"account": one.account, "holds": _amount(one)},
+        remedies=(resolve_remedy(one.account, one.asset),),
+    )
+
+
+def _unbookable(one: OpenRecord) -> AttentionItem:
+    return AttentionItem(
+        source=SOURCE,
+        kind=IncidentKind.UNBOOKABLE.value,
+        subject=one.key,
+        since_us=one.at_us,
+        evidence={"obstacle": one.what},
+        blocks=("facts", "join", "leave"),
+        remedies=(
+            Remedy(
+                action="register_asset",
+                command="poolmaker ledger register-asset CODE SCALE",
+                route="POST /api/v1/assets",
+            ),
+            Remedy(
+                action="set_aside",
+                command=f"poolmaker ledger set-aside {one.key!r} --reason TEXT",
+                route="POST /api/v1/ledger/set-aside",
+            ),
+        ),
+    )
+
+
+def _conflict(one: OpenRecord) -> AttentionItem:
+    """The same key came with another body: recorded, never applied; somebody asks why."""
+    subject = f"{one.key} {one.what[:16]}"
+    return AttentionItem(
+        source=SOURCE,
+        kind=CONFLICT,
+        subject=subject,
+        since_us=one.at_us,
+        evidence={"key": one.key, "digest": one.what},
+        remedies=(closed_by_a_person(SOURCE, CONFLICT, subject),),
+    )

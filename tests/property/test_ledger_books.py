@@ -48,9 +48,12 @@ from tests.support.ledger import (
     USDT,
     VENUE,
     join,
+    join_v2,
     leave,
+    leave_v2,
     settle,
 )
+from tests.support.ledger import prices as dealing
 
 ORDERS = {OrderId(f"o{n}"): UserId(f"u{n % 2}") for n in range(3)}
 orders = st.sampled_from(sorted(ORDERS))
@@ -150,6 +153,82 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
             for asset in ("BTC", "USDT"):
                 claims = self.books.claims_at(VENUE, asset)
                 assert claims <= self.books.balance(PLACE, asset), "ledger invariant 9"
+
+    @rule(
+        order=orders,
+        base=units,
+        quote=units,
+        mid=prices,
+        apart_ppm=st.integers(-8_000, 8_000),
+        depth=st.sampled_from([(0, 0), (1_000, 10**6), (10**9, 10**9)]),
+        cost=parts,
+        priced=st.booleans(),
+        least=st.sampled_from([0, 0, 1]),
+    )
+    def join_pool_v2(
+        self,
+        order: OrderId,
+        base: int,
+        quote: int,
+        mid: Rate,
+        apart_ppm: int,
+        depth: tuple[int, int],
+        cost: int,
+        priced: bool,
+        least: int,
+    ) -> None:
+        """At any price near the mid nobody who was there loses by a join."""
+        twap = Rate(
+            numerator=mid.numerator * (10**6 + apart_ppm), denominator=mid.denominator * 10**6
+        )
+        before = self._per_share(mid), self._per_share(twap)
+        at = dealing(mid, twap=twap, depth=depth, at_us=self.head.at_us) if priced else None
+        said = self.say(
+            join_v2(
+                self.name(),
+                base,
+                quote,
+                at,
+                order=order,
+                facts_seq=self.stream_seq,
+                shares_min=least,
+                join_cost_min_ppm=cost,
+            )
+        )
+        if isinstance(said, Posted):
+            after = self._per_share(mid), self._per_share(twap)
+            if self._issued() != self._shares(order):
+                assert after[0] >= before[0], "a join took value from the holders"
+                assert after[1] >= before[1], "a join took value from the holders"
+            for asset in ("BTC", "USDT"):
+                claims = self.books.claims_at(VENUE, asset)
+                assert claims <= self.books.balance(PLACE, asset), "ledger invariant 9"
+
+    @rule(
+        order=orders,
+        part=st.integers(min_value=1, max_value=1000),
+        price=prices,
+        least=st.sampled_from([0, 10**4]),
+    )
+    def leave_pool_v2(self, order: OrderId, part: int, price: Rate, least: int) -> None:
+        """What stays is nothing or at least the minimum."""
+        self.barrier_us += 10
+        before, held = self._per_share(price), self._shares(order)
+        exit_id = f"e{self.names}"
+        command = leave_v2(
+            self.name(),
+            max(1, held * part // 1000),
+            order=order,
+            exit_id=exit_id,
+            barrier_us=self.barrier_us,
+            facts_seq=self.stream_seq,
+            holding_min=least,
+        )
+        if isinstance(self.say(command), Posted):
+            self.exits.append((order, exit_id))
+            assert not 0 < self._shares(order) < least
+            if self._issued():
+                assert self._per_share(price) >= before, "a leave took value from the holders"
 
     @rule(order=orders, part=st.integers(min_value=1, max_value=1000), price=prices)
     def leave_pool(self, order: OrderId, part: int, price: Rate) -> None:

@@ -97,8 +97,8 @@ def join(
     floor: int = 0,
     facts_seq: int = 0,
     stream: str = "",
-) -> c.JoinPool:
-    return c.JoinPool(
+) -> c.JoinPoolV1:
+    return c.JoinPoolV1(
         key=key(name),
         order=order,
         pool=pool,
@@ -130,14 +130,113 @@ def leave(
     facts_seq: int = 0,
     barrier_us: int = START_US,
     stream: str = STREAM,
-) -> c.LeavePool:
-    return c.LeavePool(
+) -> c.LeavePoolV1:
+    return c.LeavePoolV1(
         key=key(name),
         order=order,
         pool=pool,
         exit_id=exit_id,
         shares=shares,
         stay_min_us=stay_min_us,
+        stream=stream,
+        barrier_seq=facts_seq + 1,
+        facts_seq=facts_seq,
+        barrier_venue_time_us=barrier_us,
+    )
+
+
+def prices(
+    mid: Rate | None = PRICE,
+    *,
+    twap: Rate | None = None,
+    bid: Rate | None = None,
+    ask: Rate | None = None,
+    depth: tuple[int, int] = (10**15, 10**15),
+    fee_ppm: int | None = None,
+    at_us: int = START_US,
+) -> c.DealingPrices:
+    """Prices of a barrier; what is not given is as the mid."""
+    return c.DealingPrices(
+        mid=mid,
+        twap_60s=twap or mid,
+        bid_depth=bid or mid,
+        ask_depth=ask or mid,
+        depth_base_units=depth[0],
+        depth_quote_units=depth[1],
+        taker_fee_ppm=fee_ppm,
+        rules_version=1,
+        book_version=1,
+        price_time_us=at_us,
+    )
+
+
+def join_terms(**given: int) -> c.JoinTerms:
+    """Terms of a join, without any bound but those that are given."""
+    none = dict.fromkeys(c.JoinTerms.__struct_fields__, 0)
+    return c.JoinTerms(
+        **none | {"price_age_max_us": 2_000_000, "divergence_max_ppm": 10_000} | given
+    )
+
+
+def join_v2(
+    name: str,
+    base: int,
+    quote: int,
+    at: c.DealingPrices | None = None,
+    *,
+    order: OrderId = ORDER,
+    pool: PoolId = POOL,
+    account: VenueAccountId = VENUE,
+    unknown: int = 0,
+    unpriced: int = 0,
+    shares_min: int = 0,
+    facts_seq: int = 0,
+    barrier_seq: int = 0,
+    stream: str = "",
+    **terms: int,
+) -> c.JoinPool:
+    """A join at a barrier whose prices are ``at``; None: it named no price."""
+    return c.JoinPool(
+        key=key(name),
+        order=order,
+        pool=pool,
+        account=account,
+        base=btc(base),
+        quote=usdt(quote),
+        prices=at,
+        unknown_orders=unknown,
+        unpriced_fees=unpriced,
+        terms=join_terms(**terms),
+        shares_min=shares_min,
+        stream=stream or f"account:{account}",
+        barrier_seq=barrier_seq or facts_seq + 1,
+        facts_seq=facts_seq,
+    )
+
+
+def leave_v2(
+    name: str,
+    shares: int,
+    *,
+    order: OrderId = ORDER,
+    exit_id: str = "e1",
+    pool: PoolId = POOL,
+    at: c.DealingPrices | None = None,
+    stay_min_us: int = 0,
+    holding_min: int = 0,
+    facts_seq: int = 0,
+    barrier_us: int = START_US,
+    stream: str = STREAM,
+) -> c.LeavePool:
+    """A leave at a barrier."""
+    return c.LeavePool(
+        key=key(name),
+        order=order,
+        pool=pool,
+        exit_id=exit_id,
+        shares=shares,
+        prices=at,
+        terms=c.LeaveTerms(version=0, stay_min_us=stay_min_us, holding_min=holding_min),
         stream=stream,
         barrier_seq=facts_seq + 1,
         facts_seq=facts_seq,

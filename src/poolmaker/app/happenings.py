@@ -30,9 +30,9 @@ def told(transaction: Transaction) -> Told:
         case commands.Fill():
             sums = {"base": (command.base,), "quote": (command.quote,)}
             return Told("", sums, f"FILL.{command.side.value}")
-        case commands.JoinPool():
-            return Told(command.order, {"what": (command.base, command.quote)})
-        case commands.LeavePool() | commands.SettleExit():
+        case commands.JoinPoolV1() | commands.JoinPool():
+            return Told(command.order, {"what": _grown(transaction, ("pool:",))})
+        case commands.LeavePoolV1() | commands.LeavePool() | commands.SettleExit():
             return Told(command.order, {"what": _grown(transaction, ("exit:", "order:"))})
         case commands.Lock() | commands.Unlock():
             return Told(command.user, {"what": command.money})

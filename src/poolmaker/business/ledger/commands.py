@@ -99,11 +99,10 @@ class Unlock(_Command, frozen=True, kw_only=True, tag="UNLOCK"):
     money: tuple[Money, ...]
 
 
-class JoinPool(_Command, frozen=True, kw_only=True, tag="JOIN_POOL"):
-    """Request: the order's locked funds join the pool's capital and mint shares.
+class JoinPoolV1(_Command, frozen=True, kw_only=True, tag="JOIN_POOL"):
+    """Request: the order's locked funds join whole, the excess priced at mid and average.
 
-    The writer computes the shares. ``price_age_max_us`` bounds ledger time minus
-    ``price_time_us``. ``facts_seq`` is the last fact of ``stream`` before barrier ``barrier_seq``.
+    Nobody asks it any more; ledgers hold it. See JoinPool.
     """
 
     order: OrderId
@@ -124,14 +123,117 @@ class JoinPool(_Command, frozen=True, kw_only=True, tag="JOIN_POOL"):
     facts_seq: int
 
 
-class LeavePool(_Command, frozen=True, kw_only=True, tag="LEAVE_POOL"):
-    """Request: burn shares and move the same fraction of base and quote into ``exit:<exit_id>``."""
+class LeavePoolV1(_Command, frozen=True, kw_only=True, tag="LEAVE_POOL"):
+    """Request: burn shares and move the same fraction of base and quote into ``exit:<exit_id>``.
+
+    Nobody asks it any more; ledgers hold it. See LeavePool.
+    """
 
     order: OrderId
     pool: PoolId
     exit_id: str
     shares: int
     stay_min_us: int
+    stream: str
+    barrier_seq: int
+    facts_seq: int
+    barrier_venue_time_us: int
+
+
+class DealingPrices(Message, frozen=True, kw_only=True):
+    """What a pool's book said at a barrier, quote units for base units, own orders left out.
+
+    ``bid_depth`` and ``ask_depth`` are the prices at which the cumulative size of a side reaches
+    ``depth_base_units`` and ``depth_quote_units``. None where nobody can say.
+    """
+
+    mid: Rate | None
+    twap_60s: Rate | None
+    bid_depth: Rate | None
+    ask_depth: Rate | None
+    depth_base_units: int
+    depth_quote_units: int
+    taker_fee_ppm: int | None
+    rules_version: int
+    book_version: int
+    price_time_us: int
+
+
+class JoinTerms(Message, frozen=True, kw_only=True):
+    """What a pool asks of a join, as of the barrier. ``version`` is the terms', 0 without any.
+
+    The amounts are atomic quote units. ``first_join_min`` is a value; the other minimums and
+    maximums count shares, a quote unit at the first join of the epoch, so that they need no
+    price. ``order_max`` and ``capacity`` are 0 where there is no bound. ``cool_off_us`` is how
+    long a user who left the pool may not join it.
+    """
+
+    version: int
+    price_age_max_us: int
+    divergence_max_ppm: int
+    join_cost_min_ppm: int
+    taker_fee_ppm: int
+    first_join_min: int
+    order_min: int
+    order_max: int
+    holding_min: int
+    capacity: int
+    nav_floor: int
+    cool_off_us: int
+
+
+class JoinPool(_Command, frozen=True, kw_only=True, tag="JOIN_POOL.v2"):
+    """Request: of the order's locked funds the part that may joins the pool and mints shares.
+
+    The writer computes what joins. The part in the pool's own ratio needs no price. The excess of
+    one asset is valued at the smallest result of mid, average and the middle of the depth prices,
+    less a join cost that stays in the pool, and only as far as the depth of the prices reaches;
+    where a price is missing, old or too far from the others it stays locked. ``shares_min`` is the
+    least that the user accepts for all of it: then everything joins or nothing.
+
+    ``unknown_orders`` and ``unpriced_fees`` count what of the pool was open at barrier
+    ``barrier_seq``; ``facts_seq`` is the last fact of ``stream`` before it.
+    """
+
+    order: OrderId
+    pool: PoolId
+    account: VenueAccountId
+    base: Money
+    quote: Money
+    prices: DealingPrices | None
+    unknown_orders: int
+    unpriced_fees: int
+    terms: JoinTerms
+    shares_min: int
+    stream: str
+    barrier_seq: int
+    facts_seq: int
+
+
+class LeaveTerms(Message, frozen=True, kw_only=True):
+    """What a pool asks of a leave. ``version`` is the terms', 0 without any.
+
+    ``holding_min`` counts shares as in JoinTerms: who would keep less leaves with all.
+    """
+
+    version: int
+    stay_min_us: int
+    holding_min: int
+
+
+class LeavePool(_Command, frozen=True, kw_only=True, tag="LEAVE_POOL.v2"):
+    """Request: burn shares and move the same fraction of base and quote into ``exit:<exit_id>``.
+
+    What leaves is never reckoned at a price. ``prices`` are kept for fees that terms may reckon;
+    None where nobody can say, and nothing waits for them.
+    """
+
+    order: OrderId
+    pool: PoolId
+    exit_id: str
+    shares: int
+    prices: DealingPrices | None
+    terms: LeaveTerms
     stream: str
     barrier_seq: int
     facts_seq: int
@@ -375,7 +477,9 @@ Request: TypeAlias = (
     | SetAside
     | Lock
     | Unlock
+    | JoinPoolV1
     | JoinPool
+    | LeavePoolV1
     | LeavePool
     | SettleExit
     | MoveOut

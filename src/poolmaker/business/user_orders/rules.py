@@ -58,6 +58,10 @@ def after_join_refused(refusal: Refusal) -> Next:
             | Refusal.UNKNOWN_ORDER
             | Refusal.UNKNOWN_EXIT
             | Refusal.UNKNOWN_TRANSACTION
+            | Refusal.UNSETTLED_FACTS
+            | Refusal.PRICES_DIVERGE
+            | Refusal.ABOVE_MAXIMUM
+            | Refusal.BELOW_LEAST_SHARES
             | Refusal.TOO_EARLY
             | Refusal.INSUFFICIENT
             | Refusal.EQUITY_BELOW_ZERO
@@ -84,6 +88,10 @@ def after_exit_refused(refusal: Refusal) -> Next:
             | Refusal.POOL_MISMATCH
             | Refusal.UNKNOWN_EXIT
             | Refusal.UNKNOWN_TRANSACTION
+            | Refusal.UNSETTLED_FACTS
+            | Refusal.PRICES_DIVERGE
+            | Refusal.ABOVE_MAXIMUM
+            | Refusal.BELOW_LEAST_SHARES
             | Refusal.BELOW_MINIMUM
             | Refusal.NAV_AT_FLOOR
             | Refusal.INSUFFICIENT

@@ -122,13 +122,13 @@ def test_a_join_is_refused_for_the_first_of_its_faults() -> None:
     shib = Money(asset="SHIB", units=0)
     unknown = OrderId("o9")
 
-    def worse(name: str, **more: object) -> c.JoinPool:
+    def worse(name: str, **more: object) -> c.JoinPoolV1:
         # Behind the barrier, stale, too small, unfunded and not covered, all at once.
         given = {"facts_seq": 9, "price_time_us": stale, "floor": 10**15} | more
         return join(name, 10**9, 10**12, **given)  # type: ignore[arg-type]
 
     registered = worse("k", order=unknown, account=other)
-    unregistered = c.JoinPool(
+    unregistered = c.JoinPoolV1(
         **{f: getattr(registered, f) for f in registered.__struct_fields__} | {"base": shib}
     )
     _walk(

@@ -61,6 +61,34 @@ class ExitState(Message, frozen=True, kw_only=True, tag="exit"):
     is_open: bool
 
 
+class EpochState(Message, frozen=True, kw_only=True, tag="epoch"):
+    """A share epoch of a pool: so many share units for an atomic quote unit at its first join.
+
+    Epochs from before the record have none: one share unit was one atomic quote unit.
+    """
+
+    pool: PoolId
+    epoch: int
+    fineness: int
+
+
+class DealingState(Message, frozen=True, kw_only=True, tag="dealing"):
+    """What excess has been priced at the newest barrier of a pool that priced any."""
+
+    pool: PoolId
+    barrier_seq: int
+    base_units: int
+    quote_units: int
+
+
+class LeftState(Message, frozen=True, kw_only=True, tag="left"):
+    """Ledger time at which a user last left a pool."""
+
+    pool: PoolId
+    user: UserId
+    at_us: int
+
+
 class Joined(Message, frozen=True, kw_only=True):
     """Ledger time at which an order last joined a pool."""
 
@@ -98,9 +126,38 @@ class ReversedState(Message, frozen=True, kw_only=True, tag="reversed"):
 
 
 Record: TypeAlias = (
-    PoolState | ExitState | OrderState | WithdrawalState | StreamState | ReversedState
+    PoolState
+    | ExitState
+    | OrderState
+    | WithdrawalState
+    | StreamState
+    | ReversedState
+    | EpochState
+    | DealingState
+    | LeftState
 )
-R = TypeVar("R", PoolState, ExitState, OrderState, WithdrawalState, StreamState, ReversedState)
+R = TypeVar(
+    "R",
+    PoolState,
+    ExitState,
+    OrderState,
+    WithdrawalState,
+    StreamState,
+    ReversedState,
+    EpochState,
+    DealingState,
+    LeftState,
+)
+
+
+def epoch_name(pool: PoolId, epoch: int) -> str:
+    """The name of an epoch's record."""
+    return f"{pool}:{epoch}"
+
+
+def left_name(pool: PoolId, user: UserId) -> str:
+    """The name of the record of a user who left a pool."""
+    return f"{pool}:{user}"
 
 
 def _name_of(record: Record) -> str:
@@ -117,6 +174,12 @@ def _name_of(record: Record) -> str:
             return record.stream
         case ReversedState():
             return record.key
+        case EpochState():
+            return epoch_name(record.pool, record.epoch)
+        case DealingState():
+            return record.pool
+        case LeftState():
+            return left_name(record.pool, record.user)
 
 
 def state_of(record: Record) -> State:

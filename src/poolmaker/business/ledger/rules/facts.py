@@ -42,14 +42,16 @@ from poolmaker.business.ledger.rules.books import (
     StreamState,
     Stuck,
 )
+from poolmaker.business.ledger.rules.dealing import rate_is_bad
 from poolmaker.business.ledger.rules.draft import Draft
-from poolmaker.business.ledger.rules.pools import rate_is_bad
 from poolmaker.kernel.ids import PoolId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import UNITS_MAX, Rounding
 from poolmaker.messages.base import Money
 
-NEVER_REVERSED = frozenset({"JOIN_POOL", "LEAVE_POOL", "SETTLE_EXIT", "REVERSAL"})
+NEVER_REVERSED = frozenset(
+    {"JOIN_POOL", "JOIN_POOL.v2", "LEAVE_POOL", "LEAVE_POOL.v2", "SETTLE_EXIT", "REVERSAL"}
+)
 """They change more than balances; their own counterparts undo them."""
 
 

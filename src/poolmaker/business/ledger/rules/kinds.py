@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poolmaker.business.ledger import commands
-from poolmaker.business.ledger.rules import facts, moves, pools, requests, resolving, unowned
+from poolmaker.business.ledger.rules import (
+    facts,
+    joins,
+    moves,
+    pools,
+    requests,
+    resolving,
+    unowned,
+)
 from poolmaker.business.ledger.rules.books import Books, Verdict
 
 # Each decider takes its own command, and the table's key says which; so here it is Any.
@@ -81,18 +89,32 @@ _ROWS: Final = (
     Kind(commands.Lock, requests.lock, "the user", "user:available → order:locked"),
     Kind(commands.Unlock, requests.unlock, "the user", "order:locked → user:available"),
     Kind(
-        commands.JoinPool,
-        pools.join_pool,
+        commands.JoinPoolV1,
+        pools.join_pool_v1,
         "the order",
         "order:locked → pool:capital in base and quote; pool:issued and order:shares grow by what"
         " the writer computes",
     ),
     Kind(
-        commands.LeavePool,
-        pools.leave_pool,
+        commands.LeavePoolV1,
+        pools.leave_pool_v1,
         "the order",
         "order:shares and pool:issued fall; the same fraction of base and quote goes"
         " pool:capital → exit",
+    ),
+    Kind(
+        commands.JoinPool,
+        joins.join_pool,
+        "the order",
+        "order:locked → pool:capital of what joins; pool:issued and order:shares grow by what the"
+        " writer computes",
+    ),
+    Kind(
+        commands.LeavePool,
+        joins.leave_pool,
+        "the order",
+        "order:shares and pool:issued fall, by all where less than the minimum would stay; the same"
+        " fraction of base and quote goes pool:capital → exit",
     ),
     Kind(
         commands.SettleExit,

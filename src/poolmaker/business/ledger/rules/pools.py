@@ -1,4 +1,7 @@
-"""Requests about pools: join, leave, settle an exit. The writer computes mints and payments."""
+"""Requests about pools as they were first: JOIN_POOL and LEAVE_POOL, and SETTLE_EXIT.
+
+Ledgers hold the first two and verify by these rules for ever; ``joins`` has what is asked now.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from poolmaker.business.ledger.accounts import (
     pool_issued,
     share_asset,
 )
-from poolmaker.business.ledger.commands import JoinPool, LeavePool, SettleExit
+from poolmaker.business.ledger.commands import JoinPool, JoinPoolV1, LeavePoolV1, SettleExit
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.ledger.rules.books import (
     Books,
@@ -21,12 +24,12 @@ from poolmaker.business.ledger.rules.books import (
     OrderState,
     PoolState,
 )
+from poolmaker.business.ledger.rules.dealing import rate_is_bad
 from poolmaker.business.ledger.rules.draft import Draft
 from poolmaker.business.ledger.rules.requests import unknown_asset
 from poolmaker.business.ledger.rules.shares import CBPS_ONE, Holding, joined_shares, left_part
 from poolmaker.kernel.ids import PoolId
 from poolmaker.kernel.money import UNITS_MAX, Asset, Ratio
-from poolmaker.messages.base import Rate
 from poolmaker.messages.market import account_stream
 
 
@@ -41,17 +44,13 @@ def issued_shares(books: Books, pool: PoolState) -> int:
     return books.balance(pool_issued(pool.pool), share_asset(pool.pool, pool.epoch))
 
 
-def _open_pool(books: Books, name: PoolId) -> PoolState | None:
+def open_pool(books: Books, name: PoolId) -> PoolState | None:
+    """The pool while anybody holds shares of it, else None."""
     pool = books.find(PoolState, name)
     return pool if pool is not None and pool.is_open else None
 
 
-def rate_is_bad(rate: Rate) -> bool:
-    """Whether a rate is not two positive numbers of a sane size."""
-    return not (0 < rate.numerator <= UNITS_MAX and 0 < rate.denominator <= UNITS_MAX)
-
-
-def _bad_join(command: JoinPool) -> bool:
+def _bad_join(command: JoinPoolV1) -> bool:
     base, quote = command.base.units, command.quote.units
     counts = (command.first_join_min.units, command.nav_floor.units, command.price_age_max_us)
     return (
@@ -64,7 +63,7 @@ def _bad_join(command: JoinPool) -> bool:
     )
 
 
-def _not_of_pool(books: Books, command: JoinPool) -> bool:
+def _not_of_pool(books: Books, command: JoinPoolV1) -> bool:
     pool = books.find(PoolState, command.pool)
     asked = (command.account, command.stream, command.base.asset, command.quote.asset)
     known = (pool.account, pool.stream, pool.base, pool.quote) if pool is not None else asked
@@ -82,11 +81,11 @@ def _first_shares(offer: Holding, prices: tuple[Ratio, Ratio]) -> int:
     return min(offer.value(price) for price in prices)
 
 
-def _mint(books: Books, command: JoinPool) -> int | Refusal:
+def _mint(books: Books, command: JoinPoolV1) -> int | Refusal:
     """Shares that a join mints: the smaller result of both prices."""
     offer = Holding(command.base.units, command.quote.units)
     prices = (command.mid.ratio, command.twap_60s.ratio)
-    pool = _open_pool(books, command.pool)
+    pool = open_pool(books, command.pool)
     if pool is None:
         shares = _first_shares(offer, prices)
         enough = shares >= max(1, command.first_join_min.units)
@@ -106,18 +105,18 @@ def _mint(books: Books, command: JoinPool) -> int | Refusal:
     return shares
 
 
-def _is_stale(command: JoinPool, at_us: int) -> bool:
+def _is_stale(command: JoinPoolV1, at_us: int) -> bool:
     return abs(at_us - command.price_time_us) > command.price_age_max_us
 
 
-def _short_of_locked(books: Books, command: JoinPool) -> bool:
+def _short_of_locked(books: Books, command: JoinPoolV1) -> bool:
     locked = order_locked(command.order)
     return any(
         books.balance(locked, money.asset) < money.units for money in (command.base, command.quote)
     )
 
 
-def _not_funded(books: Books, command: JoinPool) -> bool:
+def _not_funded(books: Books, command: JoinPoolV1) -> bool:
     """Ledger invariant 9 after the join."""
     custody = custody_venue(command.account)
     return any(
@@ -128,7 +127,7 @@ def _not_funded(books: Books, command: JoinPool) -> bool:
     )
 
 
-def _mint_covered(books: Books, command: JoinPool) -> int | Refusal:
+def _mint_covered(books: Books, command: JoinPoolV1) -> int | Refusal:
     shares = _mint(books, command)
     if isinstance(shares, Refusal):
         return shares
@@ -137,7 +136,7 @@ def _mint_covered(books: Books, command: JoinPool) -> int | Refusal:
     return Refusal.NOT_FUNDED if _not_funded(books, command) else shares
 
 
-def join_pool(books: Books, command: JoinPool, at_us: int) -> Decision | Refusal:
+def join_pool_v1(books: Books, command: JoinPoolV1, at_us: int) -> Decision | Refusal:
     """An order's locked funds become capital, and shares are minted for them."""
     order = books.find(OrderState, command.order)
     moneys = (command.base, command.quote, command.first_join_min, command.nav_floor)
@@ -161,7 +160,8 @@ def join_pool(books: Books, command: JoinPool, at_us: int) -> Decision | Refusal
     return _joined(books, command, order, shares, at_us)
 
 
-def _pool_after_join(books: Books, command: JoinPool, at_us: int) -> PoolState:
+def joined_pool(books: Books, command: JoinPoolV1 | JoinPool, at_us: int) -> PoolState:
+    """The pool with its holders after a join; the first join begins the next epoch."""
     before = books.find(PoolState, command.pool)
     if before is not None and before.is_open:
         return before
@@ -178,16 +178,17 @@ def _pool_after_join(books: Books, command: JoinPool, at_us: int) -> PoolState:
     )
 
 
-def _order_after_join(order: OrderState, pool: PoolId, at_us: int) -> OrderState:
+def joined_order(order: OrderState, pool: PoolId, at_us: int) -> OrderState:
+    """The order, which joined the pool last at ``at_us``."""
     others = tuple(joined for joined in order.joined if joined.pool != pool)
     joined = (*others, Joined(pool=pool, at_us=at_us))
     return OrderState(order=order.order, user=order.user, joined=joined)
 
 
 def _joined(
-    books: Books, command: JoinPool, order: OrderState, shares: int, at_us: int
+    books: Books, command: JoinPoolV1, order: OrderState, shares: int, at_us: int
 ) -> Decision | Refusal:
-    pool = _pool_after_join(books, command, at_us)
+    pool = joined_pool(books, command, at_us)
     share = Asset(share_asset(pool.pool, pool.epoch), books.assets[pool.quote].scale)
     draft = Draft(books)
     for money in (command.base, command.quote):
@@ -197,18 +198,18 @@ def _joined(
     draft.gain(order_shares(command.order), share.code, shares)
     if draft.too_large():
         return Refusal.BAD_AMOUNT
-    records = (pool, _order_after_join(order, pool.pool, at_us))
+    records = (pool, joined_order(order, pool.pool, at_us))
     return draft.decision(*records, assets=() if share.code in books.assets else (share,))
 
 
-def _stays(order: OrderState, command: LeavePool, at_us: int) -> bool:
+def _stays(order: OrderState, command: LeavePoolV1, at_us: int) -> bool:
     since = (joined.at_us for joined in order.joined if joined.pool == command.pool)
     return any(at_us - joined_us < command.stay_min_us for joined_us in since)
 
 
-def leave_pool(books: Books, command: LeavePool, at_us: int) -> Decision | Refusal:
+def leave_pool_v1(books: Books, command: LeavePoolV1, at_us: int) -> Decision | Refusal:
     """Shares burn and the same fraction of base and quote moves into an exit."""
-    pool = _open_pool(books, command.pool)
+    pool = open_pool(books, command.pool)
     order = books.find(OrderState, command.order)
     if not 0 < command.shares <= UNITS_MAX:
         return Refusal.BAD_AMOUNT
@@ -232,7 +233,7 @@ def leave_pool(books: Books, command: LeavePool, at_us: int) -> Decision | Refus
     return _left(books, command, pool)
 
 
-def _left(books: Books, command: LeavePool, pool: PoolState) -> Decision:
+def _left(books: Books, command: LeavePoolV1, pool: PoolState) -> Decision:
     issued = issued_shares(books, pool)
     part = left_part(holding(books, pool), command.shares, issued)
     share = share_asset(pool.pool, pool.epoch)
@@ -253,10 +254,11 @@ def _left(books: Books, command: LeavePool, pool: PoolState) -> Decision:
     )
     if command.shares < issued:
         return draft.decision(leaver)
-    return draft.decision(leaver, _ended(pool, command.barrier_venue_time_us))
+    return draft.decision(leaver, ended(pool, command.barrier_venue_time_us))
 
 
-def _ended(pool: PoolState, barrier_venue_us: int) -> PoolState:
+def ended(pool: PoolState, barrier_venue_us: int) -> PoolState:
+    """The pool after its last holder left."""
     return PoolState(
         pool=pool.pool,
         account=pool.account,

@@ -8,7 +8,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from poolmaker.business.ledger.commands import JoinPool, Lock
+from poolmaker.business.ledger.commands import JoinPoolV1, Lock
 from poolmaker.business.ledger.model import Posted, Refusal, Refused
 from poolmaker.business.pools.model import BarrierMet, Pool, TicketKind
 from poolmaker.business.user_orders.model import (
@@ -411,13 +411,13 @@ def _unlock_key(work: FundWork, data: FundData) -> CommandKey:
 
 def _join(
     work: FundWork, pool: Pool, met: BarrierMet, price: BarrierPrice, units: tuple[int, int]
-) -> JoinPool:
+) -> JoinPoolV1:
     order, parameters = work.order, pool.parameters
     ensure(price.mid is not None and price.twap_60s is not None, "price: expected a usable one")
     if price.mid is None or price.twap_60s is None:
         raise InvariantBroken("price: expected a usable one")
     quote = order.quote.asset
-    return JoinPool(
+    return JoinPoolV1(
         key=_join_key(work),
         order=order.id,
         pool=pool.id,

@@ -9,7 +9,7 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from poolmaker.business.ledger.accounts import user_available
-from poolmaker.business.ledger.commands import LeavePool, SettleExit
+from poolmaker.business.ledger.commands import LeavePoolV1, SettleExit
 from poolmaker.business.ledger.model import Posted, Refusal, Refused
 from poolmaker.business.pools.model import TicketKind
 from poolmaker.business.pools.rules import exit_id_of
@@ -122,7 +122,7 @@ class Leaving:
             return
         order, pool = work.order, await self._steps.pool(work.tx, work.order)
         exit_id = exit_id_of(order.pool, work.saga.id)
-        leave = LeavePool(
+        leave = LeavePoolV1(
             key=_leave_key(work),
             order=order.id,
             pool=order.pool,

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 from poolmaker.bus.ports import Bus, NewEvent, StreamStore
@@ -22,6 +23,7 @@ from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettin
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
+from poolmaker.business.treasury.decisions import IN_DOUBT, OutcomeDecision
 from poolmaker.business.treasury.model import (
     Arrival,
     Booked,
@@ -31,7 +33,9 @@ from poolmaker.business.treasury.model import (
     SendAccepted,
     SendAnswer,
     SendCompleted,
+    SendDecision,
     SendFailed,
+    SendPostponed,
     SendRefused,
     SendRequest,
     SendStatus,
@@ -51,6 +55,7 @@ from poolmaker.business.user_orders.model import (
 from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalSettings
 from poolmaker.business.withdrawals.ports import WithdrawalStore
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.transactions import Transactions, Tx
@@ -61,6 +66,7 @@ from poolmaker.kernel.ids import (
     IntentId,
     OrderId,
     PoolId,
+    SagaId,
     UserId,
     VenueAccountId,
     WithdrawalId,
@@ -121,7 +127,16 @@ def config(pool: str = POOL, **parameters: int) -> PoolConfig:
 NETWORKS = {"BTC": frozenset({"BITCOIN", MIXIN}), "USDT": frozenset({"TRON", MIXIN})}
 """Where payouts may go."""
 
-READS = frozenset({"pools.look", "orders.view", "orders.of", "withdrawals.of_user"})
+READS = frozenset(
+    {
+        "pools.look",
+        "orders.view",
+        "orders.of",
+        "withdrawals.of_user",
+        "withdrawals.attention",
+        "transfer.attention",
+    }
+)
 
 
 class CrashError(BaseException):
@@ -312,6 +327,9 @@ class Provider:
         if mood == "refuse" or request.reference in self.refused:
             self.refused.add(request.reference)
             return SendRefused("withdrawals are closed")
+        if mood in {"postpone", "person"}:
+            reason = "withdrawals are suspended" if mood == "postpone" else "unknown code 777"
+            return SendPostponed(reason, needs_person=mood == "person")
         if mood == "unavailable":
             raise Unavailable("the venue cannot be reached")
         if mood != "lost_before":
@@ -429,6 +447,8 @@ class World:
         self.crashes: list[str] = []
         ids = Ids(clock, Rng(seed))
         self.places = Places(self.provider)
+        self.has_operator = True
+        """Whether a person decides about payouts in doubt."""
         self.relays = False
         """Whether what has left for Mixin arrives there by itself."""
         ports = RoomStores(
@@ -525,9 +545,29 @@ class World:
                 step_us = SECOND_US // 50
                 self.clock.advance(1_000)
             else:
+                if self.has_operator:
+                    await self.operate()
                 self.clock.advance(step_us)
                 step_us = min(2 * step_us, 10 * SECOND_US)
         raise AssertionError(f"it never came to hold; parked: {self.parked}")
+
+    async def operate(self) -> None:
+        """A person decides what became of payouts in doubt, by what the provider really took."""
+        payouts = await self.rooms.withdrawals.attention()
+        transfers = await self.rooms.carrier.attention()
+        for item in (*payouts, *transfers):
+            if item.evidence["reference"] in self.provider.taken or item.kind != IN_DOUBT:
+                continue
+            refused = item.evidence["reference"] in self.provider.refused
+            wanted = SendDecision.NOT_SENT if refused else SendDecision.AGAIN
+            decision = OutcomeDecision(decision=wanted, by="Olga")
+            await self.insist(partial(self._decide, item, decision))
+
+    async def _decide(self, item: AttentionItem, decision: OutcomeDecision) -> None:
+        if item.source == "withdrawals":
+            await self.withdrawals.decide(WithdrawalId(item.subject), decision)
+        else:
+            await self.rooms.carrier.decide(SagaId(item.subject), decision)
 
     async def rest(self, duration_us: int = MINUTE_US) -> None:
         """Turn for so long."""

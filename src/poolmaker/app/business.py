@@ -154,7 +154,7 @@ class _Wiring:
         return RoomSettings(
             pools=PoolSettings(barrier_interval_us=self._settings.barrier_interval_s * SECOND_US),
             orders=self._order_settings(),
-            withdrawals=_withdrawal_settings(self._settings),
+            withdrawals=_withdrawal_settings(self._settings, self._scales),
             treasury=self._treasury_settings(),
         )
 
@@ -192,7 +192,7 @@ class _Wiring:
             net_us=poll_us,
             poll_first_us=min(SECOND_US, poll_us),
             poll_max_us=max(SECOND_US, poll_us),
-            absent_after_us=treasury.absent_after_s * SECOND_US,
+            assets=self._scales.assets,
             event_wait_us=poll_us,
             retry_us=poll_us,
             refused_us=12 * poll_us,
@@ -229,7 +229,7 @@ def mixin_forms(settings: Settings) -> dict[str, FormSettings]:
     return {form.asset: form for form in settings.forms if form.mixin_id is not None}
 
 
-def _withdrawal_settings(settings: Settings) -> WithdrawalSettings:
+def _withdrawal_settings(settings: Settings, scales: Scales) -> WithdrawalSettings:
     networks: dict[str, set[str]] = {}
     for allowed in settings.payout.networks:
         networks.setdefault(allowed.asset, set()).add(allowed.network)
@@ -239,7 +239,7 @@ def _withdrawal_settings(settings: Settings) -> WithdrawalSettings:
     poll_us = settings.payout.poll_s * SECOND_US
     return WithdrawalSettings(
         networks={asset: frozenset(names) for asset, names in networks.items()},
-        absent_after_us=settings.payout.absent_after_s * SECOND_US,
+        assets=scales.assets,
         poll_first_us=min(SECOND_US, poll_us),
         poll_max_us=max(SECOND_US, poll_us),
         retry_us=min(5 * SECOND_US, poll_us),

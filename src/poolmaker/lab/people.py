@@ -9,17 +9,20 @@ from typing import Any, Final, TypeVar
 
 from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.pools.model import PoolConfig
+from poolmaker.business.treasury.decisions import IN_DOUBT, OutcomeDecision
+from poolmaker.business.treasury.model import SendDecision
 from poolmaker.business.user_orders.model import Accepted, Destination, OrderState
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
-from poolmaker.kernel.ids import OrderId, UserId, VenueAccountId
+from poolmaker.kernel.ids import OrderId, SagaId, UserId, VenueAccountId, WithdrawalId
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.gate import ProcessCrash
 from poolmaker.lab.loop import VirtualClock
 from poolmaker.lab.mixin import SimMixin
 from poolmaker.lab.platform import SimPlatform
-from poolmaker.lab.venue import SimVenue
+from poolmaker.lab.venue import SimProvider, SimVenue
 from poolmaker.messages.base import Money
 
 T = TypeVar("T")
@@ -204,6 +207,37 @@ class Person:
             if view is not None and view.order.state in wanted:
                 return
             await self._pause_for(15)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Decides what became of payouts and transfers in doubt, by what the place itself shows."""
+
+    door: Door
+    provider: SimProvider
+    clock: VirtualClock
+    rng: Rng
+
+    async def live(self) -> None:
+        """Look at what needs a person, for ever."""
+        while True:
+            await self.clock.sleep_us(20 * SECOND_US)
+            payouts = await self.door.ask(lambda p: p.rooms.withdrawals.attention())
+            transfers = await self.door.ask(lambda p: p.rooms.carrier.attention())
+            for item in (*payouts, *transfers):
+                if not self.provider.knows(item.evidence["reference"]):
+                    await self._decide(item)
+
+    async def _decide(self, item: AttentionItem) -> None:
+        again = item.kind == IN_DOUBT and self.rng.chance_ppm(700_000)
+        wanted = SendDecision.AGAIN if again else SendDecision.NOT_SENT
+        decision = OutcomeDecision(decision=wanted, by="the operator")
+        if item.source == "withdrawals":
+            payout = WithdrawalId(item.subject)
+            await self.door.ask(lambda p: p.rooms.withdrawals.decide(payout, decision))
+        else:
+            transfer = SagaId(item.subject)
+            await self.door.ask(lambda p: p.rooms.carrier.decide(transfer, decision))
 
 
 def all_of(people: list[Person]) -> Awaitable[list[None]]:

@@ -63,11 +63,11 @@ def room_settings(forms: Mapping[str, str]) -> RoomSettings:
             networks={
                 asset: frozenset({network, *through_mixin}) for asset, network in NETWORKS.items()
             },
-            absent_after_us=90 * SECOND_US,
+            doubt_after_us=90 * SECOND_US,
             poll_max_us=20 * SECOND_US,
         ),
         treasury=TreasurySettings(
-            absent_after_us=90 * SECOND_US,
+            doubt_after_us=90 * SECOND_US,
             poll_max_us=20 * SECOND_US,
             net_us=15 * SECOND_US,
             evidence_us=120 * SECOND_US,

@@ -84,6 +84,8 @@ class SimPlaces:
 class SimProvider:
     """Payouts of the venue and of Mixin: slow, forgetful, silent before or after the effect.
 
+    ``on_the_wire`` counts requests that it has not seen yet, by their reference.
+
     Some seeds have a venue that knows a reference again, others one that pays whatever it is
     asked; Mixin always knows it.
     """
@@ -92,6 +94,7 @@ class SimProvider:
         self.payments: list[Payment] = []
         self.calls: Counter[str] = Counter()
         self.calm = False
+        self.on_the_wire: Counter[str] = Counter()
         self._places = places
         self._gate = gate
         self._loop = loop
@@ -117,6 +120,7 @@ class SimProvider:
         if self._chance(100_000):
             after_us = self._rng.between(_TIMEOUT_S * SECOND_US, ARRIVAL_US_MAX)
         if not lost:
+            self.on_the_wire[request.reference] += 1
             at = (self._loop.now_us + after_us) / SECOND_US
             self._loop.call_at(at, self._arrive, request, None if silent else answer)
         try:
@@ -127,6 +131,7 @@ class SimProvider:
 
     def _arrive(self, request: SendRequest, answer: asyncio.Future[SendAnswer] | None) -> None:
         said = self._take(request)
+        self.on_the_wire[request.reference] -= 1
         self._gate.note(f"payout {request.reference}", type(said).__name__)
         # The caller may have given up or died meanwhile.
         if answer is not None and not answer.done():
@@ -137,7 +142,7 @@ class SimProvider:
         at_mixin = request.source.startswith(_MIXIN)
         if known and (self._idempotent or at_mixin):
             return SendAccepted(known[0].provider_id)
-        if self._chance(60_000):
+        if self._chance(100_000):
             return SendRefused("withdrawals of this asset are suspended")
         fee_units = self.fees.get(request.asset, 0)
         balances = self._places.balances(request.source)
@@ -185,6 +190,11 @@ class SimProvider:
             if payment.request.reference == request.reference and payment.visible_at_us <= now_us:
                 return _status(payment, now_us)
         return SendAbsent()
+
+    def knows(self, reference: str) -> bool:
+        """Whether it has taken a payment or will see a request for it: the truth of the world."""
+        taken = any(one.request.reference == reference for one in self.payments)
+        return taken or self.on_the_wire[reference] > 0
 
     def _chance(self, parts_per_million: int) -> bool:
         return not self.calm and self._rng.chance_ppm(parts_per_million)

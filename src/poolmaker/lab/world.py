@@ -28,7 +28,7 @@ from poolmaker.lab.engine import SimEngine
 from poolmaker.lab.gate import Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
 from poolmaker.lab.mixin import FORMS, SimMixin, routes
-from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Person, all_of
+from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Operator, Person, all_of
 from poolmaker.lab.platform import Outside, SimPlatform, WorldStores, room_settings
 from poolmaker.lab.routes import FixedRoutes
 from poolmaker.lab.stores.all import model_stores
@@ -159,6 +159,7 @@ class _World:
             asyncio.create_task(self._supervise("platform", writes=True)),
             asyncio.create_task(self._supervise("worker", writes=False)),
             asyncio.create_task(self._engine.run()),
+            asyncio.create_task(self._operator().live()),
         ]
         if self._has_mixin:
             background.append(asyncio.create_task(self._tell_outputs()))
@@ -175,6 +176,9 @@ class _World:
         with self._loop.real():
             findings = await audit(self._stores, self._venue, self._mixin, self._provider)
         return self._report(findings, trace, quiet=quiet)
+
+    def _operator(self) -> Operator:
+        return Operator(self._door, self._provider, self._clock, self._rng.fork("operator"))
 
     async def _people(self) -> None:
         less = 50 if self._has_mixin else 1

@@ -10,6 +10,7 @@ from typing import Final
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.ids import CommandKey, CorrelationId, OrderId, SagaId, VenueAccountId
+from poolmaker.kernel.money import Asset
 from poolmaker.kernel.states import StateTable
 from poolmaker.messages.base import Message, Money
 
@@ -104,7 +105,18 @@ class SendRefused:
     reason: str
 
 
-SendAnswer = SendAccepted | SendRefused
+@dataclass(frozen=True, slots=True)
+class SendPostponed:
+    """The provider does not take it now, and nothing of it can leave by itself: ask again.
+
+    ``needs_person``: time alone is not known to change that.
+    """
+
+    reason: str
+    needs_person: bool = False
+
+
+SendAnswer = SendAccepted | SendRefused | SendPostponed
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +156,43 @@ class SendFailed:
     reason: str
 
 
-SendStatus = SendAbsent | SendUnderWay | SendCompleted | SendFailed
+SendStatus = SendAbsent | SendUnderWay | SendCompleted | SendFailed | SendPostponed
+
+
+class SendDecision(StrEnum):
+    """What a person decided about something that is SENT, with the evidence in view."""
+
+    SENT = "sent"
+    """It has left; the person says under which transaction and what was taken."""
+    AGAIN = "again"
+    """It has not left: send it again."""
+    NOT_SENT = "not_sent"
+    """It has not left and is not to be sent: the money goes back to whom it belongs."""
 
 
 class Sending(Message, frozen=True, kw_only=True):
     """What a saga remembers of what it sends. ``in_doubt``: the last one may have had its effect.
 
-    ``refusal`` is the provider's answer to a sending that followed a doubt: it is believed only
-    once the history shows that the earlier ones are absent.
+    ``refusal`` is the provider's answer to a sending that followed a doubt: it says nothing of the
+    earlier one. ``earlier_in_doubt`` is None for what an older version began. ``needs_person`` and
+    ``trouble`` are shown until evidence or a decision changes them; ``decided_units`` are what left
+    by a person's word, ``decided_fee_units`` of them the fee. ``asked_again``: a person wanted the
+    last sending.
     """
 
     sends: int = 0
     sent_at_us: int = 0
     in_doubt: bool = False
     refusal: str = ""
+    earlier_in_doubt: bool | None = None
+    asked_again: bool = False
+    trouble: str = ""
+    needs_person: bool = False
+    decision: SendDecision | None = None
+    decided_by: str = ""
+    decided_transaction: str = ""
+    decided_units: int = 0
+    decided_fee_units: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,13 +213,16 @@ class SendEvent(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     NOT_SENT = "not_sent"
     REFUSED_IN_DOUBT = "refused_in_doubt"
+    NEEDS_PERSON = "needs_person"
+    DECIDED = "decided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSettings:
     """Waiting times of whoever sends.
 
-    ``absent_after_us`` must be longer than a provider can take from a request to its history.
+    ``doubt_after_us`` is how long a history may be silent before a person is asked. However long
+    it is silent, that proves nothing. ``assets`` say how many decimals an amount is shown with.
     """
 
     ledger_first_us: int = SECOND_US // 50
@@ -192,7 +230,8 @@ class SendSettings:
     send_wait_us: int = 30 * SECOND_US
     poll_first_us: int = SECOND_US
     poll_max_us: int = 30 * SECOND_US
-    absent_after_us: int = 10 * MINUTE_US
+    doubt_after_us: int = MINUTE_US
+    assets: Mapping[str, Asset] = field(default_factory=dict)
     retry_us: int = 5 * SECOND_US
 
 
@@ -319,6 +358,8 @@ class TransferEvent(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     NOT_SENT = "not_sent"
     REFUSED_IN_DOUBT = "refused_in_doubt"
+    NEEDS_PERSON = "needs_person"
+    DECIDED = "decided"
     REFUSED = "refused"
     COMPLETED = "completed"
     ARRIVED = "arrived"
@@ -345,6 +386,8 @@ TRANSFER_TABLE: Final[StateTable[TransferState, TransferEvent]] = StateTable(
         (_S.SENT, _E.ACKNOWLEDGED): _S.SENT,
         (_S.SENT, _E.NOT_SENT): _S.SENT,
         (_S.SENT, _E.REFUSED_IN_DOUBT): _S.SENT,
+        (_S.SENT, _E.NEEDS_PERSON): _S.SENT,
+        (_S.SENT, _E.DECIDED): _S.SENT,
         (_S.SENT, _E.REFUSED): _S.REFUSED,
         (_S.SENT, _E.COMPLETED): _S.LEFT,
         (_S.LEFT, _E.ARRIVED): _S.ARRIVED,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
+from msgspec.structs import replace
+
 from poolmaker.business.ledger.accounts import custody_venue, order_locked, transit
 from poolmaker.business.ledger.model import Outcome, Posted
 from poolmaker.business.treasury.model import (
@@ -22,8 +24,10 @@ from poolmaker.business.treasury.model import (
     Route,
     SendAbsent,
     SendCompleted,
+    SendDecision,
     SendFailed,
     Sending,
+    SendPostponed,
     SendStatus,
     SendUnderWay,
     Transfer,
@@ -33,6 +37,7 @@ from poolmaker.kernel.checks import require
 from poolmaker.kernel.ids import CommandKey, SagaId, fact_key, request_uuid
 
 REFERENCE_MAX = 120
+SILENT: Final = "its outcome is unknown and the provider's history does not know it"
 
 _KNOW_A_REFERENCE_AGAIN: Final = ("custody:mixin:", "custody:evm:")
 """Places whose provider takes the reference for its own request id or signs it once."""
@@ -48,7 +53,11 @@ class Verdict(StrEnum):
     COMPLETED = "completed"
     """It has left."""
     REFUSED = "refused"
-    """The provider's own word, and no earlier sending is in doubt."""
+    """The provider's own word or a person's, and no sending is in doubt otherwise."""
+    COMPLETED_BY_DECISION = "completed_by_decision"
+    """A person says that it has left."""
+    ASK_PERSON = "ask_person"
+    """Neither the provider nor its history says what happened: a person has to."""
 
 
 def knows_again(source: str) -> bool:
@@ -56,8 +65,11 @@ def knows_again(source: str) -> bool:
     return source.startswith(_KNOW_A_REFERENCE_AGAIN)
 
 
-def verdict(status: SendStatus, outgoing: Outgoing, now_us: int, absent_after_us: int) -> Verdict:
-    """Judge the history. Only absence after the stated time is evidence that nothing has left."""
+def verdict(status: SendStatus, outgoing: Outgoing, now_us: int, doubt_after_us: int) -> Verdict:
+    """Judge the history. That it does not know a payment is never evidence that nothing has left.
+
+    What the history knows comes before what a person decided.
+    """
     match status:
         case SendCompleted():
             return Verdict.COMPLETED
@@ -65,28 +77,85 @@ def verdict(status: SendStatus, outgoing: Outgoing, now_us: int, absent_after_us
             return Verdict.REFUSED
         case SendUnderWay():
             return Verdict.WAIT
+        case SendPostponed(needs_person=needs_person):
+            return _postponed(outgoing, needs_person=needs_person)
         case SendAbsent():
-            return _absent(outgoing, now_us, absent_after_us)
+            return _absent(outgoing, now_us, doubt_after_us)
         case _:
             assert_never(status)
 
 
-def _absent(outgoing: Outgoing, now_us: int, absent_after_us: int) -> Verdict:
-    # What the provider acknowledged is never sent again, however long its history is silent.
-    if outgoing.provider_id:
-        return Verdict.WAIT
+def _postponed(outgoing: Outgoing, *, needs_person: bool) -> Verdict:
+    if outgoing.sending.decision is SendDecision.NOT_SENT:
+        return Verdict.REFUSED
+    return Verdict.ASK_PERSON if needs_person else Verdict.WAIT
+
+
+def _absent(outgoing: Outgoing, now_us: int, doubt_after_us: int) -> Verdict:
     sending = outgoing.sending
-    surely = not sending.in_doubt or now_us >= sending.sent_at_us + absent_after_us
-    if sending.refusal:
-        # An earlier sending may still be on its way to a provider that refused a later one.
-        return Verdict.REFUSED if surely else Verdict.WAIT
-    again = surely or knows_again(outgoing.request.source)
-    return Verdict.SEND_AGAIN if again else Verdict.WAIT
+    match sending.decision:
+        case SendDecision.SENT:
+            return Verdict.COMPLETED_BY_DECISION
+        case SendDecision.AGAIN:
+            return Verdict.SEND_AGAIN
+        case SendDecision.NOT_SENT:
+            return Verdict.REFUSED
+        case None:
+            pass
+        case _:
+            assert_never(sending.decision)
+    # What the provider acknowledged is never sent again, however long its history is silent.
+    if not outgoing.provider_id and (not sending.in_doubt or knows_again(outgoing.request.source)):
+        return Verdict.SEND_AGAIN
+    silent = now_us >= sending.sent_at_us + doubt_after_us
+    return Verdict.ASK_PERSON if silent else Verdict.WAIT
 
 
 def believes_refusal(sending: Sending) -> bool:
-    """A refusal of the first sending is the last word; one after a doubt needs the history."""
-    return sending.sends <= 1
+    """A refusal is the last word unless an earlier sending is in doubt: of that it says nothing."""
+    if sending.earlier_in_doubt is None:
+        return sending.sends <= 1
+    return not sending.earlier_in_doubt
+
+
+def recorded(sending: Sending, now_us: int) -> Sending:
+    """What is remembered before something is sent once more."""
+    earlier = sending.in_doubt or not believes_refusal(sending)
+    return Sending(
+        sends=sending.sends + 1,
+        sent_at_us=now_us,
+        in_doubt=True,
+        earlier_in_doubt=sending.sends > 0 and earlier,
+        asked_again=sending.decision is SendDecision.AGAIN,
+        decided_by=sending.decided_by,
+    )
+
+
+def surely_not_sent(sending: Sending) -> Sending:
+    """The last sending had no effect: what a person wanted of it is still wanted."""
+    return replace(
+        sending,
+        in_doubt=not believes_refusal(sending),
+        decision=SendDecision.AGAIN if sending.asked_again else None,
+    )
+
+
+def asking_person(sending: Sending, trouble: str) -> Sending:
+    """What is remembered while a person is needed, and what for."""
+    return replace(sending, needs_person=True, trouble=trouble)
+
+
+def postponed(sending: Sending, answer: SendPostponed) -> Sending:
+    """The last sending had no effect, and the provider says why."""
+    trouble = answer.reason if answer.needs_person else ""
+    return replace(surely_not_sent(sending), needs_person=answer.needs_person, trouble=trouble)
+
+
+def why_not_sent(status: SendStatus, sending: Sending) -> str:
+    """The provider's reason, or who decided."""
+    if isinstance(status, SendFailed):
+        return status.reason
+    return f"not sent, by decision of {sending.decided_by}"
 
 
 def received_units(completed: SendCompleted) -> int:

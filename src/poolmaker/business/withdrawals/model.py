@@ -54,6 +54,8 @@ class WithdrawalEvent(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     NOT_SENT = "not_sent"
     REFUSED_IN_DOUBT = "refused_in_doubt"
+    NEEDS_PERSON = "needs_person"
+    DECIDED = "decided"
     REFUSED = "refused"
     COMPLETED = "completed"
     REST_ASKED = "rest_asked"
@@ -80,6 +82,8 @@ WITHDRAWAL_TABLE: Final[StateTable[WithdrawalState, WithdrawalEvent]] = StateTab
         (_S.SENT, _E.ACKNOWLEDGED): _S.SENT,
         (_S.SENT, _E.NOT_SENT): _S.SENT,
         (_S.SENT, _E.REFUSED_IN_DOUBT): _S.SENT,
+        (_S.SENT, _E.NEEDS_PERSON): _S.SENT,
+        (_S.SENT, _E.DECIDED): _S.SENT,
         (_S.SENT, _E.REFUSED): _S.REFUSED,
         (_S.SENT, _E.COMPLETED): _S.CONFIRMED,
         (_S.CONFIRMED, _E.REST_ASKED): _S.CONFIRMED,

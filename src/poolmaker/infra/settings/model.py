@@ -153,9 +153,6 @@ class PayoutSettings(Section):
     """The least that a venue lets go of an asset at once."""
     networks: tuple[NetworkSettings, ...] = ()
     poll_s: int = Field(default=5, ge=1, le=3_600)
-    absent_after_s: int = Field(default=600, ge=1, le=86_400)
-    """How long the provider's history must not know a payment before it may be sent again. It has
-    to be longer than the provider can take from a request to its history."""
 
 
 class TokenSettings(Section):

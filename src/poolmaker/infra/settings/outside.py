@@ -102,8 +102,6 @@ class TreasurySettings(Section):
     exit_fees: tuple[AmountSettings, ...] = ()
     """Quoted to an order for the way of an asset back."""
     poll_ms: int = Field(default=5_000, ge=50, le=600_000)
-    absent_after_s: int = Field(default=600, ge=1, le=86_400)
-    """How long a provider's history must not know a transfer before it may be sent again."""
     silence_s: int = Field(default=60, ge=5, le=86_400)
     """How long a place may not answer before joins there and new transfers to it wait."""
     shortfall_max: tuple[AmountSettings, ...] = ()

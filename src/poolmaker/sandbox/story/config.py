@@ -90,7 +90,6 @@ def _money() -> str:
     return f"""\
 [payout]
 poll_s = 1
-absent_after_s = 5
 fees = [
   {{ asset = "{BASE}", amount = "0.00005" }},
   {{ asset = "{QUOTE}", amount = "0.1" }},
@@ -104,7 +103,6 @@ networks = [
 
 [treasury]
 poll_ms = 500
-absent_after_s = 5
 funding_fees = [
   {{ asset = "{BASE}", amount = "0.0001" }},
   {{ asset = "{QUOTE}", amount = "0.1" }},

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from poolmaker.business.treasury.decisions import DecisionRefusal, OutcomeDecision
 from poolmaker.business.treasury.model import (
     Outgoing,
     SendAbsent,
     SendCompleted,
+    SendDecision,
     Sending,
+    SendPostponed,
     SendRequest,
+    SendStatus,
     SendUnderWay,
 )
-from poolmaker.business.treasury.rules import Verdict, verdict
+from poolmaker.business.treasury.rules import (
+    Verdict,
+    believes_refusal,
+    recorded,
+    surely_not_sent,
+    verdict,
+)
 from poolmaker.business.user_orders.model import Destination
 from poolmaker.business.withdrawals.model import (
     WITHDRAWAL_TABLE,
@@ -39,7 +54,7 @@ from poolmaker.kernel.money import Amount
 from poolmaker.messages.base import Money
 from tests.support.business import ACCOUNT, CUSTODY, USDT, USDT_OUT, World, model_world
 
-WINDOW_US = WithdrawalSettings().absent_after_us
+DOUBT_US = WithdrawalSettings().doubt_after_us
 
 
 async def _request(
@@ -128,20 +143,154 @@ async def test_the_reference_is_a_pure_function_of_the_saga_that_a_venue_takes_l
         assert len({request.reference for request in world.provider.requests}) == 1
 
 
-async def test_it_is_sent_again_only_when_absent_after_the_stated_time() -> None:
+async def test_found_31_absence_is_never_proof_and_a_person_decides_with_the_evidence() -> None:
     async with model_world() as world:
+        world.has_operator = False
         await world.open_pool()
         world.provider.mood("USDT", "lost_before")
         alice = await world.user("alice", usdt=1_000)
         withdrawal = await _request(world, alice, 600)
         await world.until_withdrawal(withdrawal, "sent")
-        sent_us = world.clock.now_us()
-        await world.rest(WINDOW_US - MINUTE_US)
+        await world.rest(DOUBT_US // 2)
+        assert await world.withdrawals.attention() == []
+        await world.rest(100 * MINUTE_US)
         assert len(world.provider.requests) == 1
+        assert (await world.withdrawal(withdrawal)).state == "sent"
+        (item,) = await world.withdrawals.attention()
+        assert (item.source, item.kind, item.subject) == ("withdrawals", "in_doubt", withdrawal)
+        assert item.evidence["reference"] == world.provider.requests[0].reference
+        assert item.evidence["sendings"] == "1"
+        assert [one.action for one in item.remedies] == ["sent", "again", "not_sent"]
+        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga and Omar")
+        assert await world.withdrawals.decide(withdrawal, again) is None
         await world.until_withdrawal(withdrawal, "done")
         assert len(world.provider.requests) == 2
-        assert world.clock.now_us() >= sent_us + WINDOW_US
         assert world.provider.paid("USDT") == 600
+        assert await world.withdrawals.attention() == []
+
+
+async def test_found_31_what_a_person_says_has_left_is_booked_as_it_is_told() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.has_operator, world.provider.hidden = False, True
+        world.provider.mood("USDT", "lost_after")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(2 * DOUBT_US)
+        sent = OutcomeDecision(
+            decision=SendDecision.SENT, by="Olga", transaction_id="0xab", units=600, fee_units=30
+        )
+        for bad in ({"units": 601}, {"units": 30}, {"fee_units": -1}, {"transaction_id": ""}):
+            wrong = replace(sent, **bad)
+            refused = await world.withdrawals.decide(withdrawal, wrong)
+            assert refused is DecisionRefusal.BAD_AMOUNT
+        assert await world.withdrawals.decide(withdrawal, sent) is None
+        row = await world.until_withdrawal(withdrawal, "done")
+        assert (row.transaction_id, row.fee_units) == ("0xab", 30)
+        assert await world.available(alice) == (0, 400)
+        assert await world.custody() == (0, 400)
+        assert len(world.provider.requests) == 1
+
+
+async def test_found_31_what_a_person_says_has_not_left_is_given_back() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.has_operator = False
+        world.provider.mood("USDT", "lost_before")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(2 * DOUBT_US)
+        no = OutcomeDecision(decision=SendDecision.NOT_SENT, by="Olga")
+        assert await world.withdrawals.decide(withdrawal, no) is None
+        row = await world.until_withdrawal(withdrawal, "released")
+        assert row.reason == "not sent, by decision of Olga"
+        assert await world.available(alice) == (0, 1_000)
+
+
+async def test_found_31_what_the_history_knows_comes_before_what_a_person_decided() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.has_operator, world.provider.hidden = False, True
+        world.provider.mood("USDT", "lost_after")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(2 * DOUBT_US)
+        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        world.provider.hidden = False
+        assert await world.withdrawals.decide(withdrawal, again) is None
+        await world.until_withdrawal(withdrawal, "done")
+        assert len(world.provider.requests) == 1
+
+
+async def test_found_31_nobody_decides_about_what_is_not_in_doubt() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.looks = 10_000
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        decide = world.withdrawals.decide
+        assert await decide(withdrawal, again) is DecisionRefusal.NOT_WAITING
+        await world.until_withdrawal(withdrawal, "sent")
+        assert await decide(withdrawal, again) is DecisionRefusal.NOT_WAITING
+        assert await decide(WithdrawalId("wd_x"), again) is DecisionRefusal.UNKNOWN
+
+
+async def test_found_31_a_sending_that_a_person_wanted_and_surely_failed_is_repeated() -> None:
+    """The earlier doubt stays: it neither frees the money nor makes a refusal believable."""
+    async with model_world() as world:
+        await world.open_pool()
+        world.has_operator = False
+        world.provider.mood("USDT", "lost_before", "unavailable", "refuse")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(2 * DOUBT_US)
+        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        assert await world.withdrawals.decide(withdrawal, again) is None
+
+        async def refused() -> bool:
+            return len(world.provider.requests) == 3
+
+        await world.until(refused)
+        await world.rest(60 * MINUTE_US)
+        assert len(world.provider.requests) == 3
+        assert (await world.withdrawal(withdrawal)).state == "sent"
+        (item,) = await world.withdrawals.attention()
+        assert (
+            item.evidence["reason"] == "withdrawals are closed"
+            or "unknown" in (item.evidence["reason"])
+        )
+
+
+async def test_found_54_what_the_provider_postpones_waits_and_can_be_given_up() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.provider.mood("USDT", "postpone", "postpone", "person")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+
+        async def asked() -> bool:
+            return bool(await world.withdrawals.attention())
+
+        await world.until(asked)
+        (item,) = await world.withdrawals.attention()
+        assert (item.kind, item.evidence["reason"]) == ("postponed", "unknown code 777")
+        assert [one.action for one in item.remedies] == ["not_sent"]
+        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        assert await world.withdrawals.decide(withdrawal, again) is DecisionRefusal.NOT_WAITING
+        await world.until_withdrawal(withdrawal, "done")
+        assert await world.withdrawals.attention() == []
+        world.provider.mood("USDT", *["person"] * 1_000)
+        second = await _request(world, alice, 100, "second")
+        await world.until(asked)
+        no = OutcomeDecision(decision=SendDecision.NOT_SENT, by="Olga")
+        assert await world.withdrawals.decide(second, no) is None
+        await world.until_withdrawal(second, "released")
+        assert await world.available(alice) == (0, 400)
 
 
 async def test_what_takes_long_is_still_followed_and_never_failed_l11() -> None:
@@ -166,7 +315,7 @@ async def test_what_the_provider_acknowledged_is_never_sent_again_however_silent
         alice = await world.user("alice", usdt=1_000)
         withdrawal = await _request(world, alice, 600)
         await world.until_withdrawal(withdrawal, "sent")
-        await world.rest(3 * WINDOW_US)
+        await world.rest(3 * DOUBT_US)
         assert len(world.provider.requests) == 1
         world.provider.hidden = False
         await world.until_withdrawal(withdrawal, "done")
@@ -180,7 +329,7 @@ async def test_an_unreadable_history_is_no_evidence() -> None:
         alice = await world.user("alice", usdt=1_000)
         withdrawal = await _request(world, alice, 600)
         await world.until_withdrawal(withdrawal, "sent")
-        await world.rest(2 * WINDOW_US)
+        await world.rest(2 * DOUBT_US)
         assert len(world.provider.requests) == 1
         world.provider.unread = False
         await world.until_withdrawal(withdrawal, "done")
@@ -195,10 +344,10 @@ async def test_what_surely_was_not_sent_is_sent_again_without_the_long_wait() ->
         withdrawal = await _request(world, alice, 600)
         begun_us = world.clock.now_us()
         await world.until_withdrawal(withdrawal, "done")
-        assert world.clock.now_us() < begun_us + WINDOW_US
+        assert world.clock.now_us() < begun_us + DOUBT_US
 
 
-async def test_a_refusal_after_a_doubt_is_believed_only_after_a_long_silence() -> None:
+async def test_a_refusal_after_a_doubt_is_never_believed_without_a_person() -> None:
     async with model_world() as world:
         await world.open_pool()
         world.provider.mood("USDT", "lost_before", "refuse")
@@ -209,8 +358,11 @@ async def test_a_refusal_after_a_doubt_is_believed_only_after_a_long_silence() -
             return len(world.provider.requests) == 2
 
         await world.until(refused)
-        await world.rest(MINUTE_US)
+        world.has_operator = False
+        await world.rest(60 * MINUTE_US)
         assert (await world.withdrawal(withdrawal)).state == "sent"
+        no = OutcomeDecision(decision=SendDecision.NOT_SENT, by="Olga")
+        assert await world.withdrawals.decide(withdrawal, no) is None
         await world.until_withdrawal(withdrawal, "released")
         assert await world.available(alice) == (0, 1_000)
 
@@ -271,7 +423,7 @@ async def test_a_freeze_also_stops_a_second_sending() -> None:
         withdrawal = await _request(world, alice, 100)
         await world.until_withdrawal(withdrawal, "sent")
         await world.withdrawals.freeze("stop", "Olga")
-        await world.rest(2 * WINDOW_US)
+        await world.rest(2 * DOUBT_US)
         assert len(world.provider.requests) == 1
 
 
@@ -382,13 +534,16 @@ def test_whoever_was_held_first_is_paid_first() -> None:
 @pytest.mark.parametrize(
     ("status", "provider_id", "in_doubt", "refusal", "age_us", "expected"),
     [
-        (SendUnderWay("p"), "", True, "", 10 * WINDOW_US, Verdict.WAIT),
-        (SendAbsent(), "", True, "", WINDOW_US - 1, Verdict.WAIT),
-        (SendAbsent(), "", True, "", WINDOW_US, Verdict.SEND_AGAIN),
+        (SendUnderWay("p"), "", True, "", 10 * DOUBT_US, Verdict.WAIT),
+        (SendAbsent(), "", True, "", DOUBT_US - 1, Verdict.WAIT),
+        (SendAbsent(), "", True, "", DOUBT_US, Verdict.ASK_PERSON),
+        (SendAbsent(), "", True, "", 10_000 * DOUBT_US, Verdict.ASK_PERSON),
         (SendAbsent(), "", False, "", 0, Verdict.SEND_AGAIN),
-        (SendAbsent(), "", True, "no", WINDOW_US - 1, Verdict.WAIT),
-        (SendAbsent(), "", True, "no", WINDOW_US, Verdict.REFUSED),
-        (SendAbsent(), "p", True, "", 10 * WINDOW_US, Verdict.WAIT),
+        (SendAbsent(), "", True, "no", DOUBT_US - 1, Verdict.WAIT),
+        (SendAbsent(), "", True, "no", DOUBT_US, Verdict.ASK_PERSON),
+        (SendAbsent(), "p", True, "", 10 * DOUBT_US, Verdict.ASK_PERSON),
+        (SendPostponed("later"), "", True, "", 0, Verdict.WAIT),
+        (SendPostponed("what is this", needs_person=True), "", False, "", 0, Verdict.ASK_PERSON),
         (
             SendCompleted(provider_id="p", transaction_id="t", units=1, fee_units=0),
             "",
@@ -400,7 +555,7 @@ def test_whoever_was_held_first_is_paid_first() -> None:
     ],
 )
 def test_the_history_is_judged_by_one_table(
-    status: SendUnderWay | SendAbsent | SendCompleted,
+    status: SendStatus,
     provider_id: str,
     in_doubt: bool,
     refusal: str,
@@ -409,7 +564,7 @@ def test_the_history_is_judged_by_one_table(
 ) -> None:
     sending = Sending(sends=1, sent_at_us=1_000, in_doubt=in_doubt, refusal=refusal)
     outgoing = _outgoing(CUSTODY, provider_id, sending)
-    assert verdict(status, outgoing, 1_000 + age_us, WINDOW_US) is expected
+    assert verdict(status, outgoing, 1_000 + age_us, DOUBT_US) is expected
 
 
 def _outgoing(source: str, provider_id: str, sending: Sending) -> Outgoing:
@@ -428,15 +583,39 @@ def _outgoing(source: str, provider_id: str, sending: Sending) -> Outgoing:
 @pytest.mark.parametrize("source", ["custody:mixin:usdt", "custody:evm:0xab:usdt"])
 def test_a_provider_that_knows_a_reference_again_is_asked_again_at_once(source: str) -> None:
     doubt = Sending(sends=1, sent_at_us=1_000, in_doubt=True)
-    assert verdict(SendAbsent(), _outgoing(source, "", doubt), 1_001, WINDOW_US) is (
-        Verdict.SEND_AGAIN
-    )
+    again = verdict(SendAbsent(), _outgoing(source, "", doubt), 1_001, DOUBT_US)
+    assert again is Verdict.SEND_AGAIN
     # A refusal of a later sending says nothing of an earlier one that is still on its way.
     refused = Sending(sends=2, sent_at_us=1_000, in_doubt=True, refusal="no")
+    assert not believes_refusal(refused)
     outgoing = _outgoing(source, "", refused)
-    assert verdict(SendAbsent(), outgoing, 1_001, WINDOW_US) is Verdict.WAIT
-    assert verdict(SendAbsent(), outgoing, 1_000 + WINDOW_US, WINDOW_US) is Verdict.REFUSED
-    assert verdict(SendAbsent(), _outgoing(source, "p", doubt), 1_001, WINDOW_US) is Verdict.WAIT
+    assert verdict(SendAbsent(), outgoing, 1_000 + 99 * DOUBT_US, DOUBT_US) is Verdict.SEND_AGAIN
+    known = _outgoing(source, "p", doubt)
+    assert verdict(SendAbsent(), known, 1_001, DOUBT_US) is Verdict.WAIT
+    assert verdict(SendAbsent(), known, 1_000 + DOUBT_US, DOUBT_US) is Verdict.ASK_PERSON
+
+
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=8),
+    st.integers(0, 10**15),
+    st.sampled_from(["", "no"]),
+)
+def test_found_31_no_silence_of_any_length_sends_or_frees_what_is_in_doubt(
+    unknown: list[bool], silent_us: int, refusal: str
+) -> None:
+    """Found 31 by search: at a venue only a person's word follows an unknown outcome.
+
+    Each sending ends unknown or surely had no effect; afterwards the history stays silent.
+    """
+    sending = Sending()
+    for is_unknown in unknown:
+        sending = recorded(sending, 0)
+        sending = sending if is_unknown else surely_not_sent(sending)
+    sending = msgspec.structs.replace(sending, refusal=refusal)
+    judged = verdict(SendAbsent(), _outgoing(CUSTODY, "", sending), silent_us, DOUBT_US)
+    wanted = {Verdict.WAIT, Verdict.ASK_PERSON} if any(unknown) else {Verdict.SEND_AGAIN}
+    assert judged in wanted
+    assert believes_refusal(recorded(sending, 0)) is not any(unknown)
 
 
 async def test_what_the_ledger_holds_already_does_not_wait_any_more() -> None:

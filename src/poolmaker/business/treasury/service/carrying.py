@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -12,6 +13,11 @@ from poolmaker.business.ledger.commands import MoveFee, MoveIn, MoveOut
 from poolmaker.business.ledger.model import Outcome, Posted, Refusal, Refused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.custody import Stopped
+from poolmaker.business.treasury.decisions import (
+    DecisionRefusal,
+    OutcomeDecision,
+    attention_item,
+)
 from poolmaker.business.treasury.model import (
     NOBODY,
     TRANSFER,
@@ -45,6 +51,7 @@ from poolmaker.business.treasury.ports import (
 from poolmaker.business.treasury.rules import arrival_key, promises, reference_of, way_of
 from poolmaker.business.treasury.service.cash import Fundings
 from poolmaker.business.treasury.service.sending import Courier, CourierPorts
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Transactions, Tx
@@ -168,6 +175,38 @@ class Carrier:
         row, now_us = replace(row, arrived_units=units, arrival=reference), self._clock.now_us()
         await self._ports.store.save_transfer(tx, row, TransferLine(now_us, row.state, "seen"))
         await self._ports.sagas.wake(tx, transfer, now_us)
+
+    # ------------------------------------------------------------------------- a person's part
+
+    async def decide(self, transfer: SagaId, decision: OutcomeDecision) -> DecisionRefusal | None:
+        """Keep what a person decided about a transfer in doubt; None when it is kept."""
+        async with self._ports.transactions.begin("transfer.decide") as tx:
+            saga = await self._ports.sagas.find(tx, transfer)
+            if saga is None or saga.kind != TRANSFER:
+                return DecisionRefusal.UNKNOWN
+            if saga.state != TransferState.SENT:
+                return DecisionRefusal.NOT_WAITING
+            return await self._courier.decide(tx, saga, decision)
+
+    async def sent(self, transfer: SagaId) -> Outgoing | None:
+        """What is sent and known of a transfer, None for an unknown one."""
+        async with self._ports.transactions.begin("transfer.outgoing") as tx:
+            saga = await self._ports.sagas.find(tx, transfer)
+            if saga is None or saga.kind != TRANSFER:
+                return None
+            return self.outgoing(await self.work(tx, saga))
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Transfers whose outcome a person has to decide."""
+        found = []
+        async with self._ports.transactions.begin("transfer.attention") as tx:
+            for row in await self._ports.store.open_transfers(tx):
+                saga = await self._ports.sagas.find(tx, row.id)
+                if saga is not None and row.state is TransferState.SENT:
+                    outgoing = self.outgoing(await self.work(tx, saga))
+                    assets = self._settings.assets
+                    found.append(attention_item("treasury", row.id, outgoing, assets))
+        return [item for item in found if item is not None]
 
     # ------------------------------------------------------------------------------------- steps
 

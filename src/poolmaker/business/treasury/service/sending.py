@@ -12,21 +12,38 @@ from typing import Generic, Protocol, TypeVar, assert_never
 import msgspec
 
 from poolmaker.business.treasury.custody import Stopped
+from poolmaker.business.treasury.decisions import (
+    DecisionRefusal,
+    OutcomeDecision,
+    completed_by_decision,
+    decided,
+    decision_refusal,
+)
 from poolmaker.business.treasury.model import (
     Outgoing,
     SendAccepted,
     SendAnswer,
     SendCompleted,
     SendEvent,
-    SendFailed,
     Sending,
+    SendPostponed,
     SendRefused,
     SendSettings,
     SendStatus,
     SendUnderWay,
 )
 from poolmaker.business.treasury.ports import CustodyGate, SendingProvider
-from poolmaker.business.treasury.rules import Verdict, believes_refusal, verdict
+from poolmaker.business.treasury.rules import (
+    SILENT,
+    Verdict,
+    asking_person,
+    believes_refusal,
+    postponed,
+    recorded,
+    surely_not_sent,
+    verdict,
+    why_not_sent,
+)
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure
@@ -110,9 +127,7 @@ class Courier(Generic[W]):
         if stopped:
             await self._desk.waits(work, self._settings.retry_us, stopped)
             return None
-        sending = Sending(
-            sends=outgoing.sending.sends + 1, sent_at_us=self._clock.now_us(), in_doubt=True
-        )
+        sending = recorded(outgoing.sending, self._clock.now_us())
         outgoing = replace(outgoing, sending=sending)
         saga, _ = await self._desk.moved(work, event, outgoing, self._settings.send_wait_us)
         return saga, outgoing
@@ -154,50 +169,59 @@ class Courier(Generic[W]):
     async def _not_sent(self, saga: Saga) -> None:
         async with self._transactions.begin(f"{self._label}.not_sent") as tx:
             work = await self._desk.work(tx, saga)
-            await self._keep(work, SendEvent.NOT_SENT, self._settings.retry_us, in_doubt=False)
+            sending = surely_not_sent(self._desk.outgoing(work).sending)
+            await self._keep(work, SendEvent.NOT_SENT, sending)
 
-    async def _keep(self, work: W, event: SendEvent, after_us: int, **changes: object) -> None:
-        outgoing = self._desk.outgoing(work)
-        sending = msgspec.structs.replace(outgoing.sending, **changes)
-        await self._desk.moved(work, event, replace(outgoing, sending=sending), after_us)
+    async def _keep(self, work: W, event: SendEvent, sending: Sending) -> None:
+        outgoing = replace(self._desk.outgoing(work), sending=sending)
+        await self._desk.moved(work, event, outgoing, self._settings.retry_us)
 
     async def _after_send(self, saga: Saga, answer: SendAnswer | None) -> None:
         async with self._transactions.begin(f"{self._label}.answered") as tx:
             work, first_us = await self._desk.work(tx, saga), self._settings.poll_first_us
+            sending = self._desk.outgoing(work).sending
             match answer:
                 case None:
                     await self._desk.waits(work, first_us, "the outcome is unknown")
                 case SendAccepted(provider_id):
                     await self._acknowledged(work, provider_id)
-                case SendRefused(reason) if believes_refusal(self._desk.outgoing(work).sending):
+                case SendRefused(reason) if believes_refusal(sending):
                     await self._desk.refused(work, reason)
                 case SendRefused(reason):
                     # It may be refused because an earlier sending was taken after all.
-                    await self._keep(work, SendEvent.REFUSED_IN_DOUBT, first_us, refusal=reason)
+                    sending = asking_person(sending, reason)
+                    sending = msgspec.structs.replace(sending, refusal=reason)
+                    await self._keep(work, SendEvent.REFUSED_IN_DOUBT, sending)
+                case SendPostponed():
+                    sending = postponed(sending, answer)
+                    await self._keep(work, SendEvent.NOT_SENT, sending)
                 case _:
                     assert_never(answer)
 
     async def _acknowledged(self, work: W, provider_id: str) -> None:
-        outgoing = replace(self._desk.outgoing(work), provider_id=provider_id)
+        outgoing = self._desk.outgoing(work)
+        sending = msgspec.structs.replace(outgoing.sending, needs_person=False, trouble="")
+        outgoing = replace(outgoing, provider_id=provider_id, sending=sending)
         first_us = self._settings.poll_first_us
         await self._desk.moved(work, SendEvent.ACKNOWLEDGED, outgoing, first_us)
 
     async def _judge(self, work: W, tx: Tx, status: SendStatus) -> tuple[Saga, Outgoing] | None:
         outgoing = self._desk.outgoing(work)
-        now_us, absent_after_us = self._clock.now_us(), self._settings.absent_after_us
-        judged = verdict(status, outgoing, now_us, absent_after_us)
+        now_us, doubt_after_us = self._clock.now_us(), self._settings.doubt_after_us
+        judged = verdict(status, outgoing, now_us, doubt_after_us)
         match judged:
             case Verdict.COMPLETED:
                 ensure(isinstance(status, SendCompleted), "what is completed says so")
                 if isinstance(status, SendCompleted):
                     await self._desk.completed(work, status)
+            case Verdict.COMPLETED_BY_DECISION:
+                await self._desk.completed(work, completed_by_decision(outgoing))
             case Verdict.REFUSED:
-                reason = (
-                    status.reason if isinstance(status, SendFailed) else outgoing.sending.refusal
-                )
-                await self._desk.refused(work, reason)
+                await self._desk.refused(work, why_not_sent(status, outgoing.sending))
             case Verdict.SEND_AGAIN:
                 return await self.record(work, tx, SendEvent.SENDING_AGAIN)
+            case Verdict.ASK_PERSON:
+                await self._ask_person(work, status)
             case Verdict.WAIT:
                 await self._note(work, status)
             case _:
@@ -206,7 +230,37 @@ class Courier(Generic[W]):
 
     async def _note(self, work: W, status: SendStatus) -> None:
         """Keep the provider's id when the history is the first to tell it, then look again."""
-        if isinstance(status, SendUnderWay) and not self._desk.outgoing(work).provider_id:
+        outgoing = self._desk.outgoing(work)
+        is_news = not outgoing.provider_id or outgoing.sending.needs_person
+        if isinstance(status, SendUnderWay) and is_news:
             await self._acknowledged(work, status.provider_id)
             return
-        await self._desk.polls(work, "not complete yet")
+        reason = status.reason if isinstance(status, SendPostponed) else "not complete yet"
+        await self._desk.polls(work, reason)
+
+    async def _ask_person(self, work: W, status: SendStatus) -> None:
+        """Show that a person is needed, once for each reason, and look again."""
+        sending = self._desk.outgoing(work).sending
+        reason = status.reason if isinstance(status, SendPostponed) else SILENT
+        asking = asking_person(sending, reason)
+        if isinstance(status, SendPostponed):
+            asking = msgspec.structs.replace(asking, in_doubt=False)
+        if asking == sending:
+            await self._desk.polls(work, reason)
+            return
+        await self._keep(work, SendEvent.NEEDS_PERSON, asking)
+
+    # ------------------------------------------------------------------------ a person's word
+
+    async def decide(self, tx: Tx, saga: Saga, decision: OutcomeDecision) -> DecisionRefusal | None:
+        """Keep what a person decided about something SENT; the next look acts on it.
+
+        What the provider's history knows by then comes first.
+        """
+        work = await self._desk.work(tx, saga)
+        outgoing = self._desk.outgoing(work)
+        refusal = decision_refusal(outgoing, decision)
+        if refusal is None:
+            outgoing = replace(outgoing, sending=decided(outgoing.sending, decision))
+            await self._desk.moved(work, SendEvent.DECIDED, outgoing, 0)
+        return refusal

@@ -7,7 +7,12 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from poolmaker.business.ledger.accounts import is_custody, withdrawal_held
-from poolmaker.business.treasury.model import InFlight, RefundWish
+from poolmaker.business.treasury.decisions import (
+    DecisionRefusal,
+    OutcomeDecision,
+    attention_item,
+)
+from poolmaker.business.treasury.model import InFlight, Outgoing, RefundWish
 from poolmaker.business.user_orders.model import Destination, PayoutEnd, PayoutWish
 from poolmaker.business.withdrawals.model import (
     WITHDRAWAL,
@@ -24,6 +29,7 @@ from poolmaker.business.withdrawals.model import (
 )
 from poolmaker.business.withdrawals.rules import reference_of
 from poolmaker.business.withdrawals.service.paying import Paying, WithdrawalPorts
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.infra.sagas.ports import SagaHandler
 from poolmaker.infra.transactions import Tx
@@ -169,6 +175,40 @@ class Withdrawals:
         """Why outgoing money is stopped, or None."""
         async with self._ports.transactions.begin("withdrawals.frozen") as tx:
             return await self._ports.store.freeze(tx)
+
+    # ------------------------------------------------------------------------- a person's part
+
+    async def decide(
+        self, withdrawal: WithdrawalId, decision: OutcomeDecision
+    ) -> DecisionRefusal | None:
+        """Keep what a person decided about a payout in doubt; None when it is kept."""
+        async with self._ports.transactions.begin("withdrawals.decide") as tx:
+            saga = await self._ports.sagas.find(tx, SagaId(withdrawal))
+            if saga is None or saga.kind != WITHDRAWAL:
+                return DecisionRefusal.UNKNOWN
+            if saga.state != WithdrawalState.SENT:
+                return DecisionRefusal.NOT_WAITING
+            return await self._paying.decide(tx, saga, decision)
+
+    async def outgoing(self, withdrawal: WithdrawalId) -> Outgoing | None:
+        """What is sent and known of a payout, None for an unknown one."""
+        async with self._ports.transactions.begin("withdrawals.outgoing") as tx:
+            saga = await self._ports.sagas.find(tx, SagaId(withdrawal))
+            if saga is None or saga.kind != WITHDRAWAL:
+                return None
+            return self._paying.outgoing(await self._paying.work(tx, saga))
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Payouts whose outcome a person has to decide."""
+        found = []
+        async with self._ports.transactions.begin("withdrawals.attention") as tx:
+            for row in await self._ports.store.in_flight(tx):
+                saga = await self._ports.sagas.find(tx, row.saga)
+                if saga is not None and row.state is WithdrawalState.SENT:
+                    outgoing = self._paying.outgoing(await self._paying.work(tx, saga))
+                    assets = self._settings.assets
+                    found.append(attention_item("withdrawals", row.id, outgoing, assets))
+        return [item for item in found if item is not None]
 
     # ------------------------------------------------------------------------------------ reads
 

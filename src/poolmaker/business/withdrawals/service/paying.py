@@ -21,6 +21,7 @@ from poolmaker.business.ledger.commands import (
 )
 from poolmaker.business.ledger.model import Outcome, Posted, Refused
 from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.treasury.decisions import DecisionRefusal, OutcomeDecision
 from poolmaker.business.treasury.model import Outgoing, SendCompleted, SendEvent, SendRequest
 from poolmaker.business.treasury.ports import CustodyGate, SendingProvider
 from poolmaker.business.treasury.rules import received_units
@@ -252,6 +253,10 @@ class Paying:
             await self._ports.ledger.ask(work.tx, fact)
         await self._ports.store.free_lane(work.tx, row)
         await self._go(replace(work, row=row), WithdrawalEvent.COMPLETED, data, key=_debit_key(row))
+
+    async def decide(self, tx: Tx, saga: Saga, decision: OutcomeDecision) -> DecisionRefusal | None:
+        """Keep what a person decided about a payout whose outcome nobody else says."""
+        return await self._courier.decide(tx, saga, decision)
 
     # ------------------------------------------------------------------------------ after sending
 

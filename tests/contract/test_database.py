@@ -14,6 +14,7 @@ from poolmaker.infra.database import (
     CommitUnknown,
     Connection,
     Database,
+    DatabaseFull,
     DatabaseGone,
     DatabaseUnavailable,
     connection_of,
@@ -330,3 +331,33 @@ async def test_each_role_may_do_by_default_what_its_sentence_says(
                 await connection.execute(statement)
     await owner.close()
     await connection.close()
+
+
+_REFUSING = """
+DO $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device'
+USING ERRCODE = '{code}'; END $$
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("53100", DatabaseFull), ("53200", DatabaseUnavailable), ("53300", DatabaseUnavailable)],
+)
+async def test_found_57_a_server_without_room_is_away_and_nothing_was_written(
+    database: Database,
+    migrated_dsn: Callable[[DatabaseRole], str],
+    code: str,
+    kind: type[DatabaseUnavailable],
+) -> None:
+    """Infra invariant 8."""
+    await _make_table(migrated_dsn)
+    refusing = _REFUSING.format(code=code)
+    with pytest.raises(kind, match="nothing was written"):
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO views.sample VALUES (1, 1)")
+            await connection.execute(refusing)
+    with pytest.raises(kind, match="nothing was written"):
+        async with database.acquire() as connection:
+            await connection.execute(refusing)
+    async with database.transaction() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM views.sample") == 0

@@ -27,6 +27,7 @@ from poolmaker.infra.postgres.opening import open_postgres
 from poolmaker.infra.postgres.placement import make_private, place
 from poolmaker.kernel.errors import EnvironmentProblem
 from tests.support.folders import open_folder, own_placement
+from tests.support.poolers import dropping_pooler
 
 ADMINISTRATOR = "dba"
 PASSWORD = "odd:p@ss\\word%25"
@@ -184,6 +185,36 @@ async def test_a_login_without_rights_is_told_the_statements_for_an_administrato
             await connection.execute("CREATE TABLE ledger.sample (id int)")
     await writer.close()
     await cluster.stop()
+
+
+LOST = ["role", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+
+
+@pytest.mark.parametrize("dropped", [[name] for name in LOST] + [LOST])
+async def test_found_48_behind_a_pooler_that_drops_parameters_nothing_is_opened(
+    outside: Outside, dropped: list[str]
+) -> None:
+    direct = await _opened(outside.url())
+    await migrate(direct)
+    async with dropping_pooler(outside.port, dropped) as port:
+        url = outside.url().replace(f":{outside.port}/", f":{port}/")
+        pooled = await ExternalCluster.open(url, SystemClock())
+        for role in DatabaseRole:
+            with pytest.raises(EnvironmentProblem, match="pooler") as caught:
+                await Database.open(pooled.dsn(role))
+            for name in dropped:
+                assert name in str(caught.value)
+        if "role" in dropped:
+            with pytest.raises(EnvironmentProblem, match="role"):
+                await current_revision(pooled)
+        await pooled.stop()
+    async with dropping_pooler(outside.port, []) as port:
+        url = outside.url().replace(f":{outside.port}/", f":{port}/")
+        pooled = await ExternalCluster.open(url, SystemClock())
+        database = await Database.open(pooled.dsn(DatabaseRole.APP))
+        await database.close()
+        await pooled.stop()
+    await direct.stop()
 
 
 async def test_a_wrong_password_a_missing_database_and_a_missing_login_are_each_named(

@@ -49,7 +49,7 @@ from tests.support.ledger import (
 )
 from tests.support.ledgers import OpenDatabase
 
-LEASE_US = START_US + 1_000_000
+LEASE = 60_000_000
 
 
 @pytest.fixture
@@ -65,8 +65,9 @@ async def store(database: Database) -> PgLedgerStore:
     return store
 
 
-async def _lead(store: PgLedgerStore, holder: str = "me", now_us: int = START_US) -> Image:
-    head = await store.take_lease(holder, now_us, now_us + 1_000_000)
+async def _lead(store: PgLedgerStore, holder: str = "me") -> Image:
+    await _run_out(store)
+    head = await store.take_lease(holder, LEASE)
     assert head is not None
     image = await store.load()
     assert image.head == head
@@ -144,25 +145,55 @@ async def test_an_asset_is_registered_once_and_for_ever(store: PgLedgerStore) ->
     assert set(await store.assets()) == {USDT, BTC}
 
 
+async def _run_out(store: PgLedgerStore) -> None:
+    """The lease has run out by the database's clock."""
+    lease = await store.lease()
+    if lease is not None:
+        await store.renew_lease(lease.epoch, 0)
+
+
 async def test_a_lease_is_taken_by_its_holder_or_after_its_end(store: PgLedgerStore) -> None:
-    first = await store.take_lease("a", START_US, LEASE_US)
-    assert await store.take_lease("b", START_US, LEASE_US) is None
-    again = await store.take_lease("a", START_US, LEASE_US)
-    later = await store.take_lease("b", LEASE_US, LEASE_US + 1)
+    first = await store.take_lease("a", LEASE)
+    assert await store.take_lease("b", LEASE) is None
+    again = await store.take_lease("a", LEASE)
+    await _run_out(store)
+    later = await store.take_lease("b", LEASE)
     assert first is not None
     assert again is not None
     assert later is not None
     assert (first.epoch, again.epoch, later.epoch) == (1, 2, 3)
     with pytest.raises(Fenced):
-        await store.renew_lease(again.epoch, LEASE_US)
-    await store.renew_lease(later.epoch, LEASE_US + 2)
+        await store.renew_lease(again.epoch, LEASE)
+    await store.renew_lease(later.epoch, LEASE)
+
+
+async def test_found_56_a_holder_that_was_followed_gets_no_new_epoch(store: PgLedgerStore) -> None:
+    await store.take_lease("a", LEASE)
+    assert await store.retake_lease("a", LEASE) is not None
+    await _run_out(store)
+    assert await store.retake_lease("a", LEASE) is not None
+    await _run_out(store)
+    assert await store.take_lease("b", LEASE) is not None
+    await _run_out(store)
+    assert await store.retake_lease("a", LEASE) is None
+
+
+async def test_a_lease_that_was_seen_unchanged_for_its_length_may_be_taken(
+    store: PgLedgerStore,
+) -> None:
+    await store.take_lease("a", LEASE)
+    seen = await store.lease()
+    assert seen is not None
+    await store.renew_lease(seen.epoch, LEASE)
+    assert await store.take_lease("b", LEASE, seen) is None
+    assert await store.take_lease("b", LEASE, await store.lease()) is not None
 
 
 async def test_an_older_epoch_appends_nothing(store: PgLedgerStore) -> None:
     """Ledger invariant 6; E15: two writers, one of them too late."""
     image = await _lead(store)
     batch = await _propose(store, image, deposit("d1", usdt(5)))
-    await _lead(store, "other", LEASE_US)
+    await _lead(store, "other")
     with pytest.raises(Fenced):
         await store.append(batch)
     assert (await store.load()).balances == ()

@@ -105,9 +105,9 @@ def test_a_planted_defect_is_found_on_postgresql_as_well(
     migrated_dsn: Callable[[DatabaseRole], str],
 ) -> None:
     defect = Defect.RESEND_UNDER_NEW_KEY
-    real = run_world(0, postgres_stores(migrated_dsn), defect)
-    assert real.violations == run_world(0, defect=defect).violations
-    assert real.violations
+    seed = next(seed for seed in range(5) if run_world(seed, defect=defect).violations)
+    real = run_world(seed, postgres_stores(migrated_dsn), defect)
+    assert real.violations == run_world(seed, defect=defect).violations
 
 
 def test_a_swarm_reports_its_figures() -> None:

@@ -11,19 +11,47 @@ from poolmaker.business.pools import service as pools
 from poolmaker.business.treasury import service as treasury
 from poolmaker.business.user_orders import service as user_orders
 from poolmaker.business.withdrawals import service as withdrawals
-from poolmaker.infra.database import Database
+from poolmaker.infra.database import Connection, Database
 from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.infra.sagas._store import PgSagaStore
 from poolmaker.lab.loop import VirtualClock
 from poolmaker.lab.platform import WorldStores
 from poolmaker.lab.world import OpenStores, WorldReport
 
+_VIRTUAL = """
+CREATE OR REPLACE FUNCTION infra.lease_now_us() RETURNS bigint LANGUAGE sql
+AS $$ SELECT current_setting('poolmaker.virtual_us')::bigint $$
+"""
+
+
+class VirtualDatabase(Database):
+    """A database whose own clock, by which it judges leases, is the world's."""
+
+    clock: VirtualClock
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
+        async with super()._lent() as connection:
+            now_us = str(self.clock.now_us())
+            await connection.execute("SELECT set_config('poolmaker.virtual_us', $1, false)", now_us)
+            yield connection
+
+
+async def _virtual(dsn: str, clock: VirtualClock) -> VirtualDatabase:
+    database = await VirtualDatabase.open(dsn)
+    database.clock = clock
+    return database
+
 
 def postgres_stores(dsn: Callable[[DatabaseRole], str]) -> OpenStores:
     @asynccontextmanager
     async def opened(clock: VirtualClock) -> AsyncIterator[WorldStores]:
-        app = await Database.open(dsn(DatabaseRole.APP))
-        writer = await Database.open(dsn(DatabaseRole.WRITER))
+        owner = await Database.open(dsn(DatabaseRole.OWNER))
+        async with owner.acquire() as connection:
+            await connection.execute(_VIRTUAL)
+        await owner.close()
+        app = await _virtual(dsn(DatabaseRole.APP), clock)
+        writer = await _virtual(dsn(DatabaseRole.WRITER), clock)
         try:
             yield WorldStores(
                 transactions=app,

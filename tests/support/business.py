@@ -405,7 +405,7 @@ class Stores:
 def model_stores(clock: ManualClock) -> Stores:
     database = ModelDatabase()
     writer = LedgerWriter(
-        ModelLedgerStore(database), WriterClock(clock, real=False), "writer", _FAST
+        ModelLedgerStore(database, clock), WriterClock(clock, real=False), "writer", _FAST
     )
     return Stores(
         transactions=database,

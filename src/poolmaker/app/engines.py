@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from poolmaker.bus.ports import StreamStore
+from poolmaker.infra.leases import LeaseCheck
 from poolmaker.infra.settings.model import Settings, VenueAccountSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
@@ -38,6 +39,7 @@ class DeskPorts:
     clock: Clock
     ids: Ids
     rng: Rng
+    lease: LeaseCheck
 
 
 def open_desks(
@@ -63,6 +65,7 @@ def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: Des
         engine=postgres_engine(),
         tracking=postgres_tracking(),
         intents=postgres_intents(),
+        lease=ports.lease,
     )
     engine = AccountEngine(
         EngineConfig(account=account.account, assets=assets, tick_ms=account.tick_ms),

@@ -2,12 +2,15 @@
 
 Order of the end: engines cancel what rests and prove it, the page says good-bye, sagas finish
 their step, the ledger's writer closes, the database last. A process that is killed instead loses
-nothing: whoever starts next goes on from what is stored.
+nothing: whoever starts next goes on from what is stored. One process at a time works on a database:
+it holds the lease ``platform``, and one that finds it taken over ends without touching anything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -20,13 +23,15 @@ from poolmaker.app.data import open_data
 from poolmaker.app.engines import Desk
 from poolmaker.app.supervisor import Part, Supervisor
 from poolmaker.app.wiring import Root, Wired, operator_token, wire
-from poolmaker.infra.clock import SystemClock
+from poolmaker.infra.clock import SteadyClock, SystemClock
 from poolmaker.infra.database import Database
 from poolmaker.infra.health import HealthBoard
+from poolmaker.infra.leases import LeaseKeeper, PgLeases
 from poolmaker.infra.logging import configure_logging, get_logger
+from poolmaker.infra.machine import MachineWatch
 from poolmaker.infra.settings.model import Settings
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, TakenOver, Unavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.rng import system_rng
 from poolmaker.web.ports import Showing
@@ -36,16 +41,19 @@ _LOG: Final = get_logger("app")
 IDLE_US: Final = SECOND_US // 10
 BACK_OFF_US: Final = SECOND_US // 2
 HTTP_TIMEOUT_S: Final = 30
+LEASE: Final = "platform"
+LEASE_US: Final = 6 * SECOND_US
 CHANNELS: Final = ("bus_event", "ledger_answer", "ledger_log")
 
 
 async def up(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT.
+    """Run until SIGTERM or SIGINT, which are heard from the first moment.
 
-    Raises EnvironmentProblem before anything was written when the machine or the configuration
-    prevents the work, and PartFailed when a part ended that nothing works without.
+    Raises EnvironmentProblem before anything was written when the machine, the configuration or
+    another platform on the same database prevents the work, PartFailed when a part ended that
+    nothing works without, and TakenOver when another process has taken over.
     """
-    clock = SystemClock()
+    clock = SteadyClock(SystemClock())
     configure_logging(settings.log.level, settings.log.format, clock)
     listener = bind(settings.web.host, settings.web.port)
     rng = system_rng()
@@ -59,22 +67,54 @@ async def up(settings: Settings) -> None:
         stopping=asyncio.Event(),
     )
     supervisor = Supervisor(root.stopping, root.health)
+    supervisor.listen_for_signals()
     try:
         async with AsyncExitStack() as stack:
-            data = await stack.enter_async_context(open_data(settings, clock, _say))
-            supervisor.listen_for_signals()
-            session = await stack.enter_async_context(_session())
-            wired = await wire(root, data, session)
-            await _listen(root, data.app, stack)
-            _start(supervisor, root, wired)
-            api = create_api(wired.platform, create_site(_showing(wired.platform)))
-            supervisor.start(Part("web", lambda: serve(api, listener, root.stopping)))
-            _LOG.info("platform is up", host=settings.web.host, port=settings.web.port)
-            await root.stopping.wait()
-            await _stop(supervisor, wired)
+            opening = _open(root, clock, supervisor, stack)
+            wired = await supervisor.unless_stopped(opening)
+            if wired is not None:
+                await _run(root, supervisor, wired, listener)
             supervisor.raise_failure()
     finally:
         listener.close()
+
+
+async def _open(
+    root: Root, clock: SteadyClock, supervisor: Supervisor, stack: AsyncExitStack
+) -> Wired:
+    """Everything made, nothing running but the lease and the look at the machine."""
+    data = await stack.enter_async_context(open_data(root.settings, clock, _say))
+    root.lease = LeaseKeeper(PgLeases(), data.app, clock, root.holder, LEASE_US)
+    await root.lease.acquire(LEASE, _say)
+    stack.push_async_callback(_give_back, root.lease)
+    stack.push_async_callback(supervisor.end)
+    supervisor.start(Part("lease", root.lease.run))
+    machine = root.machine = MachineWatch(clock, data.server.data, root.health)
+    supervisor.start(Part("machine", machine.run))
+    session = await stack.enter_async_context(_session())
+    wired = await wire(root, data, session)
+    await _listen(root, data.app, stack)
+    return wired
+
+
+async def _run(root: Root, supervisor: Supervisor, wired: Wired, listener: socket.socket) -> None:
+    web = root.settings.web
+    _start(supervisor, root, wired)
+    api = create_api(wired.platform, create_site(_showing(wired.platform)))
+    supervisor.start(Part("web", lambda: serve(api, listener, root.stopping)))
+    # What was made up to here lives as long as the process: the collector need not walk it again.
+    gc.collect()
+    gc.freeze()
+    _LOG.info("platform is up", host=web.host, port=web.port)
+    await root.stopping.wait()
+    await _stop(supervisor, wired)
+
+
+async def _give_back(lease: LeaseKeeper) -> None:
+    try:
+        await lease.release()
+    except (Unavailable, OutcomeUnknown) as problem:
+        _LOG.info("the lease runs out by itself", problem=str(problem))
 
 
 def _session() -> aiohttp.ClientSession:
@@ -175,9 +215,17 @@ async def _patiently(root: Root, run: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _stop(supervisor: Supervisor, wired: Wired) -> None:
+    """End in order. What another process has taken over is left to it: nothing is cancelled."""
+    if supervisor.is_taken_over:
+        await supervisor.end()
+        return
     await asyncio.gather(*(_stop_desk(desk) for desk in wired.desks.values()))
     await wired.runner.stop()
     await supervisor.end()
+    try:
+        await wired.writer.release()
+    except (Unavailable, OutcomeUnknown, TakenOver) as problem:
+        _LOG.info("the ledger's lease runs out by itself", problem=str(problem))
 
 
 async def _stop_desk(desk: Desk) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.logging import get_logger
-from poolmaker.kernel.errors import PoolmakerError
+from poolmaker.kernel.errors import PoolmakerError, TakenOver
 
 _LOG: Final = get_logger("app")
+T = TypeVar("T")
 
 
 class PartFailed(PoolmakerError):
@@ -43,6 +44,25 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+
+    @property
+    def is_taken_over(self) -> bool:
+        """A part found that another process has taken over."""
+        return isinstance(self._failure, TakenOver)
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """What ``work`` answers; None, with it cancelled, when the process is to stop before."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return None
+        finally:
+            stopping.cancel()
 
     def start(self, part: Part) -> None:
         """Run a part from now on."""

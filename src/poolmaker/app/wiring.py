@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +49,9 @@ from poolmaker.business.ledger.history import open_history
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, open_store
 from poolmaker.evm.model import GAS
 from poolmaker.infra.health import HealthBoard
+from poolmaker.infra.holder import own_holder
+from poolmaker.infra.leases import LeaseCheck, NoLease
+from poolmaker.infra.machine import MachineWatch
 from poolmaker.infra.postgres.passwords import write_private
 from poolmaker.infra.sagas.service import SagaRunner, Tools, open_sagas
 from poolmaker.infra.settings.model import Settings
@@ -80,6 +82,10 @@ class Root:
     health: HealthBoard
     stopping: asyncio.Event
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    holder: str = field(default_factory=own_holder)
+    """Names this start of this process wherever it holds a lease."""
+    lease: LeaseCheck = field(default_factory=NoLease)
+    machine: MachineWatch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +115,7 @@ class Wired:
 async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     """Take the ledger and make every part. Raises EnvironmentProblem for what does not fit."""
     settings, clock = root.settings, root.clock
-    holder = f"{os.uname().nodename}:{os.getpid()}"
-    writer = await open_writer(data, settings, clock, holder)
+    writer = await open_writer(data, settings, clock, root.holder)
     scales = Scales({a.code: a for a in await open_store(data.app, clock).assets()})
     desks = _desks(root, data, scales)
     outside = _outside(root, data, session, desks, scales)
@@ -126,7 +131,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         *([MixinPlace(outside.mixin.desk, outside.forms)] if outside.mixin is not None else []),
         *([chain] if chain is not None else []),
     ]
-    tools = Tools(clock, root.rng.fork("sagas"), root.health)
+    tools = Tools(clock, root.rng.fork("sagas"), root.health, root.lease)
     live = _live(root, data, desks, scales)
     custody = CustodyWatch(
         CustodyWatchPorts(
@@ -147,7 +152,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         mixin=outside.mixin,
         routes=outside.routes,
         chain=chain,
-        runner=SagaRunner(business.handlers(), open_sagas(), data.app, tools, holder),
+        runner=SagaRunner(business.handlers(), open_sagas(), data.app, tools, root.holder),
         live=live,
         custody=custody,
         troubles=_troubles(root, business, outside),
@@ -163,6 +168,7 @@ def _desks(root: Root, data: Data, scales: Scales) -> dict[VenueAccountId, Desk]
         clock=root.clock,
         ids=root.ids,
         rng=root.rng.fork("engines"),
+        lease=root.lease,
     )
     return open_desks(root.settings, scales.assets, ports)
 

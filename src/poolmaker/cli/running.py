@@ -116,20 +116,9 @@ async def _run_database(settings: Any, ready: Callable[[str], None]) -> None:
 
 def stop_database(settings: Any) -> bool:
     """Stop the embedded server if nobody uses it; whether it is down now."""
-    return asyncio.run(_stop(settings))
-
-
-async def _stop(settings: Any) -> bool:
-    placement = app.load("infra.postgres.placement").place(settings.home)
-    living = app.load("infra.postgres.data_directory").living_server
-    if living(placement) is not None:
-        # Whoever leaves last stops the server: so we join it and leave.
-        await _with_server(settings, _at_once)
-    return living(placement) is None
-
-
-async def _at_once(_: Any) -> None:
-    return None
+    clock = app.load("infra.clock").SystemClock()
+    cluster = app.load("infra.postgres.cluster").Cluster
+    return bool(asyncio.run(cluster.stop_unused(settings.home, clock)))
 
 
 def run(work: Any) -> Any:

@@ -4,6 +4,7 @@ Every failure that is not the server's own refusal counts as a dead connection:
 
 DatabaseGone                the connection is of no use any more
 ├── DatabaseUnavailable     nothing was written; the same call may be made again
+│   └── DatabaseFull        the server has no room on its disk: it goes on when there is some
 └── CommitUnknown           what was sent may have been written; read before acting
 
 The server's refusals (asyncpg's ``PostgresError``) pass unchanged: the transaction is rolled back.
@@ -15,11 +16,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Protocol, Self, cast
 
 import asyncpg
 
 from poolmaker.infra.postgres.dsn import connect_arguments
+from poolmaker.infra.postgres.session import check_session
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import SECOND_US, Clock
@@ -42,6 +45,15 @@ class DatabaseUnavailable(DatabaseGone, Unavailable):
     """The database cannot be reached or died before the commit was sent: nothing was written."""
 
     code = "database_unavailable"
+
+
+class DatabaseFull(DatabaseUnavailable):
+    """The server has no room on its disk: nothing was written, and it goes on when there is room.
+
+    Whoever risks money stops doing so until then, as at every DatabaseUnavailable.
+    """
+
+    code = "database_full"
 
 
 class CommitUnknown(DatabaseGone, OutcomeUnknown):
@@ -151,7 +163,7 @@ class Database:
                 max_size=max_size,
                 timeout=_CONNECT_TIMEOUT_S,
                 command_timeout=_COMMAND_TIMEOUT_S,
-                init=_prepare,
+                init=partial(_prepare, dsn),
             )
         return cls(pool, dsn)
 
@@ -170,7 +182,7 @@ class Database:
         Once it is given out, a loss is CommitUnknown. Await nothing but the database in the block.
         """
         async with self._lent() as connection:
-            with _losses_as(CommitUnknown):
+            with _shortage_as_passing(), _losses_as(CommitUnknown):
                 yield connection
 
     @asynccontextmanager
@@ -183,7 +195,7 @@ class Database:
         """
         async with self._lent() as connection:
             unit: Any = cast("Any", connection).transaction(isolation="read_committed")
-            with _losses_as(DatabaseUnavailable):
+            with _shortage_as_passing(), _losses_as(DatabaseUnavailable):
                 await unit.start()
                 try:
                     yield connection
@@ -195,7 +207,7 @@ class Database:
                 except BaseException:
                     await _roll_back(connection, unit)
                     raise
-            with _losses_as(CommitUnknown):
+            with _shortage_as_passing(), _losses_as(CommitUnknown):
                 await unit.commit()
 
     @asynccontextmanager
@@ -215,7 +227,7 @@ class Database:
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[Connection]:
-        with _losses_as(DatabaseUnavailable):
+        with _shortage_as_passing(), _losses_as(DatabaseUnavailable):
             connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT_S)
         try:
             yield connection
@@ -268,6 +280,7 @@ class Listener:
             **connect_arguments(self._dsn), timeout=_CONNECT_TIMEOUT_S
         )
         try:
+            await check_session(connection, self._dsn)
             connection.add_termination_listener(lambda *_: lost.set())
             await connection.add_listener(self._channel, self._heard)
             self._callback("")
@@ -317,6 +330,21 @@ def _losses_as(kind: type[DatabaseGone]) -> Iterator[None]:
         raise kind(f"the connection to the database was lost: {error}") from error
 
 
+@contextmanager
+def _shortage_as_passing() -> Iterator[None]:
+    """The server rolled back because it had no room, no memory or no connection left."""
+    try:
+        yield
+    except asyncpg.DiskFullError as error:
+        raise DatabaseFull(
+            f"the disk of the database is full, nothing was written: {error}; make room there"
+        ) from error
+    except asyncpg.InsufficientResourcesError as error:
+        raise DatabaseUnavailable(
+            f"the database had no resources left, nothing was written: {error}"
+        ) from error
+
+
 async def _roll_back(connection: Any, unit: Any) -> None:
     # Without an answer the server rolls back by itself when the connection is cut.
     try:
@@ -325,7 +353,8 @@ async def _roll_back(connection: Any, unit: Any) -> None:
         connection.terminate()
 
 
-async def _prepare(connection: Any) -> None:
+async def _prepare(dsn: str, connection: Any) -> None:
+    await check_session(connection, dsn)
     await connection.set_type_codec(
         "numeric", schema="pg_catalog", encoder=encode_numeric, decoder=decode_numeric
     )

@@ -4,6 +4,7 @@ PoolmakerError
 ├── CallerFault          a value handed over is not valid (also a ValueError)
 ├── InvariantBroken      our own promise does not hold; the room stops
 ├── EnvironmentProblem   the machine or the configuration; one sentence with what to do, exit code 2
+├── TakenOver            another process has taken over what was ours; we end and take nothing back
 ├── OutcomeUnknown       an effect may or may not have happened; only evidence resolves it
 └── Unavailable          an outside party cannot be reached now; nothing happened, may be retried
     └── VenueUnavailable a venue does not answer, or not in a form that can be read
@@ -42,6 +43,16 @@ class EnvironmentProblem(PoolmakerError):
     """
 
     code = "environment"
+
+
+class TakenOver(PoolmakerError):
+    """Another process has taken over a lease or an epoch of ours.
+
+    Whoever sees it ends at once: it cancels nothing, sends nothing and never takes back what it
+    lost.
+    """
+
+    code = "taken_over"
 
 
 class OutcomeUnknown(PoolmakerError):

@@ -76,7 +76,7 @@ def run_world(
         clock = VirtualClock(loop)
         with silenced(clock):
             if stores is None:
-                return await _World(loop, clock, model_stores(), plan).run()
+                return await _World(loop, clock, model_stores(clock), plan).run()
             async with _real(loop, stores(clock)) as opened:
                 return await _World(loop, clock, opened, plan).run()
 
@@ -274,6 +274,9 @@ class _World:
         return False
 
     async def _under_way(self) -> bool:
+        with self._loop.real():
+            if await self._stores.ledger_store().pending(0, 1):
+                return True
         async with self._observer.begin("observe") as tx:
             return await under_way(tx, self._stores)
 

@@ -9,7 +9,7 @@ import pytest
 from poolmaker.app.supervisor import Part, PartFailed, Supervisor
 from poolmaker.infra.health import HealthBoard
 from poolmaker.kernel.clock import ManualClock
-from poolmaker.kernel.errors import InvariantBroken
+from poolmaker.kernel.errors import InvariantBroken, TakenOver
 
 
 async def forever() -> None:
@@ -19,6 +19,48 @@ async def forever() -> None:
 @pytest.fixture
 def supervisor() -> Supervisor:
     return Supervisor(asyncio.Event(), HealthBoard(ManualClock()))
+
+
+async def test_found_41_whoever_is_told_to_stop_while_starting_stops() -> None:
+    stopping, ended = asyncio.Event(), list[str]()
+    supervisor = Supervisor(stopping, HealthBoard(ManualClock()))
+
+    async def waits() -> str:
+        try:
+            await forever()
+        finally:
+            ended.append("let go")
+        return "started"
+
+    async def starts() -> str:
+        return "started"
+
+    assert await supervisor.unless_stopped(starts()) == "started"
+    asyncio.get_running_loop().call_soon(stopping.set)
+    assert await supervisor.unless_stopped(waits()) is None
+    assert ended == ["let go"]
+
+
+async def test_a_start_that_fails_fails_with_its_own_error(supervisor: Supervisor) -> None:
+    async def refused() -> None:
+        raise InvariantBroken("the books differ")
+
+    with pytest.raises(InvariantBroken, match="the books differ"):
+        await supervisor.unless_stopped(refused())
+
+
+async def test_found_56_a_part_that_was_taken_over_is_known_as_that(
+    supervisor: Supervisor,
+) -> None:
+    async def followed() -> None:
+        raise TakenOver("process 5 on host has taken over")
+
+    before = supervisor.is_taken_over
+    supervisor.start(Part("lease", followed))
+    with pytest.raises(TakenOver):
+        await supervisor.wait()
+    assert (before, supervisor.is_taken_over) == (False, True)
+    await supervisor.end()
 
 
 async def test_a_part_that_fails_stops_the_process_with_its_own_error(

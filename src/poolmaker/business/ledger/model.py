@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from poolmaker.kernel.errors import InvariantBroken, PoolmakerError
+from poolmaker.kernel.errors import InvariantBroken, PoolmakerError, TakenOver
 from poolmaker.kernel.ids import CommandKey, LedgerId
 from poolmaker.kernel.money import Asset
 
 GENESIS_HASH: Final = bytes(32)
 
 
-class Fenced(PoolmakerError):
+class Fenced(TakenOver):
     """Another writer took the ledger: nothing was written, this writer must stop."""
 
     code = "ledger_fenced"
@@ -150,6 +150,15 @@ class EntryRow:
     asset: str
     units: int
     balance_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLease:
+    """Who may write the ledger, in which epoch, until when by the store's clock."""
+
+    holder: str
+    epoch: int
+    until_us: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from poolmaker.business.ledger.model import (
     PendingCommand,
     StoredAnswer,
     Transaction,
+    WriterLease,
 )
 from poolmaker.business.ledger.rules import TrialRow
 from poolmaker.infra.transactions import Tx
@@ -76,15 +77,26 @@ class LedgerStore(Protocol):
     nothing; after either the writer forgets its books and loads them again.
     """
 
-    async def take_lease(self, holder: str, now_us: int, until_us: int) -> Head | None:
+    async def take_lease(
+        self, holder: str, lease_us: int, lapsed: WriterLease | None = None
+    ) -> Head | None:
         """Become the only epoch that may append; None while another holder's lease lasts.
 
-        The lease is only for liveness, the new epoch is the fence.
+        Whether it has run out is judged by the store's own clock; a lease that is still exactly
+        as ``lapsed`` counts as run out. It is only for liveness, the new epoch is the fence.
         """
         ...
 
-    async def renew_lease(self, epoch: int, until_us: int) -> None:
-        """Keep the lease; raises Fenced when ``epoch`` is no longer the newest."""
+    async def retake_lease(self, holder: str, lease_us: int) -> Head | None:
+        """A new epoch for the one who holds the lease; None once anybody else has taken it."""
+        ...
+
+    async def lease(self) -> WriterLease | None:
+        """Who holds the lease, run out or not; None before the first."""
+        ...
+
+    async def renew_lease(self, epoch: int, lease_us: int) -> None:
+        """Keep the lease, with 0 give it back; raises Fenced when ``epoch`` is not the newest."""
         ...
 
     async def load(self) -> Image:

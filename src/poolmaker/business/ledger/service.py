@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from poolmaker.bus.ports import KeyConflict
 from poolmaker.business.ledger._store import PgLedgerEvidence, PgLedgerRows, PgLedgerStore
@@ -22,6 +23,7 @@ from poolmaker.business.ledger.model import (
     Outcome,
     Transaction,
     Unbookable,
+    WriterLease,
 )
 from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerStore
 from poolmaker.business.ledger.proposal import (
@@ -35,6 +37,9 @@ from poolmaker.business.ledger.proposal import (
 from poolmaker.business.ledger.rules import Books, books_of
 from poolmaker.business.ledger.verify import refuse_to_start_on_a_mismatch
 from poolmaker.infra.database import Database
+from poolmaker.infra.holder import described
+from poolmaker.infra.leases import LeaseWatch, Standing
+from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import SECOND_US, Clock, next_ledger_time
 from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
@@ -51,6 +56,8 @@ __all__ = [
     "open_rows",
     "open_store",
 ]
+
+_LOG: Final = get_logger("ledger")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +128,11 @@ class LedgerWriter:
         """
         if evidence is not None:
             await refuse_to_start_on_a_mismatch(evidence)
-        while not await self._take_over():
-            await self._clock.sleep_us(self._settings.back_off_us)
+        watch, lapsed = LeaseWatch(self._clock, self._settings.lease_us), None
+        while not await self._take_over(lapsed):
+            lapsed = await self._lapsed(watch)
+            if lapsed is None:
+                await self._clock.sleep_us(self._settings.back_off_us)
         await self._store.listen(self._command_came)
         return self._head
 
@@ -284,30 +294,49 @@ class LedgerWriter:
     async def _renew_when_due(self) -> None:
         now_us = self._clock.monotonic_us()
         if now_us >= self._renew_at_us:
-            until_us = self._clock.now_us() + self._settings.lease_us
-            await self._store.renew_lease(self._head.epoch, until_us)
+            await self._store.renew_lease(self._head.epoch, self._settings.lease_us)
             self._renew_at_us = now_us + self._settings.lease_us // 3
 
-    async def _take_over(self) -> bool:
-        """Take a new epoch and load the books; False while another writer holds the lease."""
-        now_us, monotonic_us = self._clock.now_us(), self._clock.monotonic_us()
-        head = await self._store.take_lease(self._holder, now_us, now_us + self._settings.lease_us)
-        if head is None:
-            return False
+    async def release(self) -> None:
+        """Give the lease back, after ``run`` has ended, so that the next writer need not wait."""
+        await self._store.renew_lease(self._head.epoch, 0)
+
+    async def _take_over(self, lapsed: WriterLease | None) -> bool:
+        """Take the lease and load the books; False while another writer holds it."""
+        monotonic_us = self._clock.monotonic_us()
+        head = await self._store.take_lease(self._holder, self._settings.lease_us, lapsed)
+        return head is not None and await self._load(head, monotonic_us)
+
+    async def _lapsed(self, watch: LeaseWatch) -> WriterLease | None:
+        """The lease of the one we wait for, once it has surely lapsed; says whom we wait for."""
+        lease = await self._store.lease()
+        if lease is None:
+            return None
+        if watch.look(lease.holder, lease.epoch, lease.until_us) is Standing.LAPSED:
+            return lease
+        _LOG.info("waits for the ledger's writer", holder=described(lease.holder))
+        return None
+
+    async def _load(self, head: Head, taken_us: int) -> bool:
         image = await self._store.load()
         if image.head != head:
             return False
         self._books, self._head = books_of(image), head
-        self._renew_at_us = monotonic_us + self._settings.lease_us // 3
+        self._renew_at_us = taken_us + self._settings.lease_us // 3
         return True
 
     async def _recover(self) -> None:
-        """After a failed call: a new epoch and fresh books. Raises Fenced when it is not ours."""
+        """After a failed call: a new epoch and fresh books.
+
+        Raises Fenced when anybody else has taken the ledger since: it is never taken back.
+        """
         back_off_us = self._settings.back_off_us
         while True:
             with suppress(OutcomeUnknown, Unavailable):
-                if not await self._take_over():
-                    raise Fenced("another writer holds the ledger")
+                taken_us = self._clock.monotonic_us()
+                head = await self._store.retake_lease(self._holder, self._settings.lease_us)
+                if head is None or not await self._load(head, taken_us):
+                    raise Fenced("another process has taken over the ledger")
                 self._rows_may_wait = True
                 return
             await self._clock.sleep_us(back_off_us)

@@ -19,11 +19,13 @@ from sqlalchemy.pool import NullPool
 from poolmaker.infra.migrations.names import VERSION_SCHEMA, VERSION_TABLE
 from poolmaker.infra.postgres.dsn import connect_arguments
 from poolmaker.infra.postgres.model import DatabaseRole, PostgresServer
+from poolmaker.infra.postgres.session import check_session
 from poolmaker.kernel.errors import EnvironmentProblem
 
 _CONNECT_TIMEOUT_S: Final = 10
 # A revision may rewrite a large table; a second starter waits for the first to finish.
-_SETTINGS: Final = {"statement_timeout": "6h", "lock_timeout": "10min", "search_path": ""}
+_LIMITS_MS: Final = {"statement_timeout": 6 * 3_600_000, "lock_timeout": 600_000}
+_SETTINGS: Final = {name: f"{limit}ms" for name, limit in _LIMITS_MS.items()} | {"search_path": ""}
 
 # Alembic keeps what it works on in globals: one at a time in a process, in a loop of its own.
 _ALEMBIC: Final = threading.Lock()
@@ -83,14 +85,26 @@ async def revision_at(dsn: str) -> str | None:
 
 async def _connect(dsn: str) -> asyncpg.Connection:
     try:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             **connect_arguments(dsn), timeout=_CONNECT_TIMEOUT_S, server_settings=_SETTINGS
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise EnvironmentProblem(
-            f"The database does not let its owner role in ({error}); "
-            "see what poolmaker doctor says."
-        ) from error
+        raise _not_let_in(error) from error
+    try:
+        await check_session(connection, dsn, _LIMITS_MS)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        connection.terminate()
+        raise _not_let_in(error) from error
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _not_let_in(error: Exception) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The database does not let its owner role in ({error}); see what poolmaker doctor says."
+    )
 
 
 def _upgrade_alone(dsn: str, to: str) -> None:

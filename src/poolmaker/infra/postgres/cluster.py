@@ -22,6 +22,7 @@ from poolmaker.infra.postgres.model import (
     DATABASE,
     Busy,
     DatabaseRole,
+    NoRoom,
     Probe,
     Progress,
     Ready,
@@ -109,6 +110,11 @@ class Cluster:
         return self._placement
 
     @property
+    def data(self) -> Path:
+        """See ``PostgresServer.data``."""
+        return self._placement.data
+
+    @property
     def is_owner(self) -> bool:
         """We are the one who starts and stops it."""
         return self._owner.held
@@ -140,13 +146,27 @@ class Cluster:
         """Start the server again whenever it dies, until cancelled; cancel it before ``stop``.
 
         The owner does this; a process that joined takes the ownership over when the owner is gone.
+        A full disk is waited for, and said.
         """
         while True:
             await self._clock.sleep_us(_WATCH_US)
-            if not self._owner.held and not self._owner.try_exclusive(note=_WHO):
-                continue
-            if not self._process.alive():
-                await self._come_up()
+            try:
+                if not self._owner.held and not self._owner.try_exclusive(note=_WHO):
+                    continue
+                if not self._process.alive():
+                    await self._come_up()
+            except NoRoom as problem:
+                self._tell(str(problem))
+
+    @classmethod
+    async def stop_unused(cls, home: Path, clock: Clock) -> bool:
+        """Stop the server of ``home`` when it runs and nobody uses it; whether it is down now."""
+        placement = place(home)
+        if data_directory.living_server(placement) is not None:
+            # Whoever leaves last stops the server: so we join it and leave.
+            cluster = await cls.start(home, clock)
+            await cluster.stop()
+        return data_directory.living_server(placement) is None
 
     @classmethod
     async def erase(cls, home: Path, clock: Clock, *, placement: Placement | None = None) -> None:
@@ -205,7 +225,8 @@ class Cluster:
             await self._run(programs)
             if await bootstrap.prepare(self.admin_dsn(), secrets):
                 return
-        raise EnvironmentProblem(
+        kind = NoRoom if self._process.is_out_of_room() else EnvironmentProblem
+        raise kind(
             f"PostgreSQL in {placement.data} starts but dies at once; see {placement.data}/log."
         )
 
@@ -233,7 +254,8 @@ class Cluster:
 
     def _start_or_wait(self, programs: binaries.Binaries, patience: _Patience) -> None:
         if (reason := self._process.failure()) is not None:
-            raise EnvironmentProblem(
+            kind = NoRoom if self._process.is_out_of_room() else EnvironmentProblem
+            raise kind(
                 f"PostgreSQL does not start in {self._placement.data}: {reason}. "
                 "Mend that and start again."
             )

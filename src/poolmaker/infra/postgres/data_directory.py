@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import secrets
@@ -15,12 +16,13 @@ from typing import Any, Final
 
 from poolmaker.infra.postgres import passwords
 from poolmaker.infra.postgres.binaries import Binaries
-from poolmaker.infra.postgres.model import ADMIN, Account
+from poolmaker.infra.postgres.model import ADMIN, Account, NoRoom
 from poolmaker.infra.postgres.placement import Placement, make_private
 from poolmaker.infra.postgres.processes import works_in
 from poolmaker.kernel.errors import EnvironmentProblem
 
 _MAKE_TIMEOUT_S: Final = 600
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _HALF: Final = "data.init-"
 _ACCESS_RULES: Final = """\
 # Written by poolmaker at every start. Nobody is trusted, and there is no network address.
@@ -31,7 +33,7 @@ local replication all scram-sha-256
 
 def prepare_folders(placement: Placement) -> None:
     """Make the folders of the server that are missing. Never touches one that is not ours."""
-    with _refusals_as_sentences(placement.base):
+    with refusals_as_sentences(placement.base):
         if placement.account is None:
             placement.home.mkdir(parents=True, exist_ok=True, mode=0o700)
             make_private(placement.base, 0o700, None)
@@ -44,7 +46,7 @@ def prepare_folders(placement: Placement) -> None:
 
 def prepare_run(placement: Placement) -> None:
     """Make what a start needs: the folder of the socket and the rules of access."""
-    with _refusals_as_sentences(placement.base):
+    with refusals_as_sentences(placement.base):
         make_private(placement.run, 0o700, placement.account)
         passwords.write_private(placement.access_rules, _ACCESS_RULES)
         if placement.account is not None:
@@ -54,7 +56,7 @@ def prepare_run(placement: Placement) -> None:
 
 def exists(placement: Placement) -> bool:
     """There is something at the data directory's place."""
-    with _refusals_as_sentences(placement.data):
+    with refusals_as_sentences(placement.data):
         return placement.data.exists()
 
 
@@ -63,14 +65,14 @@ def refuse_what_is_not_ours(placement: Placement) -> None:
     data = placement.data
     if not exists(placement):
         return
-    with _refusals_as_sentences(data):
+    with refusals_as_sentences(data):
         owner = data.stat().st_uid
     expected = os.getuid() if placement.account is None else placement.account.uid
     if owner != expected:
         raise EnvironmentProblem(
             f"{data} belongs to {_name_of(owner)}; run poolmaker as that user."
         )
-    with _refusals_as_sentences(data):
+    with refusals_as_sentences(data):
         found = version_of(data)
     if found is None:
         raise EnvironmentProblem(
@@ -100,7 +102,7 @@ def version_of(data: Path) -> str | None:
 
 def system_identifier(data: Path) -> int:
     """The number that tells this cluster from every other, out of its control file."""
-    with _refusals_as_sentences(data), (data / "global" / "pg_control").open("rb") as control:
+    with refusals_as_sentences(data), (data / "global" / "pg_control").open("rb") as control:
         raw = control.read(8)
     if len(raw) < 8:  # noqa: PLR2004
         raise EnvironmentProblem(f"{data}/global/pg_control is cut off; restore it from a backup.")
@@ -109,7 +111,7 @@ def system_identifier(data: Path) -> int:
 
 def make(placement: Placement, binaries: Binaries) -> None:
     """Run initdb beside the final place and rename: a crash leaves no half-made directory."""
-    with _refusals_as_sentences(placement.base):
+    with refusals_as_sentences(placement.base):
         passwords.make(placement.passwords)
         half = placement.base / f"{_HALF}{secrets.token_hex(4)}"
         make_private(half, 0o700, placement.account)
@@ -123,7 +125,7 @@ def make(placement: Placement, binaries: Binaries) -> None:
 
 def clear_half_made(placement: Placement) -> None:
     """Remove what an interrupted ``make`` left; only the owner may call this."""
-    with _refusals_as_sentences(placement.base):
+    with refusals_as_sentences(placement.base):
         for left in placement.base.glob(f"{_HALF}*"):
             if left.is_dir():
                 # An orphaned initdb may still write here; then it stays until the next start.
@@ -147,7 +149,7 @@ def clear_stale(placement: Placement) -> None:
 
     They name a process by a number that may be anybody's by now, and PostgreSQL would believe it.
     """
-    with _refusals_as_sentences(placement.base):
+    with refusals_as_sentences(placement.base):
         for path in (
             placement.data / "postmaster.pid",
             placement.socket,
@@ -231,11 +233,13 @@ def as_account(account: Account | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _refusals_as_sentences(path: Path) -> Iterator[None]:
+def refusals_as_sentences(path: Path) -> Iterator[None]:
+    """Raise EnvironmentProblem, for a full disk NoRoom, where the system refuses."""
     try:
         yield
     except OSError as error:
-        raise EnvironmentProblem(
+        kind = NoRoom if error.errno in _NO_ROOM else EnvironmentProblem
+        raise kind(
             f"{error.filename or path} cannot be used ({error.strerror}); "
             "give this user the right and the room, or choose another POOLMAKER_HOME."
         ) from error

@@ -17,17 +17,14 @@ import asyncpg
 from poolmaker.infra.postgres import passwords
 from poolmaker.infra.postgres.dsn import connect_arguments, query_of
 from poolmaker.infra.postgres.model import POSTGRES_MAJOR_MIN, DatabaseRole, Progress
+from poolmaker.infra.postgres.session import LIMITS_MS
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 
 _TIMEOUT_S: Final = 10
 _RETRY_US: Final = SECOND_US
 _SET_OPTION_SINCE: Final = 16
-_LIMITS: Final = {
-    "statement_timeout": "60s",
-    "lock_timeout": "10s",
-    "idle_in_transaction_session_timeout": "60s",
-}
+_LIMITS: Final = {name: f"{limit}ms" for name, limit in LIMITS_MS.items()}
 _URL: Final = "POOLMAKER_DATABASE_URL"
 
 _STATE: Final = """
@@ -102,6 +99,10 @@ class ExternalCluster:
     def dsn(self, role: DatabaseRole, database: str | None = None) -> str:
         """Where and as whom to connect. It contains no password."""
         return self._dsn({"role": str(role)}, database)
+
+    @property
+    def data(self) -> None:
+        """It lies on the operator's server."""
 
     async def stop(self) -> None:
         """Forget the password; the server stays."""

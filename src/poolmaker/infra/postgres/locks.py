@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from poolmaker.kernel.checks import ensure
@@ -31,7 +32,8 @@ class FileLock:
         if not self._take(fcntl.LOCK_EX):
             return False
         if note:
-            self._write(note)
+            with suppress(OSError):  # For messages only: a full disk keeps nobody from owning.
+                self._write(note)
         return True
 
     def try_shared(self) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Protocol
+
+from poolmaker.kernel.errors import EnvironmentProblem
 
 ADMIN: Final = "poolmaker_admin"
 DATABASE: Final = "poolmaker"
@@ -13,6 +16,12 @@ PORT: Final = 5432
 POSTGRES_MAJOR_MIN: Final = 15
 
 Progress = Callable[[str], None]
+
+
+class NoRoom(EnvironmentProblem):
+    """The disk is full: nothing can be started there until somebody makes room."""
+
+    code = "no_room"
 
 
 class DatabaseRole(StrEnum):
@@ -33,6 +42,11 @@ class PostgresServer(Protocol):
 
     def dsn(self, role: DatabaseRole, database: str | None = None) -> str:
         """Where and as whom to connect, for asyncpg. It never contains a password."""
+        ...
+
+    @property
+    def data(self) -> Path | None:
+        """Its data directory where that is on this machine."""
         ...
 
     async def stop(self) -> None:

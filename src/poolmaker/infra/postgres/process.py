@@ -17,6 +17,7 @@ from poolmaker.infra.postgres.locks import FileLock
 from poolmaker.infra.postgres.model import PORT
 from poolmaker.infra.postgres.placement import Placement
 from poolmaker.infra.postgres.processes import listener_of
+from poolmaker.infra.postgres.session import LIMITS_MS
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 
@@ -27,6 +28,7 @@ _POLL_US: Final = 20_000
 
 # A predecessor that was killed may hold its shared memory for a moment; all else will not pass.
 _PASSING: Final = re.compile(r"lock file|pre-existing shared memory|could not bind")
+_NO_ROOM: Final = re.compile(r"No space left on device|Disk quota exceeded")
 
 _TO_A_CLIENT: Final = re.compile(r"the database system is|authentication failed|due to admin")
 
@@ -43,9 +45,7 @@ def fixed_settings(placement: Placement) -> dict[str, str]:
         "fsync": "on",
         "full_page_writes": "on",
         "synchronous_commit": "on",
-        "statement_timeout": "60s",
-        "lock_timeout": "10s",
-        "idle_in_transaction_session_timeout": "60s",
+        **{name: f"{limit}ms" for name, limit in LIMITS_MS.items()},
         "timezone": "UTC",
         "log_timezone": "UTC",
         # A week of logs, each day written over its predecessor of the week before.
@@ -93,7 +93,10 @@ class ServerProcess:
             return False
         try:
             data_directory.clear_stale(self._placement)
-            log = os.open(self._placement.start_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with data_directory.refusals_as_sentences(self._placement.start_log):
+                log = os.open(
+                    self._placement.start_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600
+                )
             try:
                 self._child = self._popen(binaries, lock.hand_over(), log)
             finally:
@@ -127,6 +130,10 @@ class ServerProcess:
             return None
         said = self._last_words()
         return None if _PASSING.search(said) else said
+
+    def is_out_of_room(self) -> bool:
+        """Its last words say that the disk is full."""
+        return bool(_NO_ROOM.search(self._last_words()))
 
     async def stop(self, clock: Clock) -> None:
         """Fast shutdown; after a minute the immediate one, which PostgreSQL recovers from."""

@@ -29,13 +29,13 @@ ON CONFLICT (id) DO NOTHING
 _CLAIM: Final = f"""
 WITH due AS (
     SELECT id FROM infra.saga
-    WHERE due_us <= $3 AND kind = ANY($1) AND lease_until_us <= $3
+    WHERE due_us <= $3 AND kind = ANY($1) AND lease_until_us <= infra.lease_now_us()
     ORDER BY due_us, id
     LIMIT $5
     FOR UPDATE SKIP LOCKED
 )
 UPDATE infra.saga AS saga
-SET lease_holder = $2, lease_until_us = $4, woken = false
+SET lease_holder = $2, lease_until_us = infra.lease_now_us() + $4, woken = false
 FROM due WHERE saga.id = due.id
 RETURNING {", ".join(f"saga.{name}" for name in _COLUMNS.split(", "))}
 """  # noqa: S608 - the parts are constants of this module
@@ -70,7 +70,8 @@ UPDATE infra.saga SET due_us = least(due_us, $2), woken = true
 WHERE id = $1 AND due_us IS NOT NULL
 """
 _RENEW: Final = """
-UPDATE infra.saga SET lease_until_us = $3 WHERE id = ANY($1) AND lease_holder = $2
+UPDATE infra.saga SET lease_until_us = infra.lease_now_us() + $3
+WHERE id = ANY($1) AND lease_holder = $2
 """
 _PARK: Final = """
 UPDATE infra.saga
@@ -123,9 +124,7 @@ class PgSagaStore:
         self, tx: Tx, kinds: Sequence[str], holder: str, now_us: int, lease_us: int, limit: int
     ) -> list[Saga]:
         """See ``SagaStore.claim``."""
-        rows = await connection_of(tx).fetch(
-            _CLAIM, list(kinds), holder, now_us, now_us + lease_us, limit
-        )
+        rows = await connection_of(tx).fetch(_CLAIM, list(kinds), holder, now_us, lease_us, limit)
         return sorted((_saga(row) for row in rows), key=lambda saga: (saga.due_us, saga.id))
 
     async def advance(self, tx: Tx, saga: Saga, change: SagaChange, now_us: int) -> Saga:
@@ -170,10 +169,15 @@ class PgSagaStore:
         return _saga(row) if row is not None else None
 
     async def renew(
-        self, tx: Tx, sagas: Sequence[SagaId], holder: str, lease_until_us: int
+        self,
+        tx: Tx,
+        sagas: Sequence[SagaId],
+        holder: str,
+        now_us: int,  # noqa: ARG002 - the model's clock
+        lease_us: int,
     ) -> None:
         """See ``RunnerStore.renew``."""
-        await connection_of(tx).execute(_RENEW, list(sagas), holder, lease_until_us)
+        await connection_of(tx).execute(_RENEW, list(sagas), holder, lease_us)
 
     async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:
         """See ``RunnerStore.next_due``."""

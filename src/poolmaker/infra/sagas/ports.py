@@ -26,7 +26,10 @@ class SagaStore(Protocol):
     async def claim(
         self, tx: Tx, kinds: Sequence[str], holder: str, now_us: int, lease_us: int, limit: int
     ) -> list[Saga]:
-        """Lease due rows, oldest due first, that nobody else holds."""
+        """Lease rows that are due at ``now_us``, oldest due first, that nobody else holds.
+
+        Leases are judged by the database's clock, in the model by ``now_us``.
+        """
         ...
 
     async def advance(self, tx: Tx, saga: Saga, change: SagaChange, now_us: int) -> Saga:
@@ -57,9 +60,9 @@ class RunnerStore(SagaStore, Protocol):
     """What the runner and the people who mend need beyond it."""
 
     async def renew(
-        self, tx: Tx, sagas: Sequence[SagaId], holder: str, lease_until_us: int
+        self, tx: Tx, sagas: Sequence[SagaId], holder: str, now_us: int, lease_us: int
     ) -> None:
-        """Prolong the leases that ``holder`` still has on ``sagas``."""
+        """Prolong the leases that ``holder`` still has on ``sagas``; see ``claim`` for clocks."""
         ...
 
     async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from poolmaker.infra.health import HealthReporter
+from poolmaker.infra.leases import LeaseCheck, NoLease
 from poolmaker.infra.logging import bind_correlation, get_logger
 from poolmaker.infra.sagas._store import PgSagaStore
 from poolmaker.infra.sagas.model import Saga, SagaMoved, back_off_us
@@ -51,6 +52,8 @@ class Tools:
     clock: Clock
     rng: Rng
     health: HealthReporter
+    lease: LeaseCheck = field(default_factory=NoLease)
+    """Nothing is claimed while the process does not hold it."""
 
 
 def open_sagas() -> RunnerStore:
@@ -81,6 +84,7 @@ class SagaRunner:
         self._clock = tools.clock
         self._rng = tools.rng
         self._health = tools.health
+        self._lease = tools.lease
         self._holder = holder
         self._options = options or RunnerOptions()
         self._running: dict[asyncio.Task[None], Saga] = {}
@@ -119,6 +123,8 @@ class SagaRunner:
     async def _look(self) -> None:
         """Claim what there is room for and start it."""
         self._next_due_us = None
+        if not self._lease.holds():
+            return
         free = self._options.concurrency - len(self._running)
         if free <= 0:
             return
@@ -230,10 +236,10 @@ class SagaRunner:
             sagas = [saga.id for saga in self._running.values()]
             if not sagas:
                 continue
-            until_us = self._clock.now_us() + self._options.lease_us
+            now_us, lease_us = self._clock.now_us(), self._options.lease_us
             try:
                 async with self._transactions.begin("saga renew") as tx:
-                    await self._store.renew(tx, sagas, self._holder, until_us)
+                    await self._store.renew(tx, sagas, self._holder, now_us, lease_us)
             except PoolmakerError as failed:
                 # Another runner may then do the step as well; the advance lets only one win.
                 self._log.warning("leases_not_renewed", error=str(failed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from poolmaker.kernel.clock import Clock
 from poolmaker.lab.platform import WorldStores
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.bus import ModelBus
@@ -11,14 +12,14 @@ from poolmaker.lab.stores.sagas import ModelSagaStore
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 
 
-def model_stores() -> WorldStores:
-    """Fresh and empty."""
+def model_stores(clock: Clock) -> WorldStores:
+    """Fresh and empty; leases are judged by ``clock``."""
     database = ModelDatabase()
     return WorldStores(
         transactions=database,
         sagas=ModelSagaStore(),
         bus=ModelBus(),
-        ledger_store=lambda: ModelLedgerStore(database),
+        ledger_store=lambda: ModelLedgerStore(database, clock),
         ledger_rows=ModelLedgerRows(),
         evidence=ModelLedgerEvidence(database),
         pools=ModelPoolStore(),

@@ -28,9 +28,11 @@ from poolmaker.business.ledger.model import (
     RowAnswer,
     StoredAnswer,
     Transaction,
+    WriterLease,
 )
 from poolmaker.business.ledger.rules import TrialRow
 from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey
 from poolmaker.kernel.money import Asset
 from poolmaker.lab.stores.base import ModelDatabase, ModelTx, model_tx
@@ -55,6 +57,10 @@ class _HeadRow:
     head: Head = _GENESIS
     holder: str = ""
     lease_until_us: int = 0
+
+    @property
+    def lease(self) -> WriterLease:
+        return WriterLease(self.holder, self.head.epoch, self.lease_until_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,29 +116,48 @@ def _image(tx: ModelTx) -> Image:
 
 
 class ModelLedgerStore:
-    """``LedgerStore`` in memory."""
+    """``LedgerStore`` in memory; leases are judged by the virtual ``clock``."""
 
-    def __init__(self, database: ModelDatabase) -> None:
+    def __init__(self, database: ModelDatabase, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
-    async def take_lease(self, holder: str, now_us: int, until_us: int) -> Head | None:
+    async def take_lease(
+        self, holder: str, lease_us: int, lapsed: WriterLease | None = None
+    ) -> Head | None:
         """See ``LedgerStore.take_lease``."""
         async with self._database.begin("take_lease") as opened:
+            tx, now_us = model_tx(opened), self._clock.now_us()
+            row = _head(tx)
+            if row.holder != holder and row.lease_until_us > now_us and row.lease != lapsed:
+                return None
+            return self._new_epoch(tx, row, holder, lease_us)
+
+    async def retake_lease(self, holder: str, lease_us: int) -> Head | None:
+        """See ``LedgerStore.retake_lease``."""
+        async with self._database.begin("retake_lease") as opened:
             tx = model_tx(opened)
             row = _head(tx)
-            if row.holder != holder and row.lease_until_us > now_us:
-                return None
-            head = replace(row.head, epoch=row.head.epoch + 1)
-            tx.put(_HEAD, MAIN_LEDGER, _HeadRow(head, holder, until_us))
-            return head
+            return self._new_epoch(tx, row, holder, lease_us) if row.holder == holder else None
 
-    async def renew_lease(self, epoch: int, until_us: int) -> None:
+    def _new_epoch(self, tx: ModelTx, row: _HeadRow, holder: str, lease_us: int) -> Head:
+        head = replace(row.head, epoch=row.head.epoch + 1)
+        tx.put(_HEAD, MAIN_LEDGER, _HeadRow(head, holder, self._clock.now_us() + lease_us))
+        return head
+
+    async def lease(self) -> WriterLease | None:
+        """See ``LedgerStore.lease``."""
+        async with self._database.begin("lease") as opened:
+            return _head(model_tx(opened)).lease
+
+    async def renew_lease(self, epoch: int, lease_us: int) -> None:
         """See ``LedgerStore.renew_lease``."""
         async with self._database.begin("renew_lease") as opened:
             tx = model_tx(opened)
             row = _head(tx)
             if row.head.epoch != epoch:
                 raise Fenced(f"epoch {epoch} is stale")
+            until_us = self._clock.now_us() + lease_us
             tx.put(_HEAD, MAIN_LEDGER, replace(row, lease_until_us=until_us))
 
     async def load(self) -> Image:

@@ -106,13 +106,13 @@ class ModelSagaStore:
         return row.saga if row is not None else None
 
     async def renew(
-        self, tx: Tx, sagas: Sequence[SagaId], holder: str, lease_until_us: int
+        self, tx: Tx, sagas: Sequence[SagaId], holder: str, now_us: int, lease_us: int
     ) -> None:
         """See ``RunnerStore.renew``."""
         for saga in sagas:
             row = model_tx(tx).get(_SAGA, saga)
             if row is not None and row.holder == holder:
-                model_tx(tx).put(_SAGA, saga, replace(row, lease_until_us=lease_until_us))
+                model_tx(tx).put(_SAGA, saga, replace(row, lease_until_us=now_us + lease_us))
 
     async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:
         """See ``RunnerStore.next_due``."""

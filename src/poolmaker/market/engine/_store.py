@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.errors import PoolmakerError
+from poolmaker.kernel.errors import TakenOver
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.market.engine.model import PoolWish
 from poolmaker.messages.base import Message, decode, encode
@@ -54,7 +54,7 @@ UPDATE market.barrier_wanted SET done = true WHERE account = $1 AND barrier_id =
 """
 
 
-class EngineReplaced(PoolmakerError):
+class EngineReplaced(TakenOver):
     """Another engine took the account over: this one must stop at once."""
 
     code = "engine_replaced"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from poolmaker.bus.ports import StreamStore
+from poolmaker.infra.leases import LeaseCheck, NoLease
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
@@ -74,6 +75,8 @@ class EngineStores:
     engine: EngineStore
     tracking: TrackingStore
     intents: IntentStore
+    lease: LeaseCheck = field(default_factory=NoLease)
+    """An epoch is taken, and an order made, only while the process holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,15 @@ from typing import Final
 
 from poolmaker.infra.database import DatabaseGone
 from poolmaker.infra.logging import get_logger
-from poolmaker.kernel.errors import CallerFault, InvariantBroken, OutcomeUnknown, VenueUnavailable
+from poolmaker.kernel.errors import (
+    CallerFault,
+    InvariantBroken,
+    OutcomeUnknown,
+    TakenOver,
+    VenueUnavailable,
+)
 from poolmaker.kernel.market import Market
-from poolmaker.market.engine._store import EngineReplaced, PgEngine
+from poolmaker.market.engine._store import PgEngine
 from poolmaker.market.engine.account import AccountDesk, AccountPorts
 from poolmaker.market.engine.books import BookKeeper
 from poolmaker.market.engine.control import ControlDesk
@@ -118,6 +124,8 @@ class Session:
         age_us = self._ports.clock.now_us() - intent.decided_us
         if state.halted or state.stopping:
             return "the account is halted"
+        if not self._ports.stores.lease.holds():
+            return "this process no longer holds its lease"
         if not desk.wish.quoting or intent.decided_us <= desk.fenced_us:
             return "the pool was asked for something else since"
         if age_us > state.config.decision_age_max_ms * 1_000:
@@ -191,7 +199,8 @@ class AccountEngine:
 
     ``run`` works until cancelled or stopped and starts a new session after a failure, always from
     what is stored. A broken invariant halts: everything is cancelled, nothing is created until a
-    person restarts it. Raises EngineReplaced when another engine took the account over.
+    person restarts it. Raises TakenOver when another process has taken over: no epoch is taken
+    back.
     """
 
     def __init__(self, config: EngineConfig, ports: EnginePorts) -> None:
@@ -251,6 +260,7 @@ class AccountEngine:
         now_us = self._ports.clock.now_us()
         stores = self._ports.stores
         async with stores.transactions.begin("engine take-over") as tx:
+            await stores.lease.check(tx)
             epoch = await stores.engine.take_over(tx, self._config.account, now_us)
         session = Session(self._config, self._ports, epoch)
         session.state.halted = self._halted
@@ -260,8 +270,9 @@ class AccountEngine:
     async def _after(self, failure: BaseException) -> None:
         """Take a failure for what it is; an engine that was replaced must not touch the venue."""
         causes = list(_leaves(failure))
-        if any(isinstance(cause, EngineReplaced) for cause in causes):
-            raise failure
+        for cause in causes:
+            if isinstance(cause, TakenOver):
+                raise cause
         _LOG.error("engine session failed", causes=[repr(cause) for cause in causes])
         if any(isinstance(cause, InvariantBroken) for cause in causes):
             self._halted = "; ".join(str(cause) for cause in causes)

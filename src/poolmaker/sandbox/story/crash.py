@@ -79,6 +79,7 @@ class Crash:
         stage.platform.kill()
         await stage.platform.wait()
         stage.teller.aside("the platform is killed with SIGKILL")
+        stage.told.restart_survived = False
         try:
             await stage.open_platform()
         finally:

@@ -19,7 +19,6 @@ GAS: Final = "ETH"
 VENUE_ACCOUNT: Final = 1
 LOCATION: Final = f"custody:venue:{ACCOUNT}"
 
-SECONDS_MAX: Final = 150
 FILLS_MIN: Final = 30
 DAYS: Final = 2
 DAY_S: Final = 20
@@ -131,7 +130,8 @@ class Told:
     rewards_allocated: Sums = field(default_factory=dict)
     withdrawn: Sums = field(default_factory=dict)
     refunded: Sums = field(default_factory=dict)
-    restart_survived: bool = False
+    restart_survived: bool | None = None
+    """None before the platform was killed and came back."""
     verdict: Mapping[str, Any] = field(default_factory=dict)
     finished: bool = False
     facts: dict[str, str] = field(default_factory=dict)
@@ -141,18 +141,18 @@ class Told:
         """Everything holds."""
         return (
             self.finished
-            and self.restart_survived
-            and self.seconds <= SECONDS_MAX
+            and self.restart_survived is True
             and self.fills >= FILLS_MIN
-            and all(self._flag(name) for name in FLAGS)
+            and all(self._flag(name) is True for name in FLAGS)
             and self.verdict.get("open_orders_unknown") == 0
         )
 
-    def _flag(self, name: str) -> bool:
-        return self.verdict.get(name) is True
+    def _flag(self, name: str) -> bool | None:
+        """What the judge said; None where nothing was judged."""
+        return self.verdict.get(name) is True if self.verdict else None
 
     def document(self) -> dict[str, Any]:
-        """The last line of ``--json``; what was not reached reads as not ok."""
+        """The last line of ``--json``; what was not judged is None."""
         return {
             "seconds": round(self.seconds, 1),
             "seed": self.seed,
@@ -167,7 +167,7 @@ class Told:
             "restart_survived": self.restart_survived,
             "open_orders_unknown": self.verdict.get("open_orders_unknown"),
             **{name: self._flag(name) for name in FLAGS},
-            "custody": self.verdict.get("custody", {}),
+            "custody": self.verdict.get("custody"),
         }
 
 

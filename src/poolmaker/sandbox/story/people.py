@@ -12,7 +12,7 @@ from poolmaker.sandbox.story.plan import broken
 from poolmaker.sandbox.story.stage import Stage
 from poolmaker.sandbox.story.sums import less, said
 
-PATIENCE_US: Final = 120 * SECOND_US
+PATIENCE_US: Final = 240 * SECOND_US
 _LOST: Final = frozenset({"REFUNDED", "EXPIRED", "CLOSED"})
 
 

@@ -7,18 +7,23 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from poolmaker.infra.clock import SystemClock
+from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.sandbox.story.model import StoryFailed
+from poolmaker.sandbox.story.patience import Patience
 
-READY_S: Final = 90
-STOP_S: Final = 15
-COMMAND_S: Final = 90
+READY_S: Final = 120
+STOP_S: Final = 90
+COMMAND_S: Final = 120
 LINE_BYTES_MAX: Final = 262_144
-_TAIL_BYTES: Final = 4_096
+_TAIL_BYTES: Final = 16_384
+_LOOK_S: Final = 0.5
+_WHY: Final = ("problem", "error", "why", "sentence")
 _OWN_NAMES: Final = "POOLMAKER_"
 
 
@@ -84,20 +89,52 @@ class Child:
         if self._process is None or self._process.returncode is not None:
             return
         self._process.send_signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(STOP_S):
-                await self._process.wait()
-        except TimeoutError:
+        if not await _within(STOP_S, self._process.wait()):
             self.kill()
             await self._process.wait()
 
     def last_words(self) -> str:
-        """The last line of its log."""
+        """The last sentence of its log; of a line of JSON what it says, never the line itself."""
         try:
             lines = self.log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").splitlines()
         except OSError:
             return ""
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return next((said for line in reversed(lines) if (said := _sentence(line))), "")
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self.ended
+        if code is None:
+            return f"the {self.name} is running"
+        if code < 0:
+            return f"the {self.name} was ended from outside by {signal.Signals(-code).name}"
+        said = self.last_words() or "it said nothing"
+        return f"the {self.name} ended by itself (exit code {code}): {said}"
+
+
+async def _within(patience_s: int, work: Awaitable[object]) -> bool:
+    """Whether ``work`` ended before patience did; it is cancelled otherwise."""
+    clock = SystemClock()
+    patience = Patience(clock, patience_s * SECOND_US)
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done() and not patience.is_over():
+            await asyncio.wait({task}, timeout=_LOOK_S)
+        return task.done()
+    finally:
+        task.cancel()
+
+
+def _sentence(line: str) -> str:
+    line = line.strip()
+    if not line.startswith("{"):
+        return line.removeprefix("poolmaker: ")
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return ""  # The beginning or the end of a line.
+    why = next((str(found[name]) for name in _WHY if found.get(name)), "")
+    return ": ".join(filter(None, (str(found.get("event", "")), why)))
 
 
 def world_child(name: str, arguments: Sequence[str], log: Path) -> Child:
@@ -123,13 +160,10 @@ async def ready_line(world: Child) -> Mapping[str, Any]:
     process = await world.start(asyncio.subprocess.PIPE)
     if process.stdout is None:
         raise StoryFailed(f"the {world.name} has no output")
-    try:
-        async with asyncio.timeout(READY_S):
-            line = await process.stdout.readline()
-    except TimeoutError:
-        raise StoryFailed(
-            f"the {world.name} was not ready within {READY_S} s; see {world.log}"
-        ) from None
+    reading = asyncio.ensure_future(process.stdout.readline())
+    if not await _within(READY_S, reading):
+        raise StoryFailed(f"the {world.name} does not become ready; see {world.log}")
+    line = reading.result()
     if not line:
         await world.wait()
         said = world.last_words() or f"it said nothing; see {world.log}"
@@ -172,14 +206,14 @@ async def _json_of(command: list[str], folder: Path | None) -> Mapping[str, Any]
         limit=LINE_BYTES_MAX,
     )
     said = " ".join(command[2:4])
+    talking = asyncio.ensure_future(process.communicate())
     try:
-        async with asyncio.timeout(COMMAND_S):
-            output, errors = await process.communicate()
-    except BaseException as problem:
-        process.kill()
-        if isinstance(problem, TimeoutError):
-            raise StoryFailed(f"{said} did not end in {COMMAND_S} s") from None
-        raise
+        if not await _within(COMMAND_S, talking):
+            raise StoryFailed(f"{said} does not end")
+    finally:
+        if process.returncode is None:
+            process.kill()
+    output, errors = talking.result()
     lines = output.decode().strip().splitlines()
     if not lines:
         raise StoryFailed(f"{said} said nothing: {errors.decode()[-500:].strip()}")

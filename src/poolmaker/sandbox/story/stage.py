@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 from eth_account import Account
 
+from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.sandbox.story.config import (
@@ -30,6 +31,7 @@ from poolmaker.sandbox.story.model import (
     StoryOptions,
     Told,
 )
+from poolmaker.sandbox.story.patience import Patience
 from poolmaker.sandbox.story.plan import OPERATORS_OWN
 from poolmaker.sandbox.story.processes import (
     Child,
@@ -45,7 +47,7 @@ from poolmaker.sandbox.story.worlds import Outside
 CONFIG_NAME: Final = "demo.toml"
 TOKEN_NAME: Final = "operator.token"  # noqa: S105 - a file's name
 WORLDS: Final = ("venue", "mixin", "chain", "hufi", "relay")
-READY_US: Final = 120 * SECOND_US
+READY_US: Final = 240 * SECOND_US
 LOOK_US: Final = SECOND_US // 5
 TELL_US: Final = SECOND_US
 
@@ -69,7 +71,7 @@ class Stage:
         self.teller = Teller(clock, on_stderr=options.as_json)
         self.started_us = clock.now_us()
         self.config = options.home / CONFIG_NAME
-        self.api = Api(session, clock, self.page)
+        self.api = Api(session, clock, self.page, self._is_restarting)
         self.platform = platform_child(self.config, self._log("platform"))
         self.worlds: dict[str, Child] = {}
         self.outside: Outside
@@ -106,7 +108,7 @@ class Stage:
             ("relay", [*admins, *on_chain, "--seed", seed, "--delay-ms", "300"]),
         )  # fmt: skip
         worlds = Worlds(venue=venue, mixin=mixin, chain=chain, hufi=hufi)
-        self.outside = Outside(self._session, self.clock, worlds)
+        self.outside = Outside(self._session, self.clock, worlds, self.check)
         self._configure(worlds)
 
     async def _start(self, *worlds: tuple[str, Sequence[str]]) -> list[Mapping[str, Any]]:
@@ -134,8 +136,7 @@ class Stage:
 
     async def _answers(self) -> bool:
         if self.platform.ended is not None:
-            said = _sentence(self.platform.last_words())
-            raise EnvironmentProblem(f"the platform did not start: {said}")
+            raise EnvironmentProblem(f"the platform did not start: {self.platform.ending()}")
         token = _read(self.options.home / TOKEN_NAME)
         if not token:
             return False
@@ -154,21 +155,22 @@ class Stage:
             children.append(self.platform)
         for child in children:
             if child.ended is not None:
-                raise StoryFailed(
-                    f"the {child.name} ended by itself (exit code {child.ended}): "
-                    f"{_sentence(child.last_words())}; what is booked is kept, see {child.log}"
-                )
+                raise StoryFailed(f"{child.ending()}; what is booked is kept, see {child.log}")
+
+    def _is_restarting(self) -> bool:
+        """Whether the platform is down on purpose; raises when it will not come back."""
+        self.check()
+        return self.crash.is_running
 
     async def until(
         self, what: str, holds: Callable[[], Awaitable[bool]], patience_us: int
     ) -> None:
         """Look again and again until ``holds``; StoryFailed when it does not in its time."""
-        deadline_us = self.clock.monotonic_us() + patience_us
+        patience = Patience(self.clock, patience_us)
         while not await holds():
             self.check()
-            if self.clock.monotonic_us() > deadline_us:
-                seconds = patience_us // SECOND_US
-                raise StoryFailed(f"after {seconds} s still not true: {what}")
+            if patience.is_over():
+                raise StoryFailed(f"after {patience.waited_s} s still not true: {what}")
             await self.clock.sleep_us(LOOK_US)
 
     async def begin(self, act: ActName, **facts: str) -> None:
@@ -211,10 +213,14 @@ class Stage:
         return found
 
     async def close(self) -> None:
-        """End the platform first, so that it can cancel its orders, then the worlds."""
+        """End the platform first, so that it can cancel its orders, then the worlds.
+
+        A platform that was killed leaves its database running: that is ended, too.
+        """
         await self.crash.abandon()
         await self.platform.stop()
         await asyncio.gather(*(child.stop() for child in self.worlds.values()))
+        await Cluster.stop_unused(self.options.home, self.clock)
 
 
 def _read(file: Path) -> str:
@@ -222,7 +228,3 @@ def _read(file: Path) -> str:
         return file.read_text("utf-8").strip()
     except OSError:
         return ""
-
-
-def _sentence(last_words: str) -> str:
-    return last_words.removeprefix("poolmaker: ") or "it said nothing"

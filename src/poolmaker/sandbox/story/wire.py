@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
 
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.sandbox.story.model import StoryFailed
+from poolmaker.sandbox.story.patience import Patience
 
-TIMEOUT_S: Final = 5
-PATIENCE_US: Final = 60 * SECOND_US
+TIMEOUT_S: Final = 30
+PATIENCE_US: Final = 180 * SECOND_US
 PAUSE_US: Final = SECOND_US // 5
 _AGAIN: Final = frozenset({502, 503, 504})
 _OK: Final = range(200, 300)
@@ -25,9 +26,17 @@ class NotReached(Exception):
 class Api:
     """The platform's public API. Wishes carry a key and are repeated until they are answered."""
 
-    def __init__(self, session: aiohttp.ClientSession, clock: Clock, base: str) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        base: str,
+        check: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``check`` raises when nobody will ever answer; True while the platform is restarted."""
         self._session = session
         self._clock = clock
+        self._check = check
         self._base = f"{base}/api/v1"
         self._keys = 0
         self.token = ""
@@ -54,13 +63,18 @@ class Api:
         token: str,
         headers: Mapping[str, str],
     ) -> Any:
-        deadline_us = self._clock.monotonic_us() + PATIENCE_US
+        patience = Patience(self._clock, PATIENCE_US)
         while True:
             try:
                 return await self._call(method, path, body, token, headers)
             except NotReached as problem:
-                if self._clock.monotonic_us() > deadline_us:
-                    raise StoryFailed(f"{method} {path} was not answered: {problem}") from None
+                if self._check():
+                    # The restart is waited for by itself, with a patience of its own.
+                    patience.renew(PATIENCE_US)
+                elif patience.is_over():
+                    raise StoryFailed(
+                        f"{method} {path} was not answered in {patience.waited_s} s: {problem}"
+                    ) from None
                 await self._clock.sleep_us(PAUSE_US)
 
     async def _call(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
 
-from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.sandbox.story.config import Worlds, asset_id
 from poolmaker.sandbox.story.model import (
     BASE,
@@ -19,8 +19,10 @@ from poolmaker.sandbox.story.model import (
     VENUE_ACCOUNT,
     StoryFailed,
 )
+from poolmaker.sandbox.story.patience import Patience
 
-TRIES: Final = 5
+PATIENCE_US: Final = 120 * SECOND_US
+TIMEOUT_S: Final = 30
 PAUSE_US: Final = 200_000
 BLOCKS: Final = FINALITY_BLOCKS + 1
 """As many as make everything before them final."""
@@ -34,9 +36,17 @@ _PAID_ALREADY: Final = "paid already"
 class Outside:
     """Acts at the admin ports of the worlds."""
 
-    def __init__(self, session: aiohttp.ClientSession, clock: Clock, worlds: Worlds) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        worlds: Worlds,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``check`` raises when a world has ended: then nobody will ever answer."""
         self._session = session
         self._clock = clock
+        self._check = check
         self._worlds = worlds
         self._names = {asset_id(asset): asset for asset in (BASE, QUOTE, REWARD)}
 
@@ -125,26 +135,28 @@ class Outside:
             "starts_in_ms": starts_in_ms,
         }
         found = await self._ask(
-            "HuFi", "POST", self._worlds.hufi["admin"] + "/campaigns", order, tries=1
+            "HuFi", "POST", self._worlds.hufi["admin"] + "/campaigns", order, once=True
         )
         return str(found["address"])
 
     async def _ask(
-        self, who: str, method: str, url: str, body: object = None, tries: int = TRIES
+        self, who: str, method: str, url: str, body: object = None, *, once: bool = False
     ) -> Any:
-        problem = ""
-        for _ in range(tries):
+        """Ask until it answers; ``once`` for what would happen twice."""
+        patience = Patience(self._clock, PATIENCE_US)
+        wait = aiohttp.ClientTimeout(total=PATIENCE_US // SECOND_US if once else TIMEOUT_S)
+        while True:
             try:
-                async with self._session.request(method, url, json=body) as answer:
+                async with self._session.request(method, url, json=body, timeout=wait) as answer:
                     text, status = await answer.text(), answer.status
+                problem = f"{status} {text[:200]}"
             except (aiohttp.ClientError, TimeoutError) as error:
-                problem = str(error) or type(error).__name__
-                await self._clock.sleep_us(PAUSE_US)
-                continue
+                text, status, problem = "", 0, str(error) or type(error).__name__
             if status == _OK:
                 return json.loads(text)
             if status == _REFUSED:
                 raise StoryFailed(f"{who} refused {url.rpartition('/')[2]}: {text[:300]}")
-            problem = f"{status} {text[:200]}"
+            self._check()
+            if once or patience.is_over():
+                raise StoryFailed(f"{who} does not answer: {problem}")
             await self._clock.sleep_us(PAUSE_US)
-        raise StoryFailed(f"{who} does not answer: {problem}")

@@ -118,9 +118,9 @@ def _told() -> Told:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("seconds", 150.1),
         ("fills", 29),
         ("restart_survived", False),
+        ("restart_survived", None),
         ("finished", False),
         ("verdict", {}),
         *[("verdict", VERDICT | {flag: False}) for flag in VERDICT if flag.endswith("_ok")],
@@ -143,6 +143,15 @@ def test_the_last_line_has_all_its_keys_even_when_nothing_was_reached() -> None:
         "trial_balance_ok", "ledger_verify_ok", "allocations_ok", "custody_ok", "custody",
     }  # fmt: skip
     assert set(_told().document()) == keys == set(Told(seed=1).document())
+
+
+def test_found_59_what_nobody_judged_is_null_and_not_false() -> None:
+    document = Told(seed=1).document()
+    flags = ("trial_balance_ok", "ledger_verify_ok", "allocations_ok", "custody_ok")
+    unjudged = (*flags, "open_orders_unknown", "custody", "restart_survived")
+    assert {document[name] for name in unjudged} == {None}
+    bad = Told(seed=1, verdict=VERDICT | {"custody_ok": False}).document()
+    assert (bad["custody_ok"], bad["trial_balance_ok"]) == (False, True)
 
 
 def test_sums_are_exact_and_leave_out_what_is_nothing() -> None:

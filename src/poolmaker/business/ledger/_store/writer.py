@@ -28,6 +28,7 @@ from poolmaker.business.ledger.model import (
     PendingCommand,
     StoredAnswer,
     Transaction,
+    WriterLease,
 )
 from poolmaker.infra.database import Connection, Database, DatabaseUnavailable, Listener
 from poolmaker.kernel.clock import Clock
@@ -38,7 +39,9 @@ _FENCED: Final = "LE001"
 # The server had no room or no time: it rolled back and may do better later.
 _MAY_PASS: Final = ("53", "55P03", "57014", "40001", "40P01")
 
-_TAKE: Final = "SELECT * FROM ledger.take_lease($1, $2, $3, $4)"
+_TAKE: Final = "SELECT * FROM ledger.take_lease($1, $2, $3, $4, $5)"
+_RETAKE: Final = "SELECT * FROM ledger.take_lease($1, $2, $3)"
+_LEASE: Final = "SELECT holder, epoch, lease_until_us FROM ledger.head WHERE ledger_id = $1"
 _RENEW: Final = "SELECT ledger.renew_lease($1, $2, $3)"
 _REGISTER: Final = "SELECT ledger.register_asset($1, $2, $3)"
 _INCIDENTS: Final = "SELECT ledger.open_incidents($1, $2, $3, $4, $5)"
@@ -76,16 +79,31 @@ class PgLedgerStore:
         if self._listener is not None:
             await self._listener.close()
 
-    async def take_lease(self, holder: str, now_us: int, until_us: int) -> Head | None:
+    async def take_lease(
+        self, holder: str, lease_us: int, lapsed: WriterLease | None = None
+    ) -> Head | None:
         """See ``LedgerStore.take_lease``."""
+        seen = (lapsed.epoch, lapsed.until_us) if lapsed is not None else (None, None)
         async with self._asking() as connection:
-            row = await connection.fetchrow(_TAKE, self._ledger, holder, now_us, until_us)
+            row = await connection.fetchrow(_TAKE, self._ledger, holder, lease_us, *seen)
         return Head(*row) if row is not None else None
 
-    async def renew_lease(self, epoch: int, until_us: int) -> None:
+    async def retake_lease(self, holder: str, lease_us: int) -> Head | None:
+        """See ``LedgerStore.retake_lease``."""
+        async with self._asking() as connection:
+            row = await connection.fetchrow(_RETAKE, self._ledger, holder, lease_us)
+        return Head(*row) if row is not None else None
+
+    async def lease(self) -> WriterLease | None:
+        """See ``LedgerStore.lease``."""
+        async with self._asking() as connection:
+            row = await connection.fetchrow(_LEASE, self._ledger)
+        return WriterLease(*row) if row is not None else None
+
+    async def renew_lease(self, epoch: int, lease_us: int) -> None:
         """See ``LedgerStore.renew_lease``."""
         async with self._asking() as connection:
-            await connection.execute(_RENEW, self._ledger, epoch, until_us)
+            await connection.execute(_RENEW, self._ledger, epoch, lease_us)
 
     async def load(self) -> Image:
         """See ``LedgerStore.load``."""

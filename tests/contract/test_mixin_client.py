@@ -13,9 +13,12 @@ from poolmaker.business.treasury.model import (
     Disposition,
     SendAbsent,
     SendAccepted,
+    SendAnswer,
     SendCompleted,
     SendFailed,
+    SendPostponed,
     SendRefused,
+    SendRequest,
     SendUnderWay,
 )
 from poolmaker.infra.database import Database
@@ -24,9 +27,11 @@ from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.messages.base import Money
+from poolmaker.mixin.api import IN_DOUBT, TOO_MANY
 from poolmaker.mixin.codec.amounts import to_units
 from poolmaker.mixin.codec.memos import DepositAction, DepositMemo, read_deposit_memo
 from poolmaker.mixin.model import MixinRefused, SeenRequest
+from poolmaker.mixin.rules import MEANINGS, RefusalMeaning, meaning_of
 from tests.support.mixin import ADDRESS, ETHER, ETHER_USDT, USDT
 from tests.support.mixin_client import (
     ERC20_FORM,
@@ -531,12 +536,67 @@ async def test_a_request_id_bound_to_other_bytes_is_never_signed_for(home: House
 async def test_a_withdrawal_refused_by_the_providers_own_word_has_failed(home: House) -> None:
     await _funded(home, "3")
     asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
-    await home.fault("POST /safe/transaction/requests", "error", status=202, code=20137)
+    await home.fault("POST /safe/transaction/requests", "error", status=202, code=20134)
     assert isinstance(await home.client.wallet.send(asked), SendRefused)
     assert isinstance(await home.client.wallet.find(asked, 0), SendFailed)
     assert isinstance(await home.restart().client.wallet.send(asked), SendRefused)
     other = request(2, 3 * UNIT, home.mixin.users[1]["app_id"])
     assert isinstance(await home.client.wallet.send(other), SendAccepted), "its inputs are free"
+
+
+KNOWN = sorted(code for code in MEANINGS if code not in IN_DOUBT | {TOO_MANY, 404})
+UNKNOWN = (1, 9_999, 20_999, 30_104, 2_000_003, 10**9)
+
+
+@pytest.mark.parametrize("place", ["POST /safe/keys", "POST /safe/transaction/requests"])
+async def test_found_54_every_refusal_that_is_not_final_waits_and_is_paid_once_it_passes(
+    home: House, place: str
+) -> None:
+    """Found 54: 20137, 30100 and 30103 ended a payment; so did every code nobody knew."""
+    await _funded(home, "60")
+    receiver, before, paid = home.mixin.users[1]["app_id"], await home.user_holds(1), 0
+    for number, code in enumerate([*KNOWN, *UNKNOWN], 1):
+        asked = request(number, UNIT, receiver)
+        await home.fault(place, "error", status=202, code=code)
+        answer = await _answer(home, asked)
+        meaning = meaning_of(code)
+        if meaning is RefusalMeaning.FINAL:
+            assert isinstance(answer, SendRefused), code
+            continue
+        assert not isinstance(answer, SendRefused | SendAccepted), code
+        if isinstance(answer, SendPostponed):
+            assert answer.needs_person is (meaning is RefusalMeaning.PERSON), code
+            assert str(code) in answer.reason
+        await home.mixin.admin("DELETE", "/faults")
+        later = home.restart()
+        if await later.client.wallet.find(asked, 0) == SendAbsent():
+            assert isinstance(await later.client.wallet.send(asked), SendAccepted)
+        await later.until(asked, SendCompleted)
+        paid += 1
+    assert await home.user_holds(1) - before == paid * UNIT
+    assert await home.held() == 60 * UNIT - paid * UNIT
+
+
+async def _answer(home: House, asked: SendRequest) -> SendAnswer | None:
+    """What a sending is answered; None for no answer, which is no word about the payment."""
+    try:
+        return await home.client.wallet.send(asked)
+    except (Unavailable, OutcomeUnknown):
+        return None
+
+
+async def test_found_54_what_is_signed_and_refused_for_a_passing_reason_is_never_voided(
+    home: House,
+) -> None:
+    await _funded(home, "9")
+    receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
+    for number, code in enumerate((20137, 30100, 30103, 987_654), 1):
+        asked = request(number, UNIT, receiver)
+        await home.fault("POST /safe/transactions", "error", status=202, code=code)
+        assert await _answer(home, asked) is None
+        await home.restart().until(asked, SendCompleted)
+    assert await home.user_holds(1) - before == 4 * UNIT
+    assert await home.rows("SELECT 1 FROM mixin.transaction WHERE role = 'void'") == []
 
 
 async def test_a_payment_that_is_not_final_is_under_way_until_it_is(database: Database) -> None:

@@ -30,6 +30,16 @@ class NothingSent(Unavailable):
     code = "mixin_nothing_sent"
 
 
+class Postponed(NothingSent):
+    """The server does not take a payment now; ``needs_person`` where time alone may not help."""
+
+    code = "mixin_postponed"
+
+    def __init__(self, message: str, *, needs_person: bool) -> None:
+        super().__init__(message)
+        self.needs_person = needs_person
+
+
 class Conflict(OutcomeUnknown):
     """A request id is bound to a transaction that is not ours: a person must look at it."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Final
 
 from poolmaker.business.ledger.accounts import custody_mixin
@@ -68,16 +69,63 @@ SPENDABLE_FATES: Final = (
 )
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32}")
 
-# The server's words. Nobody's fault, and gone when we ask again with fresh facts:
+
+class RefusalMeaning(StrEnum):
+    """What an error code of the server means for a payment."""
+
+    FINAL = "final"
+    """This payment can never be made as it stands."""
+    STALE = "stale"
+    """The same payment, built anew, may be taken: an input is gone, a fee has changed."""
+    WAIT = "wait"
+    """A condition that passes by itself."""
+    PERSON = "person"
+    """It says nothing of the payment, or its meaning is unknown: it waits, and a person looks."""
+
+
+_FINAL: Final = RefusalMeaning.FINAL
+_STALE: Final = RefusalMeaning.STALE
+_WAIT: Final = RefusalMeaning.WAIT
+_PERSON: Final = RefusalMeaning.PERSON
+MEANINGS: Final[Mapping[int, RefusalMeaning]] = {
+    401: _PERSON,
+    403: _PERSON,
+    404: _PERSON,
+    429: _WAIT,
+    500: _WAIT,
+    7000: _WAIT,
+    7001: _WAIT,
+    10002: _FINAL,
+    10006: _PERSON,
+    10104: _WAIT,
+    10105: _STALE,
+    10106: _STALE,
+    10404: _FINAL,
+    20117: _STALE,
+    20118: _PERSON,
+    20119: _PERSON,
+    20120: _FINAL,
+    20121: _PERSON,
+    20124: _STALE,
+    20125: _PERSON,
+    20127: _FINAL,
+    20131: _FINAL,
+    20134: _FINAL,
+    20135: _STALE,
+    20137: _WAIT,
+    20150: _FINAL,
+    30100: _WAIT,
+    30102: _FINAL,
+    30103: _WAIT,
+}
+"""Every code that is documented for what we ask. A code that is missing here waits and is shown."""
 _LOCKED: Final = frozenset({10105, 10106})
-_STALE: Final = _LOCKED | {20117, 20124, 20135}
-# About us and not about the payment:
-_OURS: Final = frozenset({401, 403, 404, 10006, 10104})
+_OURS: Final = frozenset({401, 403, 404, 10006})
 
 
-def is_stale(error: int) -> bool:
-    """Whether the same payment, built anew, may be taken: an input is gone, a fee has changed."""
-    return error in _STALE
+def meaning_of(error: int) -> RefusalMeaning:
+    """What a code means. One that is not known is never taken for the end of a payment."""
+    return MEANINGS.get(error, RefusalMeaning.PERSON)
 
 
 def is_locked(error: int) -> bool:
@@ -86,7 +134,7 @@ def is_locked(error: int) -> bool:
 
 
 def is_about_us(error: int) -> bool:
-    """Whether the refusal says nothing of the payment."""
+    """Whether the refusal is of our keys, our clock or our version."""
     return error in _OURS
 
 

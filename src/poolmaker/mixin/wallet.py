@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NoReturn
+from typing import Final, NoReturn, assert_never
 from weakref import WeakValueDictionary
 
 from poolmaker.business.ledger.accounts import custody_mixin
@@ -19,6 +19,7 @@ from poolmaker.business.treasury.model import (
     SendAbsent,
     SendAccepted,
     SendAnswer,
+    SendPostponed,
     SendRefused,
     SendRequest,
     SendStatus,
@@ -42,12 +43,21 @@ from poolmaker.mixin.model import (
     OwnOutput,
     Payment,
     PaymentState,
+    Postponed,
     Role,
     SeenRequest,
     Stage,
 )
 from poolmaker.mixin.ports import Gate, PayStore, Safe, Walks
-from poolmaker.mixin.rules import Cost, Draft, MustJoin, NotEnough, Plan, Unpayable
+from poolmaker.mixin.rules import (
+    Cost,
+    Draft,
+    MustJoin,
+    NotEnough,
+    Plan,
+    RefusalMeaning,
+    Unpayable,
+)
 
 ROUNDS_MAX: Final = 64
 """Joins and voids in one call; 64 joins make 16,000 outputs one."""
@@ -85,8 +95,9 @@ class MixinWallet:
     async def send(self, request: SendRequest) -> SendAnswer:
         """Pay, or go on paying; the same reference is one payment however often it is asked.
 
-        SendRefused is final: what is refused here was never and will never be sent. Raises
-        Unavailable when no transaction of it is alive, OutcomeUnknown when one is: then ``find``
+        SendRefused is final: what is refused here was never and will never be sent. What is
+        postponed is not taken now, and no transaction of it is alive. Raises Unavailable when none
+        is, OutcomeUnknown when one is: then ``find``
         carries it on.
         """
         async with self._lock(request):
@@ -95,6 +106,8 @@ class MixinWallet:
                 payment = rules.payment_of(request, self._form(request), self._ports.clock.now_us())
             try:
                 payment = await self._carry(payment)
+            except Postponed as postponed:
+                return SendPostponed(str(postponed), needs_person=postponed.needs_person)
             except NothingSent:
                 raise
             except (Unavailable, MixinRefused) as problem:
@@ -115,6 +128,8 @@ class MixinWallet:
                 if await self._is_held(payment):
                     return SendUnderWay(payment.request_id)
                 return rules.status_of(await self._carry(payment), self._forms)
+            except Postponed as postponed:
+                return SendPostponed(str(postponed), needs_person=postponed.needs_person)
             except MixinRefused as refused:
                 raise Unavailable(f"{request.reference}: {refused}") from refused
 
@@ -218,9 +233,7 @@ class MixinWallet:
             drafts = rules.drafts(found, priced, await self._ports.safe.locks(wanted))
             await self._journal_or_join(payment, drafts)
         except MixinRefused as refused:
-            if rules.is_about_us(refused.error):
-                raise NothingSent(str(refused)) from refused
-            raise Unpayable(str(refused)) from None
+            raise _nothing_sent(payment, refused) from refused
         except Unavailable as problem:
             raise NothingSent(str(problem)) from problem
 
@@ -337,15 +350,19 @@ class MixinWallet:
     async def _after_unbound(
         self, payment: Payment, group: Sequence[Journalled], refused: MixinRefused
     ) -> NoReturn:
-        """Nothing of it was ever signed, so nothing of it can ever be taken."""
-        stale, role = rules.is_stale(refused.error), group[0].role
+        """Nothing of it was ever signed, so nothing of it can ever be taken.
+
+        Its inputs are free for other payments, however long this one has to wait.
+        """
+        stale = rules.meaning_of(refused.error) is RefusalMeaning.STALE
         gone = await self._gone(group) if stale else {}
         await self._bury(payment, group, str(refused), gone, only=Stage.BUILT)
+        role = group[0].role
         if role is Role.VOID:  # Then what it was to void may be taken after all.
             raise OutcomeUnknown(f"{payment.request_id}: {refused}") from refused
-        if stale or role is Role.JOIN:
+        if role is Role.JOIN:
             raise NothingSent(f"{payment.request_id}: {refused}") from refused
-        raise Unpayable(str(refused)) from None
+        raise _nothing_sent(payment, refused) from refused
 
     async def _signed(self, one: Journalled, said: SeenRequest) -> bytes:
         spent = await self._inputs(one)
@@ -393,8 +410,8 @@ class MixinWallet:
         if any(gone.get(place) for place in rules.places(group[0])):
             await self._bury(payment, group, str(refused), gone)
             return
-        unproven = rules.is_about_us(refused.error) or rules.is_locked(refused.error)
-        if unproven or group[0].role in _HELPERS:
+        passes = rules.meaning_of(refused.error) in {RefusalMeaning.WAIT, RefusalMeaning.PERSON}
+        if passes or rules.is_locked(refused.error) or group[0].role in _HELPERS:
             raise OutcomeUnknown(f"{group[0].request_id}: {refused}") from refused
         await self._void(payment, group[0])
 
@@ -516,6 +533,19 @@ class MixinWallet:
     async def _report(self, tx: Tx, kind: str, subject: str, note: str) -> None:
         incident = Incident(kind, subject, note, self._ports.clock.now_us())
         await self._ports.store.report(tx, incident)
+
+
+def _nothing_sent(payment: Payment, refused: MixinRefused) -> NothingSent | Unpayable:
+    """What a refusal of something that was never signed means."""
+    match meaning := rules.meaning_of(refused.error):
+        case RefusalMeaning.FINAL:
+            return Unpayable(str(refused))
+        case RefusalMeaning.STALE:
+            return NothingSent(f"{payment.request_id}: {refused}")
+        case RefusalMeaning.WAIT | RefusalMeaning.PERSON:
+            return Postponed(str(refused), needs_person=meaning is RefusalMeaning.PERSON)
+        case _:
+            assert_never(meaning)
 
 
 def _main_first(one: Journalled) -> bool:

@@ -218,3 +218,18 @@ def test_questions_come_more_and_more_rarely_and_never_stop() -> None:
         waits.append(one.ask_us)
     assert waits == sorted(waits)
     assert waits[-1] == rules.ASK_MAX_US
+
+
+@given(st.integers(-(10**6), 10**10))
+def test_found_54_a_code_that_nobody_knows_never_ends_a_payment(error: int) -> None:
+    meaning = rules.meaning_of(error)
+    assert meaning is rules.MEANINGS.get(error, rules.RefusalMeaning.PERSON)
+    if error not in rules.MEANINGS:
+        assert meaning is rules.RefusalMeaning.PERSON
+
+
+def test_found_54_only_what_is_about_the_payment_itself_is_final() -> None:
+    final = {code for code, one in rules.MEANINGS.items() if one is rules.RefusalMeaning.FINAL}
+    assert final == {10002, 10404, 20120, 20127, 20131, 20134, 20150, 30102}
+    waits = {code for code, one in rules.MEANINGS.items() if one is rules.RefusalMeaning.WAIT}
+    assert waits >= {20137, 30100, 30103, 10104}

@@ -122,6 +122,8 @@ class Heard:
     def on_diff(self, symbol: str, diff: BookDiff) -> None:
         self.diffs.append(diff)
 
+    def on_book_subscribed(self, symbol: str) -> None: ...
+
     def on_book_lost(self, symbol: str, reason: str) -> None:
         self.lost.append(reason)
 

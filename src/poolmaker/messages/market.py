@@ -373,6 +373,8 @@ class QuoteGate(StrEnum):
     """The venue does not take orders in this market now."""
     CANCELS_FAILING = "cancels_failing"
     """The venue does not answer to cancels, so nothing is created that could not be taken back."""
+    RULES_CHANGED = "rules_changed"
+    """The venue changed the market's rules: own orders of the old ones go first."""
     BOOK_STALE = "book_stale"
     """The order book is missing, has a gap or is too old."""
     BOOK_THIN = "book_thin"

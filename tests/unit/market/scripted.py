@@ -70,7 +70,7 @@ CONFIG = EngineConfig(
     account=ACCOUNT, assets={"BTC": BTC, "USDT": USDT, "BNB": Asset("BNB", 8)}, tick_ms=20,
     control_poll_ms=10, reconcile_ms=100, resolve_ms=20, report_ms=20, balance_report_ms=50,
     cancel_retry_ms=60, refusal_pause_ms=20, refusal_pause_max_ms=100, twap_span_min_ms=0,
-    stop_ms=3_000, absence=AbsenceRule(misses_min=3, span_min_us=100_000),
+    stop_ms=3_000, closed_check_ms=50, absence=AbsenceRule(misses_min=3, span_min_us=100_000),
 )  # fmt: skip
 
 
@@ -233,6 +233,7 @@ class ScriptedVenue:
 
     async def run_book(self, market: Market, feed: BookFeed) -> None:
         number = 100
+        feed.on_book_subscribed(market.symbol)
         while True:
             await asyncio.sleep(0.02)
             if not self.book_frozen:
@@ -243,6 +244,10 @@ class ScriptedVenue:
         self.account = feed
         feed.on_account_subscribed()
         await asyncio.Event().wait()
+
+    async def ask_book(self, symbol: str) -> bool:
+        self.calls["ask_book"] += 1
+        return not self.book_frozen
 
     def restart_book(self, symbol: str) -> None:
         self.calls["restart_book"] += 1

@@ -1,7 +1,7 @@
 """ACCOUNT ENGINE: joins quoting, execution and tracking for one venue account; one engine per account.
 
 Invariants
-1. Nothing is created before the account was reconciled with the venue in this session.
+1. Nothing is created in a market before it was reconciled with the venue in this session, under the rules of today.
 2. An engine that was replaced stores nothing any more, and what is not stored is not sent.
 3. Capital is the newest CapitalSet plus own facts after the sequence that it includes.
 4. A wish from the control stream takes effect in the transaction that moves the cursor.

@@ -156,7 +156,7 @@ class AccountDesk:
         for symbol in sorted(self._resync & self._state.markets.keys()):
             await self.sync_trades(symbol)
             self._resync.discard(symbol)
-        if self._state.ready and self._state.barriers and self._may_prove():
+        if self._state.barriers and self._state.compared and self._may_prove():
             await self._emit_barriers(list(self._state.barriers.values()))
         await self._journal.flush()
 

@@ -7,7 +7,7 @@ cannot be read does not keep the others waiting.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.infra.logging import get_logger
@@ -17,13 +17,13 @@ from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market
 from poolmaker.market.engine.account import AccountDesk
 from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.readiness import ReadinessEvent
 from poolmaker.market.engine.state import EngineState, MarketDesk
 from poolmaker.market.engine.ticker import Ticker
 from poolmaker.market.execution.model import CancelIntent
 from poolmaker.market.execution.ports import OrderEntry
 from poolmaker.market.tracking.model import (
     ExchangeOrder,
-    NoMarket,
     OddRow,
     OrderReport,
     OrderState,
@@ -80,22 +80,21 @@ class Evidence:
             await self._wait_for_reason()
 
     async def reconcile(self) -> None:
-        """Open orders, trades and balances against what we think; opens the gate at the end."""
+        """Open orders, trades and balances against what we think; opens each market's gate."""
         markets = list(self._state.markets.values())
         troubles = [trouble for desk in markets if (trouble := await self._reconciled(desk))]
         self._ports.account.on_balances(await self._ports.venue.balances())
         await self._ports.account.publish_open_fees()
         if troubles:
             raise VenueUnavailable("; ".join(troubles))
-        # A market that was opened meanwhile has asked for a round of its own.
-        self._state.ready = len(markets) == len(self._state.markets)
+        self._state.reconciled = True
 
     async def _reconciled(self, desk: MarketDesk) -> str:
         """Reconcile one market; what keeps it from that never keeps the next one from it."""
         try:
-            await self._reload(desk)
             await self._reconcile_orders(desk)
             await self._ports.account.sync_trades(desk.spec.symbol)
+            desk.move(ReadinessEvent.RECONCILED)
         except VenueUnavailable as problem:
             return f"{desk.spec.symbol}: {problem}"
         return ""
@@ -106,19 +105,6 @@ class Evidence:
                 await self._ports.account.reconcile_wanted.wait()
         except TimeoutError:
             return
-
-    async def _reload(self, desk: MarketDesk) -> None:
-        """Read the market's rules again after a refusal that they would explain."""
-        if not desk.reload and desk.rules.is_open:
-            return
-        found = await self._ports.venue.market(desk.spec)
-        desk.reload = False
-        if isinstance(found, NoMarket):
-            # Its last rules still tell what our orders and trades there mean.
-            desk.rules = replace(desk.rules, is_open=False)
-            desk.closed = found.reason
-        else:
-            desk.rules, desk.closed = await self._ports.journal.know_rules(found), ""
 
     async def _reconcile_orders(self, desk: MarketDesk) -> None:
         asked_us = self._clock.now_us()

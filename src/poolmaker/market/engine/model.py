@@ -38,6 +38,8 @@ class EngineConfig:
     twap_ms: int = 60_000
     twap_span_min_ms: int = 10_000
     book_levels: int = 1_000
+    rules_check_ms: int = 300_000
+    closed_check_ms: int = 5_000
     depth_min_orders: int = 20
     stop_ms: int = 15_000
     absence: AbsenceRule = field(default_factory=AbsenceRule)

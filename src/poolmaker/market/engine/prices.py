@@ -28,7 +28,7 @@ from poolmaker.messages.market import (
 )
 
 WHOLE: Final = 1_000_000
-FRESH_US: Final = 1_000_000
+FRESH_US: Final = 2_000_000
 """A price counts in the average while its book is at most this old."""
 _MEASURE_US: Final = 1_000_000
 
@@ -136,7 +136,7 @@ def _priced(
     state: EngineState, desk: PoolDesk, market: MarketDesk, depth: Depth, now_us: int
 ) -> Top | None:
     strategy = desk.wish.start.strategy if desk.wish.start is not None else None
-    if strategy is None or market.unread:
+    if strategy is None or market.unread or not market.ready:
         return None
     if not market.book.usable(now_us, strategy.book_age_max_ms * 1_000):
         return None

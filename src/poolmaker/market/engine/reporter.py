@@ -84,7 +84,7 @@ class Reporter:
     def _reduced(self, desk: PoolDesk) -> DrainTo | None:
         """The drain that is reached and not reported yet."""
         drain = desk.wish.drain
-        if drain is None or desk.wish.drain_reported or not self._state.ready:
+        if drain is None or desk.wish.drain_reported or not self._compared(desk):
             return None
         taken = self._taken(desk)
         if taken is None:
@@ -92,6 +92,10 @@ class Reporter:
         usable = inventory_now(desk.wish, desk.facts)
         fits = all(taken[side] <= usable.usable(side) for side in Side)
         return drain if fits else None
+
+    def _compared(self, desk: PoolDesk) -> bool:
+        market = self._state.markets.get(desk.symbol)
+        return self._state.reconciled and (market is None or market.reconciled)
 
     def _taken(self, desk: PoolDesk) -> dict[Side, int] | None:
         """What a pool's orders may still take; None while that cannot be said."""

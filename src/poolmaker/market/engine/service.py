@@ -14,10 +14,9 @@ from poolmaker.kernel.errors import (
     TakenOver,
     VenueUnavailable,
 )
-from poolmaker.kernel.market import Market
 from poolmaker.market.engine._store import PgEngine
 from poolmaker.market.engine.account import AccountDesk, AccountPorts
-from poolmaker.market.engine.books import BookKeeper
+from poolmaker.market.engine.books import BookKeeper, BookPorts
 from poolmaker.market.engine.control import ControlDesk
 from poolmaker.market.engine.evidence import Evidence, EvidencePorts
 from poolmaker.market.engine.journal import Journal
@@ -55,11 +54,12 @@ class Session:
         clock = ports.clock
         self.state = EngineState(config, epoch)
         self._ports = ports
-        self._rules: dict[str, Market] = {}
         self._journal = Journal(self.state, ports.stores, clock)
-        self._books = BookKeeper(self.state, ports.venue, ports.feeds, clock)
         asked = AccountPorts(ports.venue, ports.feeds, self._journal)
         self._account = AccountDesk(self.state, asked, clock)
+        reconcile = self._account.reconcile_wanted.set
+        keeping = BookPorts(ports.venue, ports.feeds, self._journal, reconcile)
+        self._books = BookKeeper(self.state, keeping, clock)
         outcomes = OutcomeDesk(self.state, ports.throttle, clock)
         sending = SenderPorts(ports.entry, self._journal, outcomes, ports.throttle)
         self._sender = Sender(sending, self._fence)
@@ -79,7 +79,7 @@ class Session:
             await self._open_markets(tasks)
             for work in (
                 self._account.run(),
-                self._ports.feeds.run_account(self._rules, self._account),
+                self._ports.feeds.run_account(self.state.rules, self._account),
                 self._sender.run(),
                 self._ticker.run(),
                 self._evidence.run_reconciler(),
@@ -128,6 +128,9 @@ class Session:
             return "this process no longer holds its lease"
         if not desk.wish.quoting or intent.decided_us <= desk.fenced_us:
             return "the pool was asked for something else since"
+        market = state.markets.get(intent.market.symbol)
+        if market is None or market.rules.market.version != intent.market.version:
+            return "the market's rules changed since"
         if age_us > state.config.decision_age_max_ms * 1_000:
             return "the decision is too old"
         return ""
@@ -182,10 +185,8 @@ class Session:
         self.state.shadow.restore(await self._journal.adopt_orders(rules.market))
         averages = DepthAverages(self.state.config.twap_ms * 1_000)
         self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(rules.market), averages)
-        self._rules[spec.symbol] = rules.market
-        tasks.create_task(self._ports.feeds.run_book(rules.market, self._books))
+        self.state.rules[spec.symbol] = rules.market
         tasks.create_task(self._books.run(spec.symbol))
-        self.state.ready = False
         self._account.reconcile_wanted.set()
 
     async def _keep_markets_open(self, tasks: asyncio.TaskGroup) -> None:

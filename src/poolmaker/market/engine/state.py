@@ -9,6 +9,7 @@ from typing import Final
 from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.market.engine.model import EngineConfig, GateSince, OwnFact, PoolWish
+from poolmaker.market.engine.readiness import READINESS, Readiness, ReadinessEvent
 from poolmaker.market.engine.rules import facts_of, live_order
 from poolmaker.market.execution.model import LiveOrder
 from poolmaker.market.tracking.book import NO_DEPTH, OrderBook
@@ -32,11 +33,26 @@ class MarketDesk:
     depth: Depth = NO_DEPTH
     """What stands behind the smallest of the averages; see ``prices.standing_depth``."""
     depth_due_us: int = 0
+    readiness: Readiness = READINESS.initial
+    reconciled: bool = False
+    """Whether it was compared with the venue at least once in this session."""
+    subscribed: bool = False
+    """Whether its stream said that it flows."""
     reload: bool = False
     closed: str = ""
     """Why the venue takes no orders here, where it said more than that."""
     unread: tuple[OddRow, ...] = ()
     """Trades of ours that cannot be read: what the pools own here is not known until they are."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it may be quoted and priced as far as orders and rules go."""
+        return self.readiness is Readiness.READY
+
+    def move(self, event: ReadinessEvent) -> None:
+        """Apply an event; one that the table does not allow changes nothing."""
+        self.reconciled = self.reconciled or event is ReadinessEvent.RECONCILED
+        self.readiness = READINESS.next(self.readiness, event) or self.readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +116,13 @@ class EngineState:
         self.shadow = ShadowLedger()
         self.absences = Absences(config.absence)
         self.markets: dict[str, MarketDesk] = {}
+        self.rules: dict[str, Market] = {}
+        """Today's rules of every loaded market by symbol."""
         self.pools: dict[PoolId, PoolDesk] = {}
         self.barriers: dict[str, BarrierWanted] = {}
         self.balances: dict[str, BalanceReport] = {}
         self.facts_seq = 0
-        self.ready = False
+        self.reconciled = False
         self.halted = ""
         self.stopping = False
         self.unopened: dict[str, Unopened] = {}
@@ -113,6 +131,16 @@ class EngineState:
         self.cancel_sent_us: dict[IntentId, int] = {}
         self.orders_placed = 0
         self.fills_booked = 0
+
+    @property
+    def compared(self) -> bool:
+        """Whether the account and each of its markets were compared with the venue once."""
+        return self.reconciled and all(desk.reconciled for desk in self.markets.values())
+
+    @property
+    def ready(self) -> bool:
+        """Whether the account was compared and each of its markets is ready."""
+        return self.reconciled and all(desk.ready for desk in self.markets.values())
 
     def pool(self, pool: PoolId) -> PoolDesk:
         """The desk of a pool, made when it is new."""
@@ -124,11 +152,8 @@ class EngineState:
         """Emit it when it can be proven; the same one again replaces how deep it looks."""
         self.barriers[wanted.barrier_id] = wanted
         for depth in wanted.depths:
-            self.pool(depth.pool).depth_min = Depth(0, depth.depth_min_quote_units)
-
-    def market_rules(self) -> dict[str, Market]:
-        """Rules of every loaded market by symbol."""
-        return {symbol: desk.rules.market for symbol, desk in self.markets.items()}
+            if depth.pool in self.pools:
+                self.pools[depth.pool].depth_min = Depth(0, depth.depth_min_quote_units)
 
     def specs(self) -> dict[str, MarketSpec]:
         """Specs of every loaded market by symbol."""

@@ -14,6 +14,7 @@ from poolmaker.kernel.market import Side
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.model import GateSince
 from poolmaker.market.engine.prices import reference
+from poolmaker.market.engine.readiness import Readiness
 from poolmaker.market.engine.rules import inventory_now, unbooked
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, LiveOrder, Stage
@@ -57,9 +58,7 @@ class Ticker:
             await self._clock.sleep_us(max(0, due_us - now_us))
 
     def tick(self) -> None:
-        """Decide and hand over. Before the account is reconciled nothing is decided."""
-        if not self._state.ready:
-            return
+        """Decide and hand over."""
         for desk in list(self._state.pools.values()):
             try:
                 self._tick_pool(desk)
@@ -100,6 +99,11 @@ class Ticker:
             gate = self._account_gate(desk) or closed
             self._note_gates(desk, dict.fromkeys(Side, gate))
             return
+        compared = self._state.reconciled and market.reconciled
+        if not compared and self._account_gate(desk) is None:
+            # What rests is not known before the venue was asked: to keep or replace it is a guess.
+            self._note_gates(desk, dict.fromkeys(Side, QuoteGate.NOT_READY))
+            return
         decision = self._decide(desk, market, desk.wish.start.strategy)
         desk.deviation_ppm, desk.widened = decision.deviation_ppm, decision.widened
         gates = {}
@@ -127,6 +131,9 @@ class Ticker:
             return gated(gate)
         if not market.rules.is_open:
             return gated(QuoteGate.MARKET_CLOSED)
+        if not market.ready:
+            changing = market.readiness is Readiness.CHANGING
+            return gated(QuoteGate.RULES_CHANGED if changing else QuoteGate.NOT_READY)
         if market.unread:
             return gated(QuoteGate.UNREADABLE_TRADES)
         view = reference(self._state, market, strategy, self._clock.monotonic_us())

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Ratio
+from poolmaker.kernel.states import StateTable
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Depth, Levels
 
 PENDING_DIFFS_MAX: Final = 2_000
@@ -40,6 +42,41 @@ class BookState(StrEnum):
     """Complete up to its last update."""
     GAP = "GAP"
     """An update is missing; only a new snapshot mends it."""
+
+
+class BookEvent(StrEnum):
+    """What moves a book."""
+
+    SNAPSHOT = "SNAPSHOT"
+    """A snapshot that connects to the diffs kept meanwhile."""
+    REPEATED = "REPEATED"
+    """A second snapshot said the same as the first, and the stream brought nothing between."""
+    CONTINUED = "CONTINUED"
+    """A diff that begins where the book ends."""
+    SKIPPED = "SKIPPED"
+    """A diff that begins later than where the book ends, or a snapshot that denies the book."""
+    LOST = "LOST"
+    """The stream broke."""
+
+
+_S: Final = BookState
+_E: Final = BookEvent
+BOOK_STATES: Final = StateTable(
+    name="order book",
+    initial=_S.EMPTY,
+    terminal=frozenset(),
+    transitions={
+        (_S.EMPTY, _E.SNAPSHOT): _S.UNCONFIRMED,
+        (_S.GAP, _E.SNAPSHOT): _S.UNCONFIRMED,
+        (_S.UNCONFIRMED, _E.REPEATED): _S.LIVE,
+        (_S.LIVE, _E.REPEATED): _S.LIVE,
+        (_S.UNCONFIRMED, _E.CONTINUED): _S.LIVE,
+        (_S.LIVE, _E.CONTINUED): _S.LIVE,
+        (_S.UNCONFIRMED, _E.SKIPPED): _S.GAP,
+        (_S.LIVE, _E.SKIPPED): _S.GAP,
+        **{(state, _E.LOST): _S.EMPTY for state in _S},
+    },
+)
 
 
 class DiffOutcome(StrEnum):
@@ -103,19 +140,22 @@ class OrderBook:
 
     def lose(self) -> None:
         """Forget everything: the stream broke."""
-        self._reset(BookState.EMPTY)
+        self._reset(BookEvent.LOST)
 
     def on_snapshot(self, snapshot: BookSnapshot, now_us: int) -> None:
         """Start anew from a snapshot and continue it with the diffs kept meanwhile.
 
-        A snapshot from before the kept diffs does not connect to them and is dropped.
+        A snapshot from before the kept diffs does not connect to them and is dropped, and so is
+        one that is not needed.
         """
+        if not self.needs_snapshot:
+            return
         following = [diff for diff in self._pending if diff.last_id > snapshot.last_id]
         if following and following[0].first_id > snapshot.last_id + 1:
             return
         self._bids, self._asks = _Half(snapshot.bids), _Half(snapshot.asks)
         self.last_id = snapshot.last_id
-        self.state = BookState.UNCONFIRMED
+        self._move(BookEvent.SNAPSHOT)
         self._pending.clear()
         for diff in following:
             self.on_diff(diff, now_us)
@@ -128,21 +168,41 @@ class OrderBook:
         if diff.last_id <= self.last_id:
             return DiffOutcome.OLD
         if diff.first_id > self.last_id + 1 or self._overlaps_midway(diff):
-            self._reset(BookState.GAP)
+            self._reset(BookEvent.SKIPPED)
             self._pending.append(diff)
             return DiffOutcome.GAP
         self._bids.apply(diff.bids)
         self._asks.apply(diff.asks)
         self.last_id = diff.last_id
-        self.state = BookState.LIVE
+        self._move(BookEvent.CONTINUED)
         self.fresh_us = now_us
         self.version += 1
         return DiffOutcome.APPLIED
 
-    def confirm(self, last_id: int, now_us: int) -> None:
-        """A second source names ``last_id`` as newest: the same id proves that we miss nothing."""
-        if self.state is BookState.LIVE and last_id == self.last_id:
-            self.fresh_us = now_us
+    def on_repeated(self, snapshot: BookSnapshot, now_us: int) -> bool:
+        """Whether a further snapshot says the same as the book: nobody moved, nothing is missing.
+
+        It may show fewer levels than the book has. ``now_us`` is when it was asked for. One that
+        names the same update and other levels denies the book, which then needs a new one.
+        """
+        if self.needs_snapshot or snapshot.last_id != self.last_id:
+            return False
+        if not self._shows(snapshot):
+            self._reset(BookEvent.SKIPPED)
+            return False
+        self._move(BookEvent.REPEATED)
+        self.fresh_us = max(self.fresh_us, now_us)
+        return True
+
+    def on_alive(self, now_us: int) -> None:
+        """The stream itself answered what was asked at ``now_us``: it held nothing back by then."""
+        if self.state is BookState.LIVE:
+            self.fresh_us = max(self.fresh_us, now_us)
+
+    def _shows(self, snapshot: BookSnapshot) -> bool:
+        bids, asks = sorted(snapshot.bids, reverse=True), sorted(snapshot.asks)
+        ours = self.depth(Side.BUY, len(bids)), self.depth(Side.SELL, len(asks))
+        return (bids, asks) == ours
 
     def age_us(self, now_us: int) -> int:
         """Time since it was last known to be complete."""
@@ -190,8 +250,13 @@ class OrderBook:
         # After the first diff every next one must begin where the last one ended.
         return self.state is BookState.LIVE and diff.first_id != self.last_id + 1
 
-    def _reset(self, state: BookState) -> None:
-        self.state = state
+    def _move(self, event: BookEvent) -> None:
+        after = BOOK_STATES.next(self.state, event)
+        ensure(after is not None, f"book: {event} in {self.state}")
+        self.state = after or self.state
+
+    def _reset(self, event: BookEvent) -> None:
+        self._move(event)
         self._bids, self._asks = _Half([]), _Half([])
         self._pending.clear()
         self.version += 1

@@ -86,6 +86,10 @@ class BookFeed(Protocol):
         """A change of the book."""
         ...
 
+    def on_book_subscribed(self, symbol: str) -> None:
+        """The stream said that it flows: from now on its silence means something."""
+        ...
+
     def on_book_lost(self, symbol: str, reason: str) -> None:
         """The stream broke: changes were or may have been missed."""
         ...
@@ -128,6 +132,13 @@ class VenueFeeds(Protocol):
 
     async def run_account(self, markets: Mapping[str, Market], feed: AccountFeed) -> None:
         """Push every event of the account in markets that ``markets`` holds when it arrives."""
+        ...
+
+    async def ask_book(self, symbol: str) -> bool:
+        """Ask a market's stream itself whether it carries the market; False without its word.
+
+        The answer comes after every change that the stream has sent before it.
+        """
         ...
 
     def restart_book(self, symbol: str) -> None:

@@ -131,6 +131,8 @@ class Heard:
     def on_diff(self, symbol: str, diff: object) -> None:
         return
 
+    def on_book_subscribed(self, symbol: str) -> None: ...
+
     def on_book_lost(self, symbol: str, reason: str) -> None:
         return
 

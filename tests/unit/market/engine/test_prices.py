@@ -18,6 +18,7 @@ from poolmaker.market.engine.prices import (
     reference,
     standing_depth,
 )
+from poolmaker.market.engine.readiness import ReadinessEvent
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.quoting.model import MarketView
 from poolmaker.market.tracking.book import OrderBook
@@ -73,6 +74,7 @@ class Thin:
         book = OrderBook(rules.market)
         self.market = MarketDesk(MarketSpec.of(MARKET), rules, book, DepthAverages(60 * SECOND))
         self.state.markets[SYMBOL] = self.market
+        self.market.move(ReadinessEvent.RECONCILED)
         book.on_snapshot(BookSnapshot(1, [(BID, size)], [(ASK, size)]), 0)
         self.number = 1
         self.change(0)
@@ -220,7 +222,7 @@ def test_a_barrier_names_the_rules_and_the_fee_of_taking() -> None:
     assert price.price_time_us == 10**15 - SECOND // 2
 
 
-@pytest.mark.parametrize("broken", ["stale", "gap", "unread"])
+@pytest.mark.parametrize("broken", ["stale", "gap", "unread", "changing", "unproven"])
 def test_no_price_is_named_from_a_book_that_may_not_be_believed(broken: str) -> None:
     thin = Thin()
     if broken == "gap":
@@ -228,6 +230,10 @@ def test_no_price_is_named_from_a_book_that_may_not_be_believed(broken: str) -> 
         thin.change(0)
     if broken == "unread":
         thin.market.unread = (OddRow("trades", SYMBOL, "odd", "{}"),)
+    if broken in ("changing", "unproven"):
+        thin.market.move(ReadinessEvent.RULES_CHANGED)
+    if broken == "unproven":
+        thin.market.move(ReadinessEvent.ORDERS_GONE)
     assert thin.barrier(3 * SECOND if broken == "stale" else 0) == (None,) * 4
 
 

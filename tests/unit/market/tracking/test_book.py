@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.tracking.book import BookState, DiffOutcome, OrderBook
@@ -92,10 +94,65 @@ def test_hummingbot_fact_3_a_silent_feed_ages_out() -> None:
 def test_a_second_source_that_knows_nothing_newer_keeps_a_quiet_book_fresh() -> None:
     """Exchange fault 15: quiet and silent look alike until somebody else is asked."""
     book = live_book()
-    book.confirm(101, 9_000)
+    same = BookSnapshot(101, SNAPSHOT.bids, SNAPSHOT.asks)
+    assert book.on_repeated(same, 9_000)
     assert book.age_us(9_000) == 0
-    book.confirm(102, 20_000)
+    assert not book.on_repeated(BookSnapshot(102, SNAPSHOT.bids, SNAPSHOT.asks), 20_000)
     assert book.age_us(20_000) == 11_000
+    assert book.on_repeated(BookSnapshot(101, [(99, 5)], [(101, 6)]), 21_000)
+    assert book.age_us(21_000) == 0
+    assert book.on_repeated(same, 5_000)
+    assert book.age_us(21_000) == 0
+
+
+def test_found_22_a_second_equal_snapshot_confirms_a_quiet_book() -> None:
+    """Row 22: nobody moved, so no diff will ever continue the first one."""
+    book = OrderBook(MARKET)
+    book.on_snapshot(SNAPSHOT, 0)
+    assert not book.on_repeated(BookSnapshot(99, SNAPSHOT.bids, SNAPSHOT.asks), 3)
+    assert not book.usable(3, 10**9)
+    assert book.on_repeated(SNAPSHOT, 5)
+    assert book.usable(5, 0)
+    assert book.depth(Side.BUY, 9) == [(99, 5), (98, 7)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        BookSnapshot(100, [(99, 5), (98, 6)], [(101, 6), (102, 8)]),
+        BookSnapshot(100, [(99, 5), (98, 7)], [(101, 6), (103, 8)]),
+        BookSnapshot(100, [(99, 5), (98, 7), (97, 1)], [(101, 6)]),
+        BookSnapshot(100, [(98, 7)], [(101, 6), (102, 8)]),
+    ],
+)
+def test_a_second_snapshot_that_says_otherwise_denies_the_book(other: BookSnapshot) -> None:
+    """Two answers under one number cannot both be right: neither is used."""
+    book = OrderBook(MARKET)
+    book.on_snapshot(SNAPSHOT, 0)
+    assert not book.on_repeated(other, 5)
+    assert book.needs_snapshot
+    book.on_snapshot(SNAPSHOT, 6)
+    assert not book.needs_snapshot
+
+
+def test_a_stream_that_answers_keeps_a_live_book_fresh_and_makes_none_live() -> None:
+    book = live_book()
+    book.on_alive(7_000)
+    book.on_alive(2_000)
+    assert book.age_us(7_000) == 0
+    unconfirmed = OrderBook(MARKET)
+    unconfirmed.on_snapshot(SNAPSHOT, 0)
+    unconfirmed.on_alive(7_000)
+    assert unconfirmed.state is BookState.UNCONFIRMED
+    assert not unconfirmed.usable(7_000, 10**9)
+
+
+def test_a_snapshot_that_nobody_needs_changes_nothing() -> None:
+    """A late answer must not put a live book back to what it was."""
+    book = live_book()
+    book.on_snapshot(BookSnapshot(90, [(1, 1)], [(2, 1)]), 0)
+    assert (book.state, book.last_id) == (BookState.LIVE, 101)
+    assert book.depth(Side.BUY, 1) == [(99, 5)]
 
 
 def test_zero_lots_remove_a_level_and_removing_an_unknown_one_is_nothing() -> None:

@@ -33,6 +33,26 @@ class StreamEnded(NoAnswer):
     """The venue said that it ends the stream, or we were asked to rebuild it."""
 
 
+class _BookSocket:
+    """The open socket of one market, and questions to it."""
+
+    def __init__(self, client: RawBinance, topic: str) -> None:
+        self._client = client
+        self._topic = topic
+        self._asked = 1
+
+    async def carries_topic(self) -> bool:
+        """Whether the venue says, over this socket, that the topic is subscribed."""
+        self._asked += 1
+        waiting = f"answer:{self._asked}"
+        for socket in list(self._client.clients.values()):
+            answer = socket.future(waiting)
+            await socket.send({"method": "LIST_SUBSCRIPTIONS", "id": self._asked})
+            topics = (await answer).get("result")
+            return isinstance(topics, list) and self._topic in topics
+        return False
+
+
 class BinanceFeeds:
     """``tracking.ports.VenueFeeds``: one socket for each market and one for the account."""
 
@@ -42,6 +62,7 @@ class BinanceFeeds:
         self._clock = clock
         self._rng = rng
         self._ends: dict[str, asyncio.Future[str]] = {}
+        self._books: dict[str, _BookSocket] = {}
 
     async def run_book(self, market: Market, feed: BookFeed) -> None:
         """See ``VenueFeeds.run_book``."""
@@ -52,8 +73,11 @@ class BinanceFeeds:
             topic = f"{native(market.symbol).lower()}@depth@100ms"
             request = {"method": "SUBSCRIBE", "params": [topic], "id": 1}
             await self._subscribe(client, f"{base}/0", request)
+            self._books[market.symbol] = _BookSocket(client, topic)
+            feed.on_book_subscribed(market.symbol)
 
         def lost(reason: str) -> None:
+            self._books.pop(market.symbol, None)
             feed.on_book_lost(market.symbol, reason)
 
         await self._for_ever(f"book:{market.symbol}", stream, lost)
@@ -71,6 +95,17 @@ class BinanceFeeds:
             feed.on_account_subscribed()
 
         await self._for_ever("account", stream, feed.on_account_lost)
+
+    async def ask_book(self, symbol: str) -> bool:
+        """See ``VenueFeeds.ask_book``."""
+        socket = self._books.get(symbol)
+        if socket is None:
+            return False
+        try:
+            async with asyncio.timeout(self._transport.config.timeout_ms / 1_000):
+                return await socket.carries_topic()
+        except (TimeoutError, *Lost):
+            return False
 
     def restart_book(self, symbol: str) -> None:
         """See ``VenueFeeds.restart_book``."""

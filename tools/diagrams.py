@@ -22,6 +22,7 @@ from typing import Any
 
 from poolmaker.kernel.states import StateTable
 from tools import reference
+from tools.access import access
 
 ROOT = Path(__file__).resolve().parents[1]
 PART = re.compile(r"(<!-- generated: (?P<name>[a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -181,6 +182,7 @@ PARTS: dict[str, Callable[[Path], str]] = {
     "kinds": ledger_kinds,
     "refusals": ledger_refusals,
     "accounts": ledger_accounts,
+    "access": access,
     "commands": reference.commands,
     "settings": reference.settings,
 }

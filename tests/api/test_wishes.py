@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
@@ -15,15 +16,21 @@ DEPOSIT = {"location": "custody:venue:main", "asset": "USDT", "amount": "12.5", 
 PAYOUT = [{"asset": a, "network": a, "address": f"address-{a}"} for a in ("BTC", "USDT")]
 
 
+def wallet(name: str) -> str:
+    return str(uuid5(NAMESPACE_URL, name))
+
+
 async def _user(client: Client, name: str = "cleo") -> dict[str, Any]:
-    made = await client.post("/api/v1/users", {"name": name})
+    made = await client.post("/api/v1/users", {"name": name, "mixin_id": wallet(name)})
     assert made.status == 201
     answer: dict[str, Any] = made.json
     return answer
 
 
 async def test_a_post_without_an_idempotency_key_is_refused(client: Client) -> None:
-    answer = await client.post("/api/v1/users", {"name": "cleo"}, key="")
+    answer = await client.post(
+        "/api/v1/users", {"name": "cleo", "mixin_id": wallet("cleo")}, key=""
+    )
     assert (answer.status, answer.json["code"]) == (428, "key_missing")
 
 
@@ -158,23 +165,31 @@ async def test_a_deposit_that_makes_no_sense_is_refused(
 async def test_a_token_is_shown_once_and_its_hash_is_what_is_stored(
     client: Client, world: FakeWorld
 ) -> None:
-    first = await client.post("/api/v1/users", {"name": "cleo"}, key="user-key-1")
-    again = await client.post("/api/v1/users", {"name": "cleo"}, key="user-key-1")
+    first = await client.post(
+        "/api/v1/users", {"name": "cleo", "mixin_id": wallet("cleo")}, key="user-key-1"
+    )
+    again = await client.post(
+        "/api/v1/users", {"name": "cleo", "mixin_id": wallet("cleo")}, key="user-key-1"
+    )
     token = first.json["token"]
     assert again.json == first.json | {"token": None}
-    assert token not in repr(world.requests.rows) + repr(world.people.known)
+    assert token not in repr(world.requests.rows) + repr(world.people.granted)
     assert (await client.as_(token).get("/api/v1/orders")).status == 200
 
 
 async def test_a_taken_name_is_refused(client: Client) -> None:
     await _user(client)
-    answer = await client.post("/api/v1/users", {"name": "cleo"})
+    answer = await client.post("/api/v1/users", {"name": "cleo", "mixin_id": wallet("cleo")})
     assert (answer.status, answer.json["code"]) == (409, "name_taken")
 
 
-async def test_a_payout_names_both_assets_of_the_pool(client: Client, world: FakeWorld) -> None:
-    answer = await client.post("/api/v1/orders/uo_ada/withdraw", {"payout": [PAYOUT[0]] * 2})
-    assert (answer.status, answer.json["code"]) == (422, "invalid")
+async def test_found_25_the_operator_never_names_where_a_users_money_goes(
+    client: Client, world: FakeWorld
+) -> None:
+    own = [{"asset": a, "network": "mixin", "address": "us_ada-wallet"} for a in ("BTC", "USDT")]
+    for payout in (PAYOUT, own):
+        answer = await client.post("/api/v1/orders/uo_ada/withdraw", {"payout": payout})
+        assert (answer.status, answer.json["code"]) == (409, "destination_refused")
     assert world.calls == []
 
 
@@ -182,8 +197,7 @@ async def test_a_payout_names_both_assets_of_the_pool(client: Client, world: Fak
 async def test_an_order_is_paused_resumed_and_withdrawn(
     client: Client, world: FakeWorld, wish: str
 ) -> None:
-    body = {"payout": PAYOUT} if wish == "withdraw" else {}
-    answer = await client.post(f"/api/v1/orders/uo_ada/{wish}", body)
+    answer = await client.post(f"/api/v1/orders/uo_ada/{wish}", {})
     assert answer.status == 201
     assert world.calls == [(wish, "uo_ada")]
 
@@ -230,14 +244,18 @@ async def test_an_order_says_how_it_is_paid(client: Client, world: FakeWorld) ->
     assert (await mine.post("/api/v1/orders", body | {"pay": "cheque"})).status == 422
 
 
-async def test_a_withdrawal_without_destination_goes_to_mixin_and_half_a_one_is_refused(
+async def test_a_withdrawal_without_destination_goes_to_the_wallet_and_half_a_one_is_refused(
     client: Client, world: FakeWorld
 ) -> None:
-    path = "/api/v1/orders/uo_ada/withdraw"
-    assert (await client.post(path, {"payout": []})).status == 201
+    mine = client.as_((await _user(client))["token"])
+    body = {"pool_id": "btcusdt", "base": "1", "quote": "1"}
+    order = (await mine.post("/api/v1/orders", body)).json
+    path = f"/api/v1/orders/{order['order_id']}/withdraw"
     half = [{"asset": "BTC", "network": "n", "address": "x"}]
-    assert (await client.post(path, {"payout": half})).status == 422
-    assert len(world.calls) == 1
+    assert (await mine.post(path, {"payout": half})).status == 422
+    assert (await mine.post(path, {"payout": [*half, *half]})).status == 422
+    assert (await mine.post(path, {"payout": []})).status == 201
+    assert [name for name, _ in world.calls] == ["open", "withdraw"]
 
 
 async def test_available_money_goes_to_its_owners_wallet_once(

@@ -17,6 +17,7 @@ from poolmaker.business.user_orders.model import (
     RequestRow,
     TimelineLine,
     User,
+    WalletClaim,
     Wish,
 )
 from poolmaker.business.user_orders.ports import OrderStore
@@ -187,6 +188,44 @@ async def test_users_and_requests_are_read_as_they_were_saved(place: Place) -> N
         assert list(await place.orders.users(tx, UserId("us_1"), 2)) == users[2:]
         assert await place.orders.user(tx, UserId("us_9")) is None
         assert await place.orders.recall(tx, "k") == request
+
+
+async def test_found_35_users_and_orders_are_found_whatever_their_number(place: Place) -> None:
+    users = [User(UserId(f"us_{number}"), f"user {number % 2}", number) for number in range(3)]
+    orders = [replace(_order(), id=OrderId(f"uo_{number}")) for number in range(5)]
+    async with place.transactions.begin("make") as tx:
+        await place.pools.save_pool(tx, configured(config(), None))
+        for user in users:
+            await place.orders.add_user(tx, user)
+        for order in orders:
+            await place.orders.add_order(tx, order, TimelineLine(5, OrderState.CREATED, "opened"))
+    async with place.transactions.begin("look") as tx:
+        store = place.orders
+        assert await store.user_named(tx, "user 0") == users[0]
+        assert await store.user_named(tx, "nobody") is None
+        first = await store.orders_before(tx, None, OrderId(""), 2)
+        assert [order.id for order in first] == ["uo_4", "uo_3"]
+        rest = await store.orders_before(tx, orders[0].user, OrderId("uo_3"), 9)
+        assert [order.id for order in rest] == ["uo_2", "uo_1", "uo_0"]
+        assert not await store.orders_before(tx, UserId("us_other"), OrderId(""), 9)
+
+
+async def test_a_user_is_disabled_and_a_wallet_claimed(place: Place) -> None:
+    claim = WalletClaim(
+        trace="t-1", user=UserId("us_1"), mixin_id="at-mixin", claimed_us=5, until_us=9
+    )
+    async with place.transactions.begin("make") as tx:
+        await place.orders.add_user(tx, User(UserId("us_1"), "ada", 1))
+        await place.orders.save_claim(tx, claim)
+        await place.orders.save_claim(tx, replace(claim, claimed_us=6, until_us=10))
+        await place.orders.set_disabled(tx, UserId("us_1"), 7)
+    async with place.transactions.begin("look") as tx:
+        found = await place.orders.claim(tx, "t-1")
+        assert found == replace(claim, claimed_us=6, until_us=10)
+        assert await place.orders.claim(tx, "t-2") is None
+        user = await place.orders.user(tx, UserId("us_1"))
+        assert user is not None
+        assert user.disabled_us == 7
 
 
 async def test_an_order_is_read_as_it_was_saved_and_its_story_grows(place: Place) -> None:

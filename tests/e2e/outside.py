@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.ids import PoolId
+from poolmaker.kernel.ids import PoolId, UserId, WithdrawalId
 from poolmaker.views.model import (
     AllocationSeen,
     ArrivalSeen,
@@ -102,11 +102,11 @@ class Outside:
             ),
         )
 
-    async def campaigns(self) -> Sequence[CampaignSeen]:
-        return self.campaign_rows
+    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignSeen]:
+        return self.campaign_rows[after : after + limit]
 
-    async def rewards(self) -> Sequence[RewardSeen]:
-        return self.reward_rows
+    async def rewards(self, after: int, limit: int) -> Sequence[RewardSeen]:
+        return self.reward_rows[after : after + limit]
 
     async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
         return self.parts.get(reward_id)
@@ -114,11 +114,22 @@ class Outside:
     async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
         return ()
 
-    async def transfers(self) -> Sequence[TransferSeen]:
-        return self.transfer_rows
+    async def transfers(self, after: int, limit: int) -> Sequence[TransferSeen]:
+        return self.transfer_rows[after : after + limit]
 
-    async def arrivals(self) -> Sequence[ArrivalSeen]:
-        return self.arrival_rows
+    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalSeen]:
+        return self.arrival_rows[after : after + limit]
 
-    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
-        return self.withdrawal_rows
+    async def withdrawal(self, withdrawal_id: WithdrawalId) -> WithdrawalSeen | None:
+        rows = self.withdrawal_rows
+        return next((row for row in rows if row.withdrawal_id == withdrawal_id), None)
+
+    async def withdrawal_owner(self, withdrawal_id: WithdrawalId) -> str | None:
+        found = await self.withdrawal(withdrawal_id)
+        return found.user_id if found is not None else None
+
+    async def withdrawals(
+        self, user_id: UserId | None, before: str, limit: int
+    ) -> Sequence[WithdrawalSeen]:
+        mine = [row for row in self.withdrawal_rows if user_id in (None, row.user_id)]
+        return [row for row in mine if not before or row.withdrawal_id < before][:limit]

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from poolmaker.api.access import ROLE_SCOPES, Role, Scope
 from poolmaker.api.ports import (
     Claim,
     Destination,
@@ -14,13 +15,24 @@ from poolmaker.api.ports import (
     NewOrder,
     NewPayout,
     Platform,
-    Principal,
     Receipt,
     Refused,
-    Role,
 )
+from poolmaker.api.tokens import NewToken, Principal, TokenSeen
+from poolmaker.infra.approvals.model import (
+    Approval,
+    ApprovalAsk,
+    ApprovalGranted,
+    ApprovalPending,
+    ApprovalRefusal,
+    ApprovalRefused,
+    ApprovalState,
+    ApprovalStep,
+    Approver,
+)
+from poolmaker.infra.approvals.rules import canonical, is_open
 from poolmaker.kernel.clock import SECOND_US, Clock, ManualClock
-from poolmaker.kernel.ids import Ids, OrderId, PoolId, UserId
+from poolmaker.kernel.ids import ApprovalId, Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.money import format_units, parse_units
 from poolmaker.kernel.rng import Rng
 from poolmaker.views.model import (
@@ -50,6 +62,7 @@ from poolmaker.views.model import (
     TrialBalance,
     TrialLine,
     UserSeen,
+    WalletClaimSeen,
     WithdrawalSeen,
 )
 from poolmaker.web.ports import Showing
@@ -73,17 +86,25 @@ def _two(units: int) -> str:
 @dataclass
 class FakeRequests:
     rows: dict[tuple[str, str], tuple[bytes, Claim]] = field(default_factory=dict)
+    working: set[tuple[str, str]] = field(default_factory=set)
 
     async def claim(self, caller: str, key: str, fingerprint: bytes, fresh_id: str) -> Claim:
         stored, claim = self.rows.setdefault(
-            (caller, key), (fingerprint, Claim(fresh_id, same=True, answer=None))
+            (caller, key), (fingerprint, Claim(fresh_id, same=True, answer=None, is_mine=False))
         )
-        return replace(claim, same=stored == fingerprint)
+        same = stored == fingerprint
+        is_mine = same and claim.answer is None and (caller, key) not in self.working
+        if is_mine:
+            self.working.add((caller, key))
+        return replace(claim, same=same, is_mine=is_mine)
 
     async def answered(self, caller: str, key: str, status: int, body: bytes) -> None:
         stored, claim = self.rows[caller, key]
         if claim.answer is None:
             self.rows[caller, key] = (stored, replace(claim, answer=(status, body)))
+
+    async def given_up(self, caller: str, key: str, made_id: str) -> None:
+        self.working.discard((caller, key))
 
 
 @dataclass
@@ -92,27 +113,175 @@ class FakePeople:
     ids: Ids
     people: dict[str, UserSeen] = field(default_factory=dict)
     made: dict[str, UserSeen] = field(default_factory=dict)
-    known: dict[bytes, Principal] = field(default_factory=dict)
+    granted: dict[str, NewToken] = field(default_factory=dict)
+    revoked: dict[str, int] = field(default_factory=dict)
+    staff: dict[bytes, Principal] = field(default_factory=dict)
 
     async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
         if request_id not in self.made:
             if any(user.name == name for user in self.people.values()):
                 return Refused("name_taken", {"name": name})
+            if any(user.mixin_id == mixin_id for user in self.people.values()):
+                return Refused("mixin_id_taken")
             user = UserSeen(self.ids.user(), name, self.clock.now_us(), mixin_id)
             self.made[request_id] = self.people[user.user_id] = user
         return self.made[request_id]
 
-    async def users(self) -> Sequence[UserSeen]:
-        return list(self.people.values())
+    async def users(self, after: str, limit: int) -> Sequence[UserSeen]:
+        found = sorted(self.people.values(), key=lambda user: user.user_id)
+        return [user for user in found if user.user_id > after][:limit]
 
     async def user(self, user_id: UserId) -> UserSeen | None:
         return self.people.get(user_id)
 
-    async def grant(self, token_hash: bytes, role: Role, name: str, user_id: UserId | None) -> None:
-        self.known[token_hash] = Principal(role, name, user_id)
+    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimSeen | Refused:
+        user = self.people.get(user_id)
+        if user is None:
+            return Refused("unknown_user")
+        if user.mixin_id:
+            return Refused("wallet_taken")
+        return WalletClaimSeen(user_id, mixin_id, "trace", "memo", "https://mixin.one/pay", 1)
+
+    async def disable(self, user_id: UserId, *, disabled: bool) -> UserSeen | Refused:
+        if user_id not in self.people:
+            return Refused("unknown_user")
+        at_us = self.clock.now_us() if disabled else 0
+        self.people[user_id] = replace(self.people[user_id], disabled_at_us=at_us)
+        return self.people[user_id]
+
+    # -------------------------------------------------------------------------------- tokens
+
+    async def grant(self, token: NewToken) -> None:
+        if token.token_id not in self.revoked:
+            self.granted[token.token_id] = token
 
     async def principal(self, token_hash: bytes) -> Principal | None:
-        return self.known.get(token_hash)
+        if token_hash in self.staff:
+            return self.staff[token_hash]
+        for one in self.granted.values():
+            if one.token_hash == token_hash and self._lives(one):
+                return Principal(one.role, one.name, one.user_id, one.scopes, one.token_id)
+        return None
+
+    def _lives(self, token: NewToken) -> bool:
+        return token.token_id not in self.revoked and token.expires_us > self.clock.now_us()
+
+    async def token(self, token_id: str) -> TokenSeen | None:
+        one = self.granted.get(token_id)
+        if one is None:
+            return None
+        return TokenSeen(
+            token_id=token_id,
+            role=one.role,
+            name=one.name,
+            user_id=one.user_id or "",
+            scopes=tuple(sorted(one.scopes)),
+            granted_at_us=0,
+            expires_at_us=one.expires_us,
+            revoked_at_us=self.revoked.get(token_id, 0),
+            granted_by=one.granted_by,
+        )
+
+    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenSeen]:
+        mine = [one for one in self.granted.values() if user_id in (None, one.user_id)]
+        ids = sorted(one.token_id for one in mine if one.token_id > after)[:limit]
+        return [seen for one in ids if (seen := await self.token(one)) is not None]
+
+    async def alive(self, token_ids: frozenset[str]) -> frozenset[str]:
+        living = {one.token_id for one in self.granted.values() if self._lives(one)}
+        return token_ids & (living | {one.token_id for one in self.staff.values()})
+
+    async def revoke(self, token_id: str) -> None:
+        self.revoked.setdefault(token_id, self.clock.now_us())
+
+    async def revoke_all(self, user_id: UserId) -> None:
+        for one in self.granted.values():
+            if one.user_id == user_id:
+                await self.revoke(one.token_id)
+
+    async def approvers(self) -> frozenset[str]:
+        found = [*self.staff.values()]
+        return frozenset(one.name for one in found if Scope.APPROVE in one.scopes)
+
+
+@dataclass
+class FakeApprovals:
+    """Approvals in a list; the rules are those of ``infra.approvals``."""
+
+    clock: Clock
+    ids: Ids
+    rows: dict[ApprovalId, Approval] = field(default_factory=dict)
+
+    async def permit(
+        self, ask: ApprovalAsk, approver: Approver
+    ) -> ApprovalGranted | ApprovalPending:
+        body = canonical(ask.body)
+        for row in self.rows.values():
+            same = (row.action, row.subject, row.body) == (ask.action, ask.subject, body)
+            if same and row.used_for == ask.request_id:
+                return ApprovalGranted(row)
+            if same and is_open(row.state):
+                return self._used(row, ask, approver)
+        made = Approval(
+            id=self.ids.approval(),
+            action=ask.action,
+            subject=ask.subject,
+            body=body,
+            state=ApprovalState.WAITING,
+            requested_by=approver.name,
+            requested_us=self.clock.now_us(),
+        )
+        self.rows[made.id] = made
+        return ApprovalPending(made)
+
+    def _used(
+        self, row: Approval, ask: ApprovalAsk, approver: Approver
+    ) -> ApprovalGranted | ApprovalPending:
+        if row.state is ApprovalState.WAITING and approver.name == row.requested_by:
+            return ApprovalPending(row)
+        used = replace(
+            row,
+            state=ApprovalState.USED,
+            approved_by=row.approved_by or approver.name,
+            used_for=ask.request_id,
+        )
+        self.rows[row.id] = used
+        return ApprovalGranted(used)
+
+    async def approve(
+        self, approval_id: ApprovalId, approver: Approver
+    ) -> Approval | ApprovalRefused:
+        row = self.rows.get(approval_id)
+        if row is None:
+            return ApprovalRefused(ApprovalRefusal.UNKNOWN)
+        if row.requested_by == approver.name:
+            return ApprovalRefused(ApprovalRefusal.SAME_PERSON)
+        self.rows[row.id] = replace(
+            row, state=ApprovalState.APPROVED, approved_by=approver.name, approved_us=1
+        )
+        return self.rows[row.id]
+
+    async def cancel(
+        self, approval_id: ApprovalId, approver: Approver
+    ) -> Approval | ApprovalRefused:
+        row = self.rows.get(approval_id)
+        if row is None:
+            return ApprovalRefused(ApprovalRefusal.UNKNOWN)
+        self.rows[row.id] = replace(row, state=ApprovalState.CANCELLED)
+        return self.rows[row.id]
+
+    async def page(
+        self, after: ApprovalId, limit: int, *, ended: bool = False
+    ) -> Sequence[Approval]:
+        found = [row for row in self.rows.values() if row.id > after]
+        return [row for row in found if ended or is_open(row.state)][:limit]
+
+    async def history(self, approval_id: ApprovalId) -> Sequence[ApprovalStep]:
+        return ()
+
+
+def staff(role: Role) -> Principal:
+    return Principal(role, role.value, None, ROLE_SCOPES[role], f"file-{role}")
 
 
 class FakeWorld(Outside):
@@ -138,8 +307,12 @@ class FakeWorld(Outside):
         self.calls: list[tuple[str, object]] = []
         self.refuse: Refused | None = None
         Outside.__init__(self)
-        self.people.known[digest(VIEWER_TOKEN)] = Principal(Role.VIEWER, "viewer")
-        self.people.known[digest(TREASURER_TOKEN)] = Principal(Role.TREASURER, "treasurer")
+        self.people.staff = {
+            digest(OPERATOR_TOKEN): staff(Role.OPERATOR),
+            digest(VIEWER_TOKEN): staff(Role.VIEWER),
+            digest(TREASURER_TOKEN): staff(Role.TREASURER),
+        }
+        self.approvals = FakeApprovals(self.clock, self.ids)
 
     def platform(self, mode: Mode = Mode.SANDBOX) -> Platform:
         return Platform(
@@ -147,13 +320,13 @@ class FakeWorld(Outside):
             clock=self.clock,
             ids=self.ids,
             rng=self.rng.fork("tokens"),
-            operator_token_hash=digest(OPERATOR_TOKEN),
             tokens=self.people,
             requests=self.requests,
             people=self.people,
             treasury=self,
             orders=self,
             payouts=self,
+            approvals=self.approvals,
             reading=self,
             live=self,
             stage=self,
@@ -236,6 +409,9 @@ class FakeWorld(Outside):
         return seq
 
     def _people(self, now: int) -> None:
+        for name in ("ada", "bo", "cy"):
+            user = UserSeen(f"us_{name}", name, now, f"wallet-of-{name}")
+            self.people.people[user.user_id] = user
         ada = self._order("us_ada", "ada", "uo_ada", "IN_MM", now - 70 * SECOND_US)
         cy = self._order("us_cy", "cy", "uo_cy", "CREATED", now - 12 * SECOND_US)
         self.order_rows[cy.order_id] = replace(
@@ -393,7 +569,7 @@ class FakeWorld(Outside):
             ),
         )
 
-    async def balances(self, user_id: UserId | None) -> Sequence[Balance]:
+    async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
         return (Balance(user_id or "us_ada", "USDT", "500.00", "0", "0"),)
 
     async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
@@ -450,8 +626,13 @@ class FakeWorld(Outside):
     async def order(self, order_id: OrderId) -> OrderSeen | None:
         return self.order_rows.get(order_id)
 
-    async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
-        return [o for o in self.order_rows.values() if user_id in (None, o.user_id)]
+    async def order_owner(self, order_id: OrderId) -> str | None:
+        found = self.order_rows.get(order_id)
+        return found.user_id if found is not None else None
+
+    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderSeen]:
+        mine = [o for o in self.order_rows.values() if user_id in (None, o.user_id)]
+        return [o for o in mine if not before or o.order_id < before][:limit]
 
     async def health(self) -> Health:
         return Health(Mode.SANDBOX, "0.1.0", START_US, 0, (Check("database", ok=True),))

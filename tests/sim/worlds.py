@@ -30,8 +30,8 @@ class VirtualDatabase(Database):
     clock: VirtualClock
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[Connection]:
-        async with super()._lent() as connection:
+    async def lent(self) -> AsyncIterator[Connection]:
+        async with super().lent() as connection:
             now_us = str(self.clock.now_us())
             await connection.execute("SELECT set_config('poolmaker.virtual_us', $1, false)", now_us)
             yield connection

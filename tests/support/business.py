@@ -471,7 +471,7 @@ class World:
         )
         rooms = RoomSettings(
             pools=pools or PoolSettings(barrier_interval_us=SECOND_US),
-            orders=orders or OrderSettings(),
+            orders=orders or OrderSettings(own_wallet_only=False),
             withdrawals=withdrawals or WithdrawalSettings(networks=NETWORKS),
             treasury=treasury or TreasurySettings(),
         )
@@ -618,7 +618,7 @@ class World:
     async def wallet(self, name: str) -> UserId:
         """A user who pays from Mixin."""
         user: UserId = await self.insist(
-            lambda: self.orders.create_user(name, f"user-{name}", f"{name}-at-mixin")
+            lambda: self.orders.registry.create_user(name, f"user-{name}", f"{name}-at-mixin")
         )
         return user
 
@@ -680,7 +680,9 @@ class World:
 
     async def user(self, name: str, btc: int = 0, usdt: int = 0) -> UserId:
         """A user with money at the venue."""
-        user: UserId = await self.insist(lambda: self.orders.create_user(name, f"user-{name}"))
+        user: UserId = await self.insist(
+            lambda: self.orders.registry.create_user(name, f"user-{name}", f"{name}-at-mixin")
+        )
         for asset, units in ((BTC, btc), (USDT, usdt)):
             if units:
                 amount = Amount(asset, units)

@@ -1,54 +1,50 @@
-"""What every call goes through: who is calling, may he, was this key used, and the answer."""
+"""What routes are made of: who is let in, what a key stands for, amounts, answers."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
-from poolmaker.api.ports import Platform, Principal, Refused, Role
+from poolmaker.api.access import Access, Owner, Role
+from poolmaker.api.gate import caller_of
+from poolmaker.api.ports import Claim, Platform, Refused
 from poolmaker.api.problems import MEDIA_TYPE, Problem, body_of
-from poolmaker.kernel.ids import CorrelationId, UserId
+from poolmaker.api.tokens import Principal
+from poolmaker.infra.approvals.model import ApprovalAsk, ApprovalPending, Approver
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.ids import CorrelationId, OrderId, UserId, WithdrawalId
 from poolmaker.kernel.money import UNITS_MAX, parse_units
-from poolmaker.kernel.rng import Rng
 from poolmaker.views.model import Money
 
+T = TypeVar("T")
+
+CURSOR_HEADER: Final = "Next-Cursor"
 KEY_HEADER: Final = "Idempotency-Key"
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
 _KEY: Final = re.compile(r"[!-~]{8,100}")
-_BEARER: Final = re.compile(r"Bearer ([!-~]{16,200})")
 _CREATED: Final = 201
-
-EVERYBODY: Final = frozenset(Role)
-STAFF: Final = frozenset({Role.VIEWER, Role.OPERATOR, Role.TREASURER})
-OPERATOR: Final = frozenset({Role.OPERATOR})
-OWNERS: Final = frozenset({Role.USER, Role.OPERATOR})
-
-
-def token_hash(token: str) -> bytes:
-    """What is stored of a token. Tokens have 256 bits of chance, so one round is enough."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def fresh_token(rng: Rng) -> str:
-    """A new token of 256 bits of chance: shown once, never stored."""
-    return f"pm_{rng.bits(256):064x}"
-
-
-def new_token(platform: Platform) -> str:
-    """A new token: shown once, never stored."""
-    return fresh_token(platform.rng)
+KEY_LOOKS: Final = 50
+KEY_LOOK_US: Final = SECOND_US // 10
 
 
 def json_answer(value: object, status: int = 200) -> Response:
     """A value as JSON."""
     return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def page_answer(rows: Sequence[T], limit: int, cursor_of: Callable[[T], str]) -> Response:
+    """A page of a list. Where there may be more, ``Next-Cursor`` says what to ask for next."""
+    answer = json_answer(rows)
+    if len(rows) >= limit:
+        answer.headers[CURSOR_HEADER] = quote(cursor_of(rows[-1]), safe=":._-%")
+    return answer
 
 
 def platform_of(request: Request) -> Platform:
@@ -57,38 +53,86 @@ def platform_of(request: Request) -> Platform:
     return found
 
 
-async def principal_of(request: Request) -> Principal:
-    """Who is calling; raises ``unauthenticated`` where nobody known is."""
-    platform = platform_of(request)
-    match = _BEARER.fullmatch(request.headers.get("authorization", ""))
-    if match is None:
-        raise Problem("unauthenticated")
-    hashed = token_hash(match[1])
-    if hmac.compare_digest(hashed, platform.operator_token_hash):
-        return Principal(Role.OPERATOR, "operator")
-    principal = await platform.tokens.principal(hashed)
-    if principal is None:
-        raise Problem("unauthenticated")
-    return principal
-
-
 class Allow:
-    """A route's dependency: lets the named roles in and answers who it is."""
+    """A route's dependency: lets in whom its access names, and answers who it is.
 
-    def __init__(self, roles: frozenset[Role]) -> None:
-        self.roles = roles
+    What the path names is looked up and checked for its owner here, so that no route can forget it.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
 
     async def __call__(self, request: Request) -> Principal:
-        """The caller, if his role is one of these."""
-        principal = await principal_of(request)
-        if principal.role not in self.roles:
-            roles = ", ".join(sorted(self.roles))
+        """The caller, if role, scope and what the path names are theirs."""
+        principal: Principal | None = request.state.principal
+        if principal is None:
+            raise Problem("unauthenticated")
+        if principal.role not in self.access.roles:
+            roles = ", ".join(sorted(self.access.roles))
             raise Problem("forbidden", {"role": principal.role, "roles": roles})
+        if self.access.scope not in principal.scopes:
+            raise Problem("scope_missing", {"scope": self.access.scope})
+        if self.access.owner is Owner.USER and principal.role is Role.USER:
+            await _require_own(request, principal)
         return principal
 
 
+async def _require_own(request: Request, principal: Principal) -> None:
+    """Raise ``not_found`` where the path names what is another user's, or nobody's."""
+    for name, value in request.path_params.items():
+        owner = await _owner_of(platform_of(request), name, str(value))
+        if owner is not None and owner != principal.user_id:
+            raise Problem("not_found")
+
+
+async def _owner_of(platform: Platform, name: str, value: str) -> str | None:
+    """Whose the thing is that a path parameter names; None for a thing that no user owns."""
+    match name:
+        case "user_id":
+            return value
+        case "order_id":
+            order = await platform.reading.order_owner(OrderId(value))
+            return order or ""
+        case "withdrawal_id":
+            return await platform.reading.withdrawal_owner(WithdrawalId(value)) or ""
+        case "token_id":
+            token = await platform.tokens.token(value)
+            return token.user_id if token is not None else ""
+        case _:
+            return None
+
+
+async def approver_of(request: Request, principal: Principal) -> Approver:
+    """The caller as somebody who may approve; alone when nobody else here could."""
+    others = await platform_of(request).tokens.approvers() - {principal.name}
+    return Approver(principal.name, alone=not others)
+
+
+async def permitted(
+    request: Request,
+    principal: Principal,
+    action: str,
+    subject: str,
+    body: Mapping[str, str],
+    made_id: str,
+) -> None:
+    """Go on when a second person has agreed; raise ``approval_pending`` while none has.
+
+    ``made_id`` is what the Idempotency-Key stands for. A route calls this inside of ``once``,
+    before its effect; see ``infra.approvals``.
+    """
+    ask = ApprovalAsk(action=action, subject=subject, body=body, request_id=made_id)
+    approver = await approver_of(request, principal)
+    answer = await platform_of(request).approvals.permit(ask, approver)
+    if isinstance(answer, ApprovalPending):
+        facts = {"approval_id": answer.approval.id, "requested_by": answer.approval.requested_by}
+        if answer.may_repeat_us:
+            facts["may_repeat_at_us"] = str(answer.may_repeat_us)
+        raise Problem("approval_pending", facts)
+
+
 def own(principal: Principal, user_id: str) -> UserId:
-    """The user whose things are asked for; a user's own are the only ones there are for him."""
+    """The user that a body names; a user's own are the only ones there are for them."""
     if principal.role is Role.USER and principal.user_id != user_id:
         raise Problem("not_found")
     return UserId(user_id)
@@ -123,26 +167,49 @@ async def once(request: Request, principal: Principal, fresh_id: str, effect: Ef
 
     ``effect`` gets the id that the key stands for, which is the same at every try. Refusals are
     answers and are stored too; what is not known (503) is not, so that the caller may ask again.
+    Of requests that come at once one works; the others wait for its answer, or get 409.
     """
     platform = platform_of(request)
-    key = request.headers.get(KEY_HEADER, "")
-    if _KEY.fullmatch(key) is None:
-        raise Problem("key_missing")
-    caller = f"{principal.role}:{principal.user_id or principal.name}"
-    fingerprint = hashlib.sha256(
-        f"{request.method} {request.url.path}\n".encode() + await request.body()
-    ).digest()
-    claim = await platform.requests.claim(caller, key, fingerprint, fresh_id)
+    claim = await _claim(request, principal, fresh_id)
     if not claim.same:
         raise Problem("key_conflict")
     if claim.answer is not None:
         return _replayed(*claim.answer)
+    if not claim.is_mine:
+        raise Problem("key_in_progress", retry_after_s=1)
+    caller, key = caller_of(principal), request.headers[KEY_HEADER]
     try:
-        answer = json_answer(unless_refused(await effect(claim.made_id)), _CREATED)
-    except Problem as problem:
-        answer = _refusal(request, problem)
+        answer = await _answer_of(request, effect, claim.made_id)
+    except BaseException:
+        await platform.requests.given_up(caller, key, claim.made_id)
+        raise
     await platform.requests.answered(caller, key, answer.status_code, _storable(answer))
     return answer
+
+
+async def _answer_of(request: Request, effect: Effect, made_id: str) -> Response:
+    try:
+        return json_answer(unless_refused(await effect(made_id)), _CREATED)
+    except Problem as problem:
+        return _refusal(request, problem)
+
+
+async def _claim(request: Request, principal: Principal, fresh_id: str) -> Claim:
+    """The key's claim; while another request works under the key, it is waited for a while."""
+    key = request.headers.get(KEY_HEADER, "")
+    if _KEY.fullmatch(key) is None:
+        raise Problem("key_missing")
+    platform = platform_of(request)
+    fingerprint = hashlib.sha256(
+        f"{request.method} {request.url.path}\n".encode() + await request.body()
+    ).digest()
+    looks = 0
+    while True:
+        claim = await platform.requests.claim(caller_of(principal), key, fingerprint, fresh_id)
+        looks += 1
+        if claim.is_mine or claim.answer is not None or not claim.same or looks >= KEY_LOOKS:
+            return claim
+        await platform.clock.sleep_us(KEY_LOOK_US)
 
 
 def _refusal(request: Request, problem: Problem) -> Response:

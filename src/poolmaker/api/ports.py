@@ -16,36 +16,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
+from poolmaker.api.tokens import Tokens
+from poolmaker.infra.approvals.model import (
+    Approval,
+    ApprovalAsk,
+    ApprovalGranted,
+    ApprovalPending,
+    ApprovalRefused,
+    ApprovalStep,
+    Approver,
+)
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.ids import Ids, OrderId, PoolId, UserId
+from poolmaker.kernel.ids import ApprovalId, Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.rng import Rng
-from poolmaker.views.model import Mode, Money, OrderSeen, UserSeen, WithdrawalSeen
+from poolmaker.views.model import (
+    Mode,
+    Money,
+    OrderSeen,
+    UserSeen,
+    WalletClaimSeen,
+    WithdrawalSeen,
+)
 from poolmaker.views.ports import Live, Reading, Stage
-
-
-class Role(StrEnum):
-    """Who may do what; a caller has exactly one role."""
-
-    USER = "user"
-    """Owns orders; sees and moves only his own."""
-    VIEWER = "viewer"
-    """Sees everything, changes nothing."""
-    OPERATOR = "operator"
-    """Runs the platform: users, deposits, operator's money."""
-    TREASURER = "treasurer"
-    """Second person for money that leaves; has no route of its own yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is calling."""
-
-    role: Role
-    name: str
-    user_id: UserId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,36 +111,33 @@ class Claim:
     """What an Idempotency-Key stands for.
 
     ``made_id`` was chosen by the first call and is the same ever after. ``answer`` is the stored
-    answer, None while the first call has not ended. ``same`` is False when the key was used for
-    another body.
+    answer, None while no call has ended. ``same`` is False when the key was used for another body.
+    ``is_mine``: this call is the one that works under the key; it answers or gives up.
     """
 
     made_id: str
     same: bool
     answer: tuple[int, bytes] | None
+    is_mine: bool
 
 
 class Requests(Protocol):
     """Idempotency keys, per caller. The row is durable before anything is done."""
 
     async def claim(self, caller: str, key: str, fingerprint: bytes, fresh_id: str) -> Claim:
-        """Store the key with ``fresh_id``, or say what it already stands for."""
+        """Store the key with ``fresh_id``, or say what it already stands for.
+
+        Whoever works under a key keeps it for 30 seconds, longer than a request may take; after
+        that it died, and the next call takes over with the same ``made_id``.
+        """
+        ...
+
+    async def given_up(self, caller: str, key: str, made_id: str) -> None:
+        """The call that works under the key ended without an answer: the next one may."""
         ...
 
     async def answered(self, caller: str, key: str, status: int, body: bytes) -> None:
         """Store the answer; the first one stays."""
-        ...
-
-
-class Tokens(Protocol):
-    """The hashes of tokens. A token itself is never stored."""
-
-    async def grant(self, token_hash: bytes, role: Role, name: str, user_id: UserId | None) -> None:
-        """Let the token with this SHA-256 in, until revoked."""
-        ...
-
-    async def principal(self, token_hash: bytes) -> Principal | None:
-        """Whose token this is, or None."""
         ...
 
 
@@ -157,18 +148,29 @@ class People(Protocol):
     """Users."""
 
     async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
-        """Make a user; the same request is the same user. ``mixin_id`` may be empty.
+        """Make a user by their Mixin id; the same request is the same user.
 
         Refuses ``name_taken`` and ``mixin_id_taken``.
         """
         ...
 
-    async def users(self) -> Sequence[UserSeen]:
-        """All users by time of creation, at most 10,000."""
+    async def users(self, after: str, limit: int) -> Sequence[UserSeen]:
+        """Users after an id, by id, which is by time of creation; an empty id begins."""
         ...
 
     async def user(self, user_id: UserId) -> UserSeen | None:
         """One user, or None."""
+        ...
+
+    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimSeen | Refused:
+        """How a user of before proves that a wallet is theirs: by a payment from it.
+
+        Refuses ``unknown_user``, ``wallet_taken``, ``no_mixin``.
+        """
+        ...
+
+    async def disable(self, user_id: UserId, *, disabled: bool) -> UserSeen | Refused:
+        """Let a user open nothing any more, or again. Refuses ``unknown_user``."""
         ...
 
 
@@ -214,10 +216,11 @@ class Orders(Protocol):
         payout: Sequence[Destination],
         request_id: str,
     ) -> OrderSeen | Refused:
-        """Leave, pay out to one destination for each asset of the pool, close.
+        """Leave, pay out to the user's own wallet, close.
 
-        No destination at all means the user's Mixin wallet. Refuses ``wrong_state``,
-        ``unknown_order``, ``destination_missing``, ``destination_refused``, ``no_mixin``.
+        ``payout`` may name that wallet for each asset of the pool, and nothing else. Refuses
+        ``wrong_state``, ``unknown_order``, ``destination_missing``, ``destination_refused``,
+        ``no_mixin``.
         """
         ...
 
@@ -234,6 +237,38 @@ class Payouts(Protocol):
         ...
 
 
+class Approvals(Protocol):
+    """What waits for a second person; ``infra.approvals`` says how a route uses it."""
+
+    async def permit(
+        self, ask: ApprovalAsk, approver: Approver
+    ) -> ApprovalGranted | ApprovalPending:
+        """Request an action, or approve what another requested, and use it when approved."""
+        ...
+
+    async def approve(
+        self, approval_id: ApprovalId, approver: Approver
+    ) -> Approval | ApprovalRefused:
+        """Approve a request by its id."""
+        ...
+
+    async def cancel(
+        self, approval_id: ApprovalId, approver: Approver
+    ) -> Approval | ApprovalRefused:
+        """Take a request back, or refuse another's."""
+        ...
+
+    async def page(
+        self, after: ApprovalId, limit: int, *, ended: bool = False
+    ) -> Sequence[Approval]:
+        """Approvals by id, the oldest first; without ``ended`` only open ones."""
+        ...
+
+    async def history(self, approval_id: ApprovalId) -> Sequence[ApprovalStep]:
+        """Everything that happened to one approval, in order."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """All ports of the surfaces in one place.
@@ -246,13 +281,13 @@ class Platform:
     clock: Clock
     ids: Ids
     rng: Rng
-    operator_token_hash: bytes
     tokens: Tokens
     requests: Requests
     people: People
     treasury: Treasury
     orders: Orders
     payouts: Payouts
+    approvals: Approvals
     reading: Reading
     live: Live
     stage: Stage

@@ -18,23 +18,31 @@ CORRELATION_HEADER: Final = "Correlation-Id"
 _STATUS: Final = {
     "unauthenticated": 401,
     "forbidden": 403,
+    "scope_missing": 403,
     "not_found": 404,
     "unknown_user": 404,
     "unknown_pool": 404,
     "unknown_order": 404,
+    "unknown_approval": 404,
     "sandbox_only": 404,
     "method_not_allowed": 405,
     "too_large": 413,
     "invalid": 422,
     "unknown_asset": 422,
     "bad_amount": 422,
+    "unsupported_media_type": 415,
     "key_missing": 428,
+    "too_many_requests": 429,
+    "too_many_streams": 429,
     "internal": 500,
     "busy": 503,
     "unavailable": 503,
     "outcome_unknown": 503,
 }
 _REFUSAL_STATUS: Final = 409
+_RETRY_AFTER_S: Final = {429: 1, 503: 2}
+
+_UNAUTHENTICATED: Final = 401
 
 CATALOGUES: Final = Catalogues(Path(__file__).parent / "catalogues")
 
@@ -42,10 +50,13 @@ CATALOGUES: Final = Catalogues(Path(__file__).parent / "catalogues")
 class Problem(Exception):
     """Raised by a route: ends the request with this problem and moves nothing."""
 
-    def __init__(self, code: str, facts: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, code: str, facts: Mapping[str, str] | None = None, *, retry_after_s: int = 0
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.facts = dict(facts or {})
+        self.retry_after_s = retry_after_s or _RETRY_AFTER_S.get(self.status, 0)
 
     @property
     def status(self) -> int:
@@ -92,9 +103,14 @@ def body_of(problem: Problem, correlation: CorrelationId, language: str) -> Prob
 def answer(problem: Problem, correlation: CorrelationId, accept_language: str) -> Response:
     """The response of a problem."""
     language = CATALOGUES.negotiate(accept_language)
+    headers = {"Content-Language": language}
+    if problem.retry_after_s:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    if problem.status == _UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
     return Response(
         msgspec.json.encode(body_of(problem, correlation, language)),
         problem.status,
-        {"Content-Language": language},
+        headers,
         MEDIA_TYPE,
     )

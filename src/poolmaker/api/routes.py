@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from poolmaker.api import calls
+from poolmaker.api.access import (
+    CHANGE_ORDERS,
+    LOOK,
+    LOOK_AS_STAFF,
+    LOOK_AT_OWN,
+    RUN_SANDBOX,
+    TELL_MONEY,
+    WITHDRAW,
+    Role,
+)
 from poolmaker.api.calls import (
-    EVERYBODY,
-    OPERATOR,
-    OWNERS,
-    STAFF,
+    CURSOR_HEADER,
     Allow,
     json_answer,
     money_of,
     once,
     own,
+    page_answer,
     platform_of,
-    unless_refused,
+)
+from poolmaker.api.params import (
+    AccountPath,
+    After,
+    Cursor,
+    Limit,
+    OrderPath,
+    PoolPath,
+    SeqPath,
+    UserPath,
 )
 from poolmaker.api.ports import (
     Destination,
     Incoming,
     NewOrder,
     Platform,
-    Principal,
     Receipt,
     Refused,
-    Role,
 )
 from poolmaker.api.problems import Problem
-from poolmaker.api.schemas import ActWish, MoneyWish, OrderWish, UserWish, WithdrawWish
+from poolmaker.api.schemas import ActWish, MoneyWish, Nothing, OrderWish, WithdrawWish
+from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.views.model import (
     Act,
@@ -49,59 +64,25 @@ from poolmaker.views.model import (
     Page,
     PoolSeen,
     TrialBalance,
-    UserSeen,
 )
-
-PAGE_MAX: Final = 500
 
 router = APIRouter(prefix="/api/v1")
 
-Anybody = Annotated[Principal, Depends(Allow(EVERYBODY))]
-Staff = Annotated[Principal, Depends(Allow(STAFF))]
-Operator = Annotated[Principal, Depends(Allow(OPERATOR))]
-Owner = Annotated[Principal, Depends(Allow(OWNERS))]
-After = Annotated[int, Query(ge=0, le=2**62)]
-Limit = Annotated[int, Query(ge=1, le=PAGE_MAX)]
+Anybody = Annotated[Principal, Depends(Allow(LOOK))]
+Own = Annotated[Principal, Depends(Allow(LOOK_AT_OWN))]
+Staff = Annotated[Principal, Depends(Allow(LOOK_AS_STAFF))]
+Teller = Annotated[Principal, Depends(Allow(TELL_MONEY))]
+Trader = Annotated[Principal, Depends(Allow(CHANGE_ORDERS))]
+Withdrawer = Annotated[Principal, Depends(Allow(WITHDRAW))]
+Sandbox = Annotated[Principal, Depends(Allow(RUN_SANDBOX))]
 
 
 # ------------------------------------------------------------------------------------- wishes
 
 
-@router.post("/users", status_code=201, response_model=dict[str, Any])
-async def create_user(request: Request, principal: Operator, wish: UserWish) -> Response:
-    """Make a user and his first token, which is shown in this answer and never again."""
-    platform = platform_of(request)
-
-    async def effect(made_id: str) -> object:
-        user = unless_refused(await platform.people.create(made_id, wish.name, wish.mixin_id or ""))
-        return msgspec.to_builtins(user) | {"token": await _granted(platform, user)}
-
-    return await once(request, principal, platform.ids.correlation(), effect)
-
-
-@router.post("/users/{user_id}/tokens", status_code=201, response_model=dict[str, Any])
-async def create_token(request: Request, principal: Operator, user_id: str) -> Response:
-    """One more token for a user; the older ones stay valid."""
-    platform = platform_of(request)
-
-    async def effect(_: str) -> object:
-        user = await platform.people.user(UserId(user_id))
-        if user is None:
-            return Refused("unknown_user")
-        return {"user_id": user_id, "token": await _granted(platform, user)}
-
-    return await once(request, principal, platform.ids.correlation(), effect)
-
-
-async def _granted(platform: Platform, user: UserSeen) -> str:
-    token, user_id = calls.new_token(platform), UserId(user.user_id)
-    await platform.tokens.grant(calls.token_hash(token), Role.USER, user.name, user_id)
-    return token
-
-
 @router.post("/users/{user_id}/deposits", status_code=201, response_model=Receipt)
 async def credit_deposit(
-    request: Request, principal: Operator, user_id: str, wish: MoneyWish
+    request: Request, principal: Teller, user_id: UserPath, wish: MoneyWish
 ) -> Response:
     """CREDIT_DEPOSIT: a user's money has arrived at a place, under the place's own reference."""
     platform = platform_of(request)
@@ -116,7 +97,7 @@ async def credit_deposit(
 
 
 @router.post("/treasury/operator-in", status_code=201, response_model=Receipt)
-async def operator_in(request: Request, principal: Operator, wish: MoneyWish) -> Response:
+async def operator_in(request: Request, principal: Teller, wish: MoneyWish) -> Response:
     """OPERATOR_IN: the operator's own money has arrived at a place."""
     platform = platform_of(request)
 
@@ -132,7 +113,7 @@ async def _incoming(platform: Platform, request_id: str, wish: MoneyWish) -> Inc
 
 
 @router.post("/orders", status_code=201, response_model=OrderSeen)
-async def open_order(request: Request, principal: Owner, wish: OrderWish) -> Response:
+async def open_order(request: Request, principal: Trader, wish: OrderWish) -> Response:
     """Open an order in a pool. It locks, is funded and joins at the pool's next barrier."""
     platform = platform_of(request)
 
@@ -148,13 +129,14 @@ async def _order(
     user_id = own(principal, wish.user_id or principal.user_id or "")
     if await platform.people.user(user_id) is None:
         raise Problem("unknown_user")
-    pool = await _pool(platform, wish.pool_id)
+    pool = await pool_of(platform, wish.pool_id)
     base = await money_of(platform, pool.base.asset, wish.base, positive=False)
     quote = await money_of(platform, pool.quote.asset, wish.quote, positive=False)
     return NewOrder(request_id, user_id, PoolId(pool.pool_id), base, quote, wish.pay == "mixin")
 
 
-async def _pool(platform: Platform, pool_id: str) -> PoolSeen:
+async def pool_of(platform: Platform, pool_id: str) -> PoolSeen:
+    """The pool, or the problem that there is none."""
     pools = await platform.reading.pools()
     pool = next((found for found in pools if found.pool_id == pool_id), None)
     if pool is None:
@@ -163,10 +145,12 @@ async def _pool(platform: Platform, pool_id: str) -> PoolSeen:
 
 
 @router.post("/orders/{order_id}/pause", status_code=201, response_model=OrderSeen)
-async def pause_order(request: Request, principal: Owner, order_id: str) -> Response:
+async def pause_order(
+    request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
+) -> Response:
     """Take the order's shares out of the pool into locked."""
     platform = platform_of(request)
-    order = await _own_order(platform, principal, order_id)
+    order = await _order_of(platform, order_id)
 
     async def effect(made_id: str) -> object:
         return await platform.orders.pause(UserId(order.user_id), OrderId(order_id), made_id)
@@ -175,10 +159,12 @@ async def pause_order(request: Request, principal: Owner, order_id: str) -> Resp
 
 
 @router.post("/orders/{order_id}/resume", status_code=201, response_model=OrderSeen)
-async def resume_order(request: Request, principal: Owner, order_id: str) -> Response:
+async def resume_order(
+    request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
+) -> Response:
     """Fund the order again and join at the pool's next barrier."""
     platform = platform_of(request)
-    order = await _own_order(platform, principal, order_id)
+    order = await _order_of(platform, order_id)
 
     async def effect(made_id: str) -> object:
         return await platform.orders.resume(UserId(order.user_id), OrderId(order_id), made_id)
@@ -188,12 +174,14 @@ async def resume_order(request: Request, principal: Owner, order_id: str) -> Res
 
 @router.post("/orders/{order_id}/withdraw", status_code=201, response_model=OrderSeen)
 async def withdraw_order(
-    request: Request, principal: Owner, order_id: str, wish: WithdrawWish
+    request: Request, principal: Withdrawer, order_id: OrderPath, wish: WithdrawWish
 ) -> Response:
-    """Leave, pay out to one destination for each asset of the pool or to Mixin, close."""
+    """Leave, pay out to the user's own wallet, close. The operator never names where it goes."""
     platform = platform_of(request)
-    order = await _own_order(platform, principal, order_id)
-    pool = await _pool(platform, order.pool_id)
+    order = await _order_of(platform, order_id)
+    pool = await pool_of(platform, order.pool_id)
+    if wish.payout and principal.role is not Role.USER:
+        raise Problem("destination_refused")
     named = sorted(payout.asset for payout in wish.payout)
     if named and named != sorted((pool.base.asset, pool.quote.asset)):
         what = f"payout must name {pool.base.asset} and {pool.quote.asset}, once each"
@@ -207,16 +195,15 @@ async def withdraw_order(
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-async def _own_order(platform: Platform, principal: Principal, order_id: str) -> OrderSeen:
+async def _order_of(platform: Platform, order_id: str) -> OrderSeen:
     order = await platform.reading.order(OrderId(order_id))
     if order is None:
         raise Problem("not_found")
-    own(principal, order.user_id)
     return order
 
 
 @router.post("/sandbox/story", status_code=201, response_model=dict[str, Any])
-async def tell_story(request: Request, principal: Operator, wish: ActWish) -> Response:
+async def tell_story(request: Request, principal: Sandbox, wish: ActWish) -> Response:
     """Show on the page where a told story stands; only in the sandbox."""
     platform = platform_of(request)
     if platform.mode is not Mode.SANDBOX:
@@ -235,37 +222,44 @@ async def tell_story(request: Request, principal: Operator, wish: ActWish) -> Re
 # ------------------------------------------------------------------------------------ reading
 
 
-@router.get("/users", response_model=list[UserSeen])
-async def list_users(request: Request, _: Staff) -> Response:
-    """All users."""
-    return json_answer(await platform_of(request).people.users())
-
-
 @router.get("/users/{user_id}/statement", response_model=Page)
 async def statement(
-    request: Request, principal: Anybody, user_id: str, after: After = 0, limit: Limit = 100
+    request: Request, _: Own, user_id: UserPath, after: After = 0, limit: Limit = 100
 ) -> Response:
     """A user's entries in order."""
-    found = await platform_of(request).reading.statement(own(principal, user_id), after, limit)
-    return json_answer(found)
+    platform = platform_of(request)
+    if await platform.people.user(UserId(user_id)) is None:
+        raise Problem("unknown_user")
+    return json_answer(await platform.reading.statement(UserId(user_id), after, limit))
 
 
 @router.get("/orders", response_model=list[OrderSeen])
-async def list_orders(request: Request, principal: Anybody) -> Response:
-    """Orders, newest first; a user's own."""
-    return json_answer(await platform_of(request).reading.orders(principal.user_id))
+async def list_orders(
+    request: Request, principal: Own, before: Cursor = "", limit: Limit = 200
+) -> Response:
+    """Orders before an id, newest first; a user's own."""
+    found = await platform_of(request).reading.orders(principal.user_id, before, limit)
+    return page_answer(found, limit, lambda order: order.order_id)
 
 
 @router.get("/orders/{order_id}", response_model=OrderSeen)
-async def show_order(request: Request, principal: Anybody, order_id: str) -> Response:
+async def show_order(request: Request, _: Own, order_id: OrderPath) -> Response:
     """One order."""
-    return json_answer(await _own_order(platform_of(request), principal, order_id))
+    return json_answer(await _order_of(platform_of(request), order_id))
 
 
 @router.get("/balances", response_model=list[Balance])
-async def balances(request: Request, principal: Anybody) -> Response:
-    """Balances; a user's own."""
-    return json_answer(await platform_of(request).reading.balances(principal.user_id))
+async def balances(
+    request: Request, principal: Own, after: Cursor = "", limit: Limit = 500
+) -> Response:
+    """Balances of users after an id, by id; a user's own. ``limit`` counts users."""
+    reading = platform_of(request).reading
+    found = await reading.balances(principal.user_id, after, limit)
+    answer = json_answer(found)
+    users = [] if principal.user_id else await platform_of(request).people.users(after, limit)
+    if len(users) >= limit:
+        answer.headers[CURSOR_HEADER] = users[-1].user_id
+    return answer
 
 
 @router.get("/assets", response_model=list[AssetSeen])
@@ -281,17 +275,19 @@ async def list_pools(request: Request, _: Anybody) -> Response:
 
 
 @router.get("/pools/{pool_id}", response_model=PoolSeen)
-async def show_pool(request: Request, _: Anybody, pool_id: str) -> Response:
+async def show_pool(request: Request, _: Anybody, pool_id: PoolPath) -> Response:
     """One pool."""
-    return json_answer(await _pool(platform_of(request), pool_id))
+    return json_answer(await pool_of(platform_of(request), pool_id))
 
 
 @router.get("/pools/{pool_id}/fills", response_model=list[FillSeen])
 async def list_fills(
-    request: Request, _: Anybody, pool_id: str, after: After = 0, limit: Limit = 100
+    request: Request, _: Anybody, pool_id: PoolPath, after: After = 0, limit: Limit = 100
 ) -> Response:
     """A pool's newest fills after a position of its stream, newest first."""
-    return json_answer(await platform_of(request).live.fills(PoolId(pool_id), after, limit))
+    platform = platform_of(request)
+    await pool_of(platform, pool_id)
+    return json_answer(await platform.live.fills(PoolId(pool_id), after, limit))
 
 
 @router.get("/market/live", response_model=list[MarketLive])
@@ -308,7 +304,7 @@ async def trial_balance(request: Request, _: Staff) -> Response:
 
 @router.get("/ledger/accounts/{account}/entries", response_model=Page)
 async def account_entries(
-    request: Request, _: Staff, account: str, after: After = 0, limit: Limit = 100
+    request: Request, _: Staff, account: AccountPath, after: After = 0, limit: Limit = 100
 ) -> Response:
     """Entries of one account in order."""
     return json_answer(await platform_of(request).reading.account(account, after, limit))
@@ -323,7 +319,7 @@ async def list_transactions(
 
 
 @router.get("/ledger/transactions/{seq}", response_model=Happening)
-async def show_transaction(request: Request, _: Staff, seq: int) -> Response:
+async def show_transaction(request: Request, _: Staff, seq: SeqPath) -> Response:
     """One transaction with its entries."""
     happening = await platform_of(request).reading.transaction(seq)
     if happening is None:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from poolmaker.api.calls import json_answer, money_of, once, own, platform_of
-from poolmaker.api.ports import NewPayout, Principal, Role
+from poolmaker.api.access import Role
+from poolmaker.api.calls import (
+    CURSOR_HEADER,
+    json_answer,
+    money_of,
+    once,
+    own,
+    page_answer,
+    platform_of,
+)
+from poolmaker.api.params import After, Cursor, Limit, PoolPath, RewardPath, Skip, WithdrawalPath
+from poolmaker.api.ports import NewPayout
 from poolmaker.api.problems import Problem
-from poolmaker.api.routes import After, Anybody, Owner, Staff
+from poolmaker.api.routes import Anybody, Own, Staff, Withdrawer, pool_of
 from poolmaker.api.schemas import AvailableWish
-from poolmaker.kernel.ids import PoolId
+from poolmaker.api.tokens import Principal
+from poolmaker.kernel.ids import PoolId, WithdrawalId
 from poolmaker.views.model import (
     AllocationSeen,
     ArrivalSeen,
@@ -25,19 +38,25 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/campaigns", response_model=list[CampaignSeen])
-async def list_campaigns(request: Request, _: Anybody) -> Response:
+async def list_campaigns(
+    request: Request, _: Anybody, after: Skip = 0, limit: Limit = 200
+) -> Response:
     """Campaigns, the newest first."""
-    return json_answer(await platform_of(request).reading.campaigns())
+    found = await platform_of(request).reading.campaigns(after, limit)
+    return _counted(found, after, limit)
 
 
 @router.get("/rewards", response_model=list[RewardSeen])
-async def list_rewards(request: Request, _: Anybody) -> Response:
+async def list_rewards(
+    request: Request, _: Anybody, after: Skip = 0, limit: Limit = 200
+) -> Response:
     """Rewards that came, the newest first."""
-    return json_answer(await platform_of(request).reading.rewards())
+    found = await platform_of(request).reading.rewards(after, limit)
+    return _counted(found, after, limit)
 
 
 @router.get("/rewards/{reward_id}/allocations", response_model=list[AllocationSeen])
-async def list_allocations(request: Request, principal: Anybody, reward_id: str) -> Response:
+async def list_allocations(request: Request, principal: Own, reward_id: RewardPath) -> Response:
     """Who got what of a reward, and by which weight; a user's own parts."""
     found = await platform_of(request).reading.allocations(reward_id)
     if found is None:
@@ -47,27 +66,34 @@ async def list_allocations(request: Request, principal: Anybody, reward_id: str)
 
 @router.get("/pools/{pool_id}/shares", response_model=list[ShareChange])
 async def list_shares(
-    request: Request, _: Staff, pool_id: str, from_us: After = 0, to_us: After = 2**62
+    request: Request, _: Staff, pool_id: PoolPath, from_us: After = 0, to_us: After = 2**62
 ) -> Response:
     """Every change of shares in a pool within a time, and what was held at its beginning."""
+    await pool_of(platform_of(request), pool_id)
     found = await platform_of(request).reading.shares(PoolId(pool_id), from_us, to_us)
     return json_answer(found)
 
 
 @router.get("/transfers", response_model=list[TransferSeen])
-async def list_transfers(request: Request, _: Staff) -> Response:
+async def list_transfers(
+    request: Request, _: Staff, after: Skip = 0, limit: Limit = 200
+) -> Response:
     """Money between our own places, the newest first."""
-    return json_answer(await platform_of(request).reading.transfers())
+    found = await platform_of(request).reading.transfers(after, limit)
+    return _counted(found, after, limit)
 
 
 @router.get("/arrivals", response_model=list[ArrivalSeen])
-async def list_arrivals(request: Request, _: Staff) -> Response:
+async def list_arrivals(
+    request: Request, _: Staff, after: Skip = 0, limit: Limit = 200
+) -> Response:
     """What places received and what it was taken for, the newest first."""
-    return json_answer(await platform_of(request).reading.arrivals())
+    found = await platform_of(request).reading.arrivals(after, limit)
+    return _counted(found, after, limit)
 
 
 @router.post("/withdrawals", status_code=201, response_model=WithdrawalSeen)
-async def pay_out(request: Request, principal: Owner, wish: AvailableWish) -> Response:
+async def pay_out(request: Request, principal: Withdrawer, wish: AvailableWish) -> Response:
     """Pay available money to its user's own Mixin wallet, and to nowhere else."""
     platform = platform_of(request)
 
@@ -82,10 +108,29 @@ async def pay_out(request: Request, principal: Owner, wish: AvailableWish) -> Re
 
 
 @router.get("/withdrawals", response_model=list[WithdrawalSeen])
-async def list_withdrawals(request: Request, principal: Anybody) -> Response:
-    """Payouts, the newest first; a user's own."""
-    found = await platform_of(request).reading.withdrawals()
-    return json_answer([row for row in found if _is_his(principal, row.user_id)])
+async def list_withdrawals(
+    request: Request, principal: Own, before: Cursor = "", limit: Limit = 200
+) -> Response:
+    """Payouts before an id, the newest first; a user's own."""
+    found = await platform_of(request).reading.withdrawals(principal.user_id, before, limit)
+    return page_answer(found, limit, lambda row: row.withdrawal_id)
+
+
+@router.get("/withdrawals/{withdrawal_id}", response_model=WithdrawalSeen)
+async def show_withdrawal(request: Request, _: Own, withdrawal_id: WithdrawalPath) -> Response:
+    """One payout."""
+    found = await platform_of(request).reading.withdrawal(WithdrawalId(withdrawal_id))
+    if found is None:
+        raise Problem("not_found")
+    return json_answer(found)
+
+
+def _counted(rows: Sequence[object], after: int, limit: int) -> Response:
+    """A page of a list whose cursor counts rows, from the newest on."""
+    answer = json_answer(rows)
+    if len(rows) >= limit:
+        answer.headers[CURSOR_HEADER] = str(after + len(rows))
+    return answer
 
 
 def _is_his(principal: Principal, user_id: str) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from poolmaker.api.access import Scope
+from poolmaker.api.tokens import DAYS_MAX
 
 AmountText = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_\-]{0,31}$")]
@@ -16,6 +21,9 @@ MixinId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){
 Visible = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 
 
+Fact = Annotated[str, StringConstraints(max_length=200)]
+
+
 class _Wish(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -23,11 +31,58 @@ class _Wish(BaseModel):
 class UserWish(_Wish):
     """A user to make. The name is for people to read; it is unique.
 
-    ``mixin_id`` is his user id at Mixin, where deposits come from and payouts go.
+    ``mixin_id`` is their user id at Mixin, where deposits come from and payouts go.
     """
 
     name: Name
-    mixin_id: MixinId | None = None
+    mixin_id: MixinId
+
+
+class WalletWish(_Wish):
+    """The Mixin user id that a user of before says is theirs."""
+
+    mixin_id: MixinId
+
+
+class Nothing(_Wish):
+    """A request whose path says it all."""
+
+
+Days = Annotated[int, Field(ge=1, le=DAYS_MAX)]
+Scopes = Annotated[
+    list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))
+]
+
+
+class NewUserToken(_Wish):
+    """A token for a user: by default for 90 days, with all scopes that a user may have."""
+
+    scopes: Scopes | None = None
+    days: Days | None = None
+
+
+class NewStaffToken(_Wish):
+    """A token for a person of the staff: a name of their own, and what they do."""
+
+    name: Name
+    role: Literal["viewer", "operator", "treasurer"]
+    scopes: Scopes | None = None
+    days: Days | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalSeen:
+    """What waits for a second person. Times are microseconds since 1970, 0 for not yet."""
+
+    approval_id: str
+    action: str
+    subject: str
+    body: Mapping[str, str]
+    state: str
+    requested_by: str
+    requested_at_us: int
+    approved_by: str
+    approved_at_us: int
 
 
 class MoneyWish(_Wish):
@@ -63,12 +118,12 @@ class OrderWish(_Wish):
 
 
 class WithdrawWish(_Wish):
-    """Where the money of an order goes: one destination for each asset of its pool.
+    """Money of an order goes to its user's own wallet, so nothing needs to be named.
 
-    None at all means the user's Mixin wallet.
+    ``payout`` may repeat that wallet for each asset of the pool; anything else is refused.
     """
 
-    payout: Annotated[list[PayoutWish], Field(max_length=2)]
+    payout: Annotated[list[PayoutWish], Field(max_length=2)] = []
 
 
 class AvailableWish(_Wish):
@@ -85,6 +140,6 @@ class ActWish(_Wish):
     number: Annotated[int, Field(ge=0, le=99)]
     of: Annotated[int, Field(ge=1, le=99)]
     name: Name
-    facts: Annotated[dict[Name, str], Field(max_length=8)] = {}
-    started_at_us: Annotated[int, Field(ge=0)]
+    facts: Annotated[dict[Name, Fact], Field(max_length=8)] = {}
+    started_at_us: Annotated[int, Field(ge=0, le=2**53)]
     done: bool = False

@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
-from typing import Final
+from collections.abc import Generator, Sequence
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from poolmaker.api.access import Access
+from poolmaker.api.budgets import Budgets, BudgetSizes
 from poolmaker.api.calls import Allow
+from poolmaker.api.description import described
+from poolmaker.api.gate import Gate
+from poolmaker.api.http_protocol import KEEP_ALIVE_S, Connections, LimitedProtocol
+from poolmaker.api.params import unbounded
 from poolmaker.api.ports import Platform
-from poolmaker.api.problems import CATALOGUES, CORRELATION_HEADER, Problem, answer
+from poolmaker.api.problems import Problem, answer
 from poolmaker.api.routes import router
 from poolmaker.api.routes_money import router as money_router
+from poolmaker.api.routes_users import router as users_router
 from poolmaker.api.streams import Streams
 from poolmaker.api.streams import router as streams_router
 from poolmaker.kernel.checks import ensure
@@ -31,67 +39,11 @@ from poolmaker.kernel.errors import (
     OutcomeUnknown,
     PoolmakerError,
 )
-from poolmaker.kernel.ids import Ids
 
-ROUTERS: Final = (router, money_router, streams_router)
-BODY_BYTES_MAX: Final = 65_536
+ROUTERS: Final = (router, money_router, users_router, streams_router)
 SHUTDOWN_S: Final = 3
 _ADDRESS_IN_USE: Final = frozenset({98, 48})
 _NOT_PERMITTED: Final = 13
-
-
-class Correlate:
-    """Gives every request a correlation id and a language, and bounds its body."""
-
-    def __init__(self, app: ASGIApp, ids: Ids) -> None:
-        self._app = app
-        self._ids = ids
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on with the id in the state and in the answer's headers."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        correlation = self._ids.correlation()
-        request = Request(scope)
-        state = scope.setdefault("state", {})
-        state["correlation"] = correlation
-        state["language"] = CATALOGUES.negotiate(request.headers.get("accept-language", ""))
-
-        async def with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers[CORRELATION_HEADER] = correlation
-                headers.setdefault("X-Content-Type-Options", "nosniff")
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        if _announced(request) > BODY_BYTES_MAX:
-            await _problem(request, Problem("too_large", {"limit": str(BODY_BYTES_MAX)}))(
-                scope, receive, with_id
-            )
-            return
-        await self._app(scope, _Bounded(receive), with_id)
-
-
-def _announced(request: Request) -> int:
-    length = request.headers.get("content-length", "0")
-    return int(length) if length.isascii() and length.isdecimal() else BODY_BYTES_MAX + 1
-
-
-class _Bounded:
-    """Ends a body that was sent in pieces and grew too large."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._left = BODY_BYTES_MAX
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
-            raise Problem("too_large", {"limit": str(BODY_BYTES_MAX)})
-        return message
 
 
 def _problem(request: Request, problem: Problem) -> Response:
@@ -116,9 +68,37 @@ def _what(error: Exception) -> str:
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
+    if isinstance(error.__cause__, Problem):
+        return _problem(request, error.__cause__)  # the body grew too large while it was read
     status = error.status_code if isinstance(error, HTTPException) else 500
-    codes = {404: "not_found", 405: "method_not_allowed"}
-    return _problem(request, Problem(codes.get(status, "invalid"), {"what": str(error)}))
+    codes = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type"}
+    answer = _problem(request, Problem(codes.get(status, "invalid"), {"what": str(error)}))
+    if isinstance(error, HTTPException) and error.headers:
+        answer.headers.update(error.headers)
+    return answer
+
+
+class _NotFound:
+    """What is below /api and no route: 405 where another method would be one, else 404."""
+
+    def __init__(self, routes: Sequence[APIRoute]) -> None:
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the problem."""
+        request = Request(scope)
+        path = {**scope, "root_path": ""}
+        methods = {
+            method
+            for route in self._routes
+            if route.matches(path)[0] is Match.PARTIAL
+            for method in route.methods or ()
+        }
+        problem = Problem("method_not_allowed" if methods else "not_found")
+        answer = _problem(request, problem)
+        if methods:
+            answer.headers["Allow"] = ", ".join(sorted(methods))
+        await answer(scope, receive, send)
 
 
 async def _on_poolmaker(request: Request, error: Exception) -> Response:
@@ -138,27 +118,35 @@ def routes() -> list[APIRoute]:
     return [route for part in ROUTERS for route in part.routes if isinstance(route, APIRoute)]
 
 
-def roles_of(route: APIRoute) -> Allow | None:
+def access_of(route: APIRoute) -> Access | None:
     """What lets callers into a route; None would let nobody in."""
     found = (d.call for d in route.dependant.dependencies if isinstance(d.call, Allow))
-    return next(found, None)
+    allow = next(found, None)
+    return allow.access if allow is not None else None
 
 
-def create_api(platform: Platform, site: ASGIApp | None = None) -> FastAPI:
+def create_api(
+    platform: Platform, site: ASGIApp | None = None, sizes: BudgetSizes | None = None
+) -> FastAPI:
     """The API, and the pages below it where there are any."""
     api = FastAPI(title="Poolmaker", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     api.state.platform = platform
-    api.state.streams = Streams()
+    api.state.streams = Streams(platform)
     for part in ROUTERS:
         api.include_router(part)
     for route in routes():
-        ensure(roles_of(route) is not None, f"{route.path}: a route must name its roles")
+        ensure(access_of(route) is not None, f"{route.path}: a route must say who may use it")
+        loose = ", ".join(unbounded(route.dependant))
+        ensure(not loose, f"{route.path}: parameters without a bounded form: {loose}")
+    api.openapi = lambda: described(api)  # type: ignore[method-assign]
     api.add_exception_handler(Problem, _on_problem)
     api.add_exception_handler(RequestValidationError, _on_validation)
     api.add_exception_handler(HTTPException, _on_http)
     api.add_exception_handler(PoolmakerError, _on_poolmaker)
     api.add_exception_handler(Exception, _on_anything)
-    api.add_middleware(Correlate, ids=platform.ids)
+    budgets = Budgets(platform.clock, sizes)
+    api.add_middleware(Gate, ids=platform.ids, tokens=platform.tokens, budgets=budgets)
+    api.mount("/api", _NotFound(routes()))
     if site is not None:
         api.mount("/", site)
     return api
@@ -198,8 +186,9 @@ async def serve(api: ASGIApp, listener: socket.socket, stopping: asyncio.Event) 
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=SHUTDOWN_S,
-        timeout_keep_alive=30,
-        limit_concurrency=1_000,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        http=cast("Any", partial(LimitedProtocol, Connections())),
+        ws="none",
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="web-server")

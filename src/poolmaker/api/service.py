@@ -7,6 +7,6 @@ from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
 
 
-def open_store(transactions: Transactions, clock: Clock) -> ApiStore:
-    """``Tokens`` and ``Requests`` over the platform's database."""
-    return ApiStore(transactions, clock)
+def open_store(transactions: Transactions, clock: Clock, delay_us: int) -> ApiStore:
+    """``Tokens`` and ``Requests`` in the database; ``delay_us`` is that of approvals."""
+    return ApiStore(transactions, clock, delay_us)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from poolmaker.api import ports
 from poolmaker.app.figures import Scales
@@ -22,7 +22,7 @@ from poolmaker.business.user_orders.model import (
     OrderRefusal,
     User,
 )
-from poolmaker.business.user_orders.service import UserOrders
+from poolmaker.business.user_orders.service import UserOrders, UserRegistry
 from poolmaker.business.withdrawals.model import NotRequested, Requested
 from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.infra.settings.outside import MIXIN_DECIMALS, FormSettings
@@ -31,44 +31,53 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import OrderId, UserId
 from poolmaker.kernel.money import Amount, parse_units, power_of_ten
 from poolmaker.messages.base import Money as UnitMoney
-from poolmaker.views.model import Money, OrderSeen, UserSeen, WithdrawalSeen
+from poolmaker.views.model import Money, OrderSeen, UserSeen, WalletClaimSeen, WithdrawalSeen
 
 
 class PeopleDesk:
-    """``api.ports.People`` over the users of user orders."""
+    """``api.ports.People`` over the users of user orders. ``link`` makes a payment link."""
 
-    def __init__(self, orders: UserOrders, people: People, *, has_mixin: bool) -> None:
-        self._orders = orders
-        self._people = people
-        self._has_mixin = has_mixin
+    def __init__(self, registry: UserRegistry, link: Callable[[str], tuple[str, str]]) -> None:
+        self._registry = registry
+        self._link = link
 
     async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | ports.Refused:
         """See ``People.create``."""
-        if mixin_id and not self._has_mixin:
-            return ports.Refused("no_mixin")
-        owner = await self._orders.user_at_mixin(mixin_id) if mixin_id else None
-        if owner is not None and not await self._made_by(request_id, owner):
+        made = await self._registry.made_by(request_id)
+        owner = await self._registry.user_at_mixin(mixin_id)
+        if owner is not None and owner.id != made:
             return ports.Refused("mixin_id_taken")
-        for user in await self._people.users():
-            if user.name == name and not await self._made_by(request_id, user):
-                return ports.Refused("name_taken", {"name": name})
-        user_id = await self._orders.create_user(name, request_id, mixin_id)
-        made = await self._people.user(user_id)
-        ensure(made is not None, f"user {user_id} was made and is not there")
-        return _seen(made) if made is not None else ports.Refused("unknown_user")
+        named = await self._registry.user_named(name)
+        if named is not None and named.id != made:
+            return ports.Refused("name_taken", {"name": name})
+        user_id = await self._registry.create_user(name, request_id, mixin_id)
+        user = await self._registry.user(user_id)
+        ensure(user is not None, f"user {user_id} was made and is not there")
+        return _seen(user) if user is not None else ports.Refused("unknown_user")
 
-    async def users(self) -> Sequence[UserSeen]:
+    async def users(self, after: str, limit: int) -> Sequence[UserSeen]:
         """See ``People.users``."""
-        return tuple(_seen(user) for user in await self._people.users())
+        return tuple(_seen(user) for user in await self._registry.users(UserId(after), limit))
 
     async def user(self, user_id: UserId) -> UserSeen | None:
         """See ``People.user``."""
-        found = await self._people.user(user_id)
+        found = await self._registry.user(user_id)
         return _seen(found) if found is not None else None
 
-    async def _made_by(self, request_id: str, user: User) -> bool:
-        """Whether this very request made the user; then it may be told again."""
-        return await self._orders.made_by(request_id) == user.id
+    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimSeen | ports.Refused:
+        """See ``People.claim_wallet``."""
+        claim = await self._registry.claim_wallet(user_id, mixin_id)
+        if isinstance(claim, Declined):
+            return ports.Refused(claim.reason.value)
+        memo, link = self._link(claim.trace)
+        if not link:
+            return ports.Refused("no_mixin")
+        return WalletClaimSeen(user_id, mixin_id, claim.trace, memo, link, claim.until_us)
+
+    async def disable(self, user_id: UserId, *, disabled: bool) -> UserSeen | ports.Refused:
+        """See ``People.disable``."""
+        found = await self._registry.disable(user_id, disabled=disabled)
+        return ports.Refused(found.reason.value) if isinstance(found, Declined) else _seen(found)
 
 
 class TreasuryDesk:
@@ -227,7 +236,7 @@ class PayoutDesk:
 
 
 def _seen(user: User) -> UserSeen:
-    return UserSeen(user.id, user.name, user.created_us, user.mixin_id)
+    return UserSeen(user.id, user.name, user.created_us, user.mixin_id, user.disabled_us)
 
 
 def _misplaced(incoming: ports.Incoming) -> ports.Refused:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from poolmaker.business.ledger.service import LedgerWriter, open_evidence, open_store
+from poolmaker.infra.connections import SharedDatabase
 from poolmaker.infra.database import Database
 from poolmaker.infra.migrations.runner import migrate
 from poolmaker.infra.postgres.model import DatabaseRole, PostgresServer, Progress
@@ -50,7 +51,7 @@ async def open_data(
 ) -> AsyncIterator[Data]:
     """The server with its connections; closed at the end."""
     async with open_server(settings, clock, on_progress) as server:
-        app = await Database.open(server.dsn(DatabaseRole.APP), min_size=2, max_size=20)
+        app = await SharedDatabase.open_shared(server.dsn(DatabaseRole.APP))
         try:
             writer = await Database.open(server.dsn(DatabaseRole.WRITER), min_size=1, max_size=4)
             try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from poolmaker.app.business import Business
 from poolmaker.app.figures import Scales
+from poolmaker.app.memos import MixinMemos
 from poolmaker.app.outside import ChainSide
 from poolmaker.app.people import People
 from poolmaker.business.campaigns.model import Campaign, CampaignView
@@ -16,9 +18,11 @@ from poolmaker.business.treasury.model import ArrivalRow, Suspense, Transfer, Tr
 from poolmaker.business.user_orders.model import DepositLeg as Leg
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalLine
 from poolmaker.hufi.model import Standing as OurStanding
+from poolmaker.infra.settings.outside import MIXIN_DECIMALS
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
+from poolmaker.kernel.money import power_of_ten
 from poolmaker.mixin.service import MixinDesk
 from poolmaker.views.model import (
     AllocationSeen,
@@ -35,7 +39,6 @@ from poolmaker.views.model import (
     WithdrawalSeen,
 )
 
-SHOWN_MAX: Final = 200
 STANDING_US: Final = 5 * SECOND_US
 
 
@@ -69,15 +72,15 @@ class MoneyReading:
         self._assets = assets
         self._standings: dict[str, tuple[int, Standing | None]] = {}
 
-    async def campaigns(self) -> Sequence[CampaignSeen]:
+    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignSeen]:
         """See ``Reading.campaigns``."""
         views = await self._ports.business.campaigns.listed()
-        return tuple([await self._campaign(view) for view in views[:SHOWN_MAX]])
+        return tuple([await self._campaign(view) for view in views[after : after + limit]])
 
-    async def rewards(self) -> Sequence[RewardSeen]:
+    async def rewards(self, after: int, limit: int) -> Sequence[RewardSeen]:
         """See ``Reading.rewards``."""
-        views = await self._ports.business.rewards.listed(limit=SHOWN_MAX)
-        return tuple([await self._reward(view) for view in views])
+        views = await self._ports.business.rewards.listed(limit=after + limit)
+        return tuple([await self._reward(view) for view in views[after:]])
 
     async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
         """See ``Reading.allocations``."""
@@ -119,19 +122,22 @@ class MoneyReading:
             for order, at_us, units, balance in found
         )
 
-    async def transfers(self) -> Sequence[TransferSeen]:
+    async def transfers(self, after: int, limit: int) -> Sequence[TransferSeen]:
         """See ``Reading.transfers``."""
-        rows = await self._ports.business.rooms.treasury.transfers(SHOWN_MAX)
-        return tuple([await self._transfer(row, lines) for row, lines in rows])
+        rows = await self._ports.business.rooms.treasury.transfers(after + limit)
+        return tuple([await self._transfer(row, lines) for row, lines in rows[after:]])
 
-    async def arrivals(self) -> Sequence[ArrivalSeen]:
+    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalSeen]:
         """See ``Reading.arrivals``."""
-        rows = await self._ports.business.rooms.treasury.arrivals(SHOWN_MAX)
-        return tuple(self._arrival(row, suspense) for row, suspense in rows)
+        rows = await self._ports.business.rooms.treasury.arrivals(after + limit)
+        return tuple(self._arrival(row, suspense) for row, suspense in rows[after:])
 
-    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+    async def withdrawals(
+        self, user_id: UserId | None, before: str, limit: int
+    ) -> Sequence[WithdrawalSeen]:
         """See ``Reading.withdrawals``."""
-        rows = await self._ports.business.rooms.withdrawals.newest(SHOWN_MAX)
+        withdrawals = self._ports.business.rooms.withdrawals
+        rows = await withdrawals.newest(user_id, WithdrawalId(before), limit)
         return tuple([await self._withdrawal(row, lines) for row, lines in rows])
 
     async def withdrawal(self, withdrawal: WithdrawalId) -> WithdrawalSeen | None:
@@ -155,16 +161,29 @@ class MoneyReading:
             amount=self._scales.text(leg.asset, leg.units),
             trace=leg.trace,
             memo=memo,
-            link=self._link(leg, memo),
+            link=self._link(leg.asset, leg.units, leg.trace, memo),
             arrived=leg.is_paid,
         )
 
-    def _link(self, leg: Leg, memo: str) -> str:
-        form = self._forms.get(leg.asset)
+    def wallet_link(self, trace: str) -> tuple[str, str]:
+        """Memo and link of a payment that proves a wallet; the link is empty without Mixin.
+
+        It asks for the smallest amount that Mixin carries of the first asset that it can pay.
+        """
+        memo = MixinMemos().write(UUID(trace).bytes).decode("ascii")
+        for asset in sorted(self._forms):
+            scale = self._scales.of(asset)
+            units = power_of_ten(scale - min(MIXIN_DECIMALS, scale))
+            if link := self._link(asset, units, trace, memo):
+                return memo, link
+        return memo, ""
+
+    def _link(self, asset: str, units: int, trace: str, memo: str) -> str:
+        form = self._forms.get(asset)
         if self._ports.mixin is None or form is None:
             return ""
         try:
-            return self._ports.mixin.payment_link(form, leg.units, leg.trace, memo)
+            return self._ports.mixin.payment_link(form, units, trace, memo)
         except CallerFault:
             return ""
 
@@ -277,8 +296,7 @@ class MoneyReading:
         )
 
     async def _name(self, user: UserId) -> str:
-        found = await self._ports.people.user(user) if user else None
-        return found.name if found is not None else user
+        return await self._ports.people.name(user) if user else ""
 
     async def _owner(self, order: OrderId) -> str:
         found = await self._ports.people.order(order)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
@@ -27,9 +27,9 @@ from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.ids import CommandKey, OrderId, UserId, WithdrawalId
 from poolmaker.views.model import BarPart, Money, OrderSeen, Part, Step
 
-ORDERS_MAX: Final = 200
-USERS_MAX: Final = 10_000
+NAMES_KEPT: Final = 50_000
 _PAGE: Final = 200
+_NEWEST: Final = OrderId("")
 _ENDED: Final = frozenset(
     {
         WithdrawalState.DEBITED,
@@ -91,66 +91,87 @@ class PeoplePorts:
 
 
 class People:
-    """Users, their orders and withdrawals; names are remembered, for they never change."""
+    """Users, their orders and withdrawals. Names never change, so they are remembered."""
 
     def __init__(self, ports: PeoplePorts) -> None:
         self._ports = ports
-        self._users: dict[UserId, User] = {}
-        self._owners: dict[str, UserId] = {}
+        self._names: OrderedDict[str, str] = OrderedDict()
 
-    async def users(self) -> Sequence[User]:
-        """Everybody, by id."""
+    async def users(self, after: UserId, limit: int) -> Sequence[User]:
+        """Users after an id, by id."""
+        return await self._ports.orders.registry.users(after, limit)
+
+    async def every_user(self) -> AsyncIterator[User]:
+        """Every user by id, a page at a time."""
         after = UserId("")
-        found: list[User] = []
-        while len(found) < USERS_MAX:
-            page = await self._ports.orders.users(after, _PAGE)
-            found += page
-            if len(page) < _PAGE:
-                break
+        while page := await self.users(after, _PAGE):
+            for user in page:
+                yield user
             after = page[-1].id
-        self._users.update((user.id, user) for user in found)
-        return found
 
     async def user(self, user_id: UserId) -> User | None:
-        """One user, or None."""
-        if user_id not in self._users:
-            await self.users()
-        return self._users.get(user_id)
+        """One user as they are now, or None."""
+        return await self._ports.orders.registry.user(user_id)
 
-    async def orders(self, user_id: UserId | None) -> list[Order]:
-        """Orders of one user or of all, newest first, at most 200."""
-        ids = [user_id] if user_id is not None else [user.id for user in await self.users()]
-        found = [order for one in ids for order in await self._ports.orders.orders_of(one)]
-        self._owners.update((order.id, order.user) for order in found)
-        newest = sorted(found, key=lambda order: (order.created_us, order.id), reverse=True)
-        return newest[:ORDERS_MAX]
+    async def name(self, user_id: UserId) -> str:
+        """What a user is called; the id itself for nobody."""
+        if user_id not in self._names:
+            found = await self.user(user_id)
+            if found is None:
+                return user_id
+            self._remember(user_id, found.name)
+        return self._names[user_id]
+
+    async def orders(
+        self, user_id: UserId | None, before: OrderId = _NEWEST, limit: int = _PAGE
+    ) -> Sequence[Order]:
+        """Orders of one user or of all before an id, newest first; an empty id begins."""
+        return await self._ports.orders.orders_before(user_id, before, limit)
+
+    async def every_order(self, user_id: UserId) -> list[Order]:
+        """Every order of a user, oldest first."""
+        return list(await self._ports.orders.orders_of(user_id))
 
     async def order(self, order_id: OrderId) -> Order | None:
         """One order, however old, or None."""
-        view = await self._ports.orders.view(order_id)
-        return view.order if view is not None else None
+        return await self._ports.orders.order(order_id)
 
     async def withdrawals(self, user_id: UserId) -> list[Withdrawal]:
-        """A user's withdrawals, at most 200."""
-        found = await self._ports.withdrawals.of_user(user_id, WithdrawalId(""), _PAGE)
-        self._owners.update((row.id, row.user) for row in found)
-        return list(found)
+        """Every withdrawal of a user, oldest first."""
+        found: list[Withdrawal] = []
+        after = WithdrawalId("")
+        while page := await self._ports.withdrawals.of_user(user_id, after, _PAGE):
+            found += page
+            after = page[-1].id
+        return found
 
     async def name_behind(self, account_or_id: str) -> str:
         """The user's name behind an account of the chart or an id; the text itself for nobody."""
         head, _, rest = account_or_id.partition(":")
         subject = rest.partition(":")[0] if rest else head
-        user_id = self._owners.get(subject, UserId(subject))
-        if user_id not in self._users and subject not in self._owners:
-            await self._learn()
-            user_id = self._owners.get(subject, UserId(subject))
-        user = self._users.get(user_id)
-        return user.name if user is not None else subject
+        if subject not in self._names:
+            owner = await self._owner(head if rest else subject[:2], subject)
+            if not owner:
+                return subject
+            self._remember(subject, await self.name(owner))
+        return self._names[subject]
 
-    async def _learn(self) -> None:
-        for user in await self.users():
-            await self.orders(user.id)
-            await self.withdrawals(user.id)
+    async def _owner(self, kind: str, subject: str) -> UserId:
+        """Whose an account or an id of that kind is, empty for nobody."""
+        if kind in ("user", "us"):
+            return UserId(subject)
+        if kind in ("order", "exit", "uo"):
+            order = await self.order(OrderId(subject))
+            return order.user if order is not None else UserId("")
+        if kind in ("withdrawal", "wd"):
+            view = await self._ports.withdrawals.view(WithdrawalId(subject))
+            return view[0].user if view is not None else UserId("")
+        return UserId("")
+
+    def _remember(self, subject: str, name: str) -> None:
+        self._names[subject] = name
+        while len(self._names) > NAMES_KEPT:
+            self._names.popitem(last=False)
 
     async def timeline(self, order_id: OrderId) -> tuple[Sequence[TimelineLine], str]:
         """The story of an order, and where the saga at work stands."""

@@ -22,8 +22,10 @@ from poolmaker.api.server import bind, create_api, serve
 from poolmaker.app.data import open_data
 from poolmaker.app.engines import Desk
 from poolmaker.app.supervisor import Part, Supervisor
-from poolmaker.app.wiring import Root, Wired, operator_token, wire
+from poolmaker.app.tokens import make_missing, token_files
+from poolmaker.app.wiring import Root, Wired, wire
 from poolmaker.infra.clock import SteadyClock, SystemClock
+from poolmaker.infra.connections import Purpose
 from poolmaker.infra.database import Database
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.leases import LeaseKeeper, PgLeases
@@ -57,8 +59,8 @@ async def up(settings: Settings) -> None:
     configure_logging(settings.log.level, settings.log.format, clock)
     listener = bind(settings.web.host, settings.web.port)
     rng = system_rng()
+    make_missing(token_files(settings), rng.fork("staff"))
     root = Root(
-        operator_token=operator_token(settings, rng),
         settings=settings,
         clock=clock,
         ids=Ids(clock, rng.fork("ids")),
@@ -88,7 +90,7 @@ async def _open(
     await root.lease.acquire(LEASE, _say)
     stack.push_async_callback(_give_back, root.lease)
     stack.push_async_callback(supervisor.end)
-    supervisor.start(Part("lease", root.lease.run))
+    supervisor.start(Part("lease", root.lease.run, Purpose.ENGINE))
     machine = root.machine = MachineWatch(clock, data.server.data, root.health)
     supervisor.start(Part("machine", machine.run))
     session = await stack.enter_async_context(_session())
@@ -101,7 +103,7 @@ async def _run(root: Root, supervisor: Supervisor, wired: Wired, listener: socke
     web = root.settings.web
     _start(supervisor, root, wired)
     api = create_api(wired.platform, create_site(_showing(wired.platform)))
-    supervisor.start(Part("web", lambda: serve(api, listener, root.stopping)))
+    supervisor.start(Part("web", lambda: serve(api, listener, root.stopping), Purpose.CLIENTS))
     # What was made up to here lives as long as the process: the collector need not walk it again.
     gc.collect()
     gc.freeze()
@@ -163,7 +165,7 @@ def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
     if wired.chain is not None:
         supervisor.start(Part("chain", wired.chain.run))
     for account, desk in wired.desks.items():
-        supervisor.start(Part(f"engine {account}", desk.engine.run))
+        supervisor.start(Part(f"engine {account}", desk.engine.run, Purpose.ENGINE))
 
 
 async def _pump(root: Root, wired: Wired) -> None:

@@ -33,7 +33,7 @@ from poolmaker.business.pools.model import Pool
 from poolmaker.business.pools.service import PoolService
 from poolmaker.business.user_orders.model import Order
 from poolmaker.infra.transactions import Transactions
-from poolmaker.kernel.ids import OrderId, PoolId, UserId
+from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
 from poolmaker.kernel.money import Ratio, Rounding, divide
 from poolmaker.recon.custody import CustodyReading, CustodyWatch
 from poolmaker.views.model import (
@@ -109,18 +109,19 @@ class PlatformReading:
         books = BookView.of((await self._balances())[1])
         return tuple(self._pool_seen(pool, books) for pool in (await self._pools()).values())
 
-    async def balances(self, user_id: UserId | None) -> Sequence[Balance]:
+    async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
         """See ``Reading.balances``."""
         books = BookView.of((await self._balances())[1])
-        users = [user.id for user in await self._ports.people.users()]
-        asked = [user for user in users if user_id in (None, user)]
-        found = [await self._balances_of(user, books) for user in asked]
+        if user_id is not None:
+            return tuple(await self._balances_of(user_id, books))
+        users = await self._ports.people.users(UserId(after), limit)
+        found = [await self._balances_of(user.id, books) for user in users]
         return tuple(balance for balances in found for balance in balances)
 
     async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
         """See ``Reading.statement``."""
         accounts = [user_available(user_id)]
-        for order in await self._ports.people.orders(user_id):
+        for order in await self._ports.people.every_order(user_id):
             accounts += [order_locked(order.id), f"order:{order.id}:shares"]
         accounts += [
             f"withdrawal:{row.id}:held" for row in await self._ports.people.withdrawals(user_id)
@@ -186,35 +187,50 @@ class PlatformReading:
             return None
         books = BookView.of((await self._balances())[1])
         pool = (await self._pools()).get(order.pool)
-        newest = await self._ports.people.orders(order.user)
-        is_newest = bool(newest) and newest[0].id == order.id
+        is_newest = await self._is_newest(order)
         return await self._order_seen(order, pool, books, is_newest=is_newest)
 
-    async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
+    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderSeen]:
         """See ``Reading.orders``."""
         books = BookView.of((await self._balances())[1])
         pools = await self._pools()
-        orders = await self._ports.people.orders(user_id)
-        newest = {order.user: order.id for order in reversed(orders)}
-        return tuple(
-            [
-                await self._order_seen(
-                    order,
-                    pools.get(order.pool),
-                    books,
-                    is_newest=newest[order.user] == order.id,
-                )
-                for order in orders
-            ]
-        )
+        orders = await self._ports.people.orders(user_id, OrderId(before), limit)
+        newest: dict[UserId, bool] = {}
+        found = []
+        for order in orders:
+            if order.user not in newest:
+                newest[order.user] = await self._is_newest(order)
+            is_newest, newest[order.user] = newest[order.user], False
+            pool = pools.get(order.pool)
+            found.append(await self._order_seen(order, pool, books, is_newest=is_newest))
+        return tuple(found)
 
-    async def campaigns(self) -> Sequence[CampaignSeen]:
+    async def _is_newest(self, order: Order) -> bool:
+        """Whether it is its user's newest order, which shows what is available to them."""
+        newest = await self._ports.people.orders(order.user, limit=1)
+        return bool(newest) and newest[0].id == order.id
+
+    async def order_owner(self, order_id: OrderId) -> str | None:
+        """See ``Reading.order_owner``."""
+        order = await self._ports.people.order(order_id)
+        return order.user if order is not None else None
+
+    async def withdrawal(self, withdrawal_id: WithdrawalId) -> WithdrawalSeen | None:
+        """See ``Reading.withdrawal``."""
+        return await self._ports.money.withdrawal(withdrawal_id)
+
+    async def withdrawal_owner(self, withdrawal_id: WithdrawalId) -> str | None:
+        """See ``Reading.withdrawal_owner``."""
+        found = await self._ports.money.withdrawal(withdrawal_id)
+        return found.user_id if found is not None else None
+
+    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignSeen]:
         """See ``Reading.campaigns``."""
-        return await self._ports.money.campaigns()
+        return await self._ports.money.campaigns(after, limit)
 
-    async def rewards(self) -> Sequence[RewardSeen]:
+    async def rewards(self, after: int, limit: int) -> Sequence[RewardSeen]:
         """See ``Reading.rewards``."""
-        return await self._ports.money.rewards()
+        return await self._ports.money.rewards(after, limit)
 
     async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
         """See ``Reading.allocations``."""
@@ -224,17 +240,19 @@ class PlatformReading:
         """See ``Reading.shares``."""
         return await self._ports.money.shares(pool_id, from_us, to_us)
 
-    async def transfers(self) -> Sequence[TransferSeen]:
+    async def transfers(self, after: int, limit: int) -> Sequence[TransferSeen]:
         """See ``Reading.transfers``."""
-        return await self._ports.money.transfers()
+        return await self._ports.money.transfers(after, limit)
 
-    async def arrivals(self) -> Sequence[ArrivalSeen]:
+    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalSeen]:
         """See ``Reading.arrivals``."""
-        return await self._ports.money.arrivals()
+        return await self._ports.money.arrivals(after, limit)
 
-    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
+    async def withdrawals(
+        self, user_id: UserId | None, before: str, limit: int
+    ) -> Sequence[WithdrawalSeen]:
         """See ``Reading.withdrawals``."""
-        return await self._ports.money.withdrawals()
+        return await self._ports.money.withdrawals(user_id, before, limit)
 
     async def health(self) -> Health:
         """See ``Reading.health``."""
@@ -263,7 +281,7 @@ class PlatformReading:
     async def _balances_of(self, user: UserId, books: BookView) -> list[Balance]:
         available = books.amounts(user_available(user))
         locked: defaultdict[str, int] = defaultdict(int)
-        for order in await self._ports.people.orders(user):
+        for order in await self._ports.people.every_order(user):
             for asset, units in books.amounts(order_locked(order.id)).items():
                 locked[asset] += units
         held = in_withdrawal(await self._ports.people.withdrawals(user))
@@ -284,11 +302,10 @@ class PlatformReading:
     ) -> OrderSeen:
         people = self._ports.people
         timeline, step = await people.timeline(order.id)
-        user = await people.user(order.user)
         sources = OrderSources(
             order=order,
             pool=pool,
-            user_name=user.name if user is not None else order.user,
+            user_name=await people.name(order.user),
             steps=await people.steps(timeline),
             step=step,
             withdrawals=await people.withdrawals(order.user),

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from poolmaker.infra.connections import Purpose, working_for
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.errors import PoolmakerError, TakenOver
@@ -28,6 +29,8 @@ class Part:
 
     name: str
     run: Callable[[], Awaitable[None]]
+    purpose: Purpose = Purpose.WORK
+    """Whose connections it uses."""
 
 
 class Supervisor:
@@ -89,7 +92,8 @@ class Supervisor:
     async def _guard(self, part: Part) -> None:
         self._health.report(part.name, ok=True, sentence="running")
         try:
-            await part.run()
+            with working_for(part.purpose):
+                await part.run()
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # supervisor

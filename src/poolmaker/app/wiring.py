@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
 
 import aiohttp
 
 from poolmaker import __version__
-from poolmaker.api.calls import fresh_token, token_hash
 from poolmaker.api.ports import Platform
 from poolmaker.api.service import open_store as open_api_store
 from poolmaker.app.business import (
@@ -42,21 +39,21 @@ from poolmaker.app.places import MixinPlace, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
 from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts, VenueEvidence
 from poolmaker.app.stage import MemoryStage
+from poolmaker.app.tokens import FileTokens, token_files
 from poolmaker.app.troubles import TroublePorts, TroubleWatch
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.ledger.history import open_history
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, open_store
 from poolmaker.evm.model import GAS
+from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.holder import own_holder
 from poolmaker.infra.leases import LeaseCheck, NoLease
 from poolmaker.infra.machine import MachineWatch
-from poolmaker.infra.postgres.passwords import write_private
 from poolmaker.infra.sagas.service import SagaRunner, Tools, open_sagas
 from poolmaker.infra.settings.model import Settings
 from poolmaker.kernel.clock import SECOND_US, Clock
-from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.wallet import VenueWallet
@@ -66,14 +63,10 @@ from poolmaker.recon.custody import CustodyWatch, CustodyWatchPorts
 from poolmaker.recon.ports import CustodyPlace
 from poolmaker.views.model import Check, Health, Mode
 
-OPERATOR_TOKEN_FILE: Final = "operator.token"  # noqa: S105 - the name of a file
-
 
 @dataclass(slots=True)
 class Root:
     """What every part is made of. ``wake`` is set when something may have happened."""
-
-    operator_token: str = field(repr=False)
 
     settings: Settings
     clock: Clock
@@ -323,16 +316,17 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         ),
         scales,
     )
-    api_store = open_api_store(data.app, root.clock)
+    approvals = root.settings.approvals
+    times = ApprovalTimes(approvals.delay_s * SECOND_US, approvals.valid_s * SECOND_US)
+    api_store = open_api_store(data.app, root.clock, times.delay_us)
     return Platform(
         mode=mode,
         clock=root.clock,
         ids=root.ids,
         rng=root.rng.fork("tokens"),
-        operator_token_hash=token_hash(root.operator_token),
-        tokens=api_store,
+        tokens=FileTokens(token_files(root.settings), api_store),
         requests=api_store,
-        people=PeopleDesk(business.rooms.orders, people, has_mixin=parts.mixin is not None),
+        people=PeopleDesk(business.rooms.orders.registry, money.wallet_link),
         treasury=TreasuryDesk(business.rooms.treasury, scales, root.clock, _gas_of(root.settings)),
         orders=OrdersDesk(business.rooms.orders, reading, scales),
         payouts=PayoutDesk(
@@ -342,6 +336,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             scales,
             mixin_forms(root.settings) if parts.mixin is not None else {},
         ),
+        approvals=Approvals(data.app, root.clock, root.ids, times),
         reading=reading,
         live=parts.live,
         stage=MemoryStage(mode),
@@ -381,33 +376,3 @@ def _health(root: Root, mode: Mode, epoch: int) -> Callable[[], Health]:
         return Health(mode, __version__, started_us, max(0, epoch - 1), checks)
 
     return look
-
-
-def operator_token(settings: Settings, rng: Rng) -> str:
-    """The operator's token from its file, made with the first start. Never logged."""
-    file = settings.tokens.operator_token_file or settings.home / OPERATOR_TOKEN_FILE
-    if file.is_file():
-        return _read(file)
-    token = fresh_token(rng.fork("operator"))
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(file, token + "\n")
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"the operator token cannot be written to {file} ({error.strerror}); give this user "
-            "the right to write there, or name another folder with POOLMAKER_HOME"
-        ) from None
-    return token
-
-
-def _read(file: Path) -> str:
-    try:
-        token = file.read_text("utf-8").strip()
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"the operator token {file} cannot be read ({error.strerror}); run the platform as "
-            "the user who owns it, or remove it to have a new one made"
-        ) from None
-    if not token:
-        raise EnvironmentProblem(f"the operator token {file} is empty; remove it to have one made")
-    return token

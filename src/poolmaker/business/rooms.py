@@ -215,7 +215,7 @@ def _with_treasury(
             TreasuryPorts(
                 transactions=stores.transactions,
                 ledger=stores.ledger,
-                users=orders,
+                users=orders.registry,
                 on_the_way_out=withdrawals,
                 store=stores.treasury,
             )

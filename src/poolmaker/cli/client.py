@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from typing import Any, Final
+from urllib.parse import quote
 
 from poolmaker.kernel.errors import EnvironmentProblem, PoolmakerError
 
@@ -32,15 +33,26 @@ class Client:
 
     def get(self, path: str) -> Any:
         """What is at ``path`` below /api/v1."""
-        return self._call("GET", path, None, {})
+        return self._call("GET", path, None, {})[0]
+
+    def get_all(self, path: str, cursor: str = "after") -> list[Any]:
+        """Every row of a list, however long; ``cursor`` is the parameter by which it goes on."""
+        found, after = [], ""
+        while True:
+            query = f"?{cursor}={quote(after)}" if after else ""
+            rows, after = self._call("GET", f"{path}{query}", None, {})
+            found += rows
+            if not after:
+                return found
 
     def post(self, path: str, body: dict[str, Any], key: str) -> Any:
-        """Send a wish under an Idempotency-Key; the same key and body again move nothing twice."""
-        return self._call("POST", path, body, {"Idempotency-Key": key})
+        """Send a request under an Idempotency-Key; the same again moves nothing twice."""
+        return self._call("POST", path, body, {"Idempotency-Key": key})[0]
 
     def _call(
         self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]
-    ) -> Any:
+    ) -> tuple[Any, str]:
+        """The answer, and where its list goes on."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S)
         sent = {"Authorization": f"Bearer {self._token}", **headers}
         if body is not None:
@@ -59,7 +71,7 @@ class Client:
             connection.close()
         if response.status not in _OK:
             raise ApiRefused(answer)
-        return answer
+        return answer, response.headers.get("Next-Cursor", "")
 
 
 def _reason(error: Exception) -> str:

@@ -26,6 +26,19 @@ Home = Annotated[
     Path | None, typer.Option("--home", help="Data folder; default: POOLMAKER_HOME, .poolmaker.")
 ]
 
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="Idempotency key; give the same one to repeat a request safely."),
+]
+
+
+def key_of(key: str | None) -> str:
+    """The key that was given, or a new one."""
+    if key is not None:
+        return key
+    rng = app.load("kernel.rng").system_rng()
+    return f"cli-{rng.bits(128):032x}"
+
 
 def home_of(home: Path | None) -> Path:
     """The data folder that is meant, before any configuration is read."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -12,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from poolmaker import __version__
-from poolmaker.cli import bench, books, operate, setup, worlds
+from poolmaker.cli import bench, books, operate, people, setup, worlds
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import home_of
 from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, complain
@@ -34,7 +33,9 @@ cli.command("status")(operate.status)
 cli.command("doctor")(setup.doctor)
 cli.add_typer(setup.config_commands, name="config")
 cli.add_typer(setup.database_commands, name="db")
-cli.add_typer(operate.users, name="user")
+cli.add_typer(people.users, name="user")
+cli.add_typer(people.tokens, name="token")
+cli.add_typer(people.approvals, name="approval")
 cli.add_typer(operate.pools, name="pool")
 cli.add_typer(operate.orders, name="order")
 cli.add_typer(books.ledger, name="ledger")
@@ -83,16 +84,22 @@ def call(arguments: list[str] | None = None) -> int:
 
 def _unexpected() -> int:
     text = traceback.format_exc()
-    for folder in (home_of(None), Path(tempfile.gettempdir())):
-        try:
-            log = folder / LOG_NAME
-            log.write_text(text, "utf-8")
-        except OSError:
-            continue
-        complain(f"an error that nobody expected; what happened is in {log.absolute()}")
+    log = home_of(None) / LOG_NAME
+    try:
+        _write_private(log, text)
+    except OSError:
+        complain(f"an unexpected error:\n{text}")
         return CHECK_FAILED
-    complain(f"an error that nobody expected:\n{text}")
+    complain(f"an unexpected error; what happened is in {log.absolute()}")
     return CHECK_FAILED
+
+
+def _write_private(log: Path, text: str) -> None:
+    """Write where only this user reads it. Whatever is there already is replaced, not followed."""
+    log.unlink(missing_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def run() -> NoReturn:

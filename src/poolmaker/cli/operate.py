@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from poolmaker import app
-from poolmaker.cli.context import Config, Home, Json, client_of
+from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of
 from poolmaker.cli.output import CHECK_FAILED, say, show, sums, table
-from poolmaker.kernel.errors import CallerFault
 
-users = typer.Typer(no_args_is_help=True, help="Users and their deposits.")
 pools = typer.Typer(no_args_is_help=True, help="Pools.")
 orders = typer.Typer(no_args_is_help=True, help="User orders.")
-
-Key = Annotated[
-    str | None,
-    typer.Option("--key", help="Idempotency key; give the same one to repeat a wish safely."),
-]
-
-
-def _key(key: str | None) -> str:
-    if key is not None:
-        return key
-    rng = app.load("kernel.rng").system_rng()
-    return f"cli-{rng.bits(128):032x}"
 
 
 def status(config: Config = None, home: Home = None, as_json: Json = False) -> None:
@@ -51,57 +35,6 @@ def _status(value: dict[str, Any]) -> None:
     ]
     rows.append(("books", words[value["books_ok"]], f"at entry {value['ledger_seq']}"))
     table(("check", "state", "what"), rows)
-
-
-@users.command("create")
-def create_user(
-    name: str,
-    token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="Write the token here, readable to you.")
-    ] = None,
-    key: Key = None,
-    config: Config = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Make a user. The token is shown once, or written to --token-file and not shown."""
-    client = client_of(config, home)
-    user = client.post("/users", {"name": name}, _key(key))
-    if token_file is not None and user.get("token"):
-        app.load("infra.postgres.passwords").write_private(token_file, user["token"] + "\n")
-        user["token"] = f"in {token_file}"
-    show(as_json, user, lambda u: say(f"{u['user_id']}  {u['name']}  token: {u['token']}"))
-
-
-@users.command("list")
-def list_users(config: Config = None, home: Home = None, as_json: Json = False) -> None:
-    """List the users."""
-    found = client_of(config, home).get("/users")
-    show(as_json, found, lambda us: table(("id", "name"), [(u["user_id"], u["name"]) for u in us]))
-
-
-@users.command("credit")
-def credit_user(
-    user_id: str,
-    asset: str,
-    amount: str,
-    account: Annotated[str, typer.Option("--account", help="Venue account that holds it.")],
-    reference: Annotated[str, typer.Option("--reference", help="The outside world's own id.")],
-    key: Key = None,
-    config: Config = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Credit a user with money that has arrived. One reference is one credit, for ever."""
-    body = {
-        "location": f"custody:venue:{account}",
-        "asset": asset,
-        "amount": amount,
-        "reference": reference,
-    }
-    client = client_of(config, home)
-    receipt = client.post(f"/users/{quote(user_id)}/deposits", body, _key(key))
-    show(as_json, receipt, lambda r: say(f"credited {amount} {asset}: ledger entry {r['seq']}"))
 
 
 @pools.command("list")
@@ -149,7 +82,7 @@ def open_order(
 ) -> None:
     """Open an order for a user: BASE and QUOTE are amounts of the pool's two assets."""
     body = {"user_id": user_id, "pool_id": pool_id, "base": base, "quote": quote_amount}
-    order = client_of(config, home).post("/orders", body, _key(key))
+    order = client_of(config, home).post("/orders", body, key_of(key))
     show(as_json, order, _order)
 
 
@@ -163,7 +96,7 @@ def pause_order(
 ) -> None:
     """Take an order out of its pool; its money stays reserved for it."""
     client = client_of(config, home)
-    show(as_json, client.post(f"/orders/{quote(order_id)}/pause", {}, _key(key)), _order)
+    show(as_json, client.post(f"/orders/{quote(order_id)}/pause", {}, key_of(key)), _order)
 
 
 @orders.command("resume")
@@ -176,31 +109,20 @@ def resume_order(
 ) -> None:
     """Let a paused order join its pool again."""
     client = client_of(config, home)
-    show(as_json, client.post(f"/orders/{quote(order_id)}/resume", {}, _key(key)), _order)
+    show(as_json, client.post(f"/orders/{quote(order_id)}/resume", {}, key_of(key)), _order)
 
 
 @orders.command("withdraw")
 def withdraw_order(
     order_id: str,
-    to: Annotated[
-        list[str], typer.Option("--to", help="ASSET:NETWORK:ADDRESS[:MEMO], once per asset.")
-    ],
     key: Key = None,
     config: Config = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Leave the pool, pay out, close."""
-    body = {"payout": [_destination(text) for text in to]}
+    """Leave the pool, pay out to the user's own Mixin wallet, close."""
     client = client_of(config, home)
-    show(as_json, client.post(f"/orders/{quote(order_id)}/withdraw", body, _key(key)), _order)
-
-
-def _destination(text: str) -> dict[str, str]:
-    parts = text.split(":", 3)
-    if len(parts) < 3:  # noqa: PLR2004 - asset, network, address
-        raise CallerFault(f"--to: expected ASSET:NETWORK:ADDRESS[:MEMO], was {text!r}")
-    return dict(zip(("asset", "network", "address", "memo"), parts, strict=False))
+    show(as_json, client.post(f"/orders/{quote(order_id)}/withdraw", {}, key_of(key)), _order)
 
 
 @orders.command("show")
@@ -213,7 +135,7 @@ def show_order(
     """Show an order, or list all."""
     client = client_of(config, home)
     if order_id is None:
-        show(as_json, client.get("/orders"), _orders)
+        show(as_json, client.get_all("/orders", "before"), _orders)
     else:
         show(as_json, client.get(f"/orders/{quote(order_id)}"), _order)
 

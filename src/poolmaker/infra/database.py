@@ -149,23 +149,35 @@ class Database:
     Also the PostgreSQL side of ``infra.transactions.Transactions``.
     """
 
-    def __init__(self, pool: Any, dsn: str) -> None:
+    def __init__(self, pool: Any, dsn: str, wait_s: int = _CONNECT_TIMEOUT_S) -> None:
         self._pool = pool
         self._dsn = dsn
+        self._wait_s = wait_s
 
     @classmethod
-    async def open(cls, dsn: str, *, min_size: int = 1, max_size: int = 10) -> Self:
-        """Connect ``min_size`` times now. Raises DatabaseUnavailable when that fails."""
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 10,
+        wait_s: int = _CONNECT_TIMEOUT_S,
+        statement_s: int = _COMMAND_TIMEOUT_S,
+    ) -> Self:
+        """Connect ``min_size`` times now. Raises DatabaseUnavailable when that fails.
+
+        ``wait_s`` bounds the wait for a connection, ``statement_s`` each statement, in seconds.
+        """
         with _losses_as(DatabaseUnavailable):
             pool = await asyncpg.create_pool(
                 **connect_arguments(dsn),
                 min_size=min_size,
                 max_size=max_size,
                 timeout=_CONNECT_TIMEOUT_S,
-                command_timeout=_COMMAND_TIMEOUT_S,
+                command_timeout=statement_s,
                 init=partial(_prepare, dsn),
             )
-        return cls(pool, dsn)
+        return cls(pool, dsn, wait_s)
 
     async def close(self) -> None:
         """Close every connection; those in use are cut after some seconds."""
@@ -181,7 +193,7 @@ class Database:
 
         Once it is given out, a loss is CommitUnknown. Await nothing but the database in the block.
         """
-        async with self._lent() as connection:
+        async with self.lent() as connection:
             with _shortage_as_passing(), _losses_as(CommitUnknown):
                 yield connection
 
@@ -193,7 +205,7 @@ class Database:
         deadlock that the server ended by rolling this unit back is DatabaseUnavailable, too.
         Await nothing but the database in the block.
         """
-        async with self._lent() as connection:
+        async with self.lent() as connection:
             unit: Any = cast("Any", connection).transaction(isolation="read_committed")
             with _shortage_as_passing(), _losses_as(DatabaseUnavailable):
                 await unit.start()
@@ -226,9 +238,10 @@ class Database:
         return Listener(self._dsn, channel, callback, clock)
 
     @asynccontextmanager
-    async def _lent(self) -> AsyncIterator[Connection]:
+    async def lent(self) -> AsyncIterator[Connection]:
+        """A connection of the pool for the block; what is done on it is the caller's to bound."""
         with _shortage_as_passing(), _losses_as(DatabaseUnavailable):
-            connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT_S)
+            connection = await self._pool.acquire(timeout=self._wait_s)
         try:
             yield connection
         finally:

@@ -103,7 +103,9 @@ class Person:
         """Deposit, open orders, change one's mind, withdraw."""
         await self._pause_for(20)
         user = await self.door.ask(
-            lambda p: p.rooms.orders.create_user(self.name, f"user {self.name}", self._wallet)
+            lambda p: p.rooms.orders.registry.create_user(
+                self.name, f"user {self.name}", self._wallet
+            )
         )
         for base in self._bases():
             await self._deposit(user, base, self.rng.between(10**7, 10**9))
@@ -182,7 +184,7 @@ class Person:
 
     @property
     def _wallet(self) -> str:
-        return f"{self.name}-at-mixin" if self.mixin is not None else ""
+        return f"{self.name}-at-mixin"
 
     def _where(self, base: str) -> list[Destination]:
         return [self._destination(base, base), self._destination("USDT", "TRX")]

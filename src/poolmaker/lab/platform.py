@@ -57,7 +57,11 @@ def room_settings(forms: Mapping[str, str]) -> RoomSettings:
     return RoomSettings(
         pools=POOLS,
         orders=OrderSettings(
-            event_wait_us=15 * SECOND_US, mixin_forms=forms, deposit_wait_us=120 * SECOND_US
+            # Simulated payouts also go to chains, as they will from an address book.
+            own_wallet_only=False,
+            event_wait_us=15 * SECOND_US,
+            mixin_forms=forms,
+            deposit_wait_us=120 * SECOND_US,
         ),
         withdrawals=WithdrawalSettings(
             networks={

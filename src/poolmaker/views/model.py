@@ -246,6 +246,22 @@ class UserSeen:
     name: str
     created_at_us: int
     mixin_id: str = ""
+    disabled_at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WalletClaimSeen:
+    """How a claimed wallet is proven: a payment from it with this trace or memo.
+
+    ``link`` pays the smallest amount that Mixin takes; the money is the user's own deposit.
+    """
+
+    user_id: str
+    mixin_id: str
+    trace: str
+    memo: str
+    link: str
+    expires_at_us: int
 
 
 @dataclass(frozen=True, slots=True)

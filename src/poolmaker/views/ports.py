@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.kernel.ids import OrderId, PoolId, UserId
+from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
 from poolmaker.views.model import (
     Act,
     AllocationSeen,
@@ -44,8 +44,8 @@ class Reading(Protocol):
         """All pools."""
         ...
 
-    async def balances(self, user_id: UserId | None) -> Sequence[Balance]:
-        """Balances of one user or of all."""
+    async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
+        """Balances of one user, or of ``limit`` users after an id, by id."""
         ...
 
     async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
@@ -76,16 +76,20 @@ class Reading(Protocol):
         """One order, or None."""
         ...
 
-    async def orders(self, user_id: UserId | None) -> Sequence[OrderSeen]:
-        """Orders of one user or of all, newest first, at most 200."""
+    async def order_owner(self, order_id: OrderId) -> str | None:
+        """Whose order it is, or None where there is none."""
         ...
 
-    async def campaigns(self) -> Sequence[CampaignSeen]:
-        """Campaigns that run, that we are in or were in, by their start, at most 200."""
+    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderSeen]:
+        """Orders of one user or of all before an id, newest first; an empty id begins."""
         ...
 
-    async def rewards(self) -> Sequence[RewardSeen]:
-        """Rewards, newest first, at most 200."""
+    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignSeen]:
+        """Campaigns that run, that we are in or were in, newest start first, ``after`` so many."""
+        ...
+
+    async def rewards(self, after: int, limit: int) -> Sequence[RewardSeen]:
+        """Rewards, newest first, ``after`` so many."""
         ...
 
     async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
@@ -99,16 +103,26 @@ class Reading(Protocol):
         """
         ...
 
-    async def transfers(self) -> Sequence[TransferSeen]:
-        """Money between our own places, newest first, at most 200."""
+    async def transfers(self, after: int, limit: int) -> Sequence[TransferSeen]:
+        """Money between our own places, newest first, ``after`` so many."""
         ...
 
-    async def arrivals(self) -> Sequence[ArrivalSeen]:
-        """What our places received, newest first, at most 200."""
+    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalSeen]:
+        """What our places received, newest first, ``after`` so many."""
         ...
 
-    async def withdrawals(self) -> Sequence[WithdrawalSeen]:
-        """Payouts, newest first, at most 200."""
+    async def withdrawal(self, withdrawal_id: WithdrawalId) -> WithdrawalSeen | None:
+        """One payout, or None."""
+        ...
+
+    async def withdrawal_owner(self, withdrawal_id: WithdrawalId) -> str | None:
+        """Whose payout it is, empty for nobody's, or None where there is none."""
+        ...
+
+    async def withdrawals(
+        self, user_id: UserId | None, before: str, limit: int
+    ) -> Sequence[WithdrawalSeen]:
+        """Payouts of one user or of all before an id, newest first; an empty id begins."""
         ...
 
     async def health(self) -> Health:

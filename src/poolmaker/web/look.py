@@ -28,6 +28,7 @@ from poolmaker.web.ports import Showing
 
 FILLS_SHOWN: Final = 60
 HAPPENINGS_SHOWN: Final = 24
+ROWS_SHOWN: Final = 200
 _FIXED: Final = frozenset({"CREDITED", "DONE"})
 """States of a reward after which its allocation and its credits never change."""
 BOOKS_AGE_US: Final = SECOND_US
@@ -82,7 +83,7 @@ class Looker:
             assets={asset.code: asset for asset in await reading.assets()},
             health=await reading.health(),
             pool=next(iter(await reading.pools()), None),
-            orders=tuple(await reading.orders(None)),
+            orders=tuple(await reading.orders(None, "", ROWS_SHOWN)),
             outside=await self._outside(),
             trial=await reading.trial_balance(),
             custody=tuple(await reading.custody()),
@@ -91,15 +92,15 @@ class Looker:
 
     async def _outside(self) -> _Outside:
         reading = self._showing.reading
-        rewards = tuple(await reading.rewards())
+        rewards = tuple(await reading.rewards(0, ROWS_SHOWN))
         allocations = {one.reward_id: await self._allocations(one) for one in rewards}
         return _Outside(
-            campaigns=tuple(await reading.campaigns()),
+            campaigns=tuple(await reading.campaigns(0, ROWS_SHOWN)),
             rewards=rewards,
             allocations=allocations,
-            transfers=tuple(await reading.transfers()),
-            arrivals=tuple(await reading.arrivals()),
-            withdrawals=tuple(await reading.withdrawals()),
+            transfers=tuple(await reading.transfers(0, ROWS_SHOWN)),
+            arrivals=tuple(await reading.arrivals(0, ROWS_SHOWN)),
+            withdrawals=tuple(await reading.withdrawals(None, "", ROWS_SHOWN)),
         )
 
     async def _allocations(self, reward: RewardSeen) -> Sequence[AllocationSeen]:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.money import power_of_ten
 from poolmaker.views.catalogue import Catalogues
 from poolmaker.views.model import Mode
 from poolmaker.web.assets import Assets
@@ -27,6 +28,8 @@ _LOG: Final = get_logger("web")
 ENTRIES_PER_PAGE: Final = 100
 LANGUAGE_COOKIE: Final = "lang"
 ACCOUNT_LENGTH_MAX: Final = 200
+ORDERS_NAMED: Final = 200
+SEQ_DIGITS_MAX: Final = 16
 
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -119,14 +122,15 @@ class _Site:
 
     async def _account(self, request: Request) -> Response:
         account = request.path_params["account"]
-        if len(account) > ACCOUNT_LENGTH_MAX:
+        if len(account) > ACCOUNT_LENGTH_MAX or "\0" in account:
             return self._notice(request, "missing", 404)
         after = request.query_params.get("after", "0")
-        position = int(after) if after.isascii() and after.isdecimal() and len(after) < 16 else 0  # noqa: PLR2004
+        is_number = after.isascii() and after.isdecimal() and len(after) < SEQ_DIGITS_MAX
+        position = int(after) if is_number else 0
         page = await self._showing.reading.account(account, position, ENTRIES_PER_PAGE)
         language = self._language(request)
         words = self._pages.catalogues.words(language)
-        names = owners(await self._showing.reading.orders(None))
+        names = owners(await self._showing.reading.orders(None, "", ORDERS_NAMED))
         render = self._pages.entries(
             account_words(words, account, names), account, page.entries, names, language
         )
@@ -135,12 +139,14 @@ class _Site:
         return HTMLResponse(render(next=link), headers={"Cache-Control": "no-store"})
 
     async def _entry(self, request: Request) -> Response:
-        happening = await self._showing.reading.transaction(request.path_params["seq"])
+        seq: int = request.path_params["seq"]
+        known = seq < power_of_ten(SEQ_DIGITS_MAX)
+        happening = await self._showing.reading.transaction(seq) if known else None
         if happening is None:
             return self._notice(request, "missing", 404)
         language = self._language(request)
         words = self._pages.catalogues.words(language)
-        names = owners(await self._showing.reading.orders(None))
+        names = owners(await self._showing.reading.orders(None, "", ORDERS_NAMED))
         heading = words.say("entries.transaction", seq=happening.seq, kind=happening.kind)
         render = self._pages.entries(heading, happening.key, happening.entries, names, language)
         return HTMLResponse(render(next=""), headers={"Cache-Control": "no-store"})

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 from poolmaker.app.figures import Scales
-from poolmaker.app.people import ORDERS_MAX
 from poolmaker.app.reading import PlatformReading
 from poolmaker.business.ledger.model import GENESIS_HASH, Head
 from poolmaker.business.user_orders.model import Order
@@ -25,13 +24,15 @@ ORDER = Order(
     quote=Money(asset="USDT", units=0),
     created_us=0,
 )
-ORDERS = [replace(ORDER, id=OrderId(f"uo_{n}"), created_us=n) for n in range(ORDERS_MAX + 1)]
+ORDERS = [replace(ORDER, id=OrderId(f"uo_{n}"), created_us=n) for n in range(201)]
 
 
 @dataclass
 class FakePeople:
-    async def orders(self, user: UserId | None) -> list[Order]:
-        return ORDERS[::-1][:ORDERS_MAX]
+    async def orders(
+        self, user: UserId | None, before: OrderId = OrderId(""), limit: int = 200
+    ) -> list[Order]:
+        return ORDERS[::-1][:limit]
 
     async def order(self, order_id: OrderId) -> Order | None:
         return next((order for order in ORDERS if order.id == order_id), None)
@@ -42,8 +43,8 @@ class FakePeople:
     async def steps(self, lines: Sequence[object]) -> tuple[object, ...]:
         return ()
 
-    async def user(self, user: UserId) -> None:
-        return None
+    async def name(self, user: UserId) -> str:
+        return user
 
     async def withdrawals(self, user: UserId) -> list[object]:
         return []

@@ -76,7 +76,9 @@ def test_a_user_is_made_credited_and_opens_an_order(
 ) -> None:
     common = ("--config", config, "--json")
     token_file = str(tmp_path / "cleo.token")
-    user = _json(capsys, "user", "create", "cleo", "--token-file", token_file, *common)
+    wallet = ("--mixin-id", "7766b24c-1a03-4c3a-83a3-b4358266875d")
+    create = ("user", "create", "cleo", *wallet, "--token-file", token_file)
+    user = _json(capsys, *create, *common)
     assert "pm_" not in user["token"]
     assert Path(token_file).read_text("utf-8").startswith("pm_")
     assert Path(token_file).stat().st_mode & 0o077 == 0
@@ -88,8 +90,7 @@ def test_a_user_is_made_credited_and_opens_an_order(
     order = _json(capsys, "order", "open", user["user_id"], "btcusdt", "0.1", "100", *common)
     assert order["user_name"] == "cleo"
     assert _json(capsys, "order", "show", order["order_id"], *common) == order
-    payout = ("--to", "BTC:BTC:bc1x", "--to", "USDT:ETH:0xabc:memo")
-    left = _json(capsys, "order", "withdraw", order["order_id"], *payout, *common)
+    left = _json(capsys, "order", "withdraw", order["order_id"], *common)
     assert left["state"] == "WITHDRAW"
 
 
@@ -177,6 +178,109 @@ def test_what_nobody_expected_is_kept_in_a_file_that_is_named(
     log = tmp_path / cli_main.LOG_NAME
     assert str(log) in capsys.readouterr().err
     assert "ZeroDivisionError: odd" in log.read_text("utf-8")
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_found_50_a_crash_is_told_where_the_home_cannot_be_written_and_left_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(operate, "client_of", fail)
+    monkeypatch.setenv("POOLMAKER_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert call(["status"]) == 1
+    assert "ZeroDivisionError: odd" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_found_50_a_crash_log_follows_no_link(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("odd")
+
+    victim = tmp_path / "victim"
+    victim.write_text("precious", "utf-8")
+    (tmp_path / cli_main.LOG_NAME).symlink_to(victim)
+    monkeypatch.setattr(operate, "client_of", fail)
+    monkeypatch.setenv("POOLMAKER_HOME", str(tmp_path))
+    assert call(["status"]) == 1
+    assert victim.read_text("utf-8") == "precious"
+
+
+@pytest.mark.parametrize("where", ["nonexist/x", ""])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("user", "create", "eve", "--mixin-id", "7766b24c-1a03-4c3a-83a3-b4358266875e"),
+        ("user", "token", "create", "us_ada"),
+        ("token", "grant", "eve", "--role", "viewer"),
+        ("token", "rotate", "tk_1"),
+    ],
+    ids=" ".join,
+)
+def test_found_50_a_token_file_that_cannot_be_written_is_refused_before_anything_is_done(
+    config: str,
+    served: Served,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: tuple[str, ...],
+    where: str,
+) -> None:
+    before = (dict(served.world.people.people), dict(served.world.people.granted))
+    assert call([*command, "--token-file", str(tmp_path / where), "--config", config]) == 2
+    assert "token" in capsys.readouterr().err
+    assert (dict(served.world.people.people), dict(served.world.people.granted)) == before
+
+
+def test_found_52_a_users_whole_life_is_a_command_each(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--config", config, "--json")
+    wallet = ("--mixin-id", "7766b24c-1a03-4c3a-83a3-b4358266875f")
+    user = _json(capsys, "user", "create", "fay", *wallet, *common)["user_id"]
+    assert _json(capsys, "user", "show", user, *common)["mixin_id"] == wallet[1]
+    assert call(["user", "bind", user, *wallet, "--config", config]) == 1
+    assert "wallet already" in capsys.readouterr().err
+    narrow = ("--scope", "read", "--days", "3")
+    token = _json(capsys, "user", "token", "create", user, *narrow, *common)
+    assert token["scopes"] == ["read"]
+    rotated = _json(capsys, "user", "token", "rotate", token["token_id"], *common)
+    assert rotated["scopes"] == ["read"]
+    _json(capsys, "user", "token", "revoke", rotated["token_id"], *common)
+    listed = _json(capsys, "user", "token", "list", user, *common)
+    states = {one["token_id"]: bool(one["revoked_at_us"]) for one in listed}
+    assert (states[token["token_id"]], states[rotated["token_id"]]) == (True, True)
+    assert _json(capsys, "user", "disable", user, *common)["disabled_at_us"] > 0
+    assert call(["user", "token", "create", user, "--config", config]) == 1
+    assert "disabled" in capsys.readouterr().err
+    assert _json(capsys, "user", "enable", user, *common)["disabled_at_us"] == 0
+
+
+def test_a_token_of_the_staff_waits_for_a_second_person(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grant = ["token", "grant", "gus", "--role", "treasurer", "--config", config]
+    assert call(grant) == 1
+    assert "second person" in capsys.readouterr().err
+    (waiting,) = _json(capsys, "approval", "list", "--config", config, "--json")
+    assert (waiting["action"], waiting["subject"]) == ("token.grant", "gus")
+    assert call(["approval", "approve", waiting["approval_id"], "--config", config]) == 1
+    assert "Somebody else" in capsys.readouterr().err
+    assert call(["approval", "cancel", waiting["approval_id"], "--config", config]) == 0
+
+
+def test_found_26_the_operators_own_token_is_rotated_in_its_file(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "home" / "operator.token"
+    before = file.read_text("utf-8")
+    assert call(["token", "rotate", "file-operator", "--config", config]) == 0
+    assert file.read_text("utf-8") != before
+    assert file.stat().st_mode & 0o077 == 0
+    assert call(["token", "rotate", "file-nobody", "--config", config]) == 2
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -27,6 +27,7 @@ from poolmaker.business.treasury.model import (
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import CommandKey, SagaId, UserId, VenueAccountId, WithdrawalId
 from poolmaker.messages.base import Money
+from poolmaker.messages.payments import PaymentNames
 
 
 class Users(Protocol):
@@ -268,9 +269,9 @@ class Deposits(Protocol):
     """Who waits for deposits; the room of user orders."""
 
     async def claim_deposit(
-        self, tx: Tx, key: CommandKey, money: Money, trace: str, memo: bytes
+        self, tx: Tx, key: CommandKey, money: Money, payment: PaymentNames
     ) -> UserId | None:
-        """Whose deposit this is, None when no open leg waits for it.
+        """Whose deposit this is, None when no open leg waits for it and no wallet is proven by it.
 
         The answer is the claim: the caller credits the user under ``key`` in this transaction.
         """

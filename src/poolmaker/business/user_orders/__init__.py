@@ -8,4 +8,6 @@ Invariants
 5. A payment is a deposit of an order only while that waits for it in this asset; whatever comes else is not credited.
 6. An order joins only with funds that are claimed for it at its venue account.
 7. The time line of an order is only ever added to; it names the ledger key that moved money.
+8. Money leaves only to its user's own wallet; no caller, the operator included, names another. A user is
+   made with a Mixin id; one of before without it binds it by a payment from there, and it is never exchanged.
 """

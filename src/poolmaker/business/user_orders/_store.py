@@ -15,6 +15,7 @@ from poolmaker.business.user_orders.model import (
     RequestRow,
     TimelineLine,
     User,
+    WalletClaim,
     Wish,
 )
 from poolmaker.infra.database import Record, connection_of
@@ -27,7 +28,19 @@ _COLUMNS: Final = (
     " created_us, state, wish, child, children, share_asset, shares, joined_at_us, destinations,"
     " by_mixin, reason"
 )
-_USER: Final = "SELECT user_id, name, created_us, coalesce(mixin_id, '') FROM business.app_user"
+_USER: Final = (
+    "SELECT user_id, name, created_us, coalesce(mixin_id, ''), disabled_us FROM business.app_user"
+)
+_ORDERS_BEFORE: Final = """
+SELECT * FROM business.user_order
+WHERE ($1::text IS NULL OR user_id = $1) AND ($2 = '' OR order_id < $2)
+ORDER BY order_id DESC LIMIT $3
+"""
+_SAVE_CLAIM: Final = """
+INSERT INTO business.wallet_claim (trace, user_id, mixin_id, claimed_us, until_us)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (trace) DO UPDATE SET claimed_us = $4, until_us = $5
+"""
 _ADD_ORDER: Final = f"""
 INSERT INTO business.user_order ({_COLUMNS})
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
@@ -88,6 +101,39 @@ class PgOrderStore:
             f"{_USER} WHERE user_id > $1 ORDER BY user_id LIMIT $2", after, limit
         )
         return [User(*row) for row in rows]
+
+    async def user_named(self, tx: Tx, name: str) -> User | None:
+        """See ``OrderStore.user_named``."""
+        query = f"{_USER} WHERE name = $1 ORDER BY user_id LIMIT 1"
+        row = await connection_of(tx).fetchrow(query, name)
+        return User(*row) if row is not None else None
+
+    async def set_disabled(self, tx: Tx, user: UserId, disabled_us: int) -> None:
+        """See ``OrderStore.set_disabled``."""
+        await connection_of(tx).execute(
+            "UPDATE business.app_user SET disabled_us = $2 WHERE user_id = $1", user, disabled_us
+        )
+
+    async def save_claim(self, tx: Tx, claim: WalletClaim) -> None:
+        """See ``OrderStore.save_claim``."""
+        await connection_of(tx).execute(
+            _SAVE_CLAIM, claim.trace, claim.user, claim.mixin_id, claim.claimed_us, claim.until_us
+        )
+
+    async def claim(self, tx: Tx, trace: str) -> WalletClaim | None:
+        """See ``OrderStore.claim``."""
+        row = await connection_of(tx).fetchrow(
+            "SELECT * FROM business.wallet_claim WHERE trace = $1", trace
+        )
+        if row is None:
+            return None
+        return WalletClaim(
+            trace=row["trace"],
+            user=UserId(row["user_id"]),
+            mixin_id=row["mixin_id"],
+            claimed_us=row["claimed_us"],
+            until_us=row["until_us"],
+        )
 
     async def recall(self, tx: Tx, key: str) -> RequestRow | None:
         """See ``OrderStore.recall``."""
@@ -173,6 +219,13 @@ class PgOrderStore:
             )
             for row in rows
         ]
+
+    async def orders_before(
+        self, tx: Tx, user: UserId | None, before: OrderId, limit: int
+    ) -> Sequence[Order]:
+        """See ``OrderStore.orders_before``."""
+        rows = await connection_of(tx).fetch(_ORDERS_BEFORE, user, before, limit)
+        return [_order(row) for row in rows]
 
     async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:
         """See ``OrderStore.orders_of``."""

@@ -36,12 +36,28 @@ ADDRESS_MAX: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody whose money we may owe. ``mixin_id`` is his user id at Mixin, empty without one."""
+    """Somebody whose money we may owe. ``mixin_id`` is their user id at Mixin.
+
+    Only users of before have none; they bind one by a payment from it. ``disabled_us``: since when
+    they may open nothing, 0 for never.
+    """
 
     id: UserId
     name: str
     created_us: int
     mixin_id: str = ""
+    disabled_us: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletClaim:
+    """A user says that a wallet is theirs. A payment from it that names ``trace`` proves it."""
+
+    trace: str
+    user: UserId
+    mixin_id: str
+    claimed_us: int
+    until_us: int
 
 
 class OrderState(StrEnum):
@@ -217,6 +233,10 @@ class OrderRefusal(StrEnum):
     """The caller's key was used for another request."""
     UNKNOWN_USER = "unknown_user"
     """There is no such user."""
+    USER_DISABLED = "user_disabled"
+    """The operator has disabled the user."""
+    WALLET_TAKEN = "wallet_taken"
+    """The user has a wallet already, or the wallet is another user's."""
     UNKNOWN_POOL = "unknown_pool"
     """There is no such pool."""
     POOL_PAUSED = "pool_paused"
@@ -233,7 +253,7 @@ class OrderRefusal(StrEnum):
     DESTINATION_MISSING = "destination_missing"
     """An asset of the pool has no destination, or has two."""
     DESTINATION_REFUSED = "destination_refused"
-    """Payouts do not go to that network or address."""
+    """It is not the user's own wallet, or payouts do not go to that network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,7 +537,11 @@ class OrderSettings:
     asset's form can carry, in atomic units by asset and network, 1 where nothing is said. When a
     user's last order ends, what else is available to him goes to his wallet too, from
     ``leftover_min`` atomic units of an asset on; assets that are not named stay.
+
+    ``own_wallet_only`` is switched off only where users have no wallets: in worlds of tests.
     """
+
+    own_wallet_only: bool = True
 
     mixin_forms: Mapping[str, str] = field(default_factory=dict)
     funding_fees: Mapping[str, int] = field(default_factory=dict)

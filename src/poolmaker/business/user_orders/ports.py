@@ -15,6 +15,7 @@ from poolmaker.business.user_orders.model import (
     RequestRow,
     TimelineLine,
     User,
+    WalletClaim,
 )
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import OrderId, PoolId, SagaId, UserId, VenueAccountId, WithdrawalId
@@ -40,8 +41,24 @@ class OrderStore(Protocol):
         """The user with that id at Mixin, or None."""
         ...
 
+    async def user_named(self, tx: Tx, name: str) -> User | None:
+        """The first user of that name, or None."""
+        ...
+
     async def set_mixin_id(self, tx: Tx, user: UserId, mixin_id: str) -> None:
         """Say who a user is at Mixin; nobody else has that id."""
+        ...
+
+    async def set_disabled(self, tx: Tx, user: UserId, disabled_us: int) -> None:
+        """Disable a user since then, or with 0 not any more."""
+        ...
+
+    async def save_claim(self, tx: Tx, claim: WalletClaim) -> None:
+        """Insert a claim, or overwrite the one with its trace."""
+        ...
+
+    async def claim(self, tx: Tx, trace: str) -> WalletClaim | None:
+        """The claim that a trace names, or None."""
         ...
 
     async def recall(self, tx: Tx, key: str) -> RequestRow | None:
@@ -70,6 +87,15 @@ class OrderStore(Protocol):
 
     async def timeline(self, tx: Tx, order: OrderId) -> Sequence[TimelineLine]:
         """The story of an order, oldest first."""
+        ...
+
+    async def orders_before(
+        self, tx: Tx, user: UserId | None, before: OrderId, limit: int
+    ) -> Sequence[Order]:
+        """Orders of one user or of all whose id comes before ``before``, the newest first.
+
+        An empty ``before`` begins with the newest.
+        """
         ...
 
     async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:

@@ -17,10 +17,11 @@ from poolmaker.business.user_orders.model import (
     OrderRefusal,
     OrderSettings,
     OrderState,
+    WalletClaim,
     Wish,
 )
 from poolmaker.kernel.checks import ensure
-from poolmaker.kernel.ids import OrderId, SagaId, request_uuid
+from poolmaker.kernel.ids import OrderId, SagaId, UserId, request_uuid
 from poolmaker.messages.base import Money
 
 
@@ -145,12 +146,37 @@ def may_withdraw(order: Order) -> bool:
     return order.state not in ended and order.wish is not Wish.WITHDRAW
 
 
-def destinations_refusal(order: Order, destinations: Sequence[Destination]) -> OrderRefusal | None:
-    """Both assets need one destination each: nobody knows yet which of them will come out."""
+def destinations_refusal(
+    order: Order,
+    destinations: Sequence[Destination],
+    wallet: Sequence[Destination],
+    settings: OrderSettings,
+) -> OrderRefusal | None:
+    """Why money of an order may not go there, or None. ``wallet`` is the user's own.
+
+    Both assets need one destination each: nobody knows yet which of them will come out.
+    """
+    if settings.own_wallet_only and not wallet:
+        return OrderRefusal.NO_WALLET
     named = sorted(destination.asset for destination in destinations)
     if named != sorted((order.base.asset, order.quote.asset)):
         return OrderRefusal.DESTINATION_MISSING
+    if settings.own_wallet_only and not all(one in wallet for one in destinations):
+        return OrderRefusal.DESTINATION_REFUSED
     return None
+
+
+# ---------------------------------------------------------------------------------------- wallets
+
+
+def claim_trace(user: UserId, mixin_id: str) -> str:
+    """The trace of a payment that proves a claimed wallet: a pure function of both."""
+    return str(request_uuid(SagaId(user), f"wallet {mixin_id}"))
+
+
+def proves(claim: WalletClaim, sender: str, at_us: int) -> bool:
+    """Whether a payment proves the claim: it came from the claimed wallet while the claim ran."""
+    return sender == claim.mixin_id and claim.claimed_us <= at_us < claim.until_us
 
 
 def minted(order: Order, joined: Transaction) -> tuple[str, int]:

@@ -50,6 +50,11 @@ _UNDER_WAY: Final = """
 SELECT * FROM business.withdrawal
 WHERE state NOT IN ('done', 'released', 'declined') ORDER BY requested_us, withdrawal_id LIMIT $1
 """
+_NEWEST: Final = """
+SELECT * FROM business.withdrawal
+WHERE ($1::text IS NULL OR user_id = $1) AND ($2 = '' OR withdrawal_id < $2)
+ORDER BY withdrawal_id DESC LIMIT $3
+"""
 _OF_USER: Final = """
 SELECT * FROM business.withdrawal
 WHERE user_id = $1 AND withdrawal_id > $2 ORDER BY withdrawal_id LIMIT $3
@@ -161,11 +166,11 @@ class PgWithdrawalStore:
         rows = await connection_of(tx).fetch(_OF_USER, user, after, limit)
         return [_withdrawal(row) for row in rows]
 
-    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+    async def newest(
+        self, tx: Tx, user: UserId | None, before: WithdrawalId, limit: int
+    ) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.newest``."""
-        rows = await connection_of(tx).fetch(
-            "SELECT * FROM business.withdrawal ORDER BY withdrawal_id DESC LIMIT $1", limit
-        )
+        rows = await connection_of(tx).fetch(_NEWEST, user, before, limit)
         return [_withdrawal(row) for row in rows]
 
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:

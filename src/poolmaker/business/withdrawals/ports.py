@@ -55,8 +55,10 @@ class WithdrawalStore(Protocol):
         """A user's withdrawals whose id comes after ``after``, by id."""
         ...
 
-    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
-        """The newest withdrawals of everybody, newest first."""
+    async def newest(
+        self, tx: Tx, user: UserId | None, before: WithdrawalId, limit: int
+    ) -> Sequence[Withdrawal]:
+        """Withdrawals of one user or of all before an id, newest first; an empty id begins."""
         ...
 
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:

@@ -13,6 +13,7 @@ from poolmaker.business.user_orders.model import (
     RequestRow,
     TimelineLine,
     User,
+    WalletClaim,
 )
 from poolmaker.business.withdrawals.model import (
     CLAIMS_CASH,
@@ -33,6 +34,7 @@ _POOL: Final = "pool"
 _TICKET: Final = "ticket"
 _BARRIER: Final = "barrier"
 _USER: Final = "user"
+_CLAIM: Final = "wallet_claim"
 _ORDER: Final = "order"
 _REQUEST: Final = "request"
 _LEG: Final = "deposit_leg"
@@ -153,6 +155,25 @@ class ModelOrderStore:
         ensure(await self.user_at_mixin(tx, mixin_id) is None, f"{mixin_id} is taken")
         model_tx(tx).put(_USER, user, replace(model_tx(tx).get(_USER, user), mixin_id=mixin_id))
 
+    async def user_named(self, tx: Tx, name: str) -> User | None:
+        """See ``OrderStore.user_named``."""
+        found = [user for user in _values(tx, _USER) if user.name == name]
+        return min(found, key=lambda user: str(user.id), default=None)
+
+    async def set_disabled(self, tx: Tx, user: UserId, disabled_us: int) -> None:
+        """See ``OrderStore.set_disabled``."""
+        found = model_tx(tx).get(_USER, user)
+        model_tx(tx).put(_USER, user, replace(found, disabled_us=disabled_us))
+
+    async def save_claim(self, tx: Tx, claim: WalletClaim) -> None:
+        """See ``OrderStore.save_claim``."""
+        model_tx(tx).put(_CLAIM, claim.trace, claim)
+
+    async def claim(self, tx: Tx, trace: str) -> WalletClaim | None:
+        """See ``OrderStore.claim``."""
+        found: WalletClaim | None = model_tx(tx).get(_CLAIM, trace)
+        return found
+
     async def recall(self, tx: Tx, key: str) -> RequestRow | None:
         """See ``OrderStore.recall``."""
         found: RequestRow | None = model_tx(tx).get(_REQUEST, key)
@@ -188,6 +209,14 @@ class ModelOrderStore:
         """See ``OrderStore.timeline``."""
         lines: tuple[TimelineLine, ...] | None = model_tx(tx).get(_ORDER_LINES, order)
         return lines or ()
+
+    async def orders_before(
+        self, tx: Tx, user: UserId | None, before: OrderId, limit: int
+    ) -> Sequence[Order]:
+        """See ``OrderStore.orders_before``."""
+        mine = [one for one in _values(tx, _ORDER) if user in (None, one.user)]
+        found = [one for one in mine if not before or one.id < before]
+        return sorted(found, key=lambda order: str(order.id), reverse=True)[:limit]
 
     async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:
         """See ``OrderStore.orders_of``."""
@@ -283,9 +312,13 @@ class ModelWithdrawalStore:
         found = [row for row in _values(tx, _WITHDRAWAL) if row.user == user and row.id > after]
         return sorted(found, key=lambda row: str(row.id))[:limit]
 
-    async def newest(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
+    async def newest(
+        self, tx: Tx, user: UserId | None, before: WithdrawalId, limit: int
+    ) -> Sequence[Withdrawal]:
         """See ``WithdrawalStore.newest``."""
-        return sorted(_values(tx, _WITHDRAWAL), key=lambda row: str(row.id), reverse=True)[:limit]
+        mine = [row for row in _values(tx, _WITHDRAWAL) if user in (None, row.user)]
+        found = [row for row in mine if not before or row.id < before]
+        return sorted(found, key=lambda row: str(row.id), reverse=True)[:limit]
 
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
         """See ``WithdrawalStore.timeline``."""

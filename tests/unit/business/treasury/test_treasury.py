@@ -34,7 +34,7 @@ def _forgetful(world: World, *, taken: bool) -> Treasury:
         TreasuryPorts(
             transactions=world.stores.transactions,
             ledger=_Forgetful(world, taken=taken),  # type: ignore[arg-type]
-            users=world.orders,
+            users=world.orders.registry,
             on_the_way_out=world.withdrawals,
             store=world.stores.treasury,
         )

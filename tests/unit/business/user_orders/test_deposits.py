@@ -110,19 +110,6 @@ async def test_a_user_who_leaves_before_he_has_paid_gets_back_what_came() -> Non
         await world.until_withdrawal(back.id, "done")
 
 
-async def test_whoever_has_no_wallet_cannot_pay_from_one() -> None:
-    async with mixin_world() as world:
-        bob = await world.user("bob")
-        ask = world.orders.open_order
-        assert await ask(bob, POOL, 0, 5, "k", by_mixin=True) == Declined(OrderRefusal.NO_WALLET)
-        await world.orders.set_mixin_id(bob, "bob-at-mixin")
-        await world.orders.set_mixin_id(bob, "bob-at-mixin")
-        found = await world.orders.user_at_mixin("bob-at-mixin")
-        assert found is not None
-        assert found.id == bob
-        assert not isinstance(await ask(bob, POOL, 0, 5, "k", by_mixin=True), Declined)
-
-
 async def test_mixin_pays_only_what_it_holds() -> None:
     async with mixin_world() as world:
         alice = await world.user("alice", usdt=1_000)

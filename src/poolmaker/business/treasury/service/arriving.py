@@ -32,6 +32,7 @@ from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import CommandKey, content_hash, fact_key
 from poolmaker.messages.base import Message, Money, encode
+from poolmaker.messages.payments import PaymentNames
 
 MIXIN_NETWORK: Final = "mixin"
 
@@ -111,7 +112,7 @@ class Reception:
             await self._carrier.seen(tx, ours.id, arrival.units, arrival.reference)
             return Disposition.TRANSFER, ours.id
         money = Money(asset=arrival.asset, units=arrival.units)
-        user = await self._deposits.claim_deposit(tx, key, money, arrival.trace, arrival.memo)
+        user = await self._deposits.claim_deposit(tx, key, money, _names(arrival))
         if user is not None:
             deposit = CreditDeposit(
                 key=key,
@@ -163,6 +164,12 @@ class Reception:
         )
         await self._payouts.request_refund(tx, fact_key("refund", source), wish)
         return Disposition.REFUND, source
+
+
+def _names(arrival: Arrival) -> PaymentNames:
+    return PaymentNames(
+        trace=arrival.trace, memo=arrival.memo, sender=arrival.sender, at_us=arrival.at_us
+    )
 
 
 def _hash(arrival: Arrival) -> bytes:

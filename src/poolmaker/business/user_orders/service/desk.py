@@ -13,7 +13,6 @@ from poolmaker.business.user_orders.model import (
     EXIT,
     FUND,
     MIXIN,
-    NAME_MAX,
     Accepted,
     Answer,
     Balances,
@@ -30,7 +29,6 @@ from poolmaker.business.user_orders.model import (
     OrderSettings,
     OrderState,
     OrderView,
-    RequestRow,
     TimelineLine,
     User,
     Wish,
@@ -48,16 +46,17 @@ from poolmaker.business.user_orders.rules import (
 )
 from poolmaker.business.user_orders.service.funding import Funding, lock_of
 from poolmaker.business.user_orders.service.leaving import Leaving
+from poolmaker.business.user_orders.service.requests import RequestLog
 from poolmaker.business.user_orders.service.steps import OrderPorts, Steps
+from poolmaker.business.user_orders.service.users import UserRegistry
 from poolmaker.infra.sagas.ports import SagaHandler
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.checks import require, require_int
+from poolmaker.kernel.checks import require_int
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import Unavailable
-from poolmaker.kernel.ids import CommandKey, Ids, OrderId, PoolId, UserId, content_hash
-from poolmaker.messages.base import Message, Money, encode
+from poolmaker.kernel.ids import CommandKey, Ids, OrderId, PoolId, UserId
+from poolmaker.messages.base import Message, Money
+from poolmaker.messages.payments import PaymentNames
 
-KEY_MAX: Final = 128
 PAGE: Final = 200
 _UUID_BYTES: Final = 16
 
@@ -75,11 +74,6 @@ class _ChangeAsked(Message, frozen=True, kw_only=True, tag="change"):
     destinations: tuple[Destination, ...] = ()
 
 
-class _UserAsked(Message, frozen=True, kw_only=True, tag="user"):
-    name: str
-    mixin_id: str = ""
-
-
 class UserOrders:
     """Users and their orders. ``handlers`` are the sagas that do the work."""
 
@@ -89,61 +83,15 @@ class UserOrders:
         self._clock = clock
         self._settings = settings
         self._steps = Steps(ports, clock, settings)
+        self._requests = RequestLog(ports.store, clock)
+        self.registry: Final = UserRegistry(ports.transactions, ports.store, ids, clock)
+        """The users."""
 
     def handlers(self) -> dict[str, SagaHandler]:
         """Saga kind to its handler."""
         return {FUND: Funding(self._steps), EXIT: Leaving(self._steps)}
 
     # --------------------------------------------------------------------------------- requests
-
-    async def create_user(self, name: str, key: str, mixin_id: str = "") -> UserId:
-        """A new user; the same key and content answer the same user.
-
-        Raises CallerFault for another content under a used key, and for a Mixin id that is taken.
-        """
-        require(0 < len(name.strip()) <= NAME_MAX, f"name: expected 1 to {NAME_MAX} characters")
-        require(len(mixin_id) <= NAME_MAX, f"mixin_id: expected at most {NAME_MAX} characters")
-        asked = _UserAsked(name=name, mixin_id=mixin_id)
-        async with self._ports.transactions.begin("orders.create_user") as tx:
-            done = await self._done(tx, key, asked)
-            require(not isinstance(done, Declined), f"key: {key!r} was used for another user")
-            if isinstance(done, str):
-                return UserId(done)
-            await self._require_free(tx, mixin_id)
-            user = User(self._ids.user(), name, self._clock.now_us(), mixin_id)
-            await self._ports.store.add_user(tx, user)
-            await self._remember(tx, key, asked, user.id)
-        return user.id
-
-    async def set_mixin_id(self, user: UserId, mixin_id: str) -> None:
-        """Say who a user is at Mixin, once: payouts go there. The same again changes nothing.
-
-        Raises CallerFault for an unknown user, for another id than before, and for one of another.
-        """
-        require(0 < len(mixin_id) <= NAME_MAX, f"mixin_id: expected 1 to {NAME_MAX} characters")
-        async with self._ports.transactions.begin("orders.set_mixin_id") as tx:
-            found = await self._ports.store.user(tx, user)
-            require(found is not None, f"user: {user} is unknown")
-            if found is None or found.mixin_id == mixin_id:
-                return
-            require(not found.mixin_id, f"mixin_id: {user} has another")
-            await self._require_free(tx, mixin_id)
-            await self._ports.store.set_mixin_id(tx, user, mixin_id)
-
-    async def user_at_mixin(self, mixin_id: str) -> User | None:
-        """Who has that id at Mixin, or None."""
-        async with self._ports.transactions.begin("orders.user_at_mixin") as tx:
-            return await self._ports.store.user_at_mixin(tx, mixin_id)
-
-    async def _require_free(self, tx: Tx, mixin_id: str) -> None:
-        taken = mixin_id and await self._ports.store.user_at_mixin(tx, mixin_id) is not None
-        require(not taken, "mixin_id: another user has it")
-
-    async def made_by(self, key: str) -> UserId | None:
-        """The user that the request with this key made, or None."""
-        async with self._ports.transactions.begin("orders.made_by") as tx:
-            found = await self._ports.store.recall(tx, key)
-        return UserId(found.subject) if found is not None else None
 
     async def open_order(
         self,
@@ -167,20 +115,22 @@ class UserOrders:
         )
         key = f"{user}/{key}"
         async with self._ports.transactions.begin("orders.open") as tx:
-            done = await self._done(tx, key, asked)
+            done = await self._requests.done(tx, key, asked)
             if done is not None:
                 return _again(done)
             order = await self._new_order(tx, user, asked)
             if isinstance(order, OrderRefusal):
                 return Declined(order)
             await self._open(tx, order)
-            await self._remember(tx, key, asked, order.id)
+            await self._requests.remember(tx, key, asked, order.id)
         return Accepted(order.id)
 
     async def _new_order(self, tx: Tx, user_id: UserId, asked: _OpenAsked) -> Order | OrderRefusal:
         user = await self._ports.store.user(tx, user_id)
         if user is None:
             return OrderRefusal.UNKNOWN_USER
+        if user.disabled_us:
+            return OrderRefusal.USER_DISABLED
         pool = await self._ports.pools.pool(tx, PoolId(asked.pool))
         refusal = open_refusal(pool, asked.base_units, asked.quote_units)
         if refusal is not None or pool is None:
@@ -230,9 +180,10 @@ class UserOrders:
     async def withdraw(
         self, user: UserId, order_id: OrderId, destinations: Sequence[Destination], key: str
     ) -> Answer:
-        """Leave the pool, pay out to one destination for each asset of the pool, and close.
+        """Leave the pool, pay out to the user's own wallet, and close.
 
-        Without any, an order that was paid through Mixin is paid out to its user's wallet there.
+        ``destinations`` may name that wallet, once for each asset of the pool, and nothing else:
+        whoever asks, money goes only where its user is known to be (invariant 8).
         """
         return await self._change(user, order_id, Wish.WITHDRAW, tuple(destinations), key)
 
@@ -251,38 +202,43 @@ class UserOrders:
         asked = _ChangeAsked(order=order_id, wish=wish, destinations=destinations)
         key = f"{user}/{key}"
         async with self._ports.transactions.begin(f"orders.wish.{wish}") as tx:
-            done = await self._done(tx, key, asked)
+            done = await self._requests.done(tx, key, asked)
             if done is not None:
                 return _again(done)
             order = await self._ports.store.lock_order(tx, order_id)
             if order is None or order.user != user:
                 return Declined(OrderRefusal.UNKNOWN_ORDER)
-            destinations = destinations or await self._wallet(tx, order, wish)
-            refusal = self._change_refusal(order, wish, destinations)
+            wallet = await self._wallet(tx, order, wish)
+            destinations = destinations or wallet
+            refusal = self._change_refusal(order, wish, destinations, wallet)
             if refusal is not None:
                 return Declined(refusal)
             if wish is Wish.NONE:
                 await self._resume(tx, order)
             else:
                 await self._let_out(tx, replace(order, wish=wish, destinations=destinations))
-            await self._remember(tx, key, asked, order_id)
+            await self._requests.remember(tx, key, asked, order_id)
         return Accepted(order_id)
 
     async def _wallet(self, tx: Tx, order: Order, wish: Wish) -> tuple[Destination, ...]:
         user = await self._ports.store.user(tx, order.user)
-        if wish is not Wish.WITHDRAW or not order.by_mixin or user is None or not user.mixin_id:
+        if wish is not Wish.WITHDRAW or user is None or not user.mixin_id:
             return ()
         return wallet_of(order, user.mixin_id)
 
     def _change_refusal(
-        self, order: Order, wish: Wish, destinations: Sequence[Destination]
+        self,
+        order: Order,
+        wish: Wish,
+        destinations: Sequence[Destination],
+        wallet: Sequence[Destination],
     ) -> OrderRefusal | None:
         possible = {Wish.NONE: may_resume, Wish.PAUSE: may_pause, Wish.WITHDRAW: may_withdraw}
         if not possible[wish](order):
             return OrderRefusal.WRONG_STATE
         if wish is not Wish.WITHDRAW:
             return None
-        refusal = destinations_refusal(order, destinations)
+        refusal = destinations_refusal(order, destinations, wallet, self._settings)
         if refusal is None and not all(map(self._accepts, destinations)):
             return OrderRefusal.DESTINATION_REFUSED
         return refusal
@@ -312,17 +268,21 @@ class UserOrders:
     # --------------------------------------------------------------------------------- deposits
 
     async def claim_deposit(
-        self, tx: Tx, key: CommandKey, money: Money, trace: str, memo: bytes
+        self, tx: Tx, key: CommandKey, money: Money, payment: PaymentNames
     ) -> UserId | None:
-        """Whose deposit this is, None when no open leg waits for it.
+        """Whose deposit this is, None when no open leg waits for it and no wallet is proven by it.
 
         The answer is the claim: the caller credits the user under ``key`` in this transaction.
         """
-        store = self._ports.store
+        store, trace = self._ports.store, payment.trace
         leg = await store.leg(tx, trace) if trace else None
-        intent = self._ports.memos.read(memo) if leg is None and memo else None
-        if intent is not None and len(intent) == _UUID_BYTES:
-            leg = await store.leg_of(tx, str(UUID(bytes=intent)), money.asset)
+        named = self._ports.memos.read(payment.memo) if leg is None and payment.memo else None
+        intent = str(UUID(bytes=named)) if named and len(named) == _UUID_BYTES else ""
+        if intent:
+            leg = await store.leg_of(tx, intent, money.asset)
+        if leg is None and payment.sender:
+            proof = intent or trace
+            return await self.registry.prove_wallet(tx, proof, payment.sender, payment.at_us)
         order = await store.lock_order(tx, leg.order) if leg is not None else None
         # What was paid may have changed while somebody else had the order.
         leg = await store.leg(tx, leg.trace) if leg is not None else None
@@ -362,19 +322,22 @@ class UserOrders:
         step = f"{child.kind}:{child.state}" if child is not None else ""
         return OrderView(order, step, order.reason, timeline)
 
+    async def order(self, order_id: OrderId) -> Order | None:
+        """One order, or None."""
+        async with self._ports.transactions.begin("orders.order") as tx:
+            return await self._ports.store.order(tx, order_id)
+
+    async def orders_before(
+        self, user: UserId | None, before: OrderId, limit: int
+    ) -> Sequence[Order]:
+        """Orders of one user or of all before an id, newest first; an empty id begins."""
+        async with self._ports.transactions.begin("orders.before") as tx:
+            return await self._ports.store.orders_before(tx, user, before, limit)
+
     async def orders_of(self, user: UserId) -> Sequence[Order]:
         """A user's orders, oldest first."""
         async with self._ports.transactions.begin("orders.of") as tx:
             return await self._orders(tx, user)
-
-    async def users(self, after: UserId, limit: int) -> Sequence[User]:
-        """Users after an id, by id; an empty id begins."""
-        async with self._ports.transactions.begin("orders.users") as tx:
-            return await self._ports.store.users(tx, after, limit)
-
-    async def knows(self, tx: Tx, user: UserId) -> bool:
-        """Whether there is such a user."""
-        return await self._ports.store.user(tx, user) is not None
 
     async def balances(self, user: UserId, assets: Sequence[str]) -> tuple[Balances, ...]:
         """What the user is owed of each asset: free, and reserved for his orders."""
@@ -396,23 +359,6 @@ class UserOrders:
             orders += page
             if len(page) < PAGE:
                 return orders
-
-    # ---------------------------------------------------------------------------------- requests
-
-    async def _done(self, tx: Tx, key: str, asked: Message) -> str | Declined | None:
-        """What an earlier request under ``key`` is about, a conflict, or None for a new one."""
-        require(0 < len(key) <= KEY_MAX, f"key: expected 1 to {KEY_MAX} characters")
-        found = await self._ports.store.recall(tx, key)
-        if found is None:
-            return None
-        if found.body_hash != content_hash(encode(asked)):
-            return Declined(OrderRefusal.SAME_KEY_DIFFERENT_CONTENT)
-        return found.subject
-
-    async def _remember(self, tx: Tx, key: str, asked: Message, subject: str) -> None:
-        row = RequestRow(key, content_hash(encode(asked)), subject, self._clock.now_us())
-        if not await self._ports.store.remember(tx, row):
-            raise Unavailable(f"a request with the key {key!r} is being made; make it again")
 
 
 def _again(done: str | Declined) -> Answer:

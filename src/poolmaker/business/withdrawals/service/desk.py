@@ -245,10 +245,12 @@ class Withdrawals:
         async with self._ports.transactions.begin("withdrawals.of_user") as tx:
             return await self._ports.store.of_user(tx, user, after, limit)
 
-    async def newest(self, limit: int) -> Sequence[tuple[Withdrawal, tuple[WithdrawalLine, ...]]]:
-        """The newest withdrawals of everybody, each with its story."""
+    async def newest(
+        self, user: UserId | None, before: WithdrawalId, limit: int
+    ) -> Sequence[tuple[Withdrawal, tuple[WithdrawalLine, ...]]]:
+        """Withdrawals of one user or of all before an id, newest first, each with its story."""
         async with self._ports.transactions.begin("withdrawals.newest") as tx:
-            rows = await self._ports.store.newest(tx, limit)
+            rows = await self._ports.store.newest(tx, user, before, limit)
             return [(row, tuple(await self._ports.store.timeline(tx, row.id))) for row in rows]
 
     async def under_way(self, limit: int = _PAGE) -> Sequence[Withdrawal]:

@@ -1,0 +1,114 @@
+"""How much of the platform one caller may use at once, and all callers together.
+
+Every budget is counted before anything is read for the caller. A budget that is spent is answered
+429 with Retry-After: the caller is told when to come again, and others do not notice.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.api.problems import Problem
+from poolmaker.kernel.clock import SECOND_US, Clock
+
+CALLERS_KEPT: Final = 10_000
+RETRY_STREAM_S: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSizes:
+    """What one caller may use, and all together. ``page`` sizes are of one address."""
+
+    at_once: int = 8
+    page_at_once: int = 32
+    at_once_in_all: int = 64
+    per_second: int = 50
+    burst: int = 200
+    unknown_per_second: int = 20
+    """Requests of one address with a token that nobody knows."""
+    streams: int = 4
+    page_streams: int = 20
+    streams_in_all: int = 200
+
+
+@dataclass(slots=True)
+class _Use:
+    """What one caller uses. ``left_us`` is what is left of the rate, as time to refill it."""
+
+    left_us: int
+    at_us: int
+    at_once: int = 0
+    streams: int = 0
+
+
+class Budgets:
+    """The budgets of one application. A caller is a text: a person, a token or an address."""
+
+    def __init__(self, clock: Clock, sizes: BudgetSizes | None = None) -> None:
+        self._clock = clock
+        self._sizes = sizes or BudgetSizes()
+        self._uses: OrderedDict[str, _Use] = OrderedDict()
+        self._at_once = 0
+        self._streams = 0
+
+    @contextmanager
+    def request(self, caller: str, *, page: bool = False) -> Iterator[None]:
+        """One request of ``caller``, for as long as the block lasts."""
+        use, sizes = self._taken(caller, self._sizes.per_second), self._sizes
+        at_once = sizes.page_at_once if page else sizes.at_once
+        if use.at_once >= at_once or self._at_once >= sizes.at_once_in_all:
+            raise Problem("too_many_requests", retry_after_s=1)
+        use.at_once += 1
+        self._at_once += 1
+        try:
+            yield
+        finally:
+            use.at_once -= 1
+            self._at_once -= 1
+
+    @contextmanager
+    def stream(self, caller: str, *, page: bool = False) -> Iterator[None]:
+        """One open stream of ``caller``, for as long as the block lasts."""
+        use, sizes = self._taken(caller, self._sizes.per_second), self._sizes
+        if use.streams >= (sizes.page_streams if page else sizes.streams):
+            raise Problem("too_many_streams", retry_after_s=RETRY_STREAM_S)
+        if self._streams >= sizes.streams_in_all:
+            raise Problem("busy", retry_after_s=RETRY_STREAM_S)
+        use.streams += 1
+        self._streams += 1
+        try:
+            yield
+        finally:
+            use.streams -= 1
+            self._streams -= 1
+
+    def unknown_token(self, address: str) -> None:
+        """Count a token that may be unknown, shown from ``address``."""
+        self._taken(f"unknown from {address}", self._sizes.unknown_per_second)
+
+    def _taken(self, caller: str, per_second: int) -> _Use:
+        """What the caller uses after one more request; refused when the rate is used up."""
+        now_us, cost_us = self._clock.monotonic_us(), SECOND_US // per_second
+        full_us = self._sizes.burst * cost_us
+        use = self._uses.pop(caller, None) or _Use(full_us, now_us)
+        use.left_us = min(full_us, use.left_us + max(0, now_us - use.at_us))
+        use.at_us = now_us
+        self._uses[caller] = use
+        self._forget()
+        if use.left_us < cost_us:
+            raise Problem("too_many_requests", retry_after_s=1)
+        use.left_us -= cost_us
+        return use
+
+    def _forget(self) -> None:
+        """Whoever was seen longest ago and uses nothing is forgotten."""
+        while len(self._uses) > CALLERS_KEPT:
+            idle = (name for name, use in self._uses.items() if not use.at_once + use.streams)
+            oldest = next(idle, None)
+            if oldest is None:
+                return
+            del self._uses[oldest]

@@ -120,8 +120,14 @@ class ScriptedVenue:
     account: AccountFeed | None = None
     created: list[str] = field(default_factory=list)
     book_frozen: bool = False
+    mid_ticks: int = 6_000_000
+    moves: list[int] = field(default_factory=list)
 
     # what the world does
+
+    def move_book(self, ticks: int) -> None:
+        """Everybody else's prices move."""
+        self.moves.append(ticks)
 
     def fill(
         self, order: Resting, lots: int, *, quote_units: int | None = None, told: bool = True
@@ -195,8 +201,11 @@ class ScriptedVenue:
         return SystemClock().now_us()
 
     async def book_snapshot(self, market: Market, levels: int) -> BookSnapshot:
-        bid, ask, size = 5_999_000 * MARKET.tick_units, 6_001_000 * MARKET.tick_units, BTC.one
-        return BookSnapshot(100, [(bid, size)], [(ask, size)])
+        return BookSnapshot(100, *self._levels(BTC.one))
+
+    def _levels(self, size: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        bid, ask = self.mid_ticks - 1_000, self.mid_ticks + 1_000
+        return [(bid * MARKET.tick_units, size)], [(ask * MARKET.tick_units, size)]
 
     async def open_orders(self, market: Market) -> OpenOrders:
         self.calls["open_orders"] += 1
@@ -238,7 +247,16 @@ class ScriptedVenue:
             await asyncio.sleep(0.02)
             if not self.book_frozen:
                 number += 1
-                feed.on_diff(market.symbol, BookDiff(number, number, [], []))
+                feed.on_diff(market.symbol, self._diff(number))
+
+    def _diff(self, number: int) -> BookDiff:
+        """Nothing, or the whole book at its new place."""
+        if not self.moves:
+            return BookDiff(number, number, [], [])
+        bids, asks = self._levels(0)
+        self.mid_ticks += self.moves.pop(0)
+        new_bids, new_asks = self._levels(BTC.one)
+        return BookDiff(number, number, [*bids, *new_bids], [*asks, *new_asks])
 
     async def run_account(self, markets: Mapping[str, Market], feed: AccountFeed) -> None:
         self.account = feed
@@ -313,12 +331,12 @@ class Stage:
         async with self.database.begin("test control") as tx:
             await self.bus.append(tx, control_stream(ACCOUNT), events, now_us)
 
-    async def quote(self, strategy: StrategySnapshot = STRATEGY) -> None:
+    async def quote(self, strategy: StrategySnapshot = STRATEGY, version: int = 1) -> None:
         """A pool with capital on both sides."""
-        await self.tell(
-            StartQuoting(pool=POOL, account=ACCOUNT, market=SPEC, strategy=strategy, version=1),
-            self.capital(1, 0),
+        start = StartQuoting(
+            pool=POOL, account=ACCOUNT, market=SPEC, strategy=strategy, version=version
         )
+        await self.tell(start, self.capital(version, 0))
 
     def capital(self, version: int, seq: int) -> CapitalSet:
         """One BTC and its worth in USDT, booked up to ``seq``."""

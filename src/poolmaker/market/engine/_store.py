@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from poolmaker.infra.database import Record, connection_of
@@ -20,6 +21,13 @@ ON CONFLICT (account) DO UPDATE SET epoch = e.epoch + 1, started_at_us = $2
 RETURNING epoch
 """
 _EPOCH: Final = "SELECT epoch FROM market.engine WHERE account = $1 FOR UPDATE"
+_HALTED: Final = "SELECT halted FROM market.engine WHERE account = $1"
+_SET_HALTED: Final = "UPDATE market.engine SET halted = $2 WHERE account = $1"
+_ACCEPTED: Final = "SELECT row_key FROM market.row_left_out WHERE account = $1"
+_ACCEPT: Final = """
+INSERT INTO market.row_left_out (account, row_key, word, decided_us) VALUES ($1, $2, $3, $4)
+ON CONFLICT (account, row_key) DO NOTHING
+"""
 _FACTS: Final = "SELECT facts_seq FROM market.engine WHERE account = $1"
 _SET_FACTS: Final = "UPDATE market.engine SET facts_seq = $2 WHERE account = $1"
 _WISHES: Final = """
@@ -92,6 +100,25 @@ class PgEngine:
         found = await connection_of(tx).fetchval(_EPOCH, account)
         if found != epoch:
             raise EngineReplaced(f"account {account}: epoch {found} replaced epoch {epoch}")
+
+    async def halted(self, tx: Tx, account: VenueAccountId) -> str:
+        """See ``EngineStore.halted``."""
+        return str(await connection_of(tx).fetchval(_HALTED, account) or "")
+
+    async def set_halted(self, tx: Tx, account: VenueAccountId, reason: str) -> None:
+        """See ``EngineStore.set_halted``."""
+        await connection_of(tx).execute(_SET_HALTED, account, reason)
+
+    async def accepted_rows(self, tx: Tx, account: VenueAccountId) -> set[str]:
+        """See ``EngineStore.accepted_rows``."""
+        return {row[0] for row in await connection_of(tx).fetch(_ACCEPTED, account)}
+
+    async def accept_rows(
+        self, tx: Tx, account: VenueAccountId, keys: Iterable[str], word: str, now_us: int
+    ) -> None:
+        """See ``EngineStore.accept_rows``."""
+        rows = [(account, key, word, now_us) for key in keys]
+        await connection_of(tx).executemany(_ACCEPT, rows)
 
     async def facts_seq(self, tx: Tx, account: VenueAccountId) -> int:
         """See ``EngineStore.facts_seq``."""

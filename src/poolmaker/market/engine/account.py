@@ -17,12 +17,14 @@ from poolmaker.kernel.errors import VenueUnavailable
 from poolmaker.kernel.ids import PoolId
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.latches import LatchKind
 from poolmaker.market.engine.prices import at_risk, barrier_price
-from poolmaker.market.engine.state import EngineState
+from poolmaker.market.engine.state import EngineState, MarketDesk
 from poolmaker.market.tracking.account_stream import Attributed, third_asset
 from poolmaker.market.tracking.model import (
     BalanceReport,
     ExchangeOrder,
+    OddRow,
     OpenFees,
     OrderReport,
     StoredFill,
@@ -97,11 +99,13 @@ class AccountDesk:
     def on_account_subscribed(self) -> None:
         """See ``AccountFeed.on_account_subscribed``."""
         self._subscribed_us = self._clock.now_us()
+        self._state.connection.up(self._subscribed_us)
         self.reconcile_wanted.set()
 
     def on_account_lost(self, reason: str) -> None:
         """See ``AccountFeed.on_account_lost``."""
         self._subscribed_us = 0
+        self._state.connection.down(reason, self._clock.now_us())
         _LOG.info("account stream lost", account=self._state.config.account, reason=reason)
 
     def want_trades(self, symbol: str) -> None:
@@ -131,10 +135,20 @@ class AccountDesk:
             unread = [one for one in page.odd if one.row.key not in self._state.rows_accepted]
             moved = unread[0].cursor or cursor if unread else page.cursor
             stored = await self._publish(list(page.trades), {symbol: moved})
-            desk.unread = tuple(one.row for one in unread)
+            self._note_unread(desk, [one.row for one in unread])
             self._suspect_stream([fill.trade for fill in stored])
             if self._held or page.complete or moved == cursor:
                 return
+
+    def _note_unread(self, desk: MarketDesk, rows: list[OddRow]) -> None:
+        """Trades that cannot be read silence their market; a list without any clears that."""
+        desk.unread = tuple(rows)
+        kind, symbol = LatchKind.UNREADABLE_TRADES, desk.spec.symbol
+        if rows:
+            cause = f"{len(rows)} trades, the first: {rows[0].problem}"
+            self._state.latches.set(kind, symbol, cause, self._clock.now_us())
+        else:
+            self._state.latches.clear(kind, symbol)
 
     def _suspect_stream(self, trades: Sequence[TradeReport]) -> None:
         """Trades that only REST has shown, long after a living stream should have: rebuild it."""

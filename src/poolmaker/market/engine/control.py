@@ -12,6 +12,7 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import PoolId
 from poolmaker.market.engine._store import EngineReplaced
 from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.latches import LatchKind
 from poolmaker.market.engine.model import PoolWish
 from poolmaker.market.engine.ports import EngineStores
 from poolmaker.market.engine.rules import wish_after
@@ -58,7 +59,6 @@ class ControlDesk:
         self._guard = StreamGuard(
             self._consumer, stores.transactions, stores.bus, clock, (EngineReplaced,)
         )
-        self._halted = ""
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -77,8 +77,11 @@ class ControlDesk:
 
     def _halt(self, reason: str) -> None:
         """What cannot be read may have been a stop: nothing is created until a person looked."""
-        if self._state.halted == self._halted:
-            self._state.halted = self._halted = reason
+        kind, latches = LatchKind.CONTROL_STOPPED, self._state.latches
+        if reason:
+            latches.set(kind, self._account, reason, self._clock.now_us())
+        else:
+            latches.clear(kind, self._account)
 
     async def _apply(self, limit: int) -> int:
         stream, batch = control_stream(self._account), _Batch()

@@ -34,6 +34,7 @@ from poolmaker.market.tracking.ports import Venue
 _LOG: Final = get_logger("market")
 _LOOKUPS_MAX: Final = 20
 _GRACE_US: Final = 1_000_000
+_PAUSE_MAX_US: Final = 10_000_000
 _NO_POOL: Final = PoolId("")
 
 
@@ -66,17 +67,25 @@ class Evidence:
                     await self._look_up(order)
                 except VenueUnavailable as problem:
                     _LOG.info("look-up without an answer", intent=order.intent, why=str(problem))
+                    if order.state is OrderState.PENDING_CANCEL and self._late(order):
+                        # A cancel needs no answer to a question: it is sent until it is proven.
+                        self._ports.ticker.cancel([order])
 
     async def run_reconciler(self) -> None:
         """Reconcile at the start, after every new subscription, and from time to time."""
+        pause_us = _GRACE_US
         while True:
             self._ports.account.reconcile_wanted.clear()
             try:
                 await self.reconcile()
             except VenueUnavailable as problem:
+                self._state.unready_why = str(problem)
                 _LOG.info("reconciling without an answer", why=str(problem))
-                await self._clock.sleep_us(_GRACE_US)
+                await self._clock.sleep_us(pause_us)
+                pause_us = min(2 * pause_us, _PAUSE_MAX_US)
                 continue
+            pause_us = _GRACE_US
+            self._state.unready_why = ""
             await self._wait_for_reason()
 
     async def reconcile(self) -> None:
@@ -84,10 +93,10 @@ class Evidence:
         markets = list(self._state.markets.values())
         troubles = [trouble for desk in markets if (trouble := await self._reconciled(desk))]
         self._ports.account.on_balances(await self._ports.venue.balances())
+        self._state.reconciled = True
         await self._ports.account.publish_open_fees()
         if troubles:
             raise VenueUnavailable("; ".join(troubles))
-        self._state.reconciled = True
 
     async def _reconciled(self, desk: MarketDesk) -> str:
         """Reconcile one market; what keeps it from that never keeps the next one from it."""
@@ -204,12 +213,11 @@ class Evidence:
         return sent_us is None or self._clock.monotonic_us() - sent_us > retry_us
 
     async def _look_up(self, order: ExchangeOrder) -> None:
-        desk = self._state.markets.get(order.symbol)
-        if desk is None:
-            return
-        report = await self._ask(desk.rules.market, order)
+        report = await self._ask(order.market, order)
         if report is None:
-            await self._missed(desk, order)
+            desk = self._state.markets.get(order.symbol)
+            if desk is not None:
+                await self._missed(desk, order)
             return
         self._missing.discard(order.intent)
         self._ports.account.on_order(report)

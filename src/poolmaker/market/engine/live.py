@@ -38,6 +38,7 @@ def live_view(state: EngineState, clock: Clock) -> LiveView:
             for desk in state.pools.values()
             if (market := state.markets.get(desk.symbol)) is not None
         ),
+        gates={pool: dict(desk.gates) for pool, desk in state.pools.items()},
     )
 
 

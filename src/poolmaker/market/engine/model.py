@@ -33,6 +33,7 @@ class EngineConfig:
     decision_age_max_ms: int = 3_000
     cancel_retry_ms: int = 1_500
     cancel_failures_max: int = 3
+    unready_max_ms: int = 3_000
     refusal_pause_ms: int = 500
     refusal_pause_max_ms: int = 30_000
     twap_ms: int = 60_000
@@ -70,10 +71,11 @@ class OwnFact:
 
 @dataclass(frozen=True, slots=True)
 class GateSince:
-    """Why a side does not quote, and since when (wall microseconds)."""
+    """Why a side does not quote, since when (wall microseconds), and what more is known of it."""
 
     gate: QuoteGate
     since_us: int
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,24 @@ class LivePool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineHealth:
+    """How one engine is doing, since ``since_us`` (wall). ``why_not`` is empty while all hold.
+
+    ``connected``: the account's stream flows. ``reconciled``: open orders, trades and balances were
+    compared in this session. ``quoting``: an order rests for some pool. ``ok``: nothing needs a
+    person; an engine that no pool asks to quote is well without quoting.
+    """
+
+    account: VenueAccountId
+    ok: bool
+    connected: bool
+    reconciled: bool
+    quoting: bool
+    since_us: int
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveView:
     """One account as the page shows it; plain values, detached from the engine."""
 
@@ -137,3 +157,8 @@ class LiveView:
     orders_placed: int
     fills_booked: int
     pools: tuple[LivePool, ...]
+    gates: Mapping[PoolId, Mapping[Side, GateSince]] = field(default_factory=dict)
+
+    def gates_of(self, pool: PoolId) -> Mapping[Side, GateSince]:
+        """Why the sides of a pool do not quote, also while its market is not known yet."""
+        return self.gates.get(pool, {})

@@ -6,7 +6,8 @@ from typing import Final
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.market.engine.state import EngineState
+from poolmaker.market.engine.latches import LatchKind
+from poolmaker.market.engine.state import EngineState, side_name
 from poolmaker.market.execution.model import (
     CancelAccepted,
     CancelIntent,
@@ -43,6 +44,8 @@ class OutcomeDesk:
         if isinstance(reply, Created):
             self._state.orders_placed += 1
             self._state.pool(intent.pool).refusals[intent.side].count = 0
+            subject = side_name(intent.pool, intent.side)
+            self._state.latches.clear(LatchKind.CREATES_REFUSED, subject)
             shadow = self._state.shadow
             shadow.acked(intent.intent, reply.exchange_order_id, self._clock.now_us())
         else:
@@ -59,19 +62,30 @@ class OutcomeDesk:
     def cancelled(self, cancel: CancelIntent, reply: CancelReply) -> None:
         """See ``Outcomes.cancelled``. "Not there" proves nothing yet; the resolver looks it up."""
         if isinstance(reply, CancelAccepted):
-            self._state.cancel_failures = 0
+            self._cancels_answered()
             self._state.shadow.on_report(self._cancelled(cancel, reply), self._clock.now_us())
         elif isinstance(reply, NotThere):
-            self._state.cancel_failures = 0
+            self._cancels_answered()
             self._state.cancel_sent_us.pop(cancel.target, None)
         else:
-            self._state.cancel_failures += 1
+            self._cancel_failed(cancel, f"{reply.refusal.value}: {reply.text}")
             self._wait(reply)
 
     def cancel_lost(self, cancel: CancelIntent) -> None:
         """See ``Outcomes.cancel_lost``. The order stays as it is until the resolver knows more."""
-        self._state.cancel_failures += 1
+        self._cancel_failed(cancel, "no answer")
         _LOG.warning("cancel without an answer", intent=cancel.target, symbol=cancel.symbol)
+
+    def _cancels_answered(self) -> None:
+        state = self._state
+        state.failing_cancels.answered()
+        state.latches.clear(LatchKind.CANCELS_FAILING, state.config.account)
+
+    def _cancel_failed(self, cancel: CancelIntent, cause: str) -> None:
+        state = self._state
+        if state.failing_cancels.failed(cancel.target):
+            kind, now_us = LatchKind.CANCELS_FAILING, self._clock.now_us()
+            state.latches.set(kind, state.config.account, cause, now_us)
 
     def _cancelled(self, cancel: CancelIntent, reply: CancelAccepted) -> OrderReport:
         return OrderReport(
@@ -93,6 +107,9 @@ class OutcomeDesk:
             event = OrderEvent.REJECT_PROVED
         self._state.shadow.on_event(intent.intent, event, now_us, reply.refusal.value)
         _LOG.info("order refused", intent=intent.intent, refusal=reply.refusal, text=reply.text)
+        cause = f"{reply.refusal.value}: {reply.text}"
+        subject = side_name(intent.pool, intent.side)
+        self._state.latches.set(LatchKind.CREATES_REFUSED, subject, cause, now_us)
         self._pause(intent)
         self._wait(reply)
         desk = self._state.markets.get(intent.market.symbol)

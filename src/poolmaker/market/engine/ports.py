@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +12,8 @@ from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.market.engine.model import PoolWish
-from poolmaker.market.execution.ports import IntentStore, OrderEntry
+from poolmaker.market.execution.kill import NO_KILL_SWITCH
+from poolmaker.market.execution.ports import IntentStore, KillSwitch, OrderEntry
 from poolmaker.market.execution.throttle import Throttle
 from poolmaker.market.tracking.ports import TrackingStore, Venue, VenueFeeds
 from poolmaker.messages.market import BarrierWanted, DrainTo
@@ -26,6 +28,24 @@ class EngineStore(Protocol):
 
     async def check_epoch(self, tx: Tx, account: VenueAccountId, epoch: int) -> None:
         """Lock the account's row; raises EngineReplaced when another engine took over."""
+        ...
+
+    async def halted(self, tx: Tx, account: VenueAccountId) -> str:
+        """Why the account is halted until a person releases it; empty when it is not."""
+        ...
+
+    async def set_halted(self, tx: Tx, account: VenueAccountId, reason: str) -> None:
+        """Halt the account in every session to come; an empty reason releases it."""
+        ...
+
+    async def accepted_rows(self, tx: Tx, account: VenueAccountId) -> set[str]:
+        """Rows of the venue that a person decided to leave out."""
+        ...
+
+    async def accept_rows(
+        self, tx: Tx, account: VenueAccountId, keys: Iterable[str], word: str, now_us: int
+    ) -> None:
+        """Leave rows out for ever; ``word`` says who decided it and why."""
         ...
 
     async def facts_seq(self, tx: Tx, account: VenueAccountId) -> int:
@@ -90,3 +110,4 @@ class EnginePorts:
     stores: EngineStores
     clock: Clock
     ids: Ids
+    kill: KillSwitch = NO_KILL_SWITCH

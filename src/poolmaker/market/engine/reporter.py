@@ -76,7 +76,7 @@ class Reporter:
 
     def _still_leaving(self, desk: PoolDesk, side: Side, gate: QuoteGate) -> bool:
         """A side that is stopped or halted has ceased only when none of its orders lives."""
-        if gate not in (QuoteGate.STOPPED, QuoteGate.HALTED):
+        if gate not in (QuoteGate.STOPPED, QuoteGate.HALTED, QuoteGate.KILLED):
             return False
         orders = self._state.shadow.at_stake()
         return any(o.pool == desk.wish.pool and o.side is side for o in orders)

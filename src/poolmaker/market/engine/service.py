@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.database import DatabaseGone
 from poolmaker.infra.logging import get_logger
+from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import (
     CallerFault,
     InvariantBroken,
@@ -19,9 +22,11 @@ from poolmaker.market.engine.account import AccountDesk, AccountPorts
 from poolmaker.market.engine.books import BookKeeper, BookPorts
 from poolmaker.market.engine.control import ControlDesk
 from poolmaker.market.engine.evidence import Evidence, EvidencePorts
+from poolmaker.market.engine.health import attention_of, health_of, not_started
 from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.latches import LatchKind
 from poolmaker.market.engine.live import live_view
-from poolmaker.market.engine.model import EngineConfig, LiveView
+from poolmaker.market.engine.model import EngineConfig, EngineHealth, LiveView
 from poolmaker.market.engine.outcomes import OutcomeDesk
 from poolmaker.market.engine.ports import EnginePorts, EngineStore
 from poolmaker.market.engine.reporter import Reporter
@@ -38,6 +43,7 @@ _LOG: Final = get_logger("market")
 _RESTART_US: Final = 500_000
 _RESTART_MAX_US: Final = 10_000_000
 _LOOK_US: Final = 50_000
+_SENTENCE_MAX: Final = 300
 _REOPEN_US: Final = 5_000_000
 _ENDED_RESTORED_US: Final = 120_000_000
 
@@ -52,8 +58,11 @@ class Session:
 
     def __init__(self, config: EngineConfig, ports: EnginePorts, epoch: int) -> None:
         clock = ports.clock
-        self.state = EngineState(config, epoch)
+        self.state = EngineState(config, epoch, ports.kill)
+        self.state.unready_since_us = clock.monotonic_us()
+        self.state.started_us = clock.now_us()
         self._ports = ports
+        self._asked_for_markets = asyncio.Event()
         self._journal = Journal(self.state, ports.stores, clock)
         asked = AccountPorts(ports.venue, ports.feeds, self._journal)
         self._account = AccountDesk(self.state, asked, clock)
@@ -76,19 +85,23 @@ class Session:
         while await self._control.consume():
             pass
         async with asyncio.TaskGroup() as tasks:
-            await self._open_markets(tasks)
             for work in (
                 self._account.run(),
                 self._ports.feeds.run_account(self.state.rules, self._account),
                 self._sender.run(),
                 self._ticker.run(),
-                self._evidence.run_reconciler(),
+                self._reconcile(),
                 self._evidence.run_resolver(),
                 self._control.run(),
                 self._reporter.run(),
                 self._keep_markets_open(tasks),
             ):
                 tasks.create_task(work)
+
+    async def _reconcile(self) -> None:
+        """Compare with the venue, once it is known which markets there are to compare."""
+        await self._asked_for_markets.wait()
+        await self._evidence.run_reconciler()
 
     async def withdraw(self) -> None:
         """Cancel what may rest, without a database: best effort after a failure."""
@@ -122,6 +135,8 @@ class Session:
         state = self.state
         desk = state.pool(intent.pool)
         age_us = self._ports.clock.now_us() - intent.decided_us
+        if killed := state.kill.holds(state.config.account, intent.pool):
+            return f"killed: {killed}"
         if state.halted or state.stopping:
             return "the account is halted"
         if not self._ports.stores.lease.holds():
@@ -152,6 +167,7 @@ class Session:
                 self.state.want_barrier(wanted)
             self.state.orders_placed = await stores.intents.count_creates(tx, account)
             self.state.fills_booked = await stores.tracking.count_fills(tx, account)
+            self.state.rows_accepted = await stores.engine.accepted_rows(tx, account)
 
     async def _open_markets(self, tasks: asyncio.TaskGroup) -> None:
         """Load what pools need and start its streams; what cannot be opened is asked for again."""
@@ -192,6 +208,7 @@ class Session:
     async def _keep_markets_open(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             await self._open_markets(tasks)
+            self._asked_for_markets.set()
             await self._ports.clock.sleep_us(_LOOK_US)
 
 
@@ -200,8 +217,8 @@ class AccountEngine:
 
     ``run`` works until cancelled or stopped and starts a new session after a failure, always from
     what is stored. A broken invariant halts: everything is cancelled, nothing is created until a
-    person restarts it. Raises TakenOver when another process has taken over: no epoch is taken
-    back.
+    person releases it, restarts or not. Raises TakenOver when another process has taken over: no
+    epoch is taken back.
     """
 
     def __init__(self, config: EngineConfig, ports: EnginePorts) -> None:
@@ -209,6 +226,7 @@ class AccountEngine:
         self._ports = ports
         self._session: Session | None = None
         self._halted = ""
+        self._failure = ""
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
@@ -234,10 +252,41 @@ class AccountEngine:
         self._stopped.set()
 
     def halt(self, reason: str) -> None:
-        """Cancel everything and create nothing until this process is started anew."""
+        """Cancel everything and create nothing until a person releases it."""
         self._halted = reason
         if self._session is not None:
-            self._session.state.halted = reason
+            self._session.state.halt(reason, self._ports.clock.now_us())
+
+    async def release(self, kind: LatchKind, subject: str, by: str, reason: str) -> bool:
+        """A person lets a latch go; whether it held. A kill latch has a way of its own."""
+        session = self._session
+        require(kind is not LatchKind.KILLED, "a kill latch is released by the kill switch")
+        if session is None or session.state.latches.held(kind, subject) is None:
+            return False
+        stores, account = self._ports.stores, self._config.account
+        rows = session.state.unread_keys(subject) if kind is LatchKind.UNREADABLE_TRADES else ()
+        async with stores.transactions.begin("engine release") as tx:
+            if kind is LatchKind.HALTED:
+                await stores.engine.set_halted(tx, account, "")
+            now_us = self._ports.clock.now_us()
+            await stores.engine.accept_rows(tx, account, rows, f"{by}: {reason}", now_us)
+        self._halted = "" if kind is LatchKind.HALTED else self._halted
+        session.state.released(kind, subject, rows)
+        _LOG.warning("latch released", account=account, latch=kind, subject=subject, by=by)
+        return True
+
+    def health(self) -> EngineHealth:
+        """How it is doing."""
+        if self._session is None:
+            return not_started(self._config.account, self._failure, 0)
+        return health_of(self._session.state, self._failure, self._ports.clock.now_us())
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """See ``AttentionSource.attention``."""
+        if self._session is None:
+            return ()
+        odd = self._ports.venue.odd_rows()
+        return attention_of(self._session.state, odd, self._ports.clock.now_us())
 
     def live(self) -> LiveView | None:
         """What the page shows; None before the first session."""
@@ -263,9 +312,13 @@ class AccountEngine:
         async with stores.transactions.begin("engine take-over") as tx:
             await stores.lease.check(tx)
             epoch = await stores.engine.take_over(tx, self._config.account, now_us)
+            if self._halted:
+                await stores.engine.set_halted(tx, self._config.account, self._halted)
+            self._halted = await stores.engine.halted(tx, self._config.account)
         session = Session(self._config, self._ports, epoch)
-        session.state.halted = self._halted
-        self._session = session
+        if self._halted:
+            session.state.halt(self._halted, now_us)
+        self._session, self._failure = session, ""
         await session.run()
 
     async def _after(self, failure: BaseException) -> None:
@@ -274,6 +327,7 @@ class AccountEngine:
         for cause in causes:
             if isinstance(cause, TakenOver):
                 raise cause
+        self._failure = f"the session failed: {causes[0]!r}"[:_SENTENCE_MAX]
         _LOG.error("engine session failed", causes=[repr(cause) for cause in causes])
         if any(isinstance(cause, InvariantBroken) for cause in causes):
             self._halted = "; ".join(str(cause) for cause in causes)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market, Side
+from poolmaker.market.engine.latches import FailingCancels, Latch, Latches, LatchKind
 from poolmaker.market.engine.model import EngineConfig, GateSince, OwnFact, PoolWish
 from poolmaker.market.engine.readiness import READINESS, Readiness, ReadinessEvent
 from poolmaker.market.engine.rules import facts_of, live_order
+from poolmaker.market.execution.kill import NO_KILL_SWITCH
 from poolmaker.market.execution.model import LiveOrder
+from poolmaker.market.execution.ports import KillSwitch
 from poolmaker.market.tracking.book import NO_DEPTH, OrderBook
 from poolmaker.market.tracking.mid_average import DepthAverages
 from poolmaker.market.tracking.model import BalanceReport, Depth, OddRow, StoredFill, VenueMarket
@@ -64,6 +68,29 @@ class Unopened:
     again_us: int
 
 
+def side_name(pool: PoolId, side: Side) -> str:
+    """A side of a pool as the subject of a latch."""
+    return f"{pool}:{side.value}"
+
+
+@dataclass(slots=True)
+class Connection:
+    """Whether the account's stream flows, since when (wall microseconds), and why it does not."""
+
+    is_up: bool = False
+    since_us: int = 0
+    why_not: str = ""
+
+    def up(self, now_us: int) -> None:
+        """The venue said that it flows."""
+        self.is_up, self.since_us, self.why_not = True, now_us, ""
+
+    def down(self, why_not: str, now_us: int) -> None:
+        """It was lost, or could not be had."""
+        self.since_us = now_us if self.is_up or not self.since_us else self.since_us
+        self.is_up, self.why_not = False, why_not
+
+
 @dataclass(slots=True)
 class Refusals:
     """Refused creates of one side in a row, and until when none is tried (monotonic)."""
@@ -110,8 +137,9 @@ class PoolDesk:
 class EngineState:
     """All of a session's memory. Only the session's own tasks touch it, never across an await."""
 
-    def __init__(self, config: EngineConfig, epoch: int) -> None:
+    def __init__(self, config: EngineConfig, epoch: int, kill: KillSwitch = NO_KILL_SWITCH) -> None:
         self.config = config
+        self.kill = kill
         self.epoch = epoch
         self.shadow = ShadowLedger()
         self.absences = Absences(config.absence)
@@ -123,11 +151,15 @@ class EngineState:
         self.balances: dict[str, BalanceReport] = {}
         self.facts_seq = 0
         self.reconciled = False
-        self.halted = ""
+        self.started_us = 0
+        self.unready_since_us = 0
+        self.unready_why = ""
+        self.connection = Connection()
+        self.latches = Latches()
         self.stopping = False
         self.unopened: dict[str, Unopened] = {}
         self.rows_accepted: set[str] = set()
-        self.cancel_failures = 0
+        self.failing_cancels = FailingCancels(config.cancel_failures_max)
         self.cancel_sent_us: dict[IntentId, int] = {}
         self.orders_placed = 0
         self.fills_booked = 0
@@ -141,6 +173,41 @@ class EngineState:
     def ready(self) -> bool:
         """Whether the account was compared and each of its markets is ready."""
         return self.reconciled and all(desk.ready for desk in self.markets.values())
+
+    @property
+    def halted(self) -> str:
+        """Why the account is halted; empty while it is not."""
+        kinds = (LatchKind.HALTED, LatchKind.CONTROL_STOPPED)
+        held = (self.latches.held(kind, self.config.account) for kind in kinds)
+        return next((latch.cause for latch in held if latch is not None), "")
+
+    def halt(self, cause: str, now_us: int) -> None:
+        """Create nothing any more and cancel everything, until a person releases it."""
+        self.latches.set(LatchKind.HALTED, self.config.account, cause, now_us)
+
+    def unread_keys(self, symbol: str) -> tuple[str, ...]:
+        """Names of the trades of a market that cannot be read."""
+        market = self.markets.get(symbol)
+        return tuple(row.key for row in market.unread) if market is not None else ()
+
+    def released(self, kind: LatchKind, subject: str, rows: Iterable[str]) -> None:
+        """A person let a latch go; what it rested on counts no more."""
+        self.latches.clear(kind, subject)
+        self.rows_accepted.update(rows)
+        match kind:
+            case LatchKind.CANCELS_FAILING:
+                self.failing_cancels.answered()
+            case LatchKind.CREATES_REFUSED:
+                pool, _, side = subject.rpartition(":")
+                self.pool(PoolId(pool)).refusals[Side(side)] = Refusals()
+            case LatchKind.UNREADABLE_TRADES:
+                self.markets[subject].unread = ()
+            case _:
+                pass
+
+    def refused(self, desk: PoolDesk, side: Side) -> Latch | None:
+        """The venue's last word on orders of a side, where it was no."""
+        return self.latches.held(LatchKind.CREATES_REFUSED, side_name(desk.wish.pool, side))
 
     def pool(self, pool: PoolId) -> PoolDesk:
         """The desk of a pool, made when it is new."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poolmaker.infra.logging import get_logger
@@ -11,7 +11,9 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Side
+from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.journal import Journal
+from poolmaker.market.engine.latches import LatchKind
 from poolmaker.market.engine.model import GateSince
 from poolmaker.market.engine.prices import reference
 from poolmaker.market.engine.readiness import Readiness
@@ -21,12 +23,14 @@ from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, 
 from poolmaker.market.execution.ports import OrderEntry
 from poolmaker.market.execution.rules import Plan, PlanRequest, plan_side
 from poolmaker.market.execution.sender import Sender
-from poolmaker.market.quoting.model import Decision, gated
+from poolmaker.market.quoting.model import Decision, MarketView, gated
 from poolmaker.market.quoting.rules import decide
 from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent, OrderState
 from poolmaker.messages.market import QuoteGate, StrategySnapshot
 
 _LOG: Final = get_logger("market")
+_RESTING: Final = (OrderState.OPEN, OrderState.PARTLY_FILLED)
+_WAITS: Final = (QuoteGate.OUTCOME_UNKNOWN, QuoteGate.OWN_ORDER, QuoteGate.BUDGET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +62,28 @@ class Ticker:
             await self._clock.sleep_us(max(0, due_us - now_us))
 
     def tick(self) -> None:
-        """Decide and hand over."""
+        """Decide and hand over. Cancelling needs no readiness: only creating does."""
         for desk in list(self._state.pools.values()):
             try:
                 self._tick_pool(desk)
             except CallerFault as problem:
                 # One pool's bad numbers do not stop the account's other pools.
                 _LOG.error("pool cannot be quoted", pool=desk.wish.pool, why=str(problem))
-                self._note_gates(desk, dict.fromkeys(Side, QuoteGate.NOT_READY))
+                self._silence(desk, QuoteGate.NOT_READY, str(problem))
                 self._withdraw(desk)
+        self._clear_solved()
         self._state.shadow.forget_ended(self._clock.now_us())
+
+    def _clear_solved(self) -> None:
+        """Cancels that failed count no more once every order that they were for has ended."""
+        state = self._state
+        if state.failing_cancels.solved(state.shadow):
+            state.latches.clear(LatchKind.CANCELS_FAILING, state.config.account)
 
     def cancel(self, orders: Sequence[ExchangeOrder]) -> None:
         """Ask the venue to cancel orders, now."""
+        if not orders:
+            return
         now_us = self._clock.now_us()
         for order in orders:
             self._state.shadow.on_event(order.intent, OrderEvent.CANCEL_SENT, now_us)
@@ -91,69 +104,115 @@ class Ticker:
         )
 
     def _tick_pool(self, desk: PoolDesk) -> None:
-        market = self._state.markets.get(desk.symbol)
         desk.forget_booked()
-        if market is None or desk.wish.start is None:
-            unopened = self._state.unopened.get(desk.symbol)
-            closed = unopened.gate if unopened is not None else QuoteGate.NOT_READY
-            gate = self._account_gate(desk) or closed
-            self._note_gates(desk, dict.fromkeys(Side, gate))
+        stopped = self._stopped(desk)
+        if stopped is not None:
+            self._silence(desk, *stopped)
+            self._withdraw(desk)
             return
-        compared = self._state.reconciled and market.reconciled
-        if not compared and self._account_gate(desk) is None:
+        market = self._state.markets.get(desk.symbol)
+        compared = market is not None and self._state.reconciled and market.reconciled
+        if market is None or desk.wish.start is None or not compared:
             # What rests is not known before the venue was asked: to keep or replace it is a guess.
-            self._note_gates(desk, dict.fromkeys(Side, QuoteGate.NOT_READY))
+            self._silence(desk, *self._unready(desk))
+            if self._unready_for_long():
+                self._withdraw(desk)
             return
-        decision = self._decide(desk, market, desk.wish.start.strategy)
+        self._quote(desk, market, desk.wish.start.strategy)
+
+    def _quote(self, desk: PoolDesk, market: MarketDesk, strategy: StrategySnapshot) -> None:
+        view = self._open_view(market, strategy)
+        if isinstance(view, QuoteGate):
+            decision = gated(view)
+        else:
+            decision = decide(view, inventory_now(desk.wish, desk.facts), strategy)
         desk.deviation_ppm, desk.widened = decision.deviation_ppm, decision.widened
+        middle = _reference(view) if isinstance(view, MarketView) else None
         gates = {}
         for side in Side:
             live = self._state.at_stake(self._clock.now_us(), desk.symbol)
             brake = self._brake(desk, side)
             request = self._request(desk, market, decision, side, live, brake)
-            plan = plan_side(request)
+            plan = plan_side(replace(request, reference=middle))
             self._carry_out(desk, plan)
-            gates[side] = _shown_gate(decision.side(side).gate, brake, plan, request)
+            gate = _shown_gate(decision.side(side).gate, brake, plan, request)
+            gates[side] = self._detailed(desk, market, side, gate)
         self._note_gates(desk, gates)
 
+    def _silence(self, desk: PoolDesk, gate: QuoteGate, detail: str = "") -> None:
+        """Both sides show the same gate."""
+        self._note_gates(desk, dict.fromkeys(Side, (gate, detail)))
+
     def _withdraw(self, desk: PoolDesk) -> None:
-        resting = (OrderState.OPEN, OrderState.PARTLY_FILLED)
+        """Cancel every order of a pool that rests."""
         orders = self._state.shadow.of_pool(desk.wish.pool)
-        self.cancel([order for order in orders if order.state in resting])
+        self.cancel([order for order in orders if order.state in _RESTING])
 
-    def _account_gate(self, desk: PoolDesk) -> QuoteGate | None:
-        if self._state.halted or self._state.stopping:
-            return QuoteGate.HALTED
-        return None if desk.wish.quoting else QuoteGate.STOPPED
+    def _stopped(self, desk: PoolDesk) -> tuple[QuoteGate, str] | None:
+        """Why the pool may have no order at all, whatever is known of its market."""
+        state = self._state
+        if killed := state.kill.holds(state.config.account, desk.wish.pool):
+            return QuoteGate.KILLED, killed
+        if state.halted:
+            return QuoteGate.HALTED, state.halted
+        if state.stopping:
+            return QuoteGate.HALTED, "the engine is being stopped"
+        return None if desk.wish.quoting else (QuoteGate.STOPPED, desk.wish.stop_reason)
 
-    def _decide(self, desk: PoolDesk, market: MarketDesk, strategy: StrategySnapshot) -> Decision:
-        if gate := self._account_gate(desk):
-            return gated(gate)
+    def _unready(self, desk: PoolDesk) -> tuple[QuoteGate, str]:
+        unopened = self._state.unopened.get(desk.symbol)
+        if unopened is not None:
+            return unopened.gate, unopened.reason
+        return QuoteGate.NOT_READY, self._state.unready_why
+
+    def _unready_for_long(self) -> bool:
+        """Orders that nobody can look after do not rest for longer than this."""
+        since_us, most_ms = self._state.unready_since_us, self._state.config.unready_max_ms
+        return self._clock.monotonic_us() - since_us > most_ms * 1_000
+
+    def _open_view(self, market: MarketDesk, strategy: StrategySnapshot) -> MarketView | QuoteGate:
         if not market.rules.is_open:
-            return gated(QuoteGate.MARKET_CLOSED)
+            return QuoteGate.MARKET_CLOSED
         if not market.ready:
             changing = market.readiness is Readiness.CHANGING
-            return gated(QuoteGate.RULES_CHANGED if changing else QuoteGate.NOT_READY)
+            return QuoteGate.RULES_CHANGED if changing else QuoteGate.NOT_READY
         if market.unread:
-            return gated(QuoteGate.UNREADABLE_TRADES)
-        view = reference(self._state, market, strategy, self._clock.monotonic_us())
-        if isinstance(view, QuoteGate):
-            return gated(view)
-        return decide(view, inventory_now(desk.wish, desk.facts), strategy)
+            return QuoteGate.UNREADABLE_TRADES
+        return reference(self._state, market, strategy, self._clock.monotonic_us())
 
     def _brake(self, desk: PoolDesk, side: Side) -> QuoteGate | None:
         """Why nothing new may be created although quotes are decided."""
         config = self._state.config
-        if self._state.cancel_failures >= config.cancel_failures_max:
+        if self._state.latches.held(LatchKind.CANCELS_FAILING, config.account):
             return QuoteGate.CANCELS_FAILING
         if desk.wish.capital is not None:
             oldest_us = self._clock.now_us() - config.unbooked_max_ms * 1_000
             since = unbooked(desk.facts, desk.wish.capital)
             if any(fact.published_us < oldest_us for fact in since):
                 return QuoteGate.UNBOOKED_FACTS
-        if self._clock.monotonic_us() < desk.refusals[side].until_us:
-            return QuoteGate.NONE
+        refused = self._state.refused(desk, side)
+        if refused is not None and self._clock.monotonic_us() < desk.refusals[side].until_us:
+            return refused.gate
         return None
+
+    def _detailed(
+        self, desk: PoolDesk, market: MarketDesk, side: Side, gate: QuoteGate
+    ) -> tuple[QuoteGate, str]:
+        """The gate with what is known of it; a side whose orders are refused does not quote."""
+        refused = self._state.refused(desk, side)
+        if gate is QuoteGate.NONE and refused is not None and not self._rests(desk, side):
+            return refused.gate, refused.cause
+        details = {
+            QuoteGate.MARKET_CLOSED: market.closed,
+            QuoteGate.UNREADABLE_TRADES: market.unread[0].problem if market.unread else "",
+        }
+        if refused is not None and gate is refused.gate:
+            return gate, refused.cause
+        return gate, details.get(gate, "")
+
+    def _rests(self, desk: PoolDesk, side: Side) -> bool:
+        orders = self._state.shadow.of_pool(desk.wish.pool)
+        return any(order.side is side and order.state in _RESTING for order in orders)
 
     def _request(
         self,
@@ -226,12 +285,19 @@ class Ticker:
             decided_us=now_us,
         )
 
-    def _note_gates(self, desk: PoolDesk, gates: dict[Side, QuoteGate]) -> None:
+    def _note_gates(self, desk: PoolDesk, gates: Mapping[Side, tuple[QuoteGate, str]]) -> None:
         now_us = self._clock.now_us()
-        for side, gate in gates.items():
+        for side, (gate, detail) in gates.items():
             shown = desk.gates.get(side)
-            if shown is None or shown.gate is not gate:
-                desk.gates[side] = GateSince(gate, now_us)
+            if shown is None or (shown.gate, shown.detail) != (gate, detail):
+                same = shown is not None and shown.gate is gate
+                since_us = shown.since_us if shown is not None and same else now_us
+                desk.gates[side] = GateSince(gate, since_us, detail)
+
+
+def _reference(view: MarketView) -> Ratio:
+    """The reference price in atomic quote units of one whole base."""
+    return Ratio(view.reference_ticks * view.market.tick_units, view.reference_weight)
 
 
 def _shown_gate(
@@ -243,5 +309,4 @@ def _shown_gate(
         return decided
     if brake is not None:
         return brake
-    unknown = any(order.stage is Stage.UNKNOWN for order in request.live)
-    return QuoteGate.OUTCOME_UNKNOWN if unknown and plan.held_back else QuoteGate.NONE
+    return next((gate for gate in _WAITS if gate in plan.waits), QuoteGate.NONE)

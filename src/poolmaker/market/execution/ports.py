@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import IntentId, VenueAccountId
+from poolmaker.kernel.ids import IntentId, PoolId, VenueAccountId
 from poolmaker.market.execution.model import CancelIntent, CancelReply, CreateIntent, CreateReply
 
 
@@ -27,6 +27,14 @@ class OrderEntry(Protocol):
 
     def client_id(self, intent: IntentId) -> str:
         """The client order id of an intent, within the venue's limits; reversible."""
+        ...
+
+
+class KillSwitch(Protocol):
+    """The latches that a person sets to stop orders."""
+
+    def holds(self, account: VenueAccountId, pool: PoolId) -> str:
+        """Why the pool may have no orders; empty when it may. Looks anew at every call."""
         ...
 
 

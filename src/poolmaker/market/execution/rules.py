@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from poolmaker.kernel.market import Market, Side
-from poolmaker.kernel.money import Rounding
+from poolmaker.kernel.money import Ratio, Rounding
 from poolmaker.market.execution.model import Ideal, LiveOrder, Stage
+from poolmaker.messages.market import QuoteGate
 
 WHOLE: Final = 1_000_000
 
@@ -27,7 +28,8 @@ class PlanRequest:
     aggressive own order of the other side in this market, whichever pool's, in atomic quote units
     of one whole base, or None. Orders made under other rules of the market than these count
     towards the budget and never stay. ``tolerance_cbps`` and
-    ``age_max_us`` (0 is off) say when a resting order is still good.
+    ``age_max_us`` (0 is off) say when a resting order is still good. ``reference`` is the price
+    that bids stay below and asks above, in quote units of one whole base; None without one.
     """
 
     market: Market
@@ -39,15 +41,21 @@ class PlanRequest:
     may_create: bool
     tolerance_cbps: int
     age_max_us: int
+    reference: Ratio | None = None
 
 
 @dataclass(slots=True)
 class Plan:
-    """What to do now. ``held_back`` counts ideals that wait for budget, evidence or own orders."""
+    """What to do now. ``waits`` says for each ideal that is held back what it waits for."""
 
     creates: list[Ideal] = field(default_factory=list)
     cancels: list[LiveOrder] = field(default_factory=list)
-    held_back: int = 0
+    waits: list[QuoteGate] = field(default_factory=list)
+
+    @property
+    def held_back(self) -> int:
+        """How many ideals wait for budget, evidence or own orders."""
+        return len(self.waits)
 
 
 def consumption_units(market: Market, side: Side, ticks: int, base_units: int) -> int:
@@ -70,6 +78,14 @@ def still_good(order: LiveOrder, ideal: Ideal, tolerance_cbps: int, age_max_us: 
     wanted_units = ideal.lots * ideal.market.lot_units
     sized = wanted_units <= 2 * order.open_units and 2 * order.open_units <= 3 * wanted_units
     return near and sized and (age_max_us == 0 or order.age_us <= age_max_us)
+
+
+def on_wrong_side(order: LiveOrder, reference: Ratio | None) -> bool:
+    """Whether a bid stands at or above the reference price, or an ask at or below it."""
+    if reference is None:
+        return False
+    ours = order.price_units * reference.denominator
+    return ours >= reference.numerator if order.side is Side.BUY else ours <= reference.numerator
 
 
 def crosses_own(ideal: Ideal, opposite_units: int | None) -> bool:
@@ -95,16 +111,16 @@ def _place(
     cost = consumption_units(market, request.side, ideal.ticks, size_units)
     if not request.may_create:
         plan.cancels += resting
-        plan.held_back += 1
+        plan.waits.append(QuoteGate.NONE)
         return 0
     if crosses_own(ideal, request.opposite_units):
-        plan.held_back += 1
+        plan.waits.append(QuoteGate.OWN_ORDER)
         return 0
     if cost <= free_units:
         plan.creates.append(ideal)
         return cost
     plan.cancels += resting
-    plan.held_back += 1
+    plan.waits.append(QuoteGate.BUDGET)
     return 0
 
 
@@ -115,6 +131,12 @@ def _fill_slot(
     if ideal is None:
         plan.cancels += resting
         return 0
+    wrong = [order for order in resting if on_wrong_side(order, request.reference)]
+    if wrong:
+        # Whatever its replacement waits for, it would be taken at a price that is no longer ours.
+        plan.cancels += wrong
+        slot = [order for order in slot if order not in wrong]
+        resting = _resting(slot)
     good = [o for o in resting if still_good(o, ideal, request.tolerance_cbps, request.age_max_us)]
     if good:
         youngest = min(good, key=lambda order: order.age_us)
@@ -125,10 +147,10 @@ def _fill_slot(
         return 0
     if Stage.UNKNOWN in stages:
         plan.cancels += resting
-        plan.held_back += 1
+        plan.waits.append(QuoteGate.OUTCOME_UNKNOWN)
         return 0
     if Stage.CANCELLING in stages:
-        plan.held_back += 1
+        plan.waits.append(QuoteGate.BUDGET)
         return 0
     return _place(request, plan, ideal, slot, free_units)
 

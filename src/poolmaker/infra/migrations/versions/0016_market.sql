@@ -40,3 +40,32 @@ CREATE INDEX exchange_order_living ON market.exchange_order (account)
 ALTER TABLE market.intent ADD COLUMN rules_version integer;
 ALTER TABLE market.barrier_wanted ADD COLUMN body bytea NOT NULL DEFAULT '';
 -- end of market data
+
+-- Engine: what only a person lets go, and kill latches ------------------------------------------
+
+-- Why the account is halted until a person releases it; empty when it is not.
+ALTER TABLE market.engine ADD COLUMN halted text NOT NULL DEFAULT '';
+
+-- Rows of a venue that nobody can read and that a person decided to leave out, for ever.
+CREATE TABLE market.row_left_out (
+    account text NOT NULL,
+    row_key text NOT NULL,
+    word text NOT NULL,
+    decided_us bigint NOT NULL,
+    PRIMARY KEY (account, row_key)
+);
+
+-- The kill switch: a latch holds while released_us is 0. The same latch is a file in the home.
+CREATE TABLE market.kill_latch (
+    id text PRIMARY KEY,
+    scope text NOT NULL,
+    set_by text NOT NULL,
+    reason text NOT NULL,
+    set_us bigint NOT NULL,
+    asked_by text NOT NULL DEFAULT '',
+    asked_us bigint NOT NULL DEFAULT 0,
+    released_by text NOT NULL DEFAULT '',
+    release_reason text NOT NULL DEFAULT '',
+    released_us bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX kill_latch_held ON market.kill_latch (scope) WHERE released_us = 0;

@@ -1,0 +1,230 @@
+"""Safety first: cancelling waits for nothing, evidence clears latches, gates tell the truth.
+
+The database is real; the venue behind the ports is scripted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from poolmaker.infra.database import Database
+from poolmaker.kernel.errors import OutcomeUnknown
+from poolmaker.kernel.market import Market, Side
+from poolmaker.market.engine.latches import LatchKind
+from poolmaker.market.engine.service import AccountEngine
+from poolmaker.market.execution.model import (
+    CancelIntent,
+    CancelReply,
+    CreateIntent,
+    CreateReply,
+    Refusal,
+    Refused,
+)
+from poolmaker.market.tracking.model import (
+    BalanceReport,
+    NoMarket,
+    OddRow,
+    OddTrade,
+    OpenOrders,
+    TradePage,
+    VenueMarket,
+)
+from poolmaker.messages.market import MarketSpec, QuoteGate, StopQuoting
+from tests.unit.market.makers import POOL
+from tests.unit.market.scripted import Stage, away, open_sides, until
+
+
+@pytest.fixture
+def stage(database: Database) -> Stage:
+    return Stage(database)
+
+
+def both(engine: AccountEngine) -> bool:
+    return open_sides(engine) == set(Side)
+
+
+def gates(engine: AccountEngine) -> dict[Side, QuoteGate]:
+    view = engine.live()
+    return {side: since.gate for side, since in view.gates_of(POOL).items()} if view else {}
+
+
+async def release(engine: AccountEngine, kind: LatchKind, subject: str) -> bool:
+    return await engine.release(kind, subject, "operator", "a test looked")
+
+
+async def quoting_once(stage: Stage) -> None:
+    """Orders rest at the venue, and the engine that made them is gone as after SIGKILL."""
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        while (await stage.states())["OPEN"] < 2:
+            await asyncio.sleep(0.02)
+    assert len(stage.venue.live()) == 2
+
+
+def without_account(stage: Stage) -> None:
+    """GET /account answers 503 from now on."""
+
+    async def fails() -> list[BalanceReport]:
+        raise away()
+
+    stage.venue.balances = fails  # type: ignore[method-assign]
+
+
+async def test_found_13_cancels_that_worked_without_an_answer_are_cleared_by_evidence(
+    stage: Stage,
+) -> None:
+    """Found row 13: six cancels done at the venue, their answers lost, then a perfect venue."""
+    real, lost = stage.venue.cancel, 0
+
+    async def silent(cancel: CancelIntent) -> CancelReply:
+        nonlocal lost
+        await real(cancel)
+        lost += 1
+        raise OutcomeUnknown("the answer is lost")
+
+    stage.config = replace(stage.config, cancel_failures_max=2)
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        stage.venue.cancel = silent  # type: ignore[method-assign]
+        await stage.tell(StopQuoting(pool=POOL, reason="test"))
+        await until(lambda: lost >= 2 and not stage.venue.live())
+        stage.venue.cancel = real  # type: ignore[method-assign]
+        await stage.quote(version=2)
+        await until(lambda: both(engine))
+        await engine.stop()
+
+
+@pytest.mark.parametrize("what", ["nothing", "stop quoting", "stop"])
+async def test_found_19_own_orders_go_although_the_account_cannot_be_read(
+    stage: Stage, what: str
+) -> None:
+    """Found row 19: killed while quoting, GET /account = 503 after its restart."""
+    stage.config = replace(stage.config, unready_max_ms=300 if what == "nothing" else 60_000)
+    await quoting_once(stage)
+    without_account(stage)
+    async with stage.running() as engine:
+        await until(lambda: engine.live() is not None)
+        if what == "stop quoting":
+            await stage.tell(StopQuoting(pool=POOL, reason="test"))
+        elif what == "stop":
+            await engine.stop()
+        await until(lambda: not stage.venue.live())
+
+
+async def test_found_19_orders_go_although_nothing_but_a_cancel_is_answered(stage: Stage) -> None:
+    """Cancelling needs neither rules, nor lists, nor look-ups, nor trades."""
+
+    async def no_market(spec: MarketSpec) -> VenueMarket | NoMarket:
+        raise away()
+
+    async def no_list(market: Market) -> OpenOrders:
+        raise away()
+
+    await quoting_once(stage)
+    without_account(stage)
+    stage.venue.market = no_market  # type: ignore[method-assign]
+    stage.venue.open_orders = no_list  # type: ignore[method-assign]
+    stage.venue.trades_problem = away()
+    stage.venue.lookup_problem = away
+    real, lost = stage.venue.cancel, 0
+
+    async def first_is_lost(cancel: CancelIntent) -> CancelReply:
+        nonlocal lost
+        lost += 1
+        if lost <= 2:
+            raise OutcomeUnknown("lost before it arrived")
+        return await real(cancel)
+
+    stage.venue.cancel = first_is_lost  # type: ignore[method-assign]
+    async with stage.running():
+        await stage.tell(StopQuoting(pool=POOL, reason="test"))
+        await until(lambda: not stage.venue.live())
+
+
+async def test_found_20_an_order_on_the_wrong_side_goes_at_once_while_its_replacement_hangs(
+    stage: Stage,
+) -> None:
+    """Found row 20: a POST hangs, the price moves by 1 %."""
+    await stage.quote()
+    hang = asyncio.Event()
+    real = stage.venue.create
+
+    async def hangs(intent: CreateIntent) -> CreateReply:
+        await hang.wait()
+        return await real(intent)
+
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        (bid,) = stage.venue.live(Side.BUY)
+        stage.venue.create = hangs  # type: ignore[method-assign]
+        stage.venue.move_book(-60_000)
+        await until(lambda: bid not in stage.venue.live())
+        hang.set()
+        await until(lambda: both(engine))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "gate"),
+    [(Refusal.KEY, QuoteGate.KEY_REFUSED), (Refusal.INSUFFICIENT, QuoteGate.CREATES_REFUSED)],
+)
+async def test_found_21_the_gate_names_what_refuses_every_order(
+    stage: Stage, refusal: Refusal, gate: QuoteGate
+) -> None:
+    """Found row 21: every create refused, and the gate said ``none``."""
+    stage.venue.refuse_creates = [Refused(refusal, "Invalid API-key")] * 1_000
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: set(gates(engine).values()) == {gate})
+        shown: set[QuoteGate] = set()
+        for _ in range(40):
+            shown |= set(gates(engine).values())
+            await asyncio.sleep(0.01)
+        assert shown == {gate}
+        view = engine.live()
+        assert view is not None
+        assert all("Invalid API-key" in g.detail for g in view.gates_of(POOL).values())
+        stage.venue.refuse_creates = []
+        await until(lambda: both(engine))
+        await until(lambda: set(gates(engine).values()) == {QuoteGate.NONE})
+
+
+async def test_a_person_releases_a_halt_and_a_back_off(stage: Stage) -> None:
+    """Each latch can be released, and the engine goes on."""
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        engine.halt("a person wants to look")
+        await until(lambda: not stage.venue.live())
+        assert set(gates(engine).values()) == {QuoteGate.HALTED}
+        assert await release(engine, LatchKind.HALTED, stage.config.account)
+        await until(lambda: both(engine))
+        assert not await release(engine, LatchKind.HALTED, stage.config.account)
+
+
+async def test_a_trade_that_cannot_be_read_silences_its_market_until_a_person_accepts_it(
+    stage: Stage,
+) -> None:
+    """K3: the row is named; evidence or a person's word lets the market go on."""
+    row = OddRow("trades", "BTCUSDT", "not an amount", "{'qty': None}", "8")
+    real = stage.venue.trades_after
+
+    async def odd(market: Market, cursor: str) -> TradePage:
+        page = await real(market, cursor)
+        return replace(page, odd=(OddTrade(row, cursor),))
+
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        stage.venue.trades_after = odd  # type: ignore[method-assign]
+        await until(lambda: set(gates(engine).values()) == {QuoteGate.UNREADABLE_TRADES})
+        await until(lambda: not stage.venue.live())
+        (item,) = [one for one in await engine.attention() if one.kind == "unreadable_trades"]
+        assert item.evidence["cause"].endswith("not an amount")
+        assert item.remedies
+        assert await release(engine, LatchKind.UNREADABLE_TRADES, "BTCUSDT")
+        await until(lambda: both(engine))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from poolmaker.infra.clock import SystemClock
+from poolmaker.kernel.clock import DAY_US, ManualClock
 from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Market, Side
@@ -47,6 +48,7 @@ from tests.outside.market_support import (
     until,
     venue_process,
 )
+from tests.support.venue import local_venue
 
 PLACE = Destination("ETH", "0x" + "ab" * 20)
 
@@ -73,6 +75,7 @@ async def account(venue: VenueProcess) -> AsyncIterator[BinanceAccount]:
     await opened.close()
 
 
+RECENT_MS = SystemClock().now_us() // 1_000 - 3_600_000
 IDS = Ids(SystemClock(), Rng("contract"))
 
 
@@ -307,7 +310,7 @@ async def test_a_withdrawal_is_asked_once_and_found_again_by_our_reference(
     account: BinanceAccount, venue: VenueProcess
 ) -> None:
     made = await account.wallet.withdraw("USDT", "100", PLACE, "ref-1")
-    (one,) = await account.wallet.withdrawals("USDT", 0)
+    (one,) = await account.wallet.withdrawals("USDT", RECENT_MS)
     assert (one.withdrawal_id, one.client_reference, one.asset) == (made, "ref-1", "USDT")
     with pytest.raises(WithdrawalRefused):
         await account.wallet.withdraw("USDT", "100", Destination("ETH", "nowhere"), "ref-2")
@@ -315,8 +318,29 @@ async def test_a_withdrawal_is_asked_once_and_found_again_by_our_reference(
     await venue.fault(endpoint=endpoint, effect="reset", when="after", count=1)
     with pytest.raises(OutcomeUnknown):
         await account.wallet.withdraw("USDT", "50", PLACE, "ref-3")
-    found = {one.client_reference for one in await account.wallet.withdrawals("USDT", 0)}
+    found = {one.client_reference for one in await account.wallet.withdrawals("USDT", RECENT_MS)}
     assert found == {"ref-1", "ref-3"}
+
+
+async def test_found_32_a_withdrawal_of_last_month_is_found_by_its_reference() -> None:
+    """Found 32: asked since then in one span it was refused, and stayed SENT for ever."""
+    clock = ManualClock(SystemClock().now_us())
+    async with local_venue(clock=clock) as venue:
+        begun_ms = clock.now_us() // 1_000
+        at = venue.addresses
+        config = BinanceConfig(
+            key="key1", secret="secret1", rest_url=at.rest, ws_url=at.ws, ws_api_url=at.ws_api,
+            assets={"BTC": BTC, "USDT": USDT},
+        )  # fmt: skip
+        account = open_account(config, clock, Rng(32))
+        made = await account.wallet.withdraw("USDT", "100", PLACE, "old")
+        clock.advance(40 * DAY_US)
+        account.transport.set_clock_difference(begun_ms - clock.now_us() // 1_000)
+        found = await account.wallet.withdrawal("USDT", "old", begun_ms - 600_000)
+        assert found is not None
+        assert found.withdrawal_id == made
+        assert await account.wallet.withdrawal("USDT", "unknown", begun_ms) is None
+        await account.close()
 
 
 async def test_deposits_addresses_and_balances_are_decimal_texts(
@@ -325,7 +349,7 @@ async def test_deposits_addresses_and_balances_are_decimal_texts(
     address, _ = await account.wallet.deposit_address("USDT", "ETH")
     await venue.admin("deposit", asset="USDT", network="ETH", amount="12.5", address=address,
                       tx_id="0x1")  # fmt: skip
-    (seen,) = await account.wallet.deposits("USDT", 0)
+    (seen,) = await account.wallet.deposits("USDT", RECENT_MS)
     assert (seen.transaction_id, seen.is_credited, seen.address) == ("0x1", True, address)
     free, locked = (await account.wallet.balances())["USDT"]
     assert (free, locked) == ("1000012.50000000", "0.00000000")

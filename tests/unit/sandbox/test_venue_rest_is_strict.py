@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from poolmaker.kernel.clock import SECOND_US, ManualClock
+from poolmaker.infra.clock import SystemClock
+from poolmaker.kernel.clock import DAY_US, SECOND_US, ManualClock
 from poolmaker.sandbox.venue.limits import LimitSettings
 from poolmaker.sandbox.venue.model import SymbolStatus
 from tests.support.venue import LocalVenue, local_venue
@@ -215,6 +216,36 @@ async def test_sapi_counts_each_endpoint_apart_from_the_request_weight(venue: Lo
         assert headers["x-sapi-used-uid-weight-1m"] == used, "counted by account"
     _, _, headers = await venue.call("GET", "/api/v3/ping")
     assert headers["x-mbx-used-weight-1m"] == "1"
+
+
+async def test_found_32_a_reference_is_searched_in_seven_days_and_a_history_in_ninety() -> None:
+    history, day_ms = "/sapi/v1/capital/withdraw/history", 86_400_000
+    clock = ManualClock(SystemClock().now_us())
+    async with local_venue(clock=clock) as venue:
+        sent: dict[str, Any] = {"coin": "USDT", "amount": "20", "address": "0x" + "a" * 40}
+        path = "/sapi/v1/capital/withdraw/apply"
+        assert (await venue.signed("POST", path, withdrawOrderId="w1", **sent))[0] == 200
+        made_ms = clock.now_us() // 1_000
+
+        async def seen(**asked: Any) -> int | str:
+            clock.advance(SECOND_US)
+            status, rows, _ = await venue.signed("GET", history, **asked)
+            return len(rows) if status == 200 else f"{status} {rows['code']}"
+
+        assert await seen(withdrawOrderId="w1") == 1
+        clock.advance(8 * DAY_US)
+        assert await seen(withdrawOrderId="w1") == 0, "the last seven days"
+        assert await seen(withdrawOrderId="w1", startTime=made_ms) == "400 -1127"
+        one = {"startTime": made_ms - 1, "endTime": made_ms - 1 + 7 * day_ms}
+        assert await seen(withdrawOrderId="w1", **one) == 1
+        assert await seen(withdrawOrderId="w1", **one | {"endTime": one["endTime"] + 1}) == (
+            "400 -1127"
+        )
+        assert await seen(startTime=made_ms) == 1
+        clock.advance(90 * DAY_US)
+        assert await seen() == 0, "the last ninety days"
+        assert await seen(startTime=made_ms) == "400 -1127"
+        assert await seen(startTime=made_ms, endTime=made_ms + 90 * day_ms) == 1
 
 
 async def test_a_sapi_limit_refuses_with_429_and_never_bans() -> None:

@@ -16,6 +16,7 @@ from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.units import to_short_text, to_text
 from poolmaker.sandbox.venue.wallet import CREDITED, Deposit, Receiver, Withdrawal
 
+_DAY_MS: Final = 86_400_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WITHDRAW_ORDER_ID = re.compile(r"[a-zA-Z0-9\-_]{1,64}")
 
@@ -181,7 +182,7 @@ def withdrawals(caller: Caller, params: Params) -> object:
     wallet.settle_due(caller.time_us)
     status, order_id = params.integer("status"), params.text("withdrawOrderId")
     ids = (params.text("idList") or "").split(",") if params.has("idList") else None
-    start, end = _span(params)
+    start, end = _span(params, caller, by_reference=order_id is not None)
     found = [
         _withdrawal(one)
         for one in wallet.withdrawals(caller.account)
@@ -196,7 +197,7 @@ def withdrawals(caller: Caller, params: Params) -> object:
 def deposits(caller: Caller, params: Params) -> object:
     """Past deposits, newest first."""
     status, tx_id = params.integer("status"), params.text("txId")
-    start, end = _span(params)
+    start, end = _span(params, caller)
     found = [
         _deposit(one)
         for one in caller.exchange.wallet.deposits(caller.account)
@@ -207,19 +208,27 @@ def deposits(caller: Caller, params: Params) -> object:
     return _page(params, found)
 
 
-def _span(params: Params) -> tuple[int | None, int | None]:
-    start, end = params.integer("startTime"), params.integer("endTime")
-    if start is not None and end is not None and end - start > 90 * 86_400_000:
-        raise WireRefusal(-1127, "The time between startTime and endTime exceeds 90 days.")
-    return start, end
+def _span(params: Params, caller: Caller, *, by_reference: bool = False) -> tuple[int, int]:
+    """Between which times rows are shown: at most 90 days, and 7 where one reference is asked.
+
+    What is left out ends now and begins 90 days ago, or 7 where both are left out.
+    """
+    now, start, end = render.millis(caller.time_us), *_times(params)
+    days = 7 if by_reference else 90
+    begins = days if end is None else 90
+    first = now - begins * _DAY_MS if start is None else start
+    last = now if end is None else end
+    if last - first > days * _DAY_MS:
+        raise WireRefusal(-1127, f"The time between startTime and endTime exceeds {days} days.")
+    return first, last
 
 
-def _fits(params: Params, asset: str, time_ms: int, start: int | None, end: int | None) -> bool:
-    return (
-        params.text("coin") in {None, asset}
-        and (start is None or time_ms >= start)
-        and (end is None or time_ms <= end)
-    )
+def _times(params: Params) -> tuple[int | None, int | None]:
+    return params.integer("startTime"), params.integer("endTime")
+
+
+def _fits(params: Params, asset: str, time_ms: int, start: int, end: int) -> bool:
+    return params.text("coin") in {None, asset} and start <= time_ms <= end
 
 
 def _page(params: Params, found: list[render.Json]) -> list[render.Json]:

@@ -102,6 +102,9 @@ STRANGE: list[Any] = [
 ]  # fmt: skip
 
 
+RECENT_MS = SystemClock().now_us() // 1_000 - 3_600_000
+
+
 class Answering:
     """A transport that answers what it is told to."""
 
@@ -112,7 +115,7 @@ class Answering:
     async def ask(self, method: str, params: object, weight: int) -> Any:
         return self.answers[method]
 
-    async def send(self, method: str, params: object) -> Any:
+    async def send(self, method: str, params: object, throttle: object = None) -> Any:
         return self.answers[method]
 
     def set_clock_difference(self, difference_ms: int) -> None:
@@ -209,9 +212,9 @@ async def _every_read(venue: BinanceVenue, wallet: VenueWallet) -> None:
         "balances": venue.balances,
         "price": lambda: venue.price("BNB", MARKET),
         "wallet": wallet.balances,
-        "withdrawals": lambda: wallet.withdrawals("USDT", 0),
-        "withdrawal": lambda: wallet.withdrawal("USDT", "ref", 0),
-        "deposits": lambda: wallet.deposits("USDT", 0),
+        "withdrawals": lambda: wallet.withdrawals("USDT", RECENT_MS),
+        "withdrawal": lambda: wallet.withdrawal("USDT", "ref", RECENT_MS),
+        "deposits": lambda: wallet.deposits("USDT", RECENT_MS),
         "address": lambda: wallet.deposit_address("USDT", "ETH"),
     }
     for read in reads.values():
@@ -350,7 +353,7 @@ async def test_a_withdrawal_whose_row_cannot_be_read_is_not_unknown_to_the_venue
     (row,) = ANSWERS["sapiGetCapitalWithdrawHistory"]
     transport: Any = Answering(ANSWERS | {"sapiGetCapitalWithdrawHistory": [row | {"amount": "?"}]})
     with pytest.raises(VenueUnavailable):
-        await VenueWallet(transport, SystemClock()).withdrawal("USDT", "ref", 0)
+        await VenueWallet(transport, SystemClock()).withdrawal("USDT", "ref", RECENT_MS)
 
 
 @pytest.mark.parametrize("text", ["²", "٣", "", "9" * 4000, "-1", "soon"])

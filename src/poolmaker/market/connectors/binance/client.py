@@ -93,8 +93,11 @@ class Transport:
         await self.throttle.take({"weight": weight})
         return await self.send(method, params)
 
-    async def send(self, method: str, params: Frame) -> Any:
-        """One request now; whoever calls has asked the throttle."""
+    async def send(self, method: str, params: Frame, throttle: Throttle | None = None) -> Any:
+        """One request now; whoever calls has asked the throttle, ``throttle`` where it has its own.
+
+        Raises VenueRefused or NoAnswer.
+        """
         try:
             async with asyncio.timeout(self.config.timeout_ms / 1_000):
                 return await getattr(self.client, method)(dict(params))
@@ -105,7 +108,7 @@ class Transport:
             raise NoAnswer(f"{method}: {type(error).__name__}: {str(error)[:200]}") from error
         except VenueRefused as refused:
             if refused.wait_us:
-                self.throttle.stop_for(refused.wait_us)
+                (throttle or self.throttle).stop_for(refused.wait_us)
             raise
 
     def set_clock_difference(self, difference_ms: int) -> None:

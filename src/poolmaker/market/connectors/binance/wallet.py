@@ -6,10 +6,10 @@ request is never repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -29,11 +29,13 @@ from poolmaker.market.connectors.binance.edges import (
 )
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
 from poolmaker.market.execution.model import Refusal
+from poolmaker.market.execution.throttle import Limit, Throttle
 from poolmaker.market.tracking.model import OddRow
 
 T = TypeVar("T")
 V = TypeVar("V")
 _WITHDRAWALS: Final = "sapiGetCapitalWithdrawHistory"
+_DEPOSITS: Final = "sapiGetCapitalDepositHisrec"
 _STATES: Final = {
     0: "EMAIL_SENT",
     1: "CANCELLED",
@@ -43,6 +45,22 @@ _STATES: Final = {
     5: "FAILURE",
     6: "COMPLETED",
 }
+
+DAY_MS: Final = 86_400_000
+REFERENCE_SPAN_MS: Final = 7 * DAY_MS - 1
+"""The longest time that the venue searches for one reference; the ends are both included."""
+HISTORY_SPAN_MS: Final = 90 * DAY_MS - 1
+HISTORY_BEGINS_MS: Final = 1_498_867_200_000
+"""July 2017: no venue of this wire has older histories."""
+PAGE: Final = 1_000
+PAGES_MAX: Final = 100
+APPLY: Final = Limit("withdraw_apply", 180_000, 60_000_000)
+HISTORY: Final = Limit("withdraw_history", 180_000, 1_000_000)
+DEPOSITS: Final = Limit("deposit_history", 12_000, 60_000_000)
+ADDRESS: Final = Limit("deposit_address", 12_000, 60_000_000)
+_WEIGHTS: Final = {APPLY: 900, HISTORY: 18_000, DEPOSITS: 1, ADDRESS: 10}
+"""Each endpoint under ``/sapi`` has a limit of its own, apart from that of ``/api``."""
+
 
 _ABOUT_US: Final = frozenset({Refusal.RATE_LIMITED, Refusal.CLOCK, Refusal.KEY})
 """Refusals that say nothing of the withdrawal: the same one may be taken a moment later."""
@@ -123,11 +141,25 @@ class WithdrawalRefused(CallerFault):
     code = "withdrawal_refused"
 
 
+@dataclass(frozen=True, slots=True)
+class _History(Generic[T, V]):
+    """A history and how its rows are read."""
+
+    method: str
+    limit: Limit
+    kind: type[T]
+    row: Callable[[T], V]
+    source: str
+
+
 class VenueWallet:
     """Withdrawals, deposits and balances of one account; decimal texts exactly as the venue's."""
 
     def __init__(self, transport: Transport, clock: Clock) -> None:
         self._transport = transport
+        self._clock = clock
+        # A wait for one of these must not hold up orders.
+        self._throttle = Throttle(clock, tuple(_WEIGHTS))
         self.odd = OddRows(clock)
 
     async def withdraw(
@@ -150,7 +182,7 @@ class VenueWallet:
         if destination.tag:
             asked["addressTag"] = destination.tag
         try:
-            answer = await self._transport.ask("sapiPostCapitalWithdrawApply", asked, 600)
+            answer = await self._sapi("sapiPostCapitalWithdrawApply", asked, APPLY)
         except VenueRefused as refused:
             if refused.refusal in _ABOUT_US:
                 raise VenueUnavailable(f"withdrawal {client_reference}: {refused}") from refused
@@ -163,8 +195,9 @@ class VenueWallet:
 
     async def withdrawals(self, asset: str, since_ms: int) -> list[VenueWithdrawal]:
         """The venue's history of an asset, oldest first, without rows that cannot be read."""
-        asked = {"coin": asset, "startTime": since_ms}
-        rows, _ = await self._each(_WITHDRAWALS, asked, _WithdrawalRow, _withdrawal, "withdrawals")
+        name = f"withdrawals {asset}"
+        read = _History(_WITHDRAWALS, HISTORY, _WithdrawalRow, _withdrawal, name)
+        rows = await self._since(read, {"coin": asset}, since_ms)
         return sorted(rows, key=lambda one: one.applied_ms)
 
     async def withdrawal(
@@ -172,30 +205,36 @@ class VenueWallet:
     ) -> VenueWithdrawal | None:
         """What the venue's history says of our reference; None when it does not know it.
 
-        The venue filters by the reference itself, so that no page can hide the row. A row that
-        cannot be read may be ours: then nothing is concluded, and VenueUnavailable is raised.
+        The venue filters by the reference itself and searches seven days at once, so every such
+        window since ``since_ms`` is asked, however long ago that is. A row that cannot be read may
+        be ours: then nothing is concluded, and VenueUnavailable is raised.
         """
-        asked = {"coin": asset, "withdrawOrderId": client_reference, "startTime": since_ms}
-        rows, odd = await self._each(
-            _WITHDRAWALS, asked, _WithdrawalRow, _withdrawal, f"withdrawal {client_reference}"
-        )
-        mine = [row for row in rows if row.client_reference == client_reference]
+        name = f"withdrawal {client_reference}"
+        read = _History(_WITHDRAWALS, HISTORY, _WithdrawalRow, _withdrawal, name)
+        asked = {"coin": asset, "withdrawOrderId": client_reference}
+        mine: list[VenueWithdrawal] = []
+        odd: list[OddRow] = []
+        for start_ms, end_ms in self._windows(since_ms, REFERENCE_SPAN_MS):
+            good, bad = await self._window(read, asked, start_ms, end_ms)
+            mine = [row for row in good if row.client_reference == client_reference]
+            odd = [*odd, *bad]
+            if mine:
+                break
+        self.odd.read(name, "", odd)
         if odd and not mine:
-            raise VenueUnavailable(f"withdrawal {client_reference}: {odd[0].problem}")
-        return mine[-1] if mine else None
+            raise VenueUnavailable(f"{name}: {odd[0].problem}")
+        return max(mine, key=lambda one: one.applied_ms) if mine else None
 
     async def deposits(self, asset: str, since_ms: int) -> list[VenueDeposit]:
         """Deposits of an asset that the venue has seen, oldest first, without unreadable rows."""
-        asked = {"coin": asset, "startTime": since_ms}
-        rows, _ = await self._each(
-            "sapiGetCapitalDepositHisrec", asked, _DepositRow, _deposit, f"deposits {asset}"
-        )
+        read = _History(_DEPOSITS, DEPOSITS, _DepositRow, _deposit, f"deposits {asset}")
+        rows = await self._since(read, {"coin": asset}, since_ms)
         return sorted(rows, key=lambda one: one.seen_ms)
 
     async def deposit_address(self, asset: str, network: str) -> tuple[str, str]:
         """(address, tag) to pay an asset in over a network."""
         asked = {"coin": asset, "network": network}
-        answer = await self._ask("sapiGetCapitalDepositAddress", asked)
+        answer = await self._read("sapiGetCapitalDepositAddress", asked, ADDRESS)
         try:
             row = decode(answer, _AddressRow)
             if row.coin != asset or not row.address:
@@ -206,7 +245,10 @@ class VenueWallet:
 
     async def balances(self) -> dict[str, tuple[str, str]]:
         """(free, locked) of every asset that can be read; the texts are decimals not below zero."""
-        answer = await self._ask("privateGetAccount", {})
+        try:
+            answer = await self._transport.ask("privateGetAccount", {}, 20)
+        except (VenueRefused, NoAnswer) as problem:
+            raise VenueUnavailable(str(problem)) from problem
         config = self._transport.config
 
         def read(row: wire.BalanceRow) -> tuple[str, tuple[str, str]]:
@@ -220,27 +262,51 @@ class VenueWallet:
         self.odd.read("wallet balances", "", odd)
         return dict(good)
 
-    async def _each(
-        self,
-        method: str,
-        asked: dict[str, Any],
-        kind: type[T],
-        read: Callable[[T], V],
-        source: str,
-    ) -> tuple[list[V], list[OddRow]]:
-        answer = await self._ask(method, asked)
-        try:
-            good, odd = each(answer, kind, read, source)
-        except NoAnswer as problem:
-            raise VenueUnavailable(str(problem)) from problem
-        self.odd.read(source, "", odd)
-        return good, odd
+    def _windows(self, since_ms: int, span_ms: int) -> Iterator[tuple[int, int]]:
+        """Spans that the venue takes, without a gap, until one that holds the present."""
+        now_ms = self._clock.now_us() // 1_000
+        start_ms = min(max(since_ms, HISTORY_BEGINS_MS), now_ms)
+        while start_ms <= now_ms:
+            yield start_ms, start_ms + span_ms
+            start_ms += span_ms + 1
 
-    async def _ask(self, method: str, asked: dict[str, Any]) -> Any:
+    async def _since(self, read: _History[T, V], asked: dict[str, Any], since_ms: int) -> list[V]:
+        """Every row since then that can be read."""
+        rows: list[V] = []
+        odd: list[OddRow] = []
+        for start_ms, end_ms in self._windows(since_ms, HISTORY_SPAN_MS):
+            good, bad = await self._window(read, asked, start_ms, end_ms)
+            rows, odd = [*rows, *good], [*odd, *bad]
+        self.odd.read(read.source, "", odd)
+        return rows
+
+    async def _window(
+        self, read: _History[T, V], asked: dict[str, Any], start_ms: int, end_ms: int
+    ) -> tuple[list[V], list[OddRow]]:
+        """Every page of one span: rows that can be read, and the others."""
+        good: list[V] = []
+        odd: list[OddRow] = []
+        for offset in range(0, PAGE * PAGES_MAX, PAGE):
+            span = {"startTime": start_ms, "endTime": end_ms, "limit": PAGE, "offset": offset}
+            answer = await self._read(read.method, {**asked, **span}, read.limit)
+            try:
+                rows, bad = each(answer, read.kind, read.row, read.source)
+            except NoAnswer as problem:
+                raise VenueUnavailable(str(problem)) from problem
+            good, odd = [*good, *rows], [*odd, *bad]
+            if len(answer) < PAGE:
+                return good, odd
+        raise VenueUnavailable(f"{read.source}: more than {PAGES_MAX} pages in one span")
+
+    async def _read(self, method: str, asked: dict[str, Any], limit: Limit) -> Any:
         try:
-            return await self._transport.ask(method, asked, 20)
+            return await self._sapi(method, asked, limit)
         except (VenueRefused, NoAnswer) as problem:
             raise VenueUnavailable(str(problem)) from problem
+
+    async def _sapi(self, method: str, asked: dict[str, Any], limit: Limit) -> Any:
+        await self._throttle.take({limit.name: _WEIGHTS[limit]})
+        return await self._transport.send(method, asked, self._throttle)
 
 
 def _amount(text: str) -> str:

@@ -10,6 +10,8 @@ from poolmaker.evm.chain import Chain
 from poolmaker.kernel.errors import EnvironmentProblem
 
 _REMEMBERED_MAX: Final = 10_000
+_CANCELLED: Final = frozenset({5, 6})
+"""States of HUMAN's escrow: cancelled, and to be cancelled."""
 
 
 class Escrows:
@@ -46,6 +48,10 @@ class Escrows:
         if len(self._tokens) < _REMEMBERED_MAX:
             self._tokens[address] = found
         return found
+
+    async def is_cancelled(self, address: str) -> bool:
+        """Whether its launcher has asked to end it, or has ended it, before its time."""
+        return int(await self._chain.ask(address, "status()", "uint8")) in _CANCELLED
 
     async def manifest(self, address: str) -> dict[str, Any]:
         """Its manifest where that stands on the chain itself, else nothing."""

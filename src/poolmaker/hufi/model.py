@@ -153,6 +153,15 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
+class CampaignDays:
+    """From when to when a campaign runs, and the length of its days, microseconds."""
+
+    start_us: int
+    end_us: int
+    day_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unattributed:
     """A transfer that is nobody's known reward, and why."""
 

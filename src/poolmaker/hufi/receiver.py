@@ -17,7 +17,7 @@ from poolmaker.hufi.escrows import Escrows
 from poolmaker.hufi.files import ResultsFiles
 from poolmaker.hufi.model import FileRefused, Payout, Period, Unattributed
 from poolmaker.hufi.ports import RewardDesk
-from poolmaker.hufi.verdicts import campaign_id, payout_of, period_of
+from poolmaker.hufi.verdicts import campaign_id, day_problem, days_of, payout_of, period_of
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.sagas.model import back_off_us
@@ -50,11 +50,18 @@ class Attributor:
     """Finds out what a transfer is for, by the chain's evidence alone."""
 
     def __init__(
-        self, chain: Chain, escrows: Escrows, files: ResultsFiles, tokens: Sequence[Token]
+        self,
+        chain: Chain,
+        escrows: Escrows,
+        files: ResultsFiles,
+        tokens: Sequence[Token],
+        *,
+        is_sandbox: bool,
     ) -> None:
         self._chain = chain
         self._escrows = escrows
         self._files = files
+        self._is_sandbox = is_sandbox
         self._tokens = {one.contract: one for one in tokens}
 
     async def judge(
@@ -88,13 +95,26 @@ class Attributor:
     ) -> Period | Unattributed:
         try:
             body = await self._files.fetch(payout.results_url, payout.results_hash)
-            return period_of(body, payout, transfer)
+            found = period_of(body, payout, transfer)
         except (FileRefused, CallerFault) as refused:
             return Unattributed(str(refused))
         except Unavailable as missing:
             if may_wait:
                 raise
             return Unattributed(str(missing))
+        if isinstance(found, Unattributed):
+            return found
+        return await self._day(transfer.sender, found)
+
+    async def _day(self, escrow: str, period: Period) -> Period | Unattributed:
+        """The period, if it is a day of the campaign: a file may name any time at all."""
+        days = days_of(await self._escrows.manifest(escrow), is_sandbox=self._is_sandbox)
+        if isinstance(days, Unattributed):
+            return days
+        problem = day_problem(period, days, is_cancelled=False)
+        if problem and await self._escrows.is_cancelled(escrow):
+            problem = day_problem(period, days, is_cancelled=True)
+        return Unattributed(problem) if problem else period
 
     def _reward(
         self, transfer: ChainTransfer, payout: Payout, period: Period, *, is_final: bool

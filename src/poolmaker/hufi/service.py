@@ -136,7 +136,7 @@ async def open_hufi(
         joiner=joiner,
         receiver=Receiver(
             evm.watcher,
-            Attributor(evm.chain, escrows, files, evm.tokens),
+            Attributor(evm.chain, escrows, files, evm.tokens, is_sandbox=is_sandbox),
             ReceiverPorts(
                 transactions=ports.transactions,
                 rewards=ports.rewards,

@@ -14,6 +14,7 @@ from poolmaker.business.campaigns.model import CampaignSeen, CampaignStatus
 from poolmaker.evm.abi import Undecodable, decoded, topic
 from poolmaker.evm.model import ChainTransfer, Receipt, Token
 from poolmaker.hufi.model import (
+    CampaignDays,
     HufiRefused,
     LaunchedCampaign,
     Payout,
@@ -23,6 +24,7 @@ from poolmaker.hufi.model import (
 from poolmaker.hufi.rules import competitive_payout_id
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import DAY_US, SECOND_US
+from poolmaker.kernel.errors import CallerFault
 
 SOURCE: Final = "hufi"
 BULK_TRANSFER: Final = topic("BulkTransferV3(bytes32,address[],uint256[],bool,string,string)")
@@ -197,3 +199,38 @@ def _names(one: _Result, payout_id: str, wallet: str) -> bool:
 
 def _hash(text: str) -> str:
     return "0x" + keccak(text=text).hex()
+
+
+# ------------------------------------------------------------------------------ the days
+
+
+def days_of(manifest: Mapping[str, object], *, is_sandbox: bool) -> CampaignDays | Unattributed:
+    """The days of a campaign, by the manifest that stands on the chain.
+
+    A day's length of its own is honoured in the sandbox alone.
+    """
+    start, end = manifest.get("start_date"), manifest.get("end_date")
+    if not isinstance(start, str) or not isinstance(end, str):
+        return Unattributed("its campaign's dates do not stand on the chain")
+    try:
+        start_us, end_us = instant_us(start), instant_us(end)
+    except CallerFault as fault:
+        return Unattributed(f"its campaign's dates cannot be read: {fault}")
+    if start_us >= end_us:
+        return Unattributed("its campaign ends before it begins")
+    return CampaignDays(start_us, end_us, day_us_of(manifest) if is_sandbox else DAY_US)
+
+
+def day_problem(period: Period, days: CampaignDays, *, is_cancelled: bool) -> str:
+    """Why a period is no day of the campaign, empty when it is one.
+
+    Days are counted from the campaign's start and cut by its end; the last day of a cancelled
+    campaign may be shorter.
+    """
+    since_us = period.from_us - days.start_us
+    if since_us < 0 or period.from_us >= days.end_us or since_us % days.day_us:
+        return "its period does not begin with a day of the campaign"
+    ends_us = min(period.from_us + days.day_us, days.end_us)
+    if period.to_us == ends_us or (is_cancelled and period.from_us < period.to_us < ends_us):
+        return ""
+    return "its period does not end with the campaign's day"

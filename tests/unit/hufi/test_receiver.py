@@ -27,6 +27,7 @@ from tests.unit.hufi.test_verdicts import (
     file,
     moved,
     paid,
+    period_file,
     receipt,
     transfer,
 )
@@ -43,6 +44,12 @@ class Outside:
         default_factory=lambda: receipt(moved(WALLET, 5), paid([(WALLET, 5)]))
     )
     body: bytes | Exception = field(default_factory=file)
+    dates: dict[str, Any] = field(
+        default_factory=lambda: {
+            "start_date": "2026-11-18T00:00:00.000Z", "end_date": "2026-11-22T12:00:00.000Z",
+        }
+    )  # fmt: skip
+    cancelled: bool = False
     disposition: Disposition = Disposition.SUSPENSE
     tail: tuple[ChainTransfer, ...] = ()
     open: list[ChainTransfer] = field(default_factory=lambda: [transfer()])
@@ -59,6 +66,12 @@ class Outside:
 
     async def token(self, address: str) -> str:
         return self.escrow_token
+
+    async def manifest(self, address: str) -> dict[str, Any]:
+        return self.dates
+
+    async def is_cancelled(self, address: str) -> bool:
+        return self.cancelled
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         return self.receipts
@@ -99,7 +112,7 @@ class Outside:
             transactions=ModelDatabase(), rewards=here, arrivals=here, clock=self.clock,
             health=self.health,
         )  # fmt: skip
-        return Receiver(here, Attributor(here, here, here, [TETHER]), ports)
+        return Receiver(here, Attributor(here, here, here, [TETHER], is_sandbox=False), ports)
 
 
 async def test_a_payout_with_all_its_evidence_is_a_reward_of_its_day() -> None:
@@ -126,6 +139,14 @@ async def test_a_payout_with_all_its_evidence_is_a_reward_of_its_day() -> None:
         {"body": file(results=[])},
         {"body": FileRefused("its host is not in hufi.file_hosts")},
         {"body": b"nonsense"},
+        {"dates": {}},
+        {"dates": {"start_date": "2026-11-18T00:00:00.000Z", "end_date": 7}},
+        {"body": period_file("1970-01-01T00:00:00.000Z", "2030-01-01T00:00:00.000Z")},
+        {"body": period_file("2026-11-20T00:00:00.001Z", "2026-11-21T00:00:00.001Z")},
+        {"body": period_file("2026-11-20T00:00:00.000Z", "2026-11-22T00:00:00.000Z")},
+        {"body": period_file("2026-11-20T00:00:00.000Z", "2026-11-20T18:00:00.000Z")},
+        {"body": period_file("2026-11-22T00:00:00.000Z", "2026-11-23T00:00:00.000Z")},
+        {"body": period_file("2026-11-17T00:00:00.000Z", "2026-11-18T00:00:00.000Z")},
     ],
 )
 async def test_what_lacks_a_piece_of_evidence_goes_to_the_treasury_once(
@@ -139,6 +160,17 @@ async def test_what_lacks_a_piece_of_evidence_goes_to_the_treasury_once(
     assert isinstance(arrival, Arrival)
     assert (arrival.units, arrival.sender) == (500, ESCROW)
     assert arrival.reference == "137/0x02/0"
+    assert outside.outcomes == ["suspense"]
+
+
+async def test_found_43_a_cancelled_campaign_may_end_with_a_short_day_and_no_other() -> None:
+    short = period_file("2026-11-20T00:00:00.000Z", "2026-11-20T18:00:00.000Z")
+    outside = Outside(body=short, cancelled=True)
+    await outside.receiver().look()
+    assert outside.outcomes == ["reward"]
+    long = period_file("2026-11-20T00:00:00.000Z", "2026-11-21T00:00:00.001Z")
+    outside = Outside(body=long, cancelled=True)
+    await outside.receiver().look()
     assert outside.outcomes == ["suspense"]
 
 

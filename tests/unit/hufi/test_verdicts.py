@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poolmaker.business.campaigns.model import CampaignStatus
 from poolmaker.evm.abi import TRANSFER, topic_of
 from poolmaker.evm.model import ChainTransfer, Log, Receipt, Token
 from poolmaker.hufi.api import read
 from poolmaker.hufi.model import (
+    CampaignDays,
     HufiRefused,
     LaunchedCampaign,
     Payout,
@@ -25,7 +28,9 @@ from poolmaker.hufi.verdicts import (
     BULK_TRANSFER,
     campaign_id,
     campaign_seen,
+    day_problem,
     day_us_of,
+    days_of,
     instant_us,
     is_final,
     payout_of,
@@ -112,6 +117,12 @@ def file(**changes: Any) -> bytes:
     period = {"from": FROM, "to": TO, "participants_outcomes_batches": [batch]}
     good: dict[str, Any] = {"chain_id": 137, "address": ESCROW, "results": [period]}
     return json.dumps({**good, **changes}).encode()
+
+
+def period_file(start: str, end: str) -> bytes:
+    """A results file whose one period is this."""
+    batch = {"id": BATCH, "results": [{"address": WALLET, "score": 1}]}
+    return file(results=[{"from": start, "to": end, "participants_outcomes_batches": [batch]}])
 
 
 def payout(payout_id: str = hashed(BATCH)) -> Payout:
@@ -222,3 +233,40 @@ def test_a_refusal_is_final_only_where_asking_again_cannot_help(
     status: int, words: str, final: bool
 ) -> None:
     assert is_final(HufiRefused(status, words)) is final
+
+
+@given(
+    start_us=st.integers(0, 4 * 10**15),
+    length_us=st.integers(1, 40 * DAY_US),
+    from_us=st.integers(-(10**14), 5 * 10**15),
+    to_us=st.integers(-(10**14), 5 * 10**15),
+    near=st.booleans(),
+    is_cancelled=st.booleans(),
+)
+def test_found_43_only_the_days_of_a_campaign_are_days(
+    start_us: int, length_us: int, from_us: int, to_us: int, near: bool, is_cancelled: bool
+) -> None:
+    """Found 43 by search: whatever a file says, no reward is shared over anything else."""
+    days = CampaignDays(start_us, start_us + length_us, DAY_US)
+    if near:
+        from_us = start_us + from_us % (length_us + DAY_US) // DAY_US * DAY_US + from_us % 3 - 1
+        to_us = from_us + DAY_US + to_us % 3 - 1
+    period = Period(from_us, to_us)
+    real = [(one, min(one + DAY_US, days.end_us)) for one in range(start_us, days.end_us, DAY_US)]
+    if day_problem(period, days, is_cancelled=is_cancelled):
+        assert (from_us, to_us) not in real
+        return
+    (day,) = [one for one in real if one[0] == from_us]
+    assert to_us == day[1] or (is_cancelled and from_us < to_us < day[1])
+
+
+def test_found_43_dates_come_from_the_chain_and_a_short_day_only_in_the_sandbox() -> None:
+    manifest = {"start_date": FROM, "end_date": TO, "day_s": 20}
+    days = days_of(manifest, is_sandbox=False)
+    assert isinstance(days, CampaignDays)
+    assert days.day_us == DAY_US
+    short = days_of(manifest, is_sandbox=True)
+    assert isinstance(short, CampaignDays)
+    assert short.day_us == 20_000_000
+    for odd in ({}, {"start_date": TO, "end_date": FROM}, {"start_date": "x", "end_date": TO}):
+        assert isinstance(days_of(odd, is_sandbox=True), Unattributed)

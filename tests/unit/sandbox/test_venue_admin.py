@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -174,3 +175,76 @@ async def test_filters_can_change_while_a_symbol_trades(venue: LocalVenue) -> No
     await venue.order()
     _, body = await venue.order()
     assert body["msg"] == "Filter failure: MAX_NUM_ORDERS"
+
+
+async def _rules(venue: LocalVenue) -> dict[str, dict[str, Any]]:
+    _, info, _ = await venue.call("GET", "/api/v3/exchangeInfo", "symbol=BTCUSDT")
+    return {rule["filterType"]: rule for rule in info["symbols"][0]["filters"]}
+
+
+async def test_found_8_tick_step_and_smallest_quantity_change_at_run_time(
+    venue: LocalVenue,
+) -> None:
+    """Row 8: as the real wire shows it: exchangeInfo, -1013, and what rests stays as it is."""
+    _, resting = await venue.order(price="59000.01", quantity="0.00101", side="BUY")
+    answer = await venue.admin(
+        "POST",
+        "/symbols/BTCUSDT/filters",
+        {"tick_size": "0.1", "step_size": "0.001", "min_qty": "0.002"},
+    )
+    assert (answer["tick_size"], answer["step_size"]) == ("0.10000000", "0.00100000")
+    rules = await _rules(venue)
+    assert rules["PRICE_FILTER"]["tickSize"] == rules["PRICE_FILTER"]["minPrice"] == "0.10000000"
+    assert rules["LOT_SIZE"]["stepSize"] == "0.00100000"
+    assert rules["LOT_SIZE"]["minQty"] == "0.00200000"
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"price": "59000.01", "quantity": "0.002"}, "PRICE_FILTER"),
+        ({"price": "59000.1", "quantity": "0.0021"}, "LOT_SIZE"),
+        ({"price": "59000.1", "quantity": "0.001"}, "LOT_SIZE"),
+    )
+    for change, filter_name in refused:
+        status, body = await venue.order(**change)
+        assert (status, body["code"]) == (400, -1013)
+        assert body["msg"] == f"Filter failure: {filter_name}"
+    status, _ = await venue.order(price="59000.1", quantity="0.002")
+    assert status == 200
+    _, depth, _ = await venue.call("GET", "/api/v3/depth", "symbol=BTCUSDT")
+    assert depth["bids"] == [["59000.10000000", "0.00200000"], ["59000.01000000", "0.00101000"]]
+    order_id = resting["orderId"]
+    _, seen, _ = await venue.signed("GET", "/api/v3/order", symbol="BTCUSDT", orderId=order_id)
+    assert (seen["price"], seen["origQty"]) == ("59000.01000000", "0.00101000")
+    await venue.admin(
+        "POST",
+        "/symbols/BTCUSDT/filters",
+        {"tick_size": "0.01", "step_size": "0.00001", "min_qty": "0.00001"},
+    )
+    status, _ = await venue.order(price="59000.02", quantity="0.00102")
+    assert status == 200
+    assert (await venue.admin("GET", "/invariants"))["ok"]
+
+
+@pytest.mark.parametrize("size", ["0.001", "0", "-1", "0.015", "x"])
+async def test_a_size_that_the_engine_cannot_count_is_refused_by_the_admin_port(
+    venue: LocalVenue, size: str
+) -> None:
+    before = await _rules(venue)
+    assert "error" in await venue.admin("POST", "/symbols/BTCUSDT/filters", {"tick_size": size})
+    assert await _rules(venue) == before
+
+
+async def test_found_8_the_fees_of_a_symbol_change_for_everybody(venue: LocalVenue) -> None:
+    fees = {"maker_rate": "0.002", "taker_rate": "0.003"}
+    await venue.admin("POST", "/symbols/BTCUSDT/fees", fees)
+    _, said, _ = await venue.signed("GET", "/api/v3/account/commission", symbol="BTCUSDT")
+    assert said["standardCommission"]["maker"] == "0.00200000"
+    assert said["standardCommission"]["taker"] == "0.00300000"
+    _, other, _ = await venue.signed("GET", "/api/v3/account/commission", symbol="ETHUSDT")
+    assert other["standardCommission"]["maker"] == "0.00100000"
+    await venue.order(account=2, side="SELL")
+    _, taken = await venue.order()
+    assert taken["fills"][0]["commission"] == "0.00000300"
+    assert "error" in await venue.admin("POST", "/symbols/BTCUSDT/fees", {"maker_rate": "0"})
+    await venue.admin("POST", "/symbols/BTCUSDT/fees", {})
+    _, said, _ = await venue.signed("GET", "/api/v3/account/commission", symbol="BTCUSDT")
+    assert said["standardCommission"]["maker"] == "0.00100000"
+    assert (await venue.admin("GET", "/invariants"))["ok"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -48,10 +48,20 @@ class StatusOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FilterOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Change a symbol's filters while it trades."""
+    """Change a symbol's filters while it trades; orders that rest stay as they are."""
 
+    tick_size: str | None = None
+    step_size: str | None = None
+    min_qty: str | None = None
     min_notional: str | None = None
     max_num_orders: int | None = None
+
+
+class FeeOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """What everybody pays in a symbol from now on; without rates each account's own terms."""
+
+    maker_rate: str | None = None
+    taker_rate: str | None = None
 
 
 class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -136,6 +146,7 @@ class AdminWire:
             web.delete("/log", self._guard(self._forget_log)),
             web.post("/symbols/{symbol}/status", self._guard(self._status)),
             web.post("/symbols/{symbol}/filters", self._guard(self._filters)),
+            web.post("/symbols/{symbol}/fees", self._guard(self._fees)),
             web.post("/faults", self._guard(self._fault)),
             web.delete("/faults", self._guard(self._no_faults)),
             web.post("/streams", self._guard(self._streams)),
@@ -288,13 +299,36 @@ class AdminWire:
         order = await self._read(request, FilterOrder)
         market = self._exchange.market(request.match_info["symbol"].upper())
         spec = market.spec
+        changed: dict[str, Any] = {}
+        for name, text, unit in (
+            ("tick_multiple", order.tick_size, spec.tick_units),
+            ("step_multiple", order.step_size, spec.step_units),
+            ("min_lots", order.min_qty, spec.step_units),
+        ):
+            if text is not None:
+                changed[name] = _multiple(name, text, unit)
         if order.min_notional is not None:
-            spec = replace(spec, min_notional_units=to_units(order.min_notional))
+            changed["min_notional_units"] = to_units(order.min_notional)
         if order.max_num_orders is not None:
-            spec = replace(spec, open_orders_max=order.max_num_orders)
-        market.spec = spec
-        return {"symbol": spec.name, "min_notional": to_text(spec.min_notional_units),
-                "max_num_orders": spec.open_orders_max}  # fmt: skip
+            changed["open_orders_max"] = order.max_num_orders
+        market.spec = spec = replace(spec, **changed)
+        return {
+            "symbol": spec.name,
+            "tick_size": to_text(spec.tick_size_units),
+            "step_size": to_text(spec.step_size_units),
+            "min_qty": to_text(spec.min_quantity_units),
+            "min_notional": to_text(spec.min_notional_units),
+            "max_num_orders": spec.open_orders_max,
+        }
+
+    async def _fees(self, request: web.Request) -> Body:
+        order = await self._read(request, FeeOrder)
+        market = self._exchange.market(request.match_info["symbol"].upper())
+        rates = order.maker_rate, order.taker_rate
+        if (rates[0] is None) is not (rates[1] is None):
+            raise CallerFault("rates: expected both or none")
+        market.rates = None if None in rates else tuple(to_units(rate or "0") for rate in rates)  # type: ignore[assignment]
+        return {"symbol": market.spec.name, "maker_rate": rates[0], "taker_rate": rates[1]}
 
     async def _fault(self, request: web.Request) -> Body:
         order = await self._read(request, FaultOrder)
@@ -430,3 +464,11 @@ class AdminWire:
     async def _revoke(self, request: web.Request) -> Body:
         self._exchange.keys.revoke(request.match_info["key"])
         return {"revoked": True}
+
+
+def _multiple(name: str, text: str, unit: int) -> int:
+    """How many of the engine's own units a size is; a size between them cannot be asked for."""
+    times, rest = divmod(to_units(text), unit)
+    if rest or times < 1:
+        raise CallerFault(f"{name}: expected a multiple of {to_text(unit)}, was {text}")
+    return times

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-from poolmaker.sandbox.venue.model import Order, SymbolSpec, SymbolStatus
+from poolmaker.sandbox.venue.model import Account, Order, SymbolSpec, SymbolStatus
 from poolmaker.sandbox.venue.units import SCALE
 
 
@@ -110,6 +110,7 @@ class Market:
         "next_prevented_id",
         "next_trade_id",
         "quote_per_tick_lot",
+        "rates",
         "spec",
         "status",
         "update_id",
@@ -126,8 +127,13 @@ class Market:
         self.next_order_id = first_id + 1
         self.next_trade_id = first_id // 10 + 1
         self.next_prevented_id = 1
+        self.rates: tuple[int, int] | None = None
         self.changed_bids: set[int] = set()
         self.changed_asks: set[int] = set()
+
+    def rates_of(self, account: Account) -> tuple[int, int]:
+        """What an account pays here as maker and as taker: the symbol's own rates or its own."""
+        return self.rates or (account.maker_rate, account.taker_rate)
 
     def side(self, *, is_buy: bool) -> BookSide:
         """The side that an order of this direction rests on."""

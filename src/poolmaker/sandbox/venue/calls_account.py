@@ -29,7 +29,7 @@ def account_status(caller: Caller, params: Params) -> object:
 def commission(caller: Caller, params: Params) -> object:
     """Commission rates of a symbol."""
     market = caller.exchange.market(params.symbol())
-    return render.commission(caller.account, market.spec.name)
+    return render.commission(market, caller.account)
 
 
 def order_counts(caller: Caller, _params: Params) -> object:
@@ -43,16 +43,16 @@ def order_counts(caller: Caller, _params: Params) -> object:
 def trade_fee(caller: Caller, params: Params) -> object:
     """Commission rates of one or all symbols."""
     exchange, account = caller.exchange, caller.account
-    symbols = list(exchange.engine.markets)
+    markets = list(exchange.engine.markets.values())
     if params.has("symbol"):
-        symbols = [exchange.market(params.symbol()).spec.name]
+        markets = [exchange.market(params.symbol())]
     return [
         {
-            "symbol": symbol,
-            "makerCommission": to_short_text(account.maker_rate),
-            "takerCommission": to_short_text(account.taker_rate),
+            "symbol": market.spec.name,
+            "makerCommission": to_short_text(market.rates_of(account)[0]),
+            "takerCommission": to_short_text(market.rates_of(account)[1]),
         }
-        for symbol in symbols
+        for market in markets
     ]
 
 

@@ -193,7 +193,8 @@ def test(caller: Caller, params: Params) -> object:
         raise refusals.from_engine(outcome)
     if not params.flag("computeCommissionRates"):
         return {}
-    rates = render.commission(caller.account, request.symbol)
+    market = caller.exchange.market(request.symbol)
+    rates = render.commission(market, caller.account)
     return {
         "standardCommissionForOrder": rates["standardCommission"],
         "specialCommissionForOrder": rates["specialCommission"],

@@ -323,7 +323,9 @@ class Engine:
             order.locked_units -= base
             asset, received = spec.quote, quote
         account.balance(asset).free += received
-        rate = account.maker_rate if is_maker else account.taker_rate
+        own = account.maker_rate, account.taker_rate
+        maker, taker = market.rates_of(account) if account.is_client else own
+        rate = maker if is_maker else taker
         if not rate:
             return asset, 0
         return self._charge(account, asset, received, quote, rate)

@@ -188,7 +188,8 @@ class SeededFlow:
     def _fill_up(self, *, is_bid: bool) -> None:
         allowed = self._allowed(is_bid=is_bid)
         orders = self._orders[is_bid]
-        if not any(order.price == allowed for order in orders):
+        tick = self.market.spec.tick_multiple
+        if not any(abs(order.price - allowed) < tick for order in orders):
             self._stand(allowed, is_bid=is_bid)
         while len(orders) < self.profile.depth_orders:
             distance = self._law.lognormvariate(
@@ -199,9 +200,11 @@ class SeededFlow:
                 return
 
     def _stand(self, price: int, *, is_bid: bool) -> bool:
+        tick = self.market.spec.tick_multiple
+        on_tick = price // tick if is_bid else -(-price // tick)
         request = NewOrder(
             account=self._makers, symbol=self.market.spec.name, is_buy=is_bid,
-            price=max(1, price), lots=self._lots(), stp=StpMode.EXPIRE_MAKER,
+            price=max(1, on_tick) * tick, lots=self._lots(), stp=StpMode.EXPIRE_MAKER,
         )  # fmt: skip
         outcome = self.exchange.engine.submit(request, self.exchange.time_us())
         if not isinstance(outcome, Accepted):
@@ -214,7 +217,11 @@ class SeededFlow:
         profile = self.profile
         size = self._law.lognormvariate(profile.size_mu + 1.0, profile.size_sigma * 0.7)
         units = round(min(size, profile.size_max) * SCALE)
-        return max(1, units // self.market.spec.step_units)
+        return self._on_step(units)
+
+    def _on_step(self, units: int) -> int:
+        spec = self.market.spec
+        return max(1, units // spec.step_size_units) * spec.step_multiple
 
     # Takers
 
@@ -227,7 +234,7 @@ class SeededFlow:
         if best is None:
             return
         size = min(law.lognormvariate(profile.size_mu, profile.size_sigma), profile.size_max)
-        lots = max(1, round(size * SCALE) // self.market.spec.step_units)
+        lots = self._on_step(round(size * SCALE))
         reach = max(1, round(best * 10 / BPS))
         request = NewOrder(
             account=self._takers, symbol=self.market.spec.name, is_buy=is_buy,

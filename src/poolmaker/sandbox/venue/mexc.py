@@ -63,17 +63,17 @@ def _symbol(market: Market) -> render.Json:
         "symbol": spec.name,
         "status": "1" if market.status is SymbolStatus.TRADING else "2",
         "baseAsset": spec.base,
-        "baseAssetPrecision": _decimals(spec.step_units),
+        "baseAssetPrecision": _decimals(spec.step_size_units),
         "quoteAsset": spec.quote,
-        "quotePrecision": _decimals(spec.tick_units),
-        "quoteAssetPrecision": _decimals(spec.tick_units),
+        "quotePrecision": _decimals(spec.tick_size_units),
+        "quoteAssetPrecision": _decimals(spec.tick_size_units),
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": list(OrderType),
         "isSpotTradingAllowed": market.status is SymbolStatus.TRADING,
         "isMarginTradingAllowed": False,
         "quoteAmountPrecision": to_short_text(spec.min_notional_units),
-        "baseSizePrecision": to_short_text(spec.step_units),
+        "baseSizePrecision": to_short_text(spec.step_size_units),
         "permissions": ["SPOT"],
         "filters": [],
         "maxQuoteAmount": to_short_text(spec.max_notional_units),
@@ -140,7 +140,7 @@ def check(caller: Caller, params: Params) -> object:
 def trade_fee(caller: Caller, params: Params) -> object:
     """Commission rates of one symbol."""
     market = caller.exchange.market(params.symbol())
-    rates = render.commission(caller.account, market.spec.name)["standardCommission"]
+    rates = render.commission(market, caller.account)["standardCommission"]
     data = {"makerCommission": rates["maker"], "takerCommission": rates["taker"]}
     return {"data": data, "code": 0, "msg": "success", "timestamp": render.millis(caller.time_us)}
 

@@ -103,7 +103,12 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolSpec:
-    """The rules of one symbol. Units are 1e-8 of the asset named."""
+    """The rules of one symbol. Units are 1e-8 of the asset named.
+
+    The engine counts in ``tick_units`` and ``step_units``, which stay as they were when the symbol
+    was listed. What a new order must be a multiple of may change while it trades: so many of those
+    (``tick_multiple``, ``step_multiple``). Orders that rest already are not touched by a change.
+    """
 
     base: str
     quote: str
@@ -117,12 +122,32 @@ class SymbolSpec:
     percent_up: int = 5
     percent_down_per_cent: int = 20
     open_orders_max: int = 200
+    tick_multiple: int = 1
+    step_multiple: int = 1
+    min_lots: int = 1
 
     def __post_init__(self) -> None:
         """Refuse a tick and a lot whose product is not a whole number of quote units."""
         product = self.tick_units * self.step_units
         require(product > 0 and product % SCALE == 0, f"{self.name}: tick times lot is not exact")
         require(self.first_price_units % self.tick_units == 0, f"{self.name}: price off the tick")
+        smallest = min(self.tick_multiple, self.step_multiple, self.min_lots)
+        require(smallest >= 1, f"{self.name}: expected one or more of tick, step and quantity")
+
+    @property
+    def tick_size_units(self) -> int:
+        """What the price of a new order is a multiple of."""
+        return self.tick_units * self.tick_multiple
+
+    @property
+    def step_size_units(self) -> int:
+        """What the quantity of a new order is a multiple of."""
+        return self.step_units * self.step_multiple
+
+    @property
+    def min_quantity_units(self) -> int:
+        """The smallest quantity of a new order."""
+        return max(self.step_size_units, self.step_units * self.min_lots)
 
     @property
     def name(self) -> str:

@@ -309,15 +309,16 @@ def account_info(account: Account, *, omit_zero: bool) -> Json:
     }
 
 
-def commission(account: Account, symbol: str) -> Json:
+def commission(market: Market, account: Account) -> Json:
     """The commission rates of one symbol."""
+    maker, taker = market.rates_of(account)
     nothing = {"maker": ZERO, "taker": ZERO, "buyer": ZERO, "seller": ZERO}
     return {
-        "symbol": symbol,
+        "symbol": market.spec.name,
         "standardCommission": {
             **nothing,
-            "maker": to_text(account.maker_rate),
-            "taker": to_text(account.taker_rate),
+            "maker": to_text(maker),
+            "taker": to_text(taker),
         },
         "specialCommission": nothing,
         "taxCommission": nothing,
@@ -370,15 +371,15 @@ def _filters(market: Market) -> list[Json]:
     return [
         {
             "filterType": "PRICE_FILTER",
-            "minPrice": to_text(spec.tick_units),
+            "minPrice": to_text(spec.tick_size_units),
             "maxPrice": to_text(spec.max_price_units),
-            "tickSize": to_text(spec.tick_units),
+            "tickSize": to_text(spec.tick_size_units),
         },
         {
             "filterType": "LOT_SIZE",
-            "minQty": to_text(spec.step_units),
+            "minQty": to_text(spec.min_quantity_units),
             "maxQty": quantity_text(market, spec.max_lots),
-            "stepSize": to_text(spec.step_units),
+            "stepSize": to_text(spec.step_size_units),
         },
         {
             "filterType": "NOTIONAL",

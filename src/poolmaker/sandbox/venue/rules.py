@@ -30,9 +30,11 @@ def filter_refusal(market: Market, request: NewOrder) -> Refusal | None:
     price, last = request.price, market.last_price
     if price <= 0 or market.price_units(price) > spec.max_price_units:
         return Refusal.PRICE_FILTER
+    if price % spec.tick_multiple:
+        return Refusal.PRICE_FILTER
     if price > last * spec.percent_up or price * 100 < last * spec.percent_down_per_cent:
         return Refusal.PERCENT_PRICE_BY_SIDE
-    if not 0 < request.lots <= spec.max_lots:
+    if not _is_size(market, request.lots):
         return Refusal.LOT_SIZE
     notional = price * request.lots * market.quote_per_tick_lot
     if not spec.min_notional_units <= notional <= spec.max_notional_units:
@@ -43,7 +45,7 @@ def filter_refusal(market: Market, request: NewOrder) -> Refusal | None:
 def _market_order_refusal(market: Market, request: NewOrder) -> Refusal | None:
     spec = market.spec
     if request.lots:
-        if not 0 < request.lots <= spec.max_lots:
+        if not _is_size(market, request.lots):
             return Refusal.LOT_SIZE
         notional = market.last_price * request.lots * market.quote_per_tick_lot
     else:
@@ -51,6 +53,12 @@ def _market_order_refusal(market: Market, request: NewOrder) -> Refusal | None:
     if notional < spec.min_notional_units:
         return Refusal.NOTIONAL
     return None
+
+
+def _is_size(market: Market, lots: int) -> bool:
+    spec = market.spec
+    within = spec.min_lots <= lots <= spec.max_lots
+    return within and lots >= spec.step_multiple and lots % spec.step_multiple == 0
 
 
 def _count_refusal(market: Market, account: Account) -> Refusal | None:

@@ -148,13 +148,15 @@ class World:
         )  # fmt: skip
         return AccountEngine(self.config, ports)
 
-    async def tell(self, message: Message) -> None:
+    async def tell(self, *messages: Message) -> None:
         """Write on the control stream, as the business would."""
-        self.keys += 1
         now_us = self.clock.now_us()
-        event = NewEvent(key=f"test:{self.keys}", message=message, occurred_at_us=now_us)
+        events = []
+        for message in messages:
+            self.keys += 1
+            events.append(NewEvent(f"test:{self.keys}", message, now_us))
         async with self.database.begin("test control") as tx:
-            await self.bus.append(tx, control_stream(ACCOUNT), [event], now_us)
+            await self.bus.append(tx, control_stream(ACCOUNT), events, now_us)
 
     async def quote(self, strategy: StrategySnapshot = STRATEGY) -> None:
         """Start a pool with capital on both sides."""
@@ -205,6 +207,8 @@ class World:
             base, quote, last = BTC.one // 2, 30_000 * USDT.one, 0
             for seq, fact in await self.facts():
                 last = seq
+                if isinstance(fact, FillFact | FeeFact) and fact.pool != POOL:
+                    continue
                 if isinstance(fact, FillFact):
                     sign = 1 if fact.side is Side.BUY else -1
                     base += sign * fact.base_units

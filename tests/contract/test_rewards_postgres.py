@@ -355,3 +355,18 @@ async def test_a_rewarded_day_ends_on_postgresql_as_on_the_model_crashed_or_not(
         assert world.parked == []
         assert world.books_balance()
         assert (len(world.crashes) > 5) == (seed is not None)
+        await _credited_is_the_sum_of_the_parts(world)
+
+
+async def _credited_is_the_sum_of_the_parts(world: RewardWorld) -> None:
+    """Found row 45: what an order earned stands apart, and is what was credited."""
+    expected: dict[OrderId, dict[str, int]] = {}
+    for view in await world.rewards.listed():
+        stored = await world.rewards.explain(view.reward.id)
+        parts = stored.allocation.parts if stored is not None else ()
+        for part in parts[: view.reward.credited]:
+            sums = expected.setdefault(part.order, {})
+            sums[view.reward.seen.asset] = sums.get(view.reward.seen.asset, 0) + part.units
+    assert expected
+    found = await world.rewards.credited([*expected, OrderId("nobody")])
+    assert found == expected

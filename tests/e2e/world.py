@@ -51,13 +51,16 @@ from poolmaker.views.model import (
     MarketPoint,
     Mode,
     Money,
+    OrderProfitView,
     OrderSeen,
     OwnOrder,
     Page,
     Part,
     Place,
+    PoolProfitView,
     PoolSeen,
     SideGate,
+    StatementView,
     Step,
     TrialBalance,
     TrialLine,
@@ -415,7 +418,7 @@ class FakeWorld(Outside):
         ada = self._order("us_ada", "ada", "uo_ada", "IN_MM", now - 70 * SECOND_US)
         cy = self._order("us_cy", "cy", "uo_cy", "CREATED", now - 12 * SECOND_US)
         self.order_rows[cy.order_id] = replace(
-            cy, steps=cy.steps[:1], waiting_for="", deposit=self.awaited(now)
+            cy, steps=cy.steps[:1], waiting_for="", deposit=self.awaited(now), deposited=()
         )
         bo = self._order("us_bo", "bo", "uo_bo", "WITHDRAW", now - 64 * SECOND_US)
         self.order_rows[ada.order_id] = replace(
@@ -423,6 +426,9 @@ class FakeWorld(Outside):
             shares="18250.400000",
             value=Money("USDT", "18262.91"),
             result=Money("USDT", "12.51"),
+            profit=OrderProfitView(
+                Money("USDT", "12.51"), (Money("USDT", "2.00"),), (Money("HMT", "4.75"),)
+            ),
             bar=(
                 _part(Part.IN_POOL, "18262.91", ("BTC", "0.15"), ("USDT", "9075.41")),
                 _part(Part.AVAILABLE, "500", ("USDT", "500")),
@@ -433,6 +439,9 @@ class FakeWorld(Outside):
             shares="0",
             value=Money("USDT", "6122.10"),
             result=Money("USDT", "-2.04"),
+            profit=OrderProfitView(
+                Money("USDT", "-2.04"), (Money("BTC", "0.00001"), Money("USDT", "3.00")), ()
+            ),
             waiting_for="order.exit:evidence",
             paid_out=(Money("USDT", "2000.00"),),
             bar=(
@@ -462,6 +471,8 @@ class FakeWorld(Outside):
             None,
             (),
             steps,
+            asked=(Money("BTC", "0.15"), Money("USDT", "9000")),
+            profit=OrderProfitView(Money("USDT", "0.00"), (), ()),
         )
 
     # ------------------------------------------------------------------------------ treasury
@@ -566,14 +577,18 @@ class FakeWorld(Outside):
                 target_ppm=500_000,
                 band_ppm=300_000,
                 fills=len(self.fill_rows),
+                profit=PoolProfitView(Money("USDT", "31.02"), (Money("USDT", "6.21"),)),
             ),
         )
 
     async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
         return (Balance(user_id or "us_ada", "USDT", "500.00", "0", "0"),)
 
-    async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
-        return await self.account(f"user:{user_id}:available", after, limit)
+    async def statement(self, user_id: UserId, after: int, limit: int) -> StatementView:
+        page = await self.account(f"user:{user_id}:available", after, limit)
+        return StatementView(
+            page.entries, page.next_after, tuple(await self.orders(user_id, "", 100))
+        )
 
     async def account(self, account: str, after: int, limit: int) -> Page:
         found = [e for row in self.rows for e in row.entries if e.account == account]

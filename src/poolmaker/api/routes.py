@@ -63,6 +63,7 @@ from poolmaker.views.model import (
     OrderSeen,
     Page,
     PoolSeen,
+    StatementView,
     TrialBalance,
 )
 
@@ -222,11 +223,11 @@ async def tell_story(request: Request, principal: Sandbox, wish: ActWish) -> Res
 # ------------------------------------------------------------------------------------ reading
 
 
-@router.get("/users/{user_id}/statement", response_model=Page)
+@router.get("/users/{user_id}/statement", response_model=StatementView)
 async def statement(
     request: Request, _: Own, user_id: UserPath, after: After = 0, limit: Limit = 100
 ) -> Response:
-    """A user's entries in order."""
+    """A user's entries in order, and each order's profit and loss by cause."""
     platform = platform_of(request)
     if await platform.people.user(UserId(user_id)) is None:
         raise Problem("unknown_user")

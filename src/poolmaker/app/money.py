@@ -82,6 +82,10 @@ class MoneyReading:
         views = await self._ports.business.rewards.listed(limit=after + limit)
         return tuple([await self._reward(view) for view in views[after:]])
 
+    async def credited(self, orders: Sequence[OrderId]) -> Mapping[OrderId, Mapping[str, int]]:
+        """Rewards credited for each of these orders, atomic units by asset."""
+        return await self._ports.business.rewards.credited(orders)
+
     async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
         """See ``Reading.allocations``."""
         view = await self._ports.business.rewards.view(reward_id)

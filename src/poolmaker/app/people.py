@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
 from poolmaker.app.figures import Scales, Valuation
+from poolmaker.app.profits import Flows, added, moneys, order_flows, order_profit
 from poolmaker.business.ledger.accounts import (
     exit_account,
     order_locked,
+    order_shares,
     pool_capital,
+    pool_issued,
     user_available,
     withdrawal_held,
 )
@@ -209,6 +212,8 @@ class OrderSources:
     step: str
     withdrawals: Sequence[Withdrawal]
     is_newest: bool
+    flows: Flows = field(default_factory=Flows)
+    rewards: Mapping[str, int] = field(default_factory=dict)
 
 
 def order_seen(
@@ -220,11 +225,13 @@ def order_seen(
     bar = _bar(sources, books, on_the_way)
     shown = tuple(_part(part, account, amounts, scales, worth) for part, account, amounts in bar)
     mine = [amounts for part, _, amounts in bar if part is not Part.AVAILABLE]
-    has = _added([*mine, paid])
-    deposited = {order.base.asset: order.base.units, order.quote.asset: order.quote.units}
-    value, cost = worth.units(_added(mine)), worth.units(deposited)
-    all_worth = worth.units(has)
-    gain = all_worth - cost if all_worth is not None and cost is not None else None
+    value = worth.units(added(mine))
+    # What is on its way to the user has come out of the order already.
+    has = added(amounts for part, _, amounts in bar if part in _INSIDE)
+    fees = _network_fees(sources)
+    account = order_locked(order.id)
+    flows = order_flows(sources.flows, account, has, fees, sources.rewards)
+    profit = order_profit(flows, worth, scales)
     return OrderSeen(
         order_id=order.id,
         user_id=order.user,
@@ -233,13 +240,27 @@ def order_seen(
         state=order.state.value.upper(),
         waiting_for=sources.step or order.reason,
         opened_at_us=order.created_us,
-        deposited=scales.sums((order.base, order.quote)),
-        paid_out=_moneys(paid, scales),
+        asked=scales.sums((order.base, order.quote)),
+        deposited=moneys(flows.locked, scales),
+        paid_out=moneys(paid, scales),
         shares=scales.text(order.share_asset, order.shares if _in_pool(order) else 0),
         value=_in_quote(value, worth, scales),
-        result=_in_quote(gain, worth, scales),
+        result=profit.trading,
+        profit=profit,
         bar=shown,
         steps=sources.steps,
+    )
+
+
+_INSIDE: Final = frozenset({Part.LOCKED, Part.IN_POOL, Part.LEAVING})
+
+
+def _network_fees(sources: OrderSources) -> dict[str, int]:
+    """What the payouts of this order have cost."""
+    return added(
+        {row.asset: row.fee_units}
+        for row in sources.withdrawals
+        if row.correlation == sources.order.correlation
     )
 
 
@@ -249,18 +270,6 @@ def _in_pool(order: Order) -> bool:
 
 def _in_quote(units: int | None, worth: Valuation, scales: Scales) -> Money | None:
     return scales.money(worth.quote, units) if units is not None else None
-
-
-def _moneys(amounts: Mapping[str, int], scales: Scales) -> tuple[Money, ...]:
-    return tuple(scales.money(asset, units) for asset, units in sorted(amounts.items()) if units)
-
-
-def _added(parts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: defaultdict[str, int] = defaultdict(int)
-    for part in parts:
-        for asset, units in part.items():
-            total[asset] += units
-    return dict(total)
 
 
 def _payouts(sources: OrderSources) -> tuple[dict[str, int], dict[str, int]]:
@@ -289,7 +298,7 @@ def _bar(sources: OrderSources, books: BookView, on_the_way: dict[str, int]) -> 
         for (account, asset), units in books.units.items()
         if account.startswith(exit_account("")) and order.id in account
     }
-    exits = _added([{asset: units} for (_, asset), units in leaving.items()])
+    exits = added([{asset: units} for (_, asset), units in leaving.items()])
     held = withdrawal_held(WithdrawalId(""))
     bar: _Bar = [
         (Part.LOCKED, locked, books.amounts(locked)),
@@ -303,11 +312,17 @@ def _bar(sources: OrderSources, books: BookView, on_the_way: dict[str, int]) -> 
 
 
 def _share_of_pool(sources: OrderSources, books: BookView) -> dict[str, int]:
+    """Its fraction of the pool's capital, by the shares that the ledger says it holds now."""
     order, pool = sources.order, sources.pool
-    if pool is None or not _in_pool(order) or not pool.issued:
+    if pool is None:
         return {}
+    held, issued = books.amounts(order_shares(order.id)), books.amounts(pool_issued(pool.id))
     capital = books.amounts(pool_capital(pool.id))
-    return {asset: units * order.shares // pool.issued for asset, units in capital.items()}
+    return added(
+        {asset: units * held[share] // issued[share] for asset, units in capital.items()}
+        for share in held
+        if issued.get(share)
+    )
 
 
 def _part(
@@ -315,7 +330,7 @@ def _part(
 ) -> BarPart:
     units = worth.units(amounts)
     value = scales.text(worth.quote, units) if units is not None else None
-    return BarPart(part, _moneys(amounts, scales), value, account)
+    return BarPart(part, moneys(amounts, scales), value, account)
 
 
 def valuation(order: Order, price: Valuation | None) -> Valuation:
@@ -325,4 +340,4 @@ def valuation(order: Order, price: Valuation | None) -> Valuation:
 
 def in_withdrawal(rows: Sequence[Withdrawal]) -> dict[str, int]:
     """Held for withdrawals that are under way, by asset."""
-    return _added([{row.asset: row.units} for row in rows if row.state not in _ENDED])
+    return added([{row.asset: row.units} for row in rows if row.state not in _ENDED])

@@ -19,6 +19,7 @@ from poolmaker.app.people import (
     order_seen,
     valuation,
 )
+from poolmaker.app.profits import Flows, pool_profit
 from poolmaker.business.ledger.accounts import (
     Normal,
     normal_of,
@@ -51,6 +52,7 @@ from poolmaker.views.model import (
     PoolSeen,
     RewardSeen,
     ShareChange,
+    StatementView,
     TransferSeen,
     TrialBalance,
     TrialLine,
@@ -89,6 +91,14 @@ class ReadingPorts:
     health: Callable[[], Health]
 
 
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What moved in and out of orders, and what rewards were credited for each."""
+
+    flows: Flows
+    rewards: Mapping[OrderId, Mapping[str, int]]
+
+
 class PlatformReading:
     """Everything that can be looked at, put together from the rooms that own it."""
 
@@ -107,7 +117,9 @@ class PlatformReading:
     async def pools(self) -> Sequence[PoolSeen]:
         """See ``Reading.pools``."""
         books = BookView.of((await self._balances())[1])
-        return tuple(self._pool_seen(pool, books) for pool in (await self._pools()).values())
+        pools = await self._pools()
+        flows = await self._flows([pool_capital(pool) for pool in pools])
+        return tuple(self._pool_seen(pool, books, flows) for pool in pools.values())
 
     async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
         """See ``Reading.balances``."""
@@ -118,7 +130,7 @@ class PlatformReading:
         found = [await self._balances_of(user.id, books) for user in users]
         return tuple(balance for balances in found for balance in balances)
 
-    async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
+    async def statement(self, user_id: UserId, after: int, limit: int) -> StatementView:
         """See ``Reading.statement``."""
         accounts = [user_available(user_id)]
         for order in await self._ports.people.every_order(user_id):
@@ -126,7 +138,11 @@ class PlatformReading:
         accounts += [
             f"withdrawal:{row.id}:held" for row in await self._ports.people.withdrawals(user_id)
         ]
-        return await self._page(accounts, after, limit)
+        page = await self._page(accounts, after, limit)
+        named = (e.account.split(":")[1] for e in page.entries if e.account.startswith("order:"))
+        found = [await self.order(OrderId(order)) for order in dict.fromkeys(named)]
+        orders = tuple(order for order in found if order is not None)
+        return StatementView(page.entries, page.next_after, orders)
 
     async def account(self, account: str, after: int, limit: int) -> Page:
         """See ``Reading.account``."""
@@ -188,13 +204,15 @@ class PlatformReading:
         books = BookView.of((await self._balances())[1])
         pool = (await self._pools()).get(order.pool)
         is_newest = await self._is_newest(order)
-        return await self._order_seen(order, pool, books, is_newest=is_newest)
+        moved = await self._moved([order])
+        return await self._order_seen(order, pool, books, moved, is_newest=is_newest)
 
     async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderSeen]:
         """See ``Reading.orders``."""
         books = BookView.of((await self._balances())[1])
         pools = await self._pools()
         orders = await self._ports.people.orders(user_id, OrderId(before), limit)
+        moved = await self._moved(orders)
         newest: dict[UserId, bool] = {}
         found = []
         for order in orders:
@@ -202,7 +220,7 @@ class PlatformReading:
                 newest[order.user] = await self._is_newest(order)
             is_newest, newest[order.user] = newest[order.user], False
             pool = pools.get(order.pool)
-            found.append(await self._order_seen(order, pool, books, is_newest=is_newest))
+            found.append(await self._order_seen(order, pool, books, moved, is_newest=is_newest))
         return tuple(found)
 
     async def _is_newest(self, order: Order) -> bool:
@@ -269,6 +287,16 @@ class PlatformReading:
         async with self._ports.transactions.begin("reading.pools") as tx:
             return {pool.id: pool for pool in await self._ports.pools.pools(tx)}
 
+    async def _flows(self, accounts: Sequence[str]) -> Flows:
+        async with self._ports.transactions.begin("reading.flows") as tx:
+            return Flows.of(await self._ports.history.flows(tx, accounts))
+
+    async def _moved(self, orders: Sequence[Order]) -> _Moved:
+        """What moved in and out of orders, and what was credited for them, in one look each."""
+        flows = await self._flows([order_locked(order.id) for order in orders])
+        rewards = await self._ports.money.credited([order.id for order in orders])
+        return _Moved(flows, rewards)
+
     async def _page(self, accounts: Sequence[str], after: int, limit: int) -> Page:
         async with self._ports.transactions.begin("reading.entries") as tx:
             rows = await self._ports.history.entries(tx, accounts, after, limit)
@@ -298,7 +326,13 @@ class PlatformReading:
         ]
 
     async def _order_seen(
-        self, order: Order, pool: Pool | None, books: BookView, *, is_newest: bool
+        self,
+        order: Order,
+        pool: Pool | None,
+        books: BookView,
+        moved: _Moved,
+        *,
+        is_newest: bool,
     ) -> OrderSeen:
         people = self._ports.people
         timeline, step = await people.timeline(order.id)
@@ -310,6 +344,8 @@ class PlatformReading:
             step=step,
             withdrawals=await people.withdrawals(order.user),
             is_newest=is_newest,
+            flows=moved.flows,
+            rewards=moved.rewards.get(order.id, {}),
         )
         deposit = await self._ports.money.deposit(order.id) if order.by_mixin else None
         worth = valuation(order, self._worth(pool) if pool is not None else None)
@@ -318,7 +354,7 @@ class PlatformReading:
     def _worth(self, pool: Pool) -> Valuation:
         return Valuation(pool.market.base, pool.market.quote, self._ports.live.mid(pool.id))
 
-    def _pool_seen(self, pool: Pool, books: BookView) -> PoolSeen:
+    def _pool_seen(self, pool: Pool, books: BookView, flows: Flows) -> PoolSeen:
         market, text = pool.market, self._scales.text
         capital = books.amounts(pool_capital(pool.id))
         issued = books.amounts(pool_issued(pool.id))
@@ -345,6 +381,7 @@ class PlatformReading:
             target_ppm=pool.strategy.inventory_target_ppm,
             band_ppm=pool.strategy.inventory_band_ppm,
             fills=self._ports.live.fills_booked(pool.id),
+            profit=pool_profit(flows, pool_capital(pool.id), self._worth(pool), self._scales),
         )
 
     def _trial_line(self, asset: str, legs: Sequence[Leg]) -> TrialLine:

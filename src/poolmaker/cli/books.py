@@ -12,7 +12,7 @@ import typer
 
 from poolmaker import app
 from poolmaker.cli.context import Config, Home, Json, client_of, settings_of
-from poolmaker.cli.output import CHECK_FAILED, complain, say, show, table
+from poolmaker.cli.output import CHECK_FAILED, complain, say, show, sums, table
 
 ledger = typer.Typer(no_args_is_help=True, help="The books: balances, proof, statements.")
 
@@ -70,7 +70,26 @@ def statement(
 ) -> None:
     """A user's entries in order."""
     path = f"/users/{quote(user_id)}/statement?after={after}&limit={limit}"
-    show(as_json, client_of(config, home).get(path), _entries)
+    show(as_json, client_of(config, home).get(path), _statement)
+
+
+def _statement(page: dict[str, Any]) -> None:
+    _entries(page)
+    rows = [_profit(order) for order in page["orders"]]
+    table(("order", "state", "arrived", "trading", "fees", "rewards"), rows)
+    say("trading is compared with holding what arrived, at mid, before fees and rewards")
+
+
+def _profit(order: dict[str, Any]) -> tuple[str, ...]:
+    profit = order["profit"]
+    return (
+        order["order_id"],
+        order["state"],
+        sums(order["deposited"]),
+        sums([profit["trading"]]) if profit["trading"] else "no price",
+        sums(profit["fees"]),
+        sums(profit["rewards"]),
+    )
 
 
 def _entries(page: dict[str, Any]) -> None:

@@ -129,11 +129,23 @@ class MarketPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolProfitView:
+    """What made a pool's value change besides the price of what it holds, since it was opened.
+
+    ``trading`` is in quote at mid: what its fills brought against holding what it had, before
+    ``trade_fees``. Fees are positive amounts that were paid; a rebate is negative.
+    """
+
+    trading: Money | None
+    trade_fees: tuple[Money, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSeen:
     """A pool: what it owns, what it is worth at mid, and the band its inventory should stay in.
 
     ``nav`` is in quote. ``share_price`` is quote per share, 1 at the first join of an epoch, so
-    its distance from 1 is the profit or loss of the epoch.
+    its distance from 1 is the change of the epoch, the price of what the pool holds included.
     """
 
     pool_id: str
@@ -153,6 +165,7 @@ class PoolSeen:
     target_ppm: int
     band_ppm: int
     fills: int
+    profit: PoolProfitView | None = None
 
 
 # --------------------------------------------------------------------------------------- people
@@ -213,11 +226,26 @@ class DepositSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderProfitView:
+    """Why an order has more or less than was put in, each cause apart.
+
+    ``trading`` is in quote at mid: what it has and what came out of it, less what was put in,
+    before fees and rewards; 0 where nothing was put in. ``fees`` are what the platform and networks
+    took for moving it, ``rewards`` what was credited for it.
+    """
+
+    trading: Money | None
+    fees: tuple[Money, ...]
+    rewards: tuple[Money, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OrderSeen:
     """A user order.
 
-    ``deposited`` is what it was opened with, ``paid_out`` what has reached the user's address;
-    ``result`` is what it is worth or was paid, less what it was opened with, in quote at mid.
+    ``asked`` is what it was opened for, ``deposited`` what of it has arrived and was locked,
+    ``paid_out`` what has reached the user's address. ``result`` is what trading made of what
+    arrived, in quote at mid: see ``profit``, where fees and rewards stand apart.
     ``deposit`` is None for an order that is paid from the user's balance.
     """
 
@@ -236,6 +264,8 @@ class OrderSeen:
     bar: tuple[BarPart, ...]
     steps: tuple[Step, ...]
     deposit: DepositSeen | None = None
+    asked: tuple[Money, ...] = ()
+    profit: OrderProfitView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,6 +469,15 @@ class Page:
 
     entries: tuple[Entry, ...]
     next_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementView:
+    """A page of a user's entries, and each order they name with its profit and loss by cause."""
+
+    entries: tuple[Entry, ...]
+    next_after: int | None
+    orders: tuple[OrderSeen, ...]
 
 
 @dataclass(frozen=True, slots=True)

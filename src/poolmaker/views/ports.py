@@ -27,6 +27,7 @@ from poolmaker.views.model import (
     PoolSeen,
     RewardSeen,
     ShareChange,
+    StatementView,
     TransferSeen,
     TrialBalance,
     WithdrawalSeen,
@@ -48,8 +49,8 @@ class Reading(Protocol):
         """Balances of one user, or of ``limit`` users after an id, by id."""
         ...
 
-    async def statement(self, user_id: UserId, after: int, limit: int) -> Page:
-        """A user's entries after ledger sequence ``after``, over all accounts that are his."""
+    async def statement(self, user_id: UserId, after: int, limit: int) -> StatementView:
+        """A user's entries after ledger sequence ``after``, over all their accounts and orders."""
         ...
 
     async def account(self, account: str, after: int, limit: int) -> Page:

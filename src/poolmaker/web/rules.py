@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.money import format_units, parse_units
-from poolmaker.views.figures import is_zero, trimmed
+from poolmaker.kernel.money import parse_units
+from poolmaker.views.figures import is_zero
 from poolmaker.views.model import (
     AllocationSeen,
     ArrivalSeen,
@@ -147,17 +147,6 @@ def parts_of_reward(parts: Sequence[AllocationSeen]) -> list[tuple[AllocationSee
     return [(part, ends[i], ends[i + 1] - ends[i]) for i, part in enumerate(parts)]
 
 
-def rewarded(look: Look, order: OrderSeen) -> list[Money]:
-    """What an order has been credited of rewards, by asset."""
-    sums: dict[str, int] = {}
-    for parts in look.allocations.values():
-        for part in parts:
-            if part.order_id == order.order_id and part.credited:
-                units = parse_units(part.amount.amount, _SCALE)
-                sums[part.amount.asset] = sums.get(part.amount.asset, 0) + units
-    return [Money(asset, trimmed(format_units(sums[asset], _SCALE))) for asset in sorted(sums)]
-
-
 def reward_way(state: str) -> list[tuple[str, str]]:
     """(state, past | now | next) of each station of a reward."""
     reached = _REWARD_REACHED.get(state.upper(), 0)
@@ -169,8 +158,20 @@ def reward_way(state: str) -> list[tuple[str, str]]:
 
 
 def has_result(order: OrderSeen) -> bool:
-    """Whether an order ever had its money: before that it can have gained or lost nothing."""
-    return order.result is not None and order.state not in ("CREATED", "EXPIRED", "REFUNDED")
+    """Whether anything arrived for an order: before that it can have gained or lost nothing."""
+    return order.profit is not None and bool(order.deposited or order.profit.fees)
+
+
+def tone(money: Money | None) -> str:
+    """How a gain is marked: up, down, or not at all for nothing."""
+    if money is None or is_zero(money.amount):
+        return "muted"
+    return "down" if money.amount.startswith("-") else "up"
+
+
+def negated(amount: str) -> str:
+    """The same amount with the other sign."""
+    return amount[1:] if amount.startswith("-") else f"-{amount}"
 
 
 def strangers(look: Look) -> list[ArrivalSeen]:

@@ -66,10 +66,20 @@ class Nothing:
     async def pools(self, tx: object) -> list[object]:
         return []
 
+    async def flows(self, tx: object, accounts: Sequence[str]) -> list[object]:
+        return []
+
+    async def credited(self, orders: Sequence[OrderId]) -> dict[OrderId, dict[str, int]]:
+        return {}
+
 
 def reading() -> PlatformReading:
     ports = SimpleNamespace(
-        transactions=FakeTransactions(), history=Nothing(), pools=Nothing(), people=FakePeople()
+        transactions=FakeTransactions(),
+        history=Nothing(),
+        pools=Nothing(),
+        people=FakePeople(),
+        money=Nothing(),
     )
     scales = Scales({"BTC": Asset("BTC", 8), "USDT": Asset("USDT", 2)})
     return PlatformReading(ports, scales)  # type: ignore[arg-type]

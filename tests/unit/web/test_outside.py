@@ -8,7 +8,7 @@ import pytest
 
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.views.catalogue import Catalogues
-from poolmaker.views.model import ArrivalSeen, Money
+from poolmaker.views.model import ArrivalSeen, Money, OrderProfitView
 from poolmaker.web import rules
 from poolmaker.web.look import Looker
 from poolmaker.web.model import Look
@@ -55,26 +55,39 @@ def test_more_days_than_can_be_told_apart_are_one_bar(look: Look) -> None:
     assert (x, width, done) == (0, 992, 496)
 
 
-def test_an_order_that_never_had_its_money_shows_no_result(look: Look) -> None:
+def test_found_44_an_order_for_which_nothing_arrived_shows_no_result(look: Look) -> None:
     order = next(one for one in look.orders if one.user_name == "ada")
     assert rules.has_result(order)
-    for state in ("CREATED", "EXPIRED", "REFUNDED"):
-        assert not rules.has_result(replace(order, state=state))
+    nothing = OrderProfitView(Money("USDT", "0.00"), (), ())
+    for state in ("CREATED", "EXPIRED", "REFUNDED", "WITHDRAW"):
+        assert not rules.has_result(replace(order, state=state, deposited=(), profit=nothing))
+    # What moving it back has cost is shown, whatever became of the order.
+    charged = OrderProfitView(Money("USDT", "0.00"), (Money("USDT", "2.00"),), ())
+    assert rules.has_result(replace(order, state="REFUNDED", deposited=(), profit=charged))
 
 
-async def test_every_reward_counts_for_a_person_also_those_that_are_not_shown(
-    world: FakeWorld,
-) -> None:
+async def test_found_45_trading_fees_and_rewards_stand_apart_on_the_page(world: FakeWorld) -> None:
+    html = await _html(world)
+    ada = html[html.index('aria-label="ada"') :]
+    ada = ada[ada.index('<dl class="profit"') : ada.index("</dl>")]
+    assert [word for word in ("+12.51", "-2.00", "+4.75") if word not in ada] == []
+    pool = html[html.index('id="part-pool"') : html.index('id="chart-inventory"')]
+    assert [word for word in ("+31.02", "-6.21") if word not in pool] == []
+
+
+@pytest.mark.parametrize(("amount", "tone"), [("0.00", "muted"), ("-0.01", "down"), ("3", "up")])
+def test_a_gain_is_marked_by_its_sign(amount: str, tone: str) -> None:
+    assert rules.tone(Money("USDT", amount)) == tone
+    assert rules.tone(None) == "muted"
+    assert rules.negated(rules.negated(amount)) == amount
+
+
+async def test_more_rewards_than_the_page_shows_do_not_lengthen_it(world: FakeWorld) -> None:
     (_, first) = world.reward_rows
     for number in range(10, 30):
         reward = f"rw_{number}"
         world.reward_rows.append(replace(first, reward_id=reward, state="DONE"))
         world.parts[reward] = [replace(world.parts["rw_1"][0], amount=Money("HMT", "1"))]
-    looker = Looker(world.showing())
-    for _ in range(2):
-        look = await looker.take()
-        ada = next(one for one in look.orders if one.user_name == "ada")
-        assert rules.rewarded(look, ada) == [Money("HMT", "51.2")]
     assert (await _html(world)).count('class="reward"') == rules.REWARDS_SHOWN
 
 
@@ -105,11 +118,6 @@ def test_the_parts_of_a_reward_fill_its_bar_without_a_gap(look: Look) -> None:
     assert [x for _, x, _ in parts] == [0, *ends[:-1]]
     assert ends[-1] == rules.BAR_WIDTH
     assert rules.parts_of_reward([]) == []
-
-
-def test_a_person_sees_only_what_was_credited(look: Look) -> None:
-    by_name = {order.user_name: rules.rewarded(look, order) for order in look.orders}
-    assert by_name == {"ada": [Money("HMT", "31.2")], "bo": [Money("HMT", "10.44")], "cy": []}
 
 
 def test_money_on_its_way_stands_before_what_has_ended(look: Look) -> None:

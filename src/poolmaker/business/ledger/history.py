@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from poolmaker.business.ledger._store.history import PgLedgerHistory
-from poolmaker.business.ledger.model import EntryRow, Head, Leg, Transaction
+from poolmaker.business.ledger.model import EntryRow, Flow, Head, Leg, Transaction
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, LedgerId
 
@@ -29,6 +29,10 @@ class LedgerHistory(Protocol):
 
         At least one transaction is answered when there is one, however many entries it has.
         """
+        ...
+
+    async def flows(self, tx: Tx, accounts: Sequence[str]) -> list[Flow]:
+        """What each kind of transaction moved on these accounts since the ledger began."""
         ...
 
     async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:

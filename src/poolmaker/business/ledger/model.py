@@ -162,6 +162,16 @@ class WriterLease:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """What transactions of one kind moved on one account in all, in normal units of one asset."""
+
+    account: str
+    kind: str
+    asset: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The newest point of a ledger's log. ``epoch`` is the fence: only its owner appends."""
 

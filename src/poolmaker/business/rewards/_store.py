@@ -82,6 +82,12 @@ FROM business.reward_part AS part JOIN business.reward AS reward USING (reward)
 WHERE part.user_id = $1 AND part.reward > $2
 ORDER BY part.reward, part.order_id LIMIT $3
 """
+_CREDITED: Final = """
+SELECT part.order_id, reward.asset, sum(part.units) AS units
+FROM business.reward_part AS part JOIN business.reward AS reward USING (reward)
+WHERE part.order_id = ANY ($1) AND part.part < reward.credited
+GROUP BY part.order_id, reward.asset
+"""
 _TOTALS: Final = """
 SELECT asset, sum(units) AS received, sum(dust_units) AS dust, sum(fee_units) AS fee,
     sum(users_units) AS users, sum(credited_units) AS credited
@@ -195,6 +201,15 @@ class PgRewardStore:
         """See ``RewardStore.parts_of_user``."""
         rows = await connection_of(tx).fetch(_PARTS_OF_USER, user, after, limit)
         return [UserPart(*row) for row in rows]
+
+    async def credited(
+        self, tx: Tx, orders: Sequence[OrderId]
+    ) -> Mapping[OrderId, Mapping[str, int]]:
+        """See ``RewardStore.credited``."""
+        found: dict[OrderId, dict[str, int]] = {}
+        for row in await connection_of(tx).fetch(_CREDITED, list(orders)):
+            found.setdefault(OrderId(row["order_id"]), {})[row["asset"]] = int(row["units"])
+        return found
 
     async def totals(self, tx: Tx) -> Sequence[RewardTotals]:
         """See ``RewardStore.totals``."""

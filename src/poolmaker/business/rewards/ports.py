@@ -77,6 +77,12 @@ class RewardStore(Protocol):
         """A user's parts of rewards whose name comes after ``after``, by name and order."""
         ...
 
+    async def credited(
+        self, tx: Tx, orders: Sequence[OrderId]
+    ) -> Mapping[OrderId, Mapping[str, int]]:
+        """What was credited for each of these orders, atomic units by asset."""
+        ...
+
     async def totals(self, tx: Tx) -> Sequence[RewardTotals]:
         """Sums over all booked rewards, by asset."""
         ...

@@ -188,6 +188,19 @@ class ModelRewardStore:
                     )
         return sorted(found, key=lambda one: (one.reward, one.order))[:limit]
 
+    async def credited(
+        self, tx: Tx, orders: Sequence[OrderId]
+    ) -> Mapping[OrderId, Mapping[str, int]]:
+        """See ``RewardStore.credited``."""
+        found: dict[OrderId, dict[str, int]] = {}
+        for stored in _values(tx, _ALLOCATION):
+            reward = await self.reward(tx, stored.allocation.reward)
+            done = stored.allocation.parts[: reward.credited if reward is not None else 0]
+            for part in (one for one in done if one.order in orders):
+                sums = found.setdefault(part.order, {})
+                sums[stored.allocation.asset] = sums.get(stored.allocation.asset, 0) + part.units
+        return found
+
     async def totals(self, tx: Tx) -> Sequence[RewardTotals]:
         """See ``RewardStore.totals``."""
         booked: dict[str, list[Reward]] = defaultdict(list)

@@ -12,7 +12,7 @@ from poolmaker.business.ledger._store.reading import (
     transactions_after,
 )
 from poolmaker.business.ledger.accounts import Normal, normal_of
-from poolmaker.business.ledger.model import EntryRow, Head, Leg, Transaction
+from poolmaker.business.ledger.model import EntryRow, Flow, Head, Leg, Transaction
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import CommandKey, LedgerId
@@ -30,6 +30,15 @@ WITH mine AS (
 SELECT mine.seq, t.at_us, t.key, t.kind, mine.code, mine.asset, mine.units, mine.balance_after
 FROM mine JOIN ledger.tx t ON t.ledger_id = $1 AND t.seq = mine.seq
 ORDER BY mine.seq, mine.line
+"""
+_FLOWS: Final = """
+SELECT a.code, t.kind, s.code AS asset, sum(e.units) AS units
+FROM ledger.account AS a
+JOIN ledger.entry AS e USING (ledger_id, account_id)
+JOIN ledger.tx AS t ON t.ledger_id = e.ledger_id AND t.seq = e.seq
+JOIN ledger.asset AS s ON s.ledger_id = a.ledger_id AND s.asset_id = a.asset_id
+WHERE a.ledger_id = $1 AND a.code = ANY ($2)
+GROUP BY a.code, t.kind, s.code ORDER BY a.code, t.kind, s.code
 """
 _SEQ_OF: Final = "SELECT seq FROM ledger.idem WHERE ledger_id = $1 AND key = $2"
 
@@ -59,6 +68,14 @@ class PgLedgerHistory:
         )
         return [_entry(row) for row in rows]
 
+    async def flows(self, tx: Tx, accounts: Sequence[str]) -> list[Flow]:
+        """See ``LedgerHistory.flows``."""
+        rows = await connection_of(tx).fetch(_FLOWS, self._ledger, list(accounts))
+        return [
+            Flow(row["code"], row["kind"], row["asset"], _normal(row["code"], int(row["units"])))
+            for row in rows
+        ]
+
     async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
         """See ``LedgerHistory.newest``."""
         return await newest_transactions(connection_of(tx), self._ledger, after_seq, limit)
@@ -73,8 +90,11 @@ class PgLedgerHistory:
         return found[0] if found and found[0].seq == seq else None
 
 
+def _normal(account: str, raw_units: int) -> int:
+    return raw_units if normal_of(account) is Normal.HELD else -raw_units
+
+
 def _entry(row: Record) -> EntryRow:
-    sign = 1 if normal_of(row["code"]) is Normal.HELD else -1
     return EntryRow(
         seq=row["seq"],
         at_us=row["at_us"],
@@ -82,6 +102,6 @@ def _entry(row: Record) -> EntryRow:
         kind=row["kind"],
         account=row["code"],
         asset=row["asset"],
-        units=sign * row["units"],
-        balance_units=sign * row["balance_after"],
+        units=_normal(row["code"], row["units"]),
+        balance_units=_normal(row["code"], row["balance_after"]),
     )

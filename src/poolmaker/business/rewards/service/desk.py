@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -37,7 +37,7 @@ from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import InvariantBroken, Unavailable
-from poolmaker.kernel.ids import PoolId, UserId
+from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.messages.base import encode
 
 SHOWN_MAX: Final = 200
@@ -171,6 +171,13 @@ class RewardDesk:
         """A user's parts of rewards whose name comes after ``after``, by name and order."""
         async with self._ports.transactions.begin("rewards.parts") as tx:
             return await self._ports.store.parts_of_user(tx, user, after, limit)
+
+    async def credited(self, orders: Sequence[OrderId]) -> Mapping[OrderId, Mapping[str, int]]:
+        """What was credited for each of these orders, atomic units by asset."""
+        if not orders:
+            return {}
+        async with self._ports.transactions.begin("rewards.credited") as tx:
+            return await self._ports.store.credited(tx, orders)
 
     async def totals(self) -> tuple[RewardTotals, ...]:
         """Sums over all booked rewards, by asset."""

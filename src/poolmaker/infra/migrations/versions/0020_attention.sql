@@ -40,3 +40,6 @@ ALTER TABLE bus.skipped_event ENABLE ALWAYS TRIGGER append_only;
 -- A person asks that a stopped consumer leaves its event out; the consumer itself then does so.
 ALTER TABLE bus.dead_letter ADD COLUMN skip_by text NOT NULL DEFAULT '';
 ALTER TABLE bus.dead_letter ADD COLUMN skip_reason text NOT NULL DEFAULT '';
+
+-- What was credited for an order, whoever asks for its figures.
+CREATE INDEX reward_part_order ON business.reward_part (order_id);

@@ -39,6 +39,7 @@ def _trading(flows: OrderFlows, worth: Valuation = WORTH) -> Decimal | None:
     return Decimal(profit.trading.amount) if profit.trading is not None else None
 
 
+@settings(deadline=None)
 @given(network_fees=AMOUNTS, rewards=AMOUNTS)
 def test_found_44_where_nothing_arrived_nothing_is_gained_or_lost(
     network_fees: dict[str, int], rewards: dict[str, int]
@@ -46,6 +47,7 @@ def test_found_44_where_nothing_arrived_nothing_is_gained_or_lost(
     assert _trading(_flows(network_fees=network_fees, rewards=rewards)) == 0
 
 
+@settings(deadline=None)
 @given(locked=AMOUNTS, back=AMOUNTS, charged=AMOUNTS, fees=AMOUNTS)
 def test_found_44_what_is_given_back_or_charged_is_no_loss_of_trading(
     locked: dict[str, int], back: dict[str, int], charged: dict[str, int], fees: dict[str, int]
@@ -66,6 +68,7 @@ def test_found_44_what_is_given_back_or_charged_is_no_loss_of_trading(
         assert shown.get(asset, SCALES.text(asset, 0)) == SCALES.text(asset, units)
 
 
+@settings(deadline=None)
 @given(locked=AMOUNTS, has=AMOUNTS)
 def test_found_45_trading_is_what_is_there_less_what_was_put_in_at_one_price(
     locked: dict[str, int], has: dict[str, int]
@@ -81,6 +84,7 @@ def test_without_a_price_trading_is_not_known_and_fees_are() -> None:
     assert [one.amount for one in profit.fees] == ["0.000002"]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(1, 10**9), st.integers(1, 10**12), UNITS), max_size=8
@@ -192,7 +196,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(STEPS)
 def test_found_44_at_one_price_no_order_ever_shows_a_gain_or_a_loss(
     steps: list[tuple[str, int, int, int]],

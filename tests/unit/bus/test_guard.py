@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolmaker.bus.guard import LOOK_AGAIN_US, StreamGuard
@@ -85,6 +85,7 @@ class Loops:
 PLACES = st.tuples(st.sampled_from(STREAMS), st.integers(1, 9))
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 9), min_size=3, max_size=3),
     poison=st.dictionaries(PLACES, st.integers(0, len(ERRORS) - 1), max_size=4),
@@ -115,6 +116,7 @@ def test_found_12_a_stream_stops_at_its_own_poison_and_every_other_goes_to_its_e
     asyncio.run(run())
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 9), min_size=3, max_size=3),
     poison=st.dictionaries(PLACES, st.integers(0, len(ERRORS) - 1), max_size=6),

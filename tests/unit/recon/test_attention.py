@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import asyncpg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolmaker.infra.attention import (
@@ -50,6 +50,7 @@ ITEMS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_found_38_nothing_is_cut_from_the_list_without_being_counted(
     items: list[AttentionItem],
@@ -66,6 +67,7 @@ def test_found_38_nothing_is_cut_from_the_list_without_being_counted(
     )
 
 
+@settings(deadline=None)
 @given(ITEMS, st.integers(1, 5))
 def test_found_38_every_item_of_a_kind_is_reached_by_its_cursor_exactly_once(
     items: list[AttentionItem], limit: int
@@ -81,6 +83,7 @@ def test_found_38_every_item_of_a_kind_is_reached_by_its_cursor_exactly_once(
         assert seen == sorted(item.id for item in items if kind_of(item) == kind)
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_other_evidence_is_another_fingerprint(items: list[AttentionItem]) -> None:
     said = {(i.id, i.since_us, i.count, tuple(sorted(i.evidence.items()))) for i in items}

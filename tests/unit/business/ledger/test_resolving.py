@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolmaker.business.ledger import commands as c
@@ -76,6 +76,7 @@ def test_found_39_a_pool_with_a_deficit_of_one_unit_is_let_go_on_by_equity() -> 
     assert page.balanced()
 
 
+@settings(deadline=None)
 @given(
     loss=st.integers(1, 10**12),
     equity=st.integers(0, 10**12),

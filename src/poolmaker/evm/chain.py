@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from poolmaker.evm.abi import TRANSFER, Undecodable, call_data, decoded, topic_of
 from poolmaker.evm.model import ChainTransfer, Head, Log, Receipt
-from poolmaker.evm.rpc import Rpc, RpcRefused, quantity
-from poolmaker.evm.rules import transfers_in
+from poolmaker.evm.rpc import Rpc, RpcRefused, hexadecimal, quantity
+from poolmaker.evm.rules import moved_by, transfers_in
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import EnvironmentProblem, Unavailable
 
 _GWEI: Final = 10**9
+_ADDRESS: Final = 40
+_HASH: Final = 64
 
 
 class Chain:
@@ -88,7 +90,7 @@ class Chain:
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """What became of a transaction, None while no block holds it. See ``is_canonical``."""
         said = await self.rpc.call("eth_getTransactionReceipt", tx_hash)
-        return _receipt(said) if said is not None else None
+        return _receipt(said, tx_hash) if said is not None else None
 
     async def is_canonical(self, receipt: Receipt) -> bool:
         """Whether the receipt's block is still the block of its number."""
@@ -104,9 +106,15 @@ class Chain:
         before, said, after = await self.rpc.batch([look, ("eth_getLogs", (wanted,)), look])
         if _head(before) != last or _head(after) != last:
             raise Unavailable(f"block {last.number} changed while its logs were read")
-        if not isinstance(said, list):
-            raise Unavailable("the node answered no list of logs")
-        return [_log(one) for one in said if not one.get("removed")]
+        return _logs(said, query, first, last)
+
+    async def logs_of_block(self, number: int, block_hash: str) -> list[Log]:
+        """Every log of one block, whoever made it."""
+        wanted = {"fromBlock": hex(number), "toBlock": hex(number)}
+        logs = _logs(await self.rpc.call("eth_getLogs", wanted), {}, number, Head(number, ""))
+        if any(log.block_hash != block_hash for log in logs):
+            raise Unavailable(f"block {number} changed while its logs were read")
+        return logs
 
     async def transfers_to(
         self, wallet: str, contracts: Sequence[str], first: int, last: Head
@@ -117,46 +125,93 @@ class Chain:
         found: list[ChainTransfer] = []
         for tx_hash, block_hash in dict.fromkeys((log.tx_hash, log.block_hash) for log in logs):
             receipt = await self.receipt(tx_hash)
-            if receipt is None or receipt.block_hash != block_hash or not receipt.succeeded:
+            if receipt is None or receipt.block_hash != block_hash or not receipt.logs:
                 raise Unavailable(f"transaction {tx_hash} moved while its receipt was read")
+            if not receipt.succeeded:
+                raise Unavailable(f"transaction {tx_hash} has logs and has not succeeded")
+            await self._require_whole(receipt)
             at_us = await self.block_time_us(receipt.block)
             every = transfers_in(receipt, self.chain_id, wallet, at_us)
             found.extend(one for one in every if one.contract in contracts)
+        seen = {(one.tx_hash, one.contract) for one in found}
+        if any((log.tx_hash, log.address) not in seen for log in logs if _moves(log)):
+            raise Unavailable("a receipt lacks a transfer that the logs show")
         return found
+
+    async def _require_whole(self, receipt: Receipt) -> None:
+        """A receipt that lacks a log would name its transfers by other places than before."""
+        first = receipt.logs[0].index
+        if [log.index - first for log in receipt.logs] != list(range(len(receipt.logs))):
+            raise Unavailable(f"the receipt of {receipt.tx_hash} lacks a log")
+        try:
+            block = await self.logs_of_block(receipt.block, receipt.block_hash)
+        except RpcRefused:
+            # A node that answers no such question: what was asked for is held against it above.
+            return
+        own = sorted((log for log in block if log.tx_hash == receipt.tx_hash), key=_index)
+        if tuple(own) != receipt.logs:
+            raise Unavailable(f"the receipt of {receipt.tx_hash} has not the logs of its block")
+
+
+def _index(log: Log) -> int:
+    return log.index
+
+
+def _moves(log: Log) -> bool:
+    moved = moved_by(log)
+    return moved is not None and moved[0] != moved[1] and moved[2] > 0
 
 
 def _head(block: Any) -> Head:
     if not isinstance(block, dict):
         raise Unavailable("the node does not know the block")
-    return Head(quantity(block.get("number")), str(block.get("hash")).lower())
+    return Head(quantity(block.get("number")), hexadecimal(block.get("hash"), _HASH))
 
 
-def _log(said: dict[str, Any]) -> Log:
-    try:
-        return Log(
-            address=str(said["address"]).lower(),
-            topics=tuple(str(one).lower() for one in said["topics"]),
-            data=str(said["data"]),
-            index=quantity(said["logIndex"]),
-            block=quantity(said["blockNumber"]),
-            block_hash=str(said["blockHash"]).lower(),
-            tx_hash=str(said["transactionHash"]).lower(),
+def _logs(said: Any, query: Mapping[str, Any], first: int, last: Head) -> list[Log]:
+    """Logs as they were asked for; a node that answers others is not believed at all."""
+    if not isinstance(said, list):
+        raise Unavailable("the node answered no list of logs")
+    logs = [_log(one) for one in said if not (isinstance(one, dict) and one.get("removed") is True)]
+    wanted, topics = query.get("address"), query.get("topics", [])
+    for log in logs:
+        fits = len(log.topics) >= len(topics) and all(
+            asked in {None, is_said} for asked, is_said in zip(topics, log.topics, strict=False)
         )
-    except (KeyError, TypeError) as problem:
-        raise Unavailable(f"the node said a log without {problem}") from None
+        inside = first <= log.block <= last.number and (not wanted or log.address in wanted)
+        if not fits or not inside:
+            raise Unavailable(f"the node answered a log that was not asked for: {log.tx_hash}")
+    return logs
 
 
-def _receipt(said: Any) -> Receipt:
-    try:
-        logs = sorted((_log(one) for one in said["logs"]), key=lambda log: log.index)
-        price = said.get("effectiveGasPrice", "0x0")
-        return Receipt(
-            tx_hash=str(said["transactionHash"]).lower(),
-            block=quantity(said["blockNumber"]),
-            block_hash=str(said["blockHash"]).lower(),
-            succeeded=quantity(said["status"]) == 1,
-            gas_wei=quantity(said["gasUsed"]) * quantity(price),
-            logs=tuple(logs),
-        )
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise Unavailable(f"the node said a receipt without {problem}") from None
+def _log(said: Any) -> Log:
+    if not isinstance(said, dict) or not isinstance(said.get("topics"), list):
+        raise Unavailable(f"the node said {ascii(said)[:80]} instead of a log")
+    return Log(
+        address=hexadecimal(said.get("address"), _ADDRESS),
+        topics=tuple(hexadecimal(one, _HASH) for one in said["topics"]),
+        data=hexadecimal(said.get("data")),
+        index=quantity(said.get("logIndex")),
+        block=quantity(said.get("blockNumber")),
+        block_hash=hexadecimal(said.get("blockHash"), _HASH),
+        tx_hash=hexadecimal(said.get("transactionHash"), _HASH),
+    )
+
+
+def _receipt(said: Any, tx_hash: str) -> Receipt:
+    if not isinstance(said, dict) or not isinstance(said.get("logs"), list):
+        raise Unavailable(f"the node said {ascii(said)[:80]} instead of a receipt")
+    receipt = Receipt(
+        tx_hash=hexadecimal(said.get("transactionHash"), _HASH),
+        block=quantity(said.get("blockNumber")),
+        block_hash=hexadecimal(said.get("blockHash"), _HASH),
+        succeeded=quantity(said.get("status")) == 1,
+        gas_wei=quantity(said.get("gasUsed")) * quantity(said.get("effectiveGasPrice", "0x0")),
+        logs=tuple(sorted((_log(one) for one in said["logs"]), key=_index)),
+    )
+    place = (tx_hash, receipt.block_hash, receipt.block)
+    if any((log.tx_hash, log.block_hash, log.block) != place for log in receipt.logs):
+        raise Unavailable(f"the node said a receipt of another transaction than {tx_hash}")
+    if receipt.tx_hash != tx_hash:
+        raise Unavailable(f"the node said a receipt of another transaction than {tx_hash}")
+    return receipt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 
 TIMEOUT_S: Final = 20
 _OK: Final = 200
+_TOO_MANY: Final = 429
+_QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
+_HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 Call = tuple[str, tuple[object, ...]]
 
 
@@ -28,8 +32,17 @@ class RpcRefused(Unavailable):
         self.message = message
 
 
+class RpcSilent(Unavailable):
+    """The node gave no answer at all."""
+
+    code = "rpc_silent"
+
+
 class Rpc:
-    """A client of one node. Every call has a timeout; nothing is repeated."""
+    """A client of one node. Every call has a timeout; nothing is repeated.
+
+    ``takes_batches`` is False once the node has refused a batch whose calls it answered singly.
+    """
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, timeout_s: int = TIMEOUT_S
@@ -38,6 +51,7 @@ class Rpc:
         self._url = url
         self._timeout_s = timeout_s
         self._ids = itertools.count(1)
+        self.takes_batches = True
 
     async def call(self, method: str, *params: object) -> Any:
         """The result of a call that only reads.
@@ -47,13 +61,34 @@ class Rpc:
         return _result(await self._post(body := self._body(method, params)), body["id"])
 
     async def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """Results of calls that one node answers together. Raises as ``call`` does."""
+        """Results of calls that one node answers together, or singly where it takes no batches.
+
+        Raises as ``call`` does.
+        """
+        if self.takes_batches:
+            found = await self._together(calls)
+            if found is not None:
+                return found
+        results = [await self.call(method, *params) for method, params in calls]
+        self.takes_batches = False
+        return results
+
+    async def _together(self, calls: Sequence[Call]) -> list[Any] | None:
+        """Results of one batch, None when the node has refused it as a whole."""
         bodies = [self._body(method, params) for method, params in calls]
-        said = await self._post(bodies)
-        if not isinstance(said, list):
-            return [_result(said, None)]
-        found = {one.get("id"): one for one in said if isinstance(one, dict)}
-        return [_result(found.get(body["id"]), body["id"]) for body in bodies]
+        try:
+            said = await self._post(bodies)
+        except RpcSilent:
+            raise
+        except Unavailable:
+            return None
+        found = {}
+        for one in said if isinstance(said, list) else ():
+            if isinstance(one, dict) and isinstance(one.get("id"), int):
+                found[one["id"]] = one
+        if any(body["id"] not in found for body in bodies):
+            return None
+        return [_result(found[body["id"]], body["id"]) for body in bodies]
 
     async def number(self, method: str, *params: object) -> int:
         """The result of a call that answers with a quantity."""
@@ -83,11 +118,15 @@ class Rpc:
                     self._url, data=msgspec.json.encode(body), headers=headers
                 ) as reply,
             ):
+                if reply.status == _TOO_MANY:
+                    raise RpcSilent("the node asks us to slow down")
                 if reply.status != _OK:
                     raise Unavailable(f"the node answers HTTP {reply.status}")
                 return msgspec.json.decode(await reply.read())
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError, OSError) as problem:
-            raise Unavailable(f"the node does not answer: {problem!r}") from problem
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise Unavailable(f"the node answers no JSON: {problem}") from problem
+        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            raise RpcSilent(f"the node does not answer: {problem!r}") from problem
 
 
 def _result(said: Any, wanted_id: object) -> Any:
@@ -104,7 +143,14 @@ def _result(said: Any, wanted_id: object) -> Any:
 
 def quantity(value: object) -> int:
     """The int of a quantity of the wire. Raises Unavailable for anything else."""
-    try:
-        return int(str(value), 16)
-    except ValueError:
-        raise Unavailable(f"the node said {str(value)[:80]!r} instead of a number") from None
+    if isinstance(value, str) and _QUANTITY.fullmatch(value):
+        return int(value, 16)
+    raise Unavailable(f"the node said {ascii(value)[:80]} instead of a number")
+
+
+def hexadecimal(value: object, digits: int | None = None) -> str:
+    """A hexadecimal text in lower case, of so many digits. Raises Unavailable for anything else."""
+    good = isinstance(value, str) and _HEX.fullmatch(value)
+    if isinstance(value, str) and good and digits in {None, len(value) - 2}:
+        return value.lower()
+    raise Unavailable(f"the node said {ascii(value)[:80]} instead of bytes")

@@ -8,7 +8,7 @@ from typing import Final
 from poolmaker.evm.chain import Chain
 from poolmaker.evm.model import ChainTransfer, Cursor, Head, WaitingTransfer
 from poolmaker.evm.ports import WatchStore
-from poolmaker.evm.rpc import RpcRefused
+from poolmaker.evm.rpc import RpcSilent
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import Clock
@@ -44,6 +44,7 @@ class Watcher:
         self._transactions = transactions
         self._clock = clock
         self._span = SPAN_MAX
+        self._refusal = ""
 
     async def look(self) -> int:
         """Store what became final since the last look, and see the tail; how many are new.
@@ -86,7 +87,8 @@ class Watcher:
     async def _read(self, first: int, unread: int, final: Head) -> tuple[list[ChainTransfer], Head]:
         """Transfers from ``first`` to the end of a span, which holds ``unread``, and that end.
 
-        A node that refuses the range is asked for half of it; at most half a span is read again.
+        A node that refuses the range, in whatever words, is asked for half of it; at most half a
+        span is read again. One that is silent is asked for half of it the next time.
         """
         while True:
             start = max(first, unread - self._span // 2)
@@ -94,13 +96,25 @@ class Watcher:
             end = final if number == final.number else await self._chain.head(number)
             try:
                 found = await self._transfers(start, end)
-            except RpcRefused:
+            except RpcSilent:
+                self._span = max(1, self._span // 2)
+                raise
+            except Unavailable as problem:
                 if self._span == 1:
                     raise
                 self._span //= 2
+                self._refusal = f"{str(problem)[:160]}; {self._span} blocks at once"
                 continue
+            if self._span == SPAN_MAX:
+                self._refusal = ""
             self._span = min(SPAN_MAX, self._span * 2)
             return found, end
+
+    @property
+    def sentence(self) -> str:
+        """How the node is read, for health."""
+        singly = "" if self._chain.rpc.takes_batches else "; it takes no batches"
+        return f"answers{singly}" + (f"; refused: {self._refusal}" if self._refusal else "")
 
     async def _transfers(self, first: int, end: Head) -> list[ChainTransfer]:
         return await self._chain.transfers_to(self.wallet, self._contracts, first, end)

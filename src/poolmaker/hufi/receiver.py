@@ -157,6 +157,10 @@ class Receiver:
         self._ports = ports
         self._shown: set[str] = set()
 
+    def sentence(self) -> str:
+        """How the chain is read, for health."""
+        return self._watcher.sentence
+
     async def look(self) -> int:
         """Look at the chain and judge what is due; how many transfers were settled.
 

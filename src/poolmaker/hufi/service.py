@@ -57,11 +57,15 @@ class Hufi:
 
     async def run_campaigns(self) -> None:
         """Sync and join until cancelled. Whoever does not answer is asked again."""
-        await self._for_ever("hufi.campaigns", self.look_at_campaigns, self.campaigns_poll_us)
+        await self._for_ever(
+            "hufi.campaigns", self.look_at_campaigns, self.campaigns_poll_us, lambda: "answers"
+        )
 
     async def run_rewards(self) -> None:
         """Receive rewards until cancelled. A chain that broke its word stops the cursor only."""
-        await self._for_ever("hufi.chain", self.receiver.look, self.rewards_poll_us)
+        await self._for_ever(
+            "hufi.chain", self.receiver.look, self.rewards_poll_us, self.receiver.sentence
+        )
 
     async def look_at_campaigns(self) -> int:
         """One round of both."""
@@ -82,12 +86,16 @@ class Hufi:
             return ()
 
     async def _for_ever(
-        self, component: str, look: Callable[[], Awaitable[int]], poll_us: int
+        self,
+        component: str,
+        look: Callable[[], Awaitable[int]],
+        poll_us: int,
+        sentence: Callable[[], str],
     ) -> None:
         while True:
             try:
                 await look()
-                self.ports.health.report(component, ok=True, sentence="answers")
+                self.ports.health.report(component, ok=True, sentence=sentence())
             except (Unavailable, OutcomeUnknown, InvariantBroken) as problem:
                 self.ports.health.report(component, ok=False, sentence=str(problem))
                 _LOG.warning("look_failed", component=component, problem=str(problem))

@@ -23,10 +23,10 @@ from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettin
 from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
+from poolmaker.business.treasury.booking import Booked, Booking, ReportedDeposit
 from poolmaker.business.treasury.decisions import IN_DOUBT, OutcomeDecision
 from poolmaker.business.treasury.model import (
     Arrival,
-    Booked,
     Disposition,
     Route,
     SendAbsent,
@@ -44,6 +44,7 @@ from poolmaker.business.treasury.model import (
     TreasurySettings,
 )
 from poolmaker.business.treasury.ports import TreasuryStore
+from poolmaker.business.treasury.service import Treasury
 from poolmaker.business.user_orders.model import (
     MIXIN,
     Accepted,
@@ -373,16 +374,62 @@ class Places:
         self.ways: list[Route] = []
         self.closed = False
         """Whether the venue does not see yet what comes."""
+        self.deposits: dict[tuple[str, str, str], int] = {}
+        """What came from elsewhere, by place, asset and reference."""
+        self.held: dict[tuple[str, str], int] = {}
+        """What a place reports to hold; more than enough where nothing is said."""
+        self.silent = False
+        self.strange: set[str] = set()
+        """Places that nobody has configured."""
         self._provider = provider
 
     def routes(self) -> Sequence[Route]:
         return self.ways
+
+    def knows(self, location: str, asset: str) -> bool:
+        return location not in self.strange
+
+    async def deposit(self, location: str, asset: str, reference: str) -> ReportedDeposit | None:
+        if self.silent:
+            raise Unavailable("the venue does not answer")
+        units = self.deposits.get((location, asset, reference))
+        return ReportedDeposit(reference=reference, units=units) if units is not None else None
+
+    async def held_units(self, location: str, asset: str) -> int:
+        if self.silent:
+            raise Unavailable("the venue does not answer")
+        return self.held.get((location, asset), 10**30)
 
     async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
         for reference, sent in self._provider.taken.items():
             if transaction_id == f"tx-{reference[:8]}" and not self.closed:
                 return sent[0].units - self._provider.fee_units
         return None
+
+
+class Paid:
+    """The treasury for tests: what is stated as arrived has come to its place before that."""
+
+    def __init__(self, treasury: Treasury, places: Places) -> None:
+        self._treasury = treasury
+        self._places = places
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._treasury, name)
+
+    def _come(self, account: VenueAccountId, amount: Amount, reference: str) -> None:
+        place = (f"custody:venue:{account}", amount.asset.code, reference)
+        self._places.deposits.setdefault(place, amount.units)
+
+    async def operator_in(self, account: VenueAccountId, amount: Amount, reference: str) -> Booking:
+        self._come(account, amount, reference)
+        return await self._treasury.operator_in(account, amount, reference)
+
+    async def credit_deposit(
+        self, user: UserId, account: VenueAccountId, amount: Amount, reference: str
+    ) -> Booking:
+        self._come(account, amount, reference)
+        return await self._treasury.credit_deposit(user, account, amount, reference)
 
 
 @dataclass(frozen=True)
@@ -477,7 +524,10 @@ class World:
         )
         self.rooms = open_rooms(ports, outside, rooms)
         self.pools, self.orders = self.rooms.pools, self.rooms.orders
-        self.withdrawals, self.treasury = self.rooms.withdrawals, self.rooms.treasury
+        self.withdrawals, self.treasury = (
+            self.rooms.withdrawals,
+            Paid(self.rooms.treasury, self.places),
+        )
         self.handlers = self.rooms.handlers()
         self._writing: asyncio.Task[None] | None = None
 
@@ -783,14 +833,14 @@ def ways(asset: str, **more: Any) -> list[Route]:
     return [there, replace(there, source=CUSTODY, target=mixin, address="at-mixin")]
 
 
-_ORDER_SETTINGS = ("funding_fees", "exit_fees", "steps", "leftover_min")
+_ORDER_SETTINGS = ("funding_fees", "exit_fees", "steps", "leftover_min", "deposit_wait_us")
 
 
 @asynccontextmanager
 async def mixin_world(**settings: Any) -> AsyncIterator[World]:
     """A world in memory where Mixin holds both assets and the treasury nets them by itself."""
-    fees = {name: settings.pop(name, {}) for name in _ORDER_SETTINGS}
-    orders = OrderSettings(mixin_forms=FORMS, **fees)
+    own = {name: settings.pop(name) for name in _ORDER_SETTINGS if name in settings}
+    orders = OrderSettings(mixin_forms=FORMS, **own)
     async with model_world(orders=orders, **settings) as world:
         world.places.ways = [way for asset in FORMS for way in ways(asset)]
         world.relays = True

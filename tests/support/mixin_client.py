@@ -50,6 +50,11 @@ class Desk:
     default: Disposition = Disposition.SUSPENSE
     seen: list[Arrival] = field(default_factory=list)
     crash: bool = False
+    looks: list[int] = field(default_factory=list)
+
+    async def looked(self, _tx: Tx, place: str, at_us: int) -> None:
+        assert place == "custody:mixin"
+        self.looks.append(at_us)
 
     async def arrived(self, tx: Tx, arrival: Arrival) -> Disposition:
         self.seen.append(arrival)

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from tools.judge.model import Seen, text_of
+from tools.judge.model import MIXIN_DECIMALS, Seen, text_of
 
 Table = dict[str, dict[str, dict[str, str]]]
 _CUSTODY: Final = "custody:"
 _TRANSIT: Final = "transit:"
+_MIXIN: Final = "custody:mixin:"
 
 
 def booked(seen: Seen) -> dict[tuple[str, str], int]:
@@ -31,7 +32,8 @@ def custody(seen: Seen) -> tuple[Table, list[str]]:
         location, asset = where
         if location.startswith(_TRANSIT) and not ledger[where]:
             continue
-        scale = seen.books.scales.get(asset, 0)
+        unlisted = MIXIN_DECIMALS if location.startswith(_MIXIN) else 0
+        scale = seen.books.scales.get(asset, unlisted)
         reported = seen.reported.get(where, 0)
         table.setdefault(location, {})[asset] = {
             "ledger": text_of(ledger.get(where, 0), scale),

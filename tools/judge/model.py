@@ -11,6 +11,9 @@ from typing import Any, Final
 
 EXACT: Final = Context(prec=100, traps=[Inexact])
 
+MIXIN_DECIMALS: Final = 8
+"""Of everything at Mixin; an asset without a form is counted in them."""
+
 Units = Mapping[tuple[str, str], int]
 """(location, asset) -> atomic units of the asset."""
 

@@ -15,7 +15,7 @@ from eth_account import Account as EthAccount
 from nacl.signing import SigningKey
 
 from tools.judge.config import Account, Bot, Wallet
-from tools.judge.model import Form, NotReadable, OpenOrder, rescaled, units_of
+from tools.judge.model import MIXIN_DECIMALS, Form, NotReadable, OpenOrder, rescaled, units_of
 from tools.judge.wires import Wires, now_us
 
 Scales = Mapping[str, int]
@@ -90,7 +90,7 @@ def _token(bot: Bot, uri: str) -> str:
 
 
 async def mixin_balances(wires: Wires, bot: Bot, forms: Sequence[Form], scales: Scales) -> Found:
-    """The sum of the bot's unspent outputs per form."""
+    """The sum of the bot's unspent outputs: per form, and per id of an asset without one."""
     by_id = {form.mixin_id: form for form in forms if form.mixin_id}
     held: defaultdict[tuple[str, str], int] = defaultdict(int)
     members = hashlib.sha3_256(bot.app_id.encode()).hexdigest()
@@ -110,6 +110,9 @@ async def mixin_balances(wires: Wires, bot: Bot, forms: Sequence[Form], scales: 
             if form is not None:
                 where = f"custody:mixin:{form.name}", form.asset
                 held[where] += units_of(str(row["amount"]), scales[form.asset])
+            elif not row.get("inscription_hash"):
+                where = f"custody:mixin:{row['asset_id']}", row["asset_id"]
+                held[where] += units_of(str(row["amount"]), MIXIN_DECIMALS)
         if len(rows) < PAGE:
             return dict(held)
         offset = max(int(row["sequence"]) for row in rows) + 1

@@ -187,7 +187,7 @@ class _Wiring:
 
     def _treasury_settings(self) -> TreasurySettings:
         treasury = self._settings.treasury
-        poll_us = treasury.poll_ms * 1_000
+        poll_us, mixin = treasury.poll_ms * 1_000, self._settings.mixin
         return TreasurySettings(
             net_us=poll_us,
             poll_first_us=min(SECOND_US, poll_us),
@@ -197,6 +197,7 @@ class _Wiring:
             retry_us=poll_us,
             refused_us=12 * poll_us,
             shortfall_max=self._amounts(treasury.shortfall_max),
+            operators=frozenset(mixin.operator_ids if mixin is not None else ()),
         )
 
     def _campaign_settings(self) -> CampaignSettings:

@@ -11,7 +11,7 @@ from poolmaker.app.people import People
 from poolmaker.app.reading import PlatformReading
 from poolmaker.business.ledger.accounts import custody_mixin, venue_account_of
 from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.treasury.model import Booked, Booking
+from poolmaker.business.treasury.booking import Booked, Booking
 from poolmaker.business.treasury.service import Treasury
 from poolmaker.business.user_orders.model import (
     MIXIN,
@@ -81,26 +81,17 @@ class PeopleDesk:
 
 
 class TreasuryDesk:
-    """``api.ports.Treasury`` over the treasury.
+    """``api.ports.Treasury`` over the treasury."""
 
-    Besides venue accounts a person only tells of the chain's coin for ``gas``: its custody
-    account and asset, None without a chain.
-    """
-
-    def __init__(
-        self, treasury: Treasury, scales: Scales, clock: Clock, gas: tuple[str, str] | None
-    ) -> None:
+    def __init__(self, treasury: Treasury, scales: Scales, clock: Clock) -> None:
         self._treasury = treasury
-        self._gas = gas
         self._scales = scales
         self._clock = clock
 
     async def operator_in(self, incoming: ports.Incoming) -> ports.Receipt | ports.Refused:
         """See ``Treasury.operator_in``."""
         amount, location = self._amount(incoming.money), incoming.location
-        # What arrives at Mixin, and tokens on the chain, are told by those places themselves.
-        watched = venue_account_of(location) is None
-        if amount is None or (watched and (location, incoming.money.asset) != self._gas):
+        if amount is None:
             return _misplaced(incoming)
         booking = await self._treasury.operator_in_at(location, amount, incoming.reference)
         return self._receipt(incoming, booking)
@@ -125,7 +116,12 @@ class TreasuryDesk:
             return ports.Receipt(incoming.request_id, booking.seq, self._clock.now_us())
         if booking.reason is Refusal.SAME_KEY_DIFFERENT_CONTENT:
             return ports.Refused("reference_used", {"reference": incoming.reference})
-        return ports.Refused(booking.reason.value)
+        facts = {
+            "asset": incoming.money.asset,
+            "stated": incoming.money.amount,
+            "reported": self._scales.text(incoming.money.asset, booking.known_units),
+        }
+        return ports.Refused(booking.reason.value, facts)
 
 
 class OrdersDesk:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from poolmaker.infra.settings.outside import MIXIN_DECIMALS
 from poolmaker.kernel.money import Asset, Ratio, Rounding, format_units
 from poolmaker.messages.base import Money as UnitMoney
 from poolmaker.views.model import Money
+
+_MIXIN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +22,11 @@ class Scales:
     assets: dict[str, Asset]
 
     def of(self, asset: str) -> int:
-        """Decimals of an asset; 0 for one that nobody registered."""
+        """Decimals of an asset; of one that nobody registered Mixin's where its id names it."""
         found = self.assets.get(asset)
-        return found.scale if found is not None else 0
+        if found is not None:
+            return found.scale
+        return MIXIN_DECIMALS if _MIXIN_ID.fullmatch(asset) else 0
 
     def text(self, asset: str, units: int) -> str:
         """The exact decimal text."""

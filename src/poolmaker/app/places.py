@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from poolmaker.app.figures import Scales
@@ -12,7 +13,8 @@ from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.money import Asset, parse_units
 from poolmaker.market.connectors.binance.wallet import VenueWallet
 from poolmaker.mixin.model import MixinForm
-from poolmaker.mixin.service import MixinDesk
+from poolmaker.mixin.rules import is_asset_id
+from poolmaker.mixin.service import Mixin
 from poolmaker.recon.ports import Holdings
 
 
@@ -43,26 +45,33 @@ class VenuePlace:
 
 
 class MixinPlace:
-    """The bot at Mixin. What nobody has judged yet is not counted: it is not booked either."""
+    """The bot at Mixin, with all that it holds: also of assets that nobody has configured.
+
+    What nobody has judged yet is not counted: it is not booked either.
+    """
 
     name = custody_mixin("").rstrip(":")
 
-    def __init__(self, desk: MixinDesk, forms: Sequence[MixinForm]) -> None:
-        self._desk = desk
+    def __init__(self, mixin: Mixin, forms: Sequence[MixinForm]) -> None:
+        self._mixin = mixin
         self._assets = {form.name: form.asset for form in forms}
         self._locations = frozenset(custody_mixin(name) for name in self._assets)
 
     def covers(self, location: str) -> bool:
-        """See ``CustodyPlace.covers``."""
-        return location in self._locations
+        """See ``CustodyPlace.covers``; an asset without a form is named by its id at Mixin."""
+        return location in self._locations or is_asset_id(location.removeprefix(f"{self.name}:"))
 
     async def holdings(self) -> Holdings:
         """See ``CustodyPlace.holdings``."""
-        found = await self._desk.balances()
-        return {
+        found = await self._mixin.desk.balances()
+        listed = {
             (custody_mixin(name), self._assets[name]): balance.units - balance.unbooked_units
             for name, balance in found.items()
         }
+        unlisted: Counter[tuple[str, str]] = Counter()
+        for row in await self._mixin.unlisted.held():
+            unlisted[custody_mixin(row.asset_id), row.asset_id] += row.units
+        return {**unlisted, **listed}
 
 
 class EvmPlace:

@@ -160,6 +160,7 @@ def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
     supervisor.start(Part("shares", lambda: _patiently(root, lambda: _follow(root, wired))))
     if wired.mixin is not None:
         supervisor.start(Part("mixin", wired.mixin.walker.run))
+        supervisor.start(Part("returns", wired.mixin.unlisted.run))
     if wired.routes is not None:
         supervisor.start(Part("routes", wired.routes.run))
     if wired.chain is not None:

@@ -27,9 +27,6 @@ from poolmaker.mixin.service import MixinDesk
 
 CHAIN_NETWORK: Final = "evm"
 RETRY_US: Final = 2 * SECOND_US
-LOOK_BACK_MS: Final = 80 * 24 * 60 * MINUTE_US // 1_000
-"""How old a deposit may be that is still found: venues answer for at most 90 days at once. What we
-missed while we were down for longer than this is never seen at its venue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,28 +136,3 @@ class NoRoutes:
 
 def _name(route: Route) -> tuple[str, str, str]:
     return route.source, route.target, route.asset
-
-
-class VenueEvidence:
-    """``treasury.ports.ArrivalEvidence`` over the venues' deposit histories."""
-
-    def __init__(
-        self, wallets: Mapping[VenueAccountId, VenueWallet], scales: Scales, clock: Clock
-    ) -> None:
-        self._wallets = wallets
-        self._scales = scales
-        self._clock = clock
-
-    async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
-        """See ``ArrivalEvidence.arrived_units``."""
-        account = venue_account_of(target)
-        wallet = self._wallets.get(account) if account is not None else None
-        if wallet is None:
-            raise Unavailable(f"{target} is not configured here")
-        since_ms = max(0, self._clock.now_us() // 1_000 - LOOK_BACK_MS)
-        rows = [
-            parse_units(row.amount_text, self._scales.of(asset))
-            for row in await wallet.deposits(asset, since_ms)
-            if row.transaction_id == transaction_id and row.is_credited
-        ]
-        return sum(rows) if rows else None

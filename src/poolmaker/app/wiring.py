@@ -21,6 +21,7 @@ from poolmaker.app.business import (
 from poolmaker.app.commands import OrdersDesk, PayoutDesk, PeopleDesk, TreasuryDesk
 from poolmaker.app.data import Data, open_writer
 from poolmaker.app.engines import Desk, DeskPorts, open_desks
+from poolmaker.app.evidence import PlaceHistories, coin_history
 from poolmaker.app.figures import Scales
 from poolmaker.app.live import EngineLive, LivePorts
 from poolmaker.app.money import MoneyPorts, MoneyReading
@@ -37,15 +38,13 @@ from poolmaker.app.payouts import VENUE_HEAD, Providers, VenuePayouts
 from poolmaker.app.people import People, PeoplePorts
 from poolmaker.app.places import MixinPlace, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
-from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts, VenueEvidence
+from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts
 from poolmaker.app.stage import MemoryStage
 from poolmaker.app.tokens import FileTokens, token_files
 from poolmaker.app.troubles import TroublePorts, TroubleWatch
 from poolmaker.bus.service import open_bus
-from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.ledger.history import open_history
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, open_store
-from poolmaker.evm.model import GAS
 from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.holder import own_holder
@@ -121,7 +120,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     chain = _chain(root, data, session, scales, outside, business)
     places: list[CustodyPlace] = [
         *(VenuePlace(account, wallet, scales) for account, wallet in outside.wallets.items()),
-        *([MixinPlace(outside.mixin.desk, outside.forms)] if outside.mixin is not None else []),
+        *([MixinPlace(outside.mixin, outside.forms)] if outside.mixin is not None else []),
         *([chain] if chain is not None else []),
     ]
     tools = Tools(clock, root.rng.fork("sagas"), root.health, root.lease)
@@ -172,7 +171,7 @@ class _Outside:
 
     wallets: dict[VenueAccountId, VenueWallet]
     providers: Providers
-    evidence: VenueEvidence
+    evidence: PlaceHistories
     mixin: Mixin | None
     gate: FreezeGate
     forms: tuple[MixinForm, ...]
@@ -212,7 +211,12 @@ def _outside(
     return _Outside(
         wallets=wallets,
         providers=providers,
-        evidence=VenueEvidence(wallets, scales, clock),
+        evidence=PlaceHistories(
+            wallets,
+            coin_history(settings.evm, chain_wallet_of(settings), scales, session),
+            scales,
+            clock,
+        ),
         mixin=mixin,
         gate=gate,
         forms=mixin_forms_of(settings, scales),
@@ -327,7 +331,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         tokens=FileTokens(token_files(root.settings), api_store),
         requests=api_store,
         people=PeopleDesk(business.rooms.orders.registry, money.wallet_link),
-        treasury=TreasuryDesk(business.rooms.treasury, scales, root.clock, _gas_of(root.settings)),
+        treasury=TreasuryDesk(business.rooms.treasury, scales, root.clock),
         orders=OrdersDesk(business.rooms.orders, reading, scales),
         payouts=PayoutDesk(
             business.rooms.withdrawals,
@@ -342,12 +346,6 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         stage=MemoryStage(mode),
         stopping=root.stopping,
     )
-
-
-def _gas_of(settings: Settings) -> tuple[str, str] | None:
-    if settings.evm is None:
-        return None
-    return custody_evm(chain_wallet_of(settings), GAS), settings.evm.gas_asset
 
 
 def _money_reading(root: Root, parts: _Surfaces, people: People) -> MoneyReading:

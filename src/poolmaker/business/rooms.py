@@ -21,6 +21,7 @@ from poolmaker.business.treasury.ports import (
     TreasuryStore,
 )
 from poolmaker.business.treasury.service import (
+    ArrivalWatch,
     Carrier,
     CarrierPorts,
     Cash,
@@ -125,6 +126,7 @@ def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings)
             clock=outside.clock,
         )
     )
+    watch = ArrivalWatch(stores.treasury, outside.clock)
     orders = UserOrders(
         OrderPorts(
             transactions=stores.transactions,
@@ -135,13 +137,14 @@ def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings)
             payouts=withdrawals,
             funding=fundings,
             memos=outside.memos,
+            watch=watch,
         ),
         outside.ids,
         outside.clock,
         settings.orders,
     )
     return _with_treasury(
-        stores, outside, settings, (pools, withdrawals, fundings, orders, custody)
+        stores, outside, settings, (pools, withdrawals, fundings, orders, (custody, watch))
     )
 
 
@@ -186,9 +189,11 @@ def _with_treasury(
     stores: RoomStores,
     outside: RoomOutside,
     settings: RoomSettings,
-    parts: tuple[PoolService, Withdrawals, Fundings, UserOrders, CustodyRecords],
+    parts: tuple[
+        PoolService, Withdrawals, Fundings, UserOrders, tuple[CustodyRecords, ArrivalWatch]
+    ],
 ) -> Rooms:
-    pools, withdrawals, fundings, orders, custody = parts
+    pools, withdrawals, fundings, orders, (custody, watch) = parts
     carrier = Carrier(
         CarrierPorts(
             transactions=stores.transactions,
@@ -211,15 +216,7 @@ def _with_treasury(
         withdrawals=withdrawals,
         fundings=fundings,
         orders=orders,
-        treasury=Treasury(
-            TreasuryPorts(
-                transactions=stores.transactions,
-                ledger=stores.ledger,
-                users=orders.registry,
-                on_the_way_out=withdrawals,
-                store=stores.treasury,
-            )
-        ),
+        treasury=_treasury(stores, outside, parts),
         custody=custody,
         carrier=carrier,
         reception=Reception(
@@ -229,6 +226,7 @@ def _with_treasury(
                 deposits=orders,
                 payouts=withdrawals,
                 carrier=carrier,
+                watch=watch,
             ),
             outside.clock,
             settings.treasury,
@@ -247,4 +245,26 @@ def _with_treasury(
             outside.clock,
             settings.treasury,
         ),
+    )
+
+
+def _treasury(
+    stores: RoomStores,
+    outside: RoomOutside,
+    parts: tuple[
+        PoolService, Withdrawals, Fundings, UserOrders, tuple[CustodyRecords, ArrivalWatch]
+    ],
+) -> Treasury:
+    _, withdrawals, fundings, orders, (custody, _) = parts
+    return Treasury(
+        TreasuryPorts(
+            transactions=stores.transactions,
+            ledger=stores.ledger,
+            users=orders.registry,
+            on_the_way_out=withdrawals,
+            store=stores.treasury,
+            evidence=outside.evidence,
+            custody=custody,
+            fundings=fundings,
+        )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from poolmaker.kernel.errors import EnvironmentProblem, Unavailable
 _GWEI: Final = 10**9
 _ADDRESS: Final = 40
 _HASH: Final = 64
+_TX_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
 class Chain:
@@ -91,6 +93,29 @@ class Chain:
         """What became of a transaction, None while no block holds it. See ``is_canonical``."""
         said = await self.rpc.call("eth_getTransactionReceipt", tx_hash)
         return _receipt(said, tx_hash) if said is not None else None
+
+    async def coin_received(self, tx_hash: str, wallet: str) -> int:
+        """Wei of the chain's own coin that a final transaction paid to a wallet, 0 for none.
+
+        What a contract sends on inside of a transaction is not seen here.
+        """
+        if _TX_HASH.fullmatch(tx_hash) is None:
+            return 0
+        receipt = await self.receipt(tx_hash.lower())
+        if receipt is None or not receipt.succeeded or not await self.is_canonical(receipt):
+            return 0
+        if receipt.block > (await self.finalized()).number:
+            return 0
+        said = await self.rpc.call("eth_getTransactionByHash", tx_hash.lower())
+        if not isinstance(said, dict):
+            raise Unavailable(f"the node does not know transaction {tx_hash}")
+        to_us = str(said.get("to", "")).lower() == wallet.lower()
+        return quantity(said.get("value")) if to_us else 0
+
+    async def coin_held(self, wallet: str) -> int:
+        """Wei of the chain's own coin that a wallet has as of the newest final block."""
+        block = hex((await self.finalized()).number)
+        return await self.rpc.number("eth_getBalance", wallet, block)
 
     async def is_canonical(self, receipt: Receipt) -> bool:
         """Whether the receipt's block is still the block of its number."""

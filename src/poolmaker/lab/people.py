@@ -9,8 +9,11 @@ from typing import Any, Final, TypeVar
 
 from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.pools.model import PoolConfig
+from poolmaker.business.treasury.booking import Booked, Booking
 from poolmaker.business.treasury.decisions import IN_DOUBT, OutcomeDecision
-from poolmaker.business.treasury.model import SendDecision
+from poolmaker.business.treasury.model import (
+    SendDecision,
+)
 from poolmaker.business.user_orders.model import Accepted, Destination, OrderState
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.kernel.clock import SECOND_US
@@ -77,6 +80,16 @@ class Door:
             await self._clock.sleep_us(SECOND_US)
 
 
+async def booked(
+    door: Door,
+    clock: VirtualClock,
+    state: Callable[[SimPlatform], Coroutine[Any, Any, Booking]],
+) -> None:
+    """State an arrival until it is booked: a busy place may not show it in the first moment."""
+    while not isinstance(await door.ask(state), Booked):
+        await clock.sleep_us(5 * SECOND_US)
+
+
 async def _until(event: asyncio.Event) -> None:
     await event.wait()
 
@@ -127,11 +140,13 @@ class Person:
         # Whoever pays from Mixin has less at the venue, so that cash has to be moved there.
         if self.mixin is not None and self.rng.chance_ppm(700_000):
             return
-        self.venue.move(asset.code, units)
         reference = f"{self.name}-{asset.code}"
+        self.venue.receive(asset.code, units, reference)
         amount = Amount(asset, units)
-        await self.door.ask(
-            lambda p: p.rooms.treasury.credit_deposit(user, ACCOUNT, amount, reference)
+        await booked(
+            self.door,
+            self.clock,
+            lambda p: p.rooms.treasury.credit_deposit(user, ACCOUNT, amount, reference),
         )
 
     async def _order(self, user: UserId, number: int) -> None:

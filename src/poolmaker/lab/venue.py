@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from poolmaker.business.treasury.booking import ReportedDeposit
 from poolmaker.business.treasury.model import (
     SendAbsent,
     SendAccepted,
@@ -42,6 +43,19 @@ class SimVenue:
     async def arrived_units(self, _target: str, asset: str, transaction_id: str) -> int | None:
         """See ``ArrivalEvidence.arrived_units``."""
         return self.deposits.get((asset, transaction_id))
+
+    def knows(self, _location: str, _asset: str) -> bool:
+        """See ``ArrivalEvidence.knows``."""
+        return True
+
+    async def deposit(self, _location: str, asset: str, reference: str) -> ReportedDeposit | None:
+        """See ``ArrivalEvidence.deposit``."""
+        units = self.deposits.get((asset, reference))
+        return ReportedDeposit(reference=reference, units=units) if units is not None else None
+
+    async def held_units(self, _location: str, asset: str) -> int:
+        """See ``ArrivalEvidence.held_units``."""
+        return self.balances[asset]
 
     def receive(self, asset: str, units: int, transaction_id: str) -> None:
         """Something comes from a chain."""

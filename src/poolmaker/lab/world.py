@@ -15,7 +15,10 @@ from typing import Any, Final
 
 from poolmaker.business.ledger.model import Fenced
 from poolmaker.business.pools.model import PoolConfig, PoolParameters
-from poolmaker.business.treasury.model import Booking, Disposition
+from poolmaker.business.treasury.booking import Booking
+from poolmaker.business.treasury.model import (
+    Disposition,
+)
 from poolmaker.infra.logging import silenced
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, PoolmakerError, Unavailable
@@ -28,7 +31,7 @@ from poolmaker.lab.engine import SimEngine
 from poolmaker.lab.gate import Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
 from poolmaker.lab.mixin import FORMS, SimMixin, routes
-from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Operator, Person, all_of
+from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Operator, Person, all_of, booked
 from poolmaker.lab.platform import Outside, SimPlatform, WorldStores, room_settings
 from poolmaker.lab.routes import FixedRoutes
 from poolmaker.lab.stores.all import model_stores
@@ -183,8 +186,9 @@ class _World:
     async def _people(self) -> None:
         less = 50 if self._has_mixin else 1
         for asset, units in ((BTC, 10**8 // less), (USDT, 10**10 // less)):
-            self._venue.move(asset.code, units)
-            await self._door.ask(_operator_in(Amount(asset, units), f"operator {asset.code}"))
+            self._venue.receive(asset.code, units, f"operator {asset.code}")
+            state = _operator_in(Amount(asset, units), f"operator {asset.code}")
+            await booked(self._door, self._clock, state)
         await all_of(
             [
                 Person(

@@ -10,4 +10,5 @@ Invariants
 7. Bytes are journalled and their inputs reserved before they are bound, signed bytes before they are sent; after a doubt the same bytes are sent again.
 8. A payment has one transaction that can be taken. Another is built only when the old one was never signed, or an input of it is spent by another.
 9. What is received plus the fee is exactly what was asked to be paid, and every output of the wallet is reserved for one transaction at a time.
+10. What is paid in assets without a form is counted per asset and sender, never kept one by one, and goes back to a known sender.
 """

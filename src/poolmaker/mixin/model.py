@@ -210,7 +210,7 @@ class OutputFate(StrEnum):
     INSCRIPTION = "inscription"
     """Not money; it is neither counted nor spent."""
     UNKNOWN_ASSET = "unknown_asset"
-    """No form is configured for it; it waits for one."""
+    """No form is configured for it; it waits for one. Only older versions kept such outputs."""
     UNEXPLAINED = "unexplained"
     """Neither sender nor chain is known yet; it is asked again."""
     WAITING = "waiting"
@@ -221,6 +221,7 @@ class OutputFate(StrEnum):
     TRANSFER = "transfer"
     REFUND = "refund"
     SUSPENSE = "suspense"
+    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +248,28 @@ class OwnOutput:
     units: int
     keys: tuple[bytes, ...]
     is_unspent: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlisted:
+    """What a sender has paid of an asset without a form, counted and not kept one by one.
+
+    ``sender`` is empty for what came from a chain or from several. Units are the network's, of
+    what is still here. ``returning_units`` are under way to ``return_to``, as the return number
+    ``returns``; ``reason`` says why the last one was refused.
+    """
+
+    asset_id: str
+    sender: str
+    payments: int
+    units: int
+    first_us: int
+    last_us: int
+    returns: int = 0
+    returning_units: int = 0
+    returned_us: int = 0
+    return_to: str = ""
+    reason: str = ""
 
 
 class PaymentState(StrEnum):

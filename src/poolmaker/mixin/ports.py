@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from poolmaker.infra.transactions import Tx
@@ -21,6 +21,7 @@ from poolmaker.mixin.model import (
     SeenRequest,
     SeenSnapshot,
     Stage,
+    Unlisted,
 )
 
 
@@ -123,6 +124,29 @@ class WalkStore(Protocol):
 
     async def made_by_us(self, tx: Tx, transaction_hash: str) -> bool:
         """Whether the journal holds this transaction."""
+        ...
+
+    async def count_unlisted(self, tx: Tx, one: SeenOutput, sender: str) -> None:
+        """Count an output of an asset without a form; the caller counts each once."""
+        ...
+
+    async def unlisted(self, tx: Tx) -> list[Unlisted]:
+        """What is here of assets without a form, by asset and sender, at most 1,000 rows."""
+        ...
+
+    async def lock_unlisted(self, tx: Tx, asset_id: str, sender: str) -> Unlisted | None:
+        """One row, locked, or None."""
+        ...
+
+    async def save_unlisted(self, tx: Tx, row: Unlisted) -> None:
+        """Insert or overwrite a row."""
+        ...
+
+    async def settle_unlisted(self, tx: Tx, held: Mapping[str, int], now_us: int) -> None:
+        """Make the rows' sums what the network holds per asset; no other asset has a row then.
+
+        What is not counted by sender is nobody's. Assets with a return under way stay as they are.
+        """
         ...
 
     async def report(self, tx: Tx, incident: Incident) -> None:

@@ -20,8 +20,10 @@ from poolmaker.business.treasury.model import (
 )
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.ids import SagaId, request_uuid
 from poolmaker.messages.base import Money
 from poolmaker.mixin.codec import transactions as codec
+from poolmaker.mixin.codec.amounts import DECIMALS
 from poolmaker.mixin.codec.encoding import Malformed
 from poolmaker.mixin.codec.ids import (
     FEE_RECEIVER,
@@ -53,6 +55,7 @@ from poolmaker.mixin.model import (
     PaymentState,
     Role,
     SeenOutput,
+    Unlisted,
 )
 
 INPUTS_MAX: Final = 255
@@ -66,7 +69,10 @@ SPENDABLE_FATES: Final = (
     OutputFate.TRANSFER,
     OutputFate.REFUND,
     OutputFate.SUSPENSE,
+    OutputFate.OPERATOR,
 )
+RETURN_FIRST_US: Final = 60 * SECOND_US
+RETURN_MAX_US: Final = 24 * 60 * 60 * SECOND_US
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -484,9 +490,51 @@ def first_fate(one: SeenOutput, form: MixinForm | None, *, ours: bool) -> Output
         return OutputFate.INSCRIPTION
     if ours:
         return OutputFate.OWN
-    if form is None:
-        return OutputFate.UNKNOWN_ASSET
-    return OutputFate.WAITING
+    return OutputFate.WAITING if form is not None else OutputFate.UNKNOWN_ASSET
+
+
+def is_asset_id(name: str) -> bool:
+    """Whether a form's name is the id of an asset without a form."""
+    try:
+        check_uuid(name, "asset")
+    except Malformed:
+        return False
+    return True
+
+
+def unlisted_form(asset_id: str) -> MixinForm:
+    """An asset without a form, by its id alone, in the network's own units."""
+    check_uuid(asset_id, "asset")
+    return MixinForm(
+        name=asset_id, asset=asset_id, scale=DECIMALS, decimals=DECIMALS, mixin_id=asset_id
+    )
+
+
+def return_due_us(row: Unlisted) -> int:
+    """When what a sender paid of an unlisted asset goes back by itself; 0 for never.
+
+    Each return to the same sender waits twice as long as the one before, up to a day: nobody
+    makes us work for every payment that costs them nothing.
+    """
+    if not row.sender or row.reason or row.returning_units or not row.units:
+        return 0
+    if not row.returns:
+        return row.last_us
+    return row.returned_us + min(RETURN_MAX_US, RETURN_FIRST_US << min(row.returns, 11))
+
+
+def return_request(row: Unlisted) -> SendRequest:
+    """The payment by which it goes back, the same for ever."""
+    saga = SagaId(f"unlisted {row.asset_id} {row.sender}")
+    return SendRequest(
+        source=custody_mixin(row.asset_id),
+        reference=request_uuid(saga, f"return {row.returns}").hex,
+        asset=row.asset_id,
+        units=row.returning_units,
+        network=NETWORK,
+        address=row.return_to,
+        tag="",
+    )
 
 
 def is_ours(one: SeenOutput, app_id: str) -> bool:

@@ -29,6 +29,7 @@ from poolmaker.mixin.model import (
     MixinUser,
 )
 from poolmaker.mixin.ports import Gate, Safe, WalkStore
+from poolmaker.mixin.unlisted import UnlistedPorts, UnlistedReturns
 from poolmaker.mixin.walker import DepositWalker, WalkPorts
 from poolmaker.mixin.wallet import MixinWallet, WalletPorts
 
@@ -138,6 +139,7 @@ class Mixin:
     """The parts. Plug the treasury into the walker before anything runs."""
 
     wallet: MixinWallet
+    unlisted: UnlistedReturns
     walker: DepositWalker
     desk: MixinDesk
 
@@ -172,7 +174,14 @@ def mixin_over(
         clock=ports.clock, gate=ports.gate,
     )  # fmt: skip
     desk = MixinDesk(safe, store, ports.transactions, settings, forms)
-    return Mixin(MixinWallet(paying, keystore, forms), walker, desk)
+    wallet = MixinWallet(paying, keystore, forms)
+    returns = UnlistedReturns(
+        UnlistedPorts(
+            safe=safe, store=store, transactions=ports.transactions, wallet=wallet,
+            clock=ports.clock, gate=ports.gate,
+        )
+    )  # fmt: skip
+    return Mixin(wallet, returns, walker, desk)
 
 
 def keystore_of(settings: MixinSettings) -> Keystore:

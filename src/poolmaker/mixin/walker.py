@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from poolmaker.business.treasury.ports import Arrivals
+from poolmaker.business.ledger.accounts import custody_mixin
+from poolmaker.business.treasury.ports import ScannedArrivals
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure
-from poolmaker.kernel.clock import MINUTE_US, Clock
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US, Clock
 from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.mixin import rules
 from poolmaker.mixin.model import (
@@ -26,6 +28,9 @@ from poolmaker.mixin.ports import Safe, WalkStore
 
 PAGE: Final = 500
 SWEEP_US: Final = 10 * MINUTE_US
+LOOK_NOTED_US: Final = 2 * SECOND_US
+PLACE: Final = custody_mixin("").rstrip(":")
+"""The beginning of all custody accounts at Mixin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,22 +57,22 @@ class DepositWalker:
         self._app_id = app_id
         self._forms = {form.mixin_id: form for form in forms}
         self._poll_us = poll_us
-        self._arrivals: Arrivals | None = None
+        self._arrivals: ScannedArrivals | None = None
+        self._looked_us = 0
         self.problem = ""
         """Why the last walk failed, empty when it did not: deposits are not seen meanwhile."""
 
-    def plug(self, arrivals: Arrivals) -> None:
+    def plug(self, arrivals: ScannedArrivals) -> None:
         """Say who judges what arrives."""
         self._arrivals = arrivals
 
     async def run(self) -> None:
         """Walk until cancelled; what the network or the database refuses is tried again."""
-        clock, swept_us = self._ports.clock, self._ports.clock.monotonic_us()
+        clock, swept_us = self._ports.clock, self._ports.clock.monotonic_us() - SWEEP_US
         while True:
             pause_us = self._poll_us
             try:
-                await self.walk()
-                await self.ask_again()
+                await self.look()
                 if clock.monotonic_us() - swept_us >= SWEEP_US:
                     swept_us = clock.monotonic_us()
                     await self.sweep()
@@ -81,6 +86,16 @@ class DepositWalker:
                 get_logger("mixin").error("walk_refused", error=str(refused))
                 pause_us = max(pause_us, rules.ASK_MAX_US)
             await clock.sleep_us(pause_us)
+
+    async def look(self) -> None:
+        """Tell everything that has come until now, and that it was looked for."""
+        at_us = self._ports.clock.now_us()
+        await self.walk()
+        await self.ask_again()
+        if self._arrivals is not None and at_us - self._looked_us >= LOOK_NOTED_US:
+            async with self._ports.transactions.begin("mixin.looked") as tx:
+                await self._arrivals.looked(tx, PLACE, at_us)
+            self._looked_us = at_us
 
     async def walk(self) -> int:
         """Keep and judge every output that is new; how many there were."""
@@ -98,9 +113,10 @@ class DepositWalker:
         """Keep and judge every unspent output that the walk has passed by; how many there were.
 
         There should be none: the network promises that a sequence never appears late. Nothing
-        of ours depends on the promise.
+        of ours depends on the promise. What assets without a form sum up to is corrected by it.
         """
         count, since, seen = 0, 0, set[str]()
+        held: Counter[str] = Counter()
         while True:
             page = await self._ports.safe.outputs(since, state="unspent")
             fresh = [one for one in page if one.output_id not in seen]
@@ -108,10 +124,22 @@ class DepositWalker:
                 known = await self._ports.store.known(tx, [one.output_id for one in fresh])
             for one in fresh:
                 seen.add(one.output_id)
-                count += one.output_id not in known and await self._take(one)
+                if self._is_unlisted(one):
+                    held[one.asset_id] += one.units
+                else:
+                    count += one.output_id not in known and await self._take(one)
             if len(page) < PAGE or not fresh:
+                await self._settle(held)
                 return count
             since = fresh[-1].sequence
+
+    async def _settle(self, held: Mapping[str, int]) -> None:
+        async with self._ports.transactions.begin("mixin.unlisted") as tx:
+            await self._ports.store.settle_unlisted(tx, held, self._ports.clock.now_us())
+
+    def _is_unlisted(self, one: SeenOutput) -> bool:
+        """Whether it is money of an asset without a form."""
+        return one.asset_id not in self._forms and not one.is_inscription
 
     async def ask_again(self) -> int:
         """Ask again for what could not be judged; how many could now."""
@@ -135,7 +163,10 @@ class DepositWalker:
                 await self._ports.store.move(tx, self._app_id, sequence)
 
     async def _take(self, one: SeenOutput) -> bool:
-        """Keep an output with what became of it, and move the cursor to it; False if kept."""
+        """Keep an output with what became of it, and move the cursor to it; False if kept.
+
+        Of an asset without a form it is only counted: the cursor says which were.
+        """
         receipt = await self._receipt(one)
         ports, form = self._ports, self._forms.get(one.asset_id)
         async with ports.transactions.begin("mixin.arrival") as tx:
@@ -144,6 +175,11 @@ class DepositWalker:
                 return False
             ours = rules.is_ours(one, self._app_id)
             ours = ours or await ports.store.made_by_us(tx, one.transaction_hash)
+            if self._is_unlisted(one) and not ours:
+                if one.sequence > at:
+                    await ports.store.count_unlisted(tx, one, rules.sender_of(one))
+                    await ports.store.move(tx, self._app_id, one.sequence)
+                return one.sequence > at
             fate = rules.first_fate(one, form, ours=ours)
             kept = KeptOutput(seen=one, form=form.name if form else "", fate=fate)
             kept = await self._judge(tx, _explained(kept, receipt), known=receipt is not None)
@@ -166,8 +202,6 @@ class DepositWalker:
     async def _judge(self, tx: Tx, one: KeptOutput, *, known: bool) -> KeptOutput:
         """The output with what became of it; ``known``: whether the network says how it came."""
         now_us = self._ports.clock.now_us()
-        if one.fate is OutputFate.UNKNOWN_ASSET:
-            await self._report(tx, one, f"{one.seen.units} units of {one.seen.asset_id}")
         if one.fate is not OutputFate.WAITING:
             return one
         if not known and not one.opponent:
@@ -179,7 +213,7 @@ class DepositWalker:
         form = self._forms[one.seen.asset_id]
         dust = form.read(one.seen.units)[1]
         if dust:
-            await self._report(tx, replace(one, fate=OutputFate.DUST), f"{dust} units are nobody's")
+            await self._report(tx, replace(one, fate=OutputFate.DUST), "units below the register's")
         told = rules.arrival(one, form)
         if told is None:
             return replace(one, fate=OutputFate.DUST, dust_units=dust)
@@ -198,8 +232,9 @@ class DepositWalker:
 
     async def _report(self, tx: Tx, one: KeptOutput, note: str) -> None:
         at_us = self._ports.clock.now_us()
-        get_logger("mixin").error(one.fate.value, output=one.seen.output_id, note=note)
-        incident = Incident(one.fate.value, one.seen.output_id, note, at_us)
+        get_logger("mixin").warning(one.fate.value, output=one.seen.output_id, note=note)
+        # One incident per form: strangers pay in as often as they like.
+        incident = Incident(one.fate.value, one.form, note, at_us)
         await self._ports.store.report(tx, incident)
 
 

@@ -142,12 +142,16 @@ class MixinWallet:
         for form in self._forms:
             if custody_mixin(form.name) == request.source:
                 return form
+        if request.source == custody_mixin(request.asset):
+            return rules.unlisted_form(request.asset)
         raise NothingSent(f"{request.source} is not configured here")
 
     def _form_named(self, name: str) -> MixinForm:
         for form in self._forms:
             if form.name == name:
                 return form
+        if rules.is_asset_id(name):
+            return rules.unlisted_form(name)
         raise Unavailable(f"the form {name} is not configured here any more")
 
     async def _known(self, request: SendRequest) -> Payment | None:

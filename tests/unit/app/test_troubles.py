@@ -30,7 +30,7 @@ def _watch(world: World, board: HealthBoard, *incidents: str, problem: str = "")
     )
     return TroubleWatch(
         TroublePorts(
-            treasury=world.treasury,
+            treasury=world.rooms.treasury,
             withdrawals=world.withdrawals,
             rewards=Nothing(),  # type: ignore[arg-type]
             campaigns=Nothing(),  # type: ignore[arg-type]

@@ -10,4 +10,7 @@ Invariants
 6. Orders are funded first come, first served from what nobody else claims at their venue account.
 7. Nothing is sent from where custody is short, nobody joins where it is short or silent, nothing new is moved to a silent
    place; a surplus stops nothing. `CustodyGate` is the only place that says so, and every sending, join and transfer asks it.
+8. What people state is booked only when the place reports it: by its own identity of the deposit and the exact amount, or as a
+   surplus that has lasted, with a second person; never more than the place reports. `StatedArrivals` is the only way in.
+9. Time in which nobody looked for arrivals is not the user's; nothing expires before what came in time has been read.
 """

@@ -21,10 +21,32 @@ from poolmaker.business.treasury.model import (
 )
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.ids import CommandKey, OrderId, SagaId, VenueAccountId
 from poolmaker.messages.base import Money
 
+GAPS_KEPT_US: Final = 7 * 24 * 60 * MINUTE_US
+"""Longer than any order may wait for its deposits."""
 _LOCK_PLACE: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1, 11))"
+_LAST_STATED: Final = "SELECT key FROM business.stated WHERE location = $1 AND asset = $2"
+_NOTE_STATED: Final = """
+INSERT INTO business.stated (location, asset, key) VALUES ($1, $2, $3)
+ON CONFLICT (location, asset) DO UPDATE SET key = $3
+"""
+_LOOKED: Final = "SELECT looked_us FROM business.arrival_look WHERE place = $1"
+_SAVE_LOOK: Final = """
+INSERT INTO business.arrival_look (place, looked_us) VALUES ($1, $2)
+ON CONFLICT (place) DO UPDATE SET looked_us = greatest(arrival_look.looked_us, $2)
+"""
+_ADD_GAP: Final = """
+INSERT INTO business.arrival_gap (place, from_us, to_us) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+"""
+_DROP_GAPS: Final = "DELETE FROM business.arrival_gap WHERE place = $1 AND to_us < $2"
+_GAP: Final = """
+SELECT coalesce(sum(to_us - greatest(from_us, $2)), 0) FROM business.arrival_gap
+WHERE place = $1 AND to_us > $2
+"""
 _ADD_TRANSFER: Final = """
 INSERT INTO business.transfer (
     transfer_id, key, source, target, asset, units, network, address, tag, reference,
@@ -91,6 +113,31 @@ class PgTreasuryStore(PgCustodyStore):
     async def lock_place(self, tx: Tx, location: str, asset: str) -> None:
         """See ``TreasuryStore.lock_place``."""
         await connection_of(tx).execute(_LOCK_PLACE, f"{location} {asset}")
+
+    async def last_stated(self, tx: Tx, location: str, asset: str) -> str:
+        """See ``TreasuryStore.last_stated``."""
+        return str(await connection_of(tx).fetchval(_LAST_STATED, location, asset) or "")
+
+    async def note_stated(self, tx: Tx, location: str, asset: str, key: CommandKey) -> None:
+        """See ``TreasuryStore.note_stated``."""
+        await connection_of(tx).execute(_NOTE_STATED, location, asset, key)
+
+    async def looked_us(self, tx: Tx, place: str) -> int | None:
+        """See ``TreasuryStore.looked_us``."""
+        found: int | None = await connection_of(tx).fetchval(_LOOKED, place)
+        return found
+
+    async def save_look(self, tx: Tx, place: str, at_us: int, gap_from_us: int) -> None:
+        """See ``TreasuryStore.save_look``."""
+        connection = connection_of(tx)
+        await connection.execute(_SAVE_LOOK, place, at_us)
+        if gap_from_us:
+            await connection.execute(_ADD_GAP, place, gap_from_us, at_us)
+            await connection.execute(_DROP_GAPS, place, at_us - GAPS_KEPT_US)
+
+    async def gap_us(self, tx: Tx, place: str, since_us: int) -> int:
+        """See ``TreasuryStore.gap_us``."""
+        return int(await connection_of(tx).fetchval(_GAP, place, since_us))
 
     # ------------------------------------------------------------------------------ transfers
 

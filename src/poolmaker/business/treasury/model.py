@@ -7,39 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from poolmaker.business.ledger.model import Refusal
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.ids import CommandKey, CorrelationId, OrderId, SagaId, VenueAccountId
 from poolmaker.kernel.money import Asset
 from poolmaker.kernel.states import StateTable
 from poolmaker.messages.base import Message, Money
-
-
-class Trouble(StrEnum):
-    """Why an operator's command is refused before the ledger is asked."""
-
-    UNKNOWN_USER = "unknown_user"
-    """There is no such user: the money stays where it is until somebody says whose it is."""
-    BAD_AMOUNT = "bad_amount"
-    """Zero or below."""
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """In the ledger at ``seq``. ``already`` when the same command was booked before."""
-
-    seq: int
-    already: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NotBooked:
-    """Refused; nothing was moved."""
-
-    reason: Refusal | Trouble
-
-
-Booking = Booked | NotBooked
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +241,8 @@ class Disposition(StrEnum):
     """Nobody's: it goes back to its sender."""
     SUSPENSE = "suspense"
     """Nobody's and without a sender: it waits for a person."""
+    OPERATOR = "operator"
+    """The operator's own, from one of the operator's wallets."""
     WAITING = "waiting"
     """A transfer of ours may be it; ask again when more is known."""
 
@@ -578,7 +552,8 @@ class TreasurySettings(SendSettings):
     ``net_us``: how often what places need is held against what they have. ``evidence_us``: how
     long an arrival from a chain may wait for evidence before it is nobody's. ``refused_us``: how
     long a way on which a transfer was refused is left alone. ``shortfall_max``: atomic units per
-    asset that equity bears by itself, per day and custody account.
+    asset that equity bears by itself, per day and custody account. ``operators``: senders whose
+    money is the operator's own.
     """
 
     net_us: int = 5 * SECOND_US
@@ -586,3 +561,4 @@ class TreasurySettings(SendSettings):
     evidence_us: int = 10 * MINUTE_US
     event_wait_us: int = 5 * SECOND_US
     shortfall_max: Mapping[str, int] = field(default_factory=dict)
+    operators: frozenset[str] = frozenset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from poolmaker.business.treasury.booking import ReportedDeposit
 from poolmaker.business.treasury.custody import CustodyIncident, Stopped
 from poolmaker.business.treasury.model import (
     Arrival,
@@ -103,6 +104,14 @@ class Arrivals(Protocol):
         ...
 
 
+class ScannedArrivals(Arrivals, Protocol):
+    """Who judges what arrives where a countdown runs, and has to know when it was looked for."""
+
+    async def looked(self, tx: Tx, place: str, at_us: int) -> None:
+        """Everything that had come to the accounts of ``place`` until ``at_us`` was told."""
+        ...
+
+
 class CustodyGate(Protocol):
     """The one place that says whether custody incidents stop something; the treasury."""
 
@@ -149,6 +158,26 @@ class CustodyStore(Protocol):
 
 class TreasuryStore(CustodyStore, Protocol):
     """Rows of the treasury, in the caller's transaction."""
+
+    async def last_stated(self, tx: Tx, location: str, asset: str) -> str:
+        """The key of the newest arrival that people stated there, empty for none."""
+        ...
+
+    async def looked_us(self, tx: Tx, place: str) -> int | None:
+        """Up to when arrivals at a place were read, None where nobody ever looks."""
+        ...
+
+    async def save_look(self, tx: Tx, place: str, at_us: int, gap_from_us: int) -> None:
+        """Keep a look, and that nobody had looked since ``gap_from_us``, 0 for no gap."""
+        ...
+
+    async def gap_us(self, tx: Tx, place: str, since_us: int) -> int:
+        """How long of the time since then nobody looked, without what goes on now."""
+        ...
+
+    async def note_stated(self, tx: Tx, location: str, asset: str, key: CommandKey) -> None:
+        """Keep the key of an arrival that people stated there."""
+        ...
 
     async def lock_place(self, tx: Tx, location: str, asset: str) -> None:
         """Nobody else decides about that asset there until the transaction ends."""
@@ -255,7 +284,22 @@ class Routes(Protocol):
 
 
 class ArrivalEvidence(Protocol):
-    """What a venue's deposit history says. Every call has its timeout."""
+    """What a place's own history says of what came. Every call has its timeout."""
+
+    def knows(self, location: str, asset: str) -> bool:
+        """Whether people may state what came there: the place can be asked and tells nothing."""
+        ...
+
+    async def deposit(self, location: str, asset: str, reference: str) -> ReportedDeposit | None:
+        """What came there under a reference and is final, None where the place knows of nothing.
+
+        Raises Unavailable when the history cannot be read.
+        """
+        ...
+
+    async def held_units(self, location: str, asset: str) -> int:
+        """What the place reports to hold now, atomic units. Raises Unavailable."""
+        ...
 
     async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
         """Atomic units that came with that transaction and are free there, None for not yet.

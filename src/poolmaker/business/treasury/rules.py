@@ -11,15 +11,13 @@ from msgspec.structs import replace
 
 from poolmaker.business.ledger.accounts import custody_venue, order_locked, transit
 from poolmaker.business.ledger.model import Outcome, Posted
+from poolmaker.business.treasury.booking import Booked, Booking, NotBooked
 from poolmaker.business.treasury.model import (
     Arrival,
-    Booked,
-    Booking,
     CustodyRow,
     FundingRow,
     FundingState,
     InFlight,
-    NotBooked,
     Outgoing,
     Route,
     SendAbsent,
@@ -171,6 +169,24 @@ def arrival_key(location: str, reference: str) -> CommandKey:
     """
     require_reference(reference)
     return fact_key("arrival", location, reference)
+
+
+def arrival_again_key(location: str, reference: str, reversals: int) -> CommandKey:
+    """The key of an arrival that was reversed so often and is stated anew."""
+    if not reversals:
+        return arrival_key(location, reference)
+    return fact_key("arrival", location, reference, f"again {reversals}")
+
+
+def reversal_key(reversed_key: CommandKey) -> CommandKey:
+    """One transaction is reversed at most once."""
+    return fact_key("reversal", reversed_key)
+
+
+def settle_key(account: str, asset: str, reference: str) -> CommandKey:
+    """One settlement of what an account of the platform has earned is one request."""
+    require_reference(reference)
+    return fact_key("settle", account, asset, reference)
 
 
 def departure_key(location: str, reference: str) -> CommandKey:
@@ -349,6 +365,13 @@ def suspense_source(arrival: Arrival) -> str:
     """The name of the suspense account of one arrival: its place and its reference there."""
     place = arrival.location.split(":")[1]
     return f"{place}:{arrival.reference}"
+
+
+def is_on_its_way(location: str, asset: str, reference: str, transfers: Sequence[Transfer]) -> bool:
+    """Whether what came under a reference is a transfer of ours, or may turn out to be one."""
+    there = [row for row in transfers if (row.target, row.asset) == (location, asset)]
+    unknown = any(row.state is TransferState.SENT and not row.transaction_id for row in there)
+    return unknown or any(row.transaction_id == reference for row in there)
 
 
 def the_transfer(arrival: Arrival, transfers: Sequence[Transfer]) -> Transfer | None:

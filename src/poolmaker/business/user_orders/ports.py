@@ -190,6 +190,28 @@ class FundingDesk(Protocol):
         ...
 
 
+class WatchedArrivals(Protocol):
+    """How a place was watched since a time."""
+
+    @property
+    def looked_us(self) -> int:
+        """Everything that had come until then has been told."""
+        ...
+
+    @property
+    def unseen_us(self) -> int:
+        """How long nobody looked, of the time that was asked for."""
+        ...
+
+
+class DepositWatch(Protocol):
+    """Whether arrivals are being looked for; the treasury."""
+
+    async def watched(self, tx: Tx, place: str, since_us: int) -> WatchedArrivals:
+        """How the accounts that begin with ``place`` were watched since a time."""
+        ...
+
+
 class DepositMemos(Protocol):
     """How a memo names a deposit intent; the codec of Mixin."""
 

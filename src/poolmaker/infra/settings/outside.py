@@ -50,6 +50,8 @@ class MixinSettings(Section):
     pay_url: HttpUrl = "https://mixin.one/pay"
     """Where a wallet opens a payment link."""
     poll_ms: int = Field(default=1_000, ge=50, le=60_000)
+    operator_ids: tuple[UuidText, ...] = ()
+    """The operator's own wallets: what they pay to the bot is the operator's equity."""
     deposit_wait_s: int = Field(default=900, ge=1, le=86_400)
     """How long an order waits for its deposits before what has come is refunded."""
 

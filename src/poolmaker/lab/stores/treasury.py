@@ -31,6 +31,9 @@ _ARRIVAL: Final = "arrival"
 _SUSPENSE: Final = "suspense"
 _INCIDENT: Final = "treasury_incident"
 _FUNDING: Final = "funding"
+_STATED: Final = "stated"
+_LOOK: Final = "arrival_look"
+_GAP: Final = "arrival_gap"
 _IN_LANE: Final = frozenset(
     {
         TransferState.MOVED_OUT,
@@ -51,6 +54,32 @@ class ModelTreasuryStore(ModelCustodyStore):
 
     async def lock_place(self, tx: Tx, location: str, asset: str) -> None:
         """See ``TreasuryStore.lock_place``. One transaction runs at a time anyway."""
+
+    async def last_stated(self, tx: Tx, location: str, asset: str) -> str:
+        """See ``TreasuryStore.last_stated``."""
+        key: str | None = model_tx(tx).get(_STATED, (location, asset))
+        return key or ""
+
+    async def looked_us(self, tx: Tx, place: str) -> int | None:
+        """See ``TreasuryStore.looked_us``."""
+        found: int | None = model_tx(tx).get(_LOOK, place)
+        return found
+
+    async def save_look(self, tx: Tx, place: str, at_us: int, gap_from_us: int) -> None:
+        """See ``TreasuryStore.save_look``."""
+        model_tx(tx).put(_LOOK, place, max(at_us, model_tx(tx).get(_LOOK, place) or 0))
+        if gap_from_us:
+            model_tx(tx).put(_GAP, (place, gap_from_us), at_us)
+
+    async def gap_us(self, tx: Tx, place: str, since_us: int) -> int:
+        """See ``TreasuryStore.gap_us``."""
+        rows: list[tuple[tuple[str, int], int]] = list(model_tx(tx).rows(_GAP))
+        gaps = [(max(since_us, begin), end) for (where, begin), end in rows if where == place]
+        return sum(end - begin for begin, end in gaps if end > begin)
+
+    async def note_stated(self, tx: Tx, location: str, asset: str, key: CommandKey) -> None:
+        """See ``TreasuryStore.note_stated``."""
+        model_tx(tx).put(_STATED, (location, asset), key)
 
     async def add_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> bool:
         """See ``TreasuryStore.add_transfer``."""

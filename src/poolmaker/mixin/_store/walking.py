@@ -8,6 +8,7 @@ from typing import Final
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import ensure
+from poolmaker.mixin._store.unlisted import PgUnlistedStore
 from poolmaker.mixin.model import Incident, KeptOutput, OutputFate, SeenOutput
 from poolmaker.mixin.rules import OPEN_FATES
 
@@ -56,7 +57,7 @@ SELECT kind, subject, note, at_us FROM mixin.incident ORDER BY at_us DESC, kind,
 """
 
 
-class PgWalkStore:
+class PgWalkStore(PgUnlistedStore):
     """``ports.WalkStore`` over the tables of the schema ``mixin``."""
 
     async def cursor(self, tx: Tx, app_id: str) -> int:

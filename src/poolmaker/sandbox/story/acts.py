@@ -23,9 +23,10 @@ from poolmaker.sandbox.story.model import (
     StoryFailed,
 )
 from poolmaker.sandbox.story.patience import slowness
+from poolmaker.sandbox.story.plan import OPERATORS_OWN
 from poolmaker.sandbox.story.processes import command_json, judge_json
 from poolmaker.sandbox.story.stage import Stage
-from poolmaker.sandbox.story.sums import added, said, units
+from poolmaker.sandbox.story.sums import added, said
 
 # Longer than the whole story takes on a quiet machine; on a busy one it lasts longer by itself.
 PATIENCE_US: Final = 240 * SECOND_US
@@ -49,9 +50,9 @@ async def begin(stage: Stage) -> None:
     await stage.outside.mine()
     await stage.open_platform()
     await stage.show(force=True)
-    for asset, amount in (await stage.outside.venue_balances()).items():
-        if asset in (BASE, QUOTE) and units(amount):
-            await _bring(stage, LOCATION, asset, amount, f"opening-{asset}")
+    for asset, amount in OPERATORS_OWN.items():
+        await stage.outside.bring(asset, amount, f"opening-{asset}")
+        await _bring(stage, LOCATION, asset, amount, f"opening-{asset}")
     place = f"custody:evm:{stage.wallet.lower()}:{GAS_PLACE}"
     await _bring(stage, place, GAS, GAS_GIVEN, gas)
     stage.teller.end(f"page {stage.page}")

@@ -9,7 +9,7 @@ from poolmaker.kernel.money import format_units
 from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.story.model import BASE, CRASHES, QUOTE, Person, Plan
 
-OPERATORS_OWN: Final = f"{BASE}=0.05,{QUOTE}=5000"
+OPERATORS_OWN: Final = {BASE: "0.05", QUOTE: "5000"}
 _CENTI: Final = 100
 _KEY_BITS: Final = 250
 _CRASH_MS_MAX: Final = 3_000

@@ -143,9 +143,9 @@ def world_child(name: str, arguments: Sequence[str], log: Path) -> Child:
     return Child(name, command, log)
 
 
-def venue_arguments(seed: int, recording: Path | None, initial: str) -> list[str]:
-    """A venue whose first account starts with ``initial`` and whose withdrawals others carry."""
-    arguments = ["--seed", str(seed), "--initial-1", initial, "--withdrawals-by-hand"]
+def venue_arguments(seed: int, recording: Path | None) -> list[str]:
+    """A venue whose first account starts with nothing and whose withdrawals others carry."""
+    arguments = ["--seed", str(seed), "--initial-1", "", "--withdrawals-by-hand"]
     return arguments if recording is None else [*arguments, "--recording", str(recording)]
 
 

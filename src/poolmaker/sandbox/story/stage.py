@@ -32,7 +32,6 @@ from poolmaker.sandbox.story.model import (
     Told,
 )
 from poolmaker.sandbox.story.patience import Patience
-from poolmaker.sandbox.story.plan import OPERATORS_OWN
 from poolmaker.sandbox.story.processes import (
     Child,
     platform_child,
@@ -96,7 +95,7 @@ class Stage:
         """Start every world and write the configuration that names them."""
         seed = str(self.told.seed)
         venue, mixin, chain = await self._start(
-            ("venue", venue_arguments(self.told.seed, self.options.recording, OPERATORS_OWN)),
+            ("venue", venue_arguments(self.told.seed, self.options.recording)),
             ("mixin", ["--seed", seed]),
             ("chain", ["--seed", seed, "--finality-blocks", str(FINALITY_BLOCKS)]),
         )

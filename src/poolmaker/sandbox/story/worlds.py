@@ -60,12 +60,10 @@ class Outside:
         """Everybody else stops trading for a while, or goes on."""
         await self._venue("POST", f"/flow/{'pause' if resting else 'resume'}", {})
 
-    async def venue_balances(self) -> dict[str, str]:
-        """What the venue holds for us, free and locked together."""
-        found = await self._venue("GET", "/accounts")
-        rows = (row for row in found["accounts"] if row["account"] == VENUE_ACCOUNT)
-        held = next(rows)["balances"]
-        return {asset: balance["total"] for asset, balance in held.items()}
+    async def bring(self, asset: str, amount: str, tx_id: str) -> None:
+        """The operator pays in at the venue; its deposit history shows it under ``tx_id``."""
+        order = {"account": VENUE_ACCOUNT, "asset": asset, "amount": amount, "tx_id": tx_id}
+        await self._venue("POST", "/deposit", order)
 
     async def _venue(self, method: str, path: str, body: object = None) -> Any:
         return await self._ask("exchange", method, self._worlds.venue["admin"] + path, body)

@@ -88,7 +88,7 @@ async def test_a_fee_in_a_third_asset_is_recharged_in_quote_at_its_stored_price(
     async with model_world() as world:
         await _started(world)
         await world.treasury.operator_in(ACCOUNT, Amount(BNB, 1_000), "bnb")
-        await world.treasury.fund_fee_float(Amount(BNB, 1_000), "float")
+        await world.treasury.trade_float(Amount(BNB, 1_000), "float", into_float=True)
         fee, rate = Money(asset="BNB", units=10), Rate(numerator=3, denominator=1)
         await world.engine.fill(Side.SELL, 100, 51_000, fee=fee, rate=rate)
         await world.rest(SECOND_US)

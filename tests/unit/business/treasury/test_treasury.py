@@ -6,12 +6,14 @@ import pytest
 
 from poolmaker.business.ledger.commands import Command
 from poolmaker.business.ledger.model import Outcome, Refusal
-from poolmaker.business.treasury.model import Booked, NotBooked, Trouble
+from poolmaker.business.treasury.booking import Booked, NotBooked, Trouble
 from poolmaker.business.treasury.service import Treasury, TreasuryPorts
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
-from tests.support.business import ACCOUNT, BNB, BTC, USDT, World, model_world
+from tests.support.business import ACCOUNT, BNB, BTC, CUSTODY, USDT, Paid, World, model_world
 
 
 class _Forgetful:
@@ -23,22 +25,30 @@ class _Forgetful:
     def __getattr__(self, name: str) -> object:
         return getattr(self._ledger, name)
 
+    async def ask(self, tx: Tx, command: Command) -> None:
+        if self._taken:
+            await self._ledger.ask(tx, command)
+
     async def submit(self, command: Command) -> Outcome:
         if self._taken:
             await self._ledger.submit(command)
         raise OutcomeUnknown("no answer")
 
 
-def _forgetful(world: World, *, taken: bool) -> Treasury:
-    return Treasury(
+def _forgetful(world: World, *, taken: bool) -> Paid:
+    treasury = Treasury(
         TreasuryPorts(
             transactions=world.stores.transactions,
             ledger=_Forgetful(world, taken=taken),  # type: ignore[arg-type]
             users=world.orders.registry,
             on_the_way_out=world.withdrawals,
             store=world.stores.treasury,
+            evidence=world.places,
+            custody=world.rooms.custody,
+            fundings=world.rooms.fundings,
         )
     )
+    return Paid(treasury, world.places)
 
 
 async def test_a_reference_is_credited_once_however_often_it_is_told() -> None:
@@ -57,7 +67,8 @@ async def test_a_reference_with_another_amount_owner_or_purpose_is_a_conflict() 
         alice, bob = await world.user("alice"), await world.user("bob")
         treasury, conflict = world.treasury, NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
         await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 100), "t")
-        assert await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 101), "t") == conflict
+        told = await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 101), "t")
+        assert told == NotBooked(Trouble.AMOUNT_DIFFERS, 100)
         assert await treasury.credit_deposit(bob, ACCOUNT, Amount(USDT, 100), "t") == conflict
         assert await treasury.operator_in(ACCOUNT, Amount(USDT, 100), "t") == conflict
         other = await treasury.operator_in(VenueAccountId("other"), Amount(USDT, 100), "t")
@@ -81,19 +92,25 @@ async def test_the_operator_never_takes_more_than_his_own() -> None:
         treasury = world.treasury
         await world.user("alice", usdt=1_000)
         await treasury.operator_in(ACCOUNT, Amount(USDT, 100), "in")
-        too_much = await treasury.operator_out(ACCOUNT, Amount(USDT, 101), "out 1")
+        with pytest.raises(Unavailable, match="is being read"):
+            await treasury.operator_out(CUSTODY, Amount(USDT, 1), "out 0")
+        await world.rest(SECOND_US)
+        too_much = await treasury.operator_out(CUSTODY, Amount(USDT, 101), "out 1")
         assert too_much == NotBooked(Refusal.EQUITY_BELOW_ZERO)
-        assert isinstance(await treasury.operator_out(ACCOUNT, Amount(USDT, 100), "out 2"), Booked)
+        assert isinstance(await treasury.operator_out(CUSTODY, Amount(USDT, 100), "out 2"), Booked)
         assert await world.custody() == (0, 1_000)
 
 
 async def test_the_fee_float_comes_out_of_equity() -> None:
     async with model_world() as world:
         treasury = world.treasury
-        refused = await treasury.fund_fee_float(Amount(BNB, 5), "float 1")
+        refused = await treasury.trade_float(Amount(BNB, 5), "float 1", into_float=True)
         assert refused == NotBooked(Refusal.EQUITY_BELOW_ZERO)
         await treasury.operator_in(ACCOUNT, Amount(BNB, 5), "in")
-        assert isinstance(await treasury.fund_fee_float(Amount(BNB, 5), "float 2"), Booked)
+        booked = await treasury.trade_float(Amount(BNB, 5), "float 2", into_float=True)
+        assert isinstance(booked, Booked)
+        back = await treasury.trade_float(Amount(BNB, 6), "back 1", into_float=False)
+        assert back == NotBooked(Refusal.INSUFFICIENT)
         assert await world.balance("platform:fee_float", "BNB") == 5
 
 
@@ -105,7 +122,8 @@ async def test_a_lost_answer_is_looked_up_and_not_guessed() -> None:
             await taken.credit_deposit(alice, ACCOUNT, Amount(USDT, 100), "t"), Booked
         )
         # The ledger has something under that reference, but it is not what was asked now.
-        other = await taken.credit_deposit(alice, ACCOUNT, Amount(USDT, 101), "t")
+        bob = await world.user("bob")
+        other = await taken.credit_deposit(bob, ACCOUNT, Amount(USDT, 100), "t")
         assert other == NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
         lost = _forgetful(world, taken=False)
         with pytest.raises(OutcomeUnknown, match="give the same command again"):

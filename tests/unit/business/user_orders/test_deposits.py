@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from poolmaker.business.treasury.model import Disposition
+from poolmaker.business.treasury.model import Disposition, TreasurySettings
 from poolmaker.business.user_orders.model import Declined, Destination, OrderRefusal
 from poolmaker.business.user_orders.rules import intent_of, trace_of
-from poolmaker.kernel.clock import MINUTE_US
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.ids import OrderId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Amount
@@ -242,3 +242,91 @@ async def test_a_deposit_whose_other_leg_was_used_for_another_order_goes_back_l1
         assert ends == {("BTC", 50, "done"), ("USDT", 5_000, "declined")}
         assert await world.available(alice) == (0, 0)
         assert await world.capital() == (0, 5_000)
+
+
+async def _look(world: World) -> None:
+    async def once() -> None:
+        async with world.crashing.begin("looked") as tx:
+            await world.rooms.reception.looked(tx, "custody:mixin", world.clock.now_us())
+
+    await world.insist(once)
+
+
+async def _look_for(world: World, seconds: int) -> None:
+    until_us = world.clock.now_us() + seconds * SECOND_US
+    while world.clock.now_us() < until_us:
+        await _look(world)
+        await world.rest(SECOND_US // 2)
+
+
+async def _deadline(world: World, order: OrderId) -> int:
+    intent = await world.orders.deposit_intent(order)
+    assert intent is not None
+    return intent.until_us
+
+
+async def test_found_58_time_in_which_nobody_looked_is_not_the_users() -> None:
+    """Platform down for 50 s of a countdown of 60: what is paid after it is still in time."""
+    async with mixin_world(deposit_wait_us=60 * SECOND_US) as world:
+        await _look(world)
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        begun_us = await _deadline(world, intent.order)
+        await _look_for(world, 5)
+        await world.rest(50 * SECOND_US)
+        await _look_for(world, 40)
+        assert (await world.order(intent.order)).state == "created"
+        assert await _deadline(world, intent.order) - begun_us >= 45 * SECOND_US
+        await world.pay(intent)
+        await _look_for(world, 30)
+        assert (await world.order(intent.order)).state != "expired"
+
+
+async def test_found_58_an_order_expires_only_when_what_was_paid_in_time_has_been_read() -> None:
+    async with mixin_world(deposit_wait_us=60 * SECOND_US) as world:
+        await _look(world)
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        await _look_for(world, 55)
+        made_us = world.clock.now_us()
+        await world.rest(20 * SECOND_US)
+        assert (await world.order(intent.order)).state == "created", "nobody has looked since"
+        # The first look after it reads what was paid in time, then says that it has looked.
+        (leg,) = intent.legs
+        await world.arrive(
+            leg.asset, leg.units, "late", at_us=made_us, trace=leg.trace, sender="a-wallet"
+        )
+        await _look_for(world, 10)
+        assert (await world.order(intent.order)).state != "expired"
+
+
+async def test_found_58_who_does_not_pay_expires_all_the_same() -> None:
+    async with mixin_world(deposit_wait_us=60 * SECOND_US) as world:
+        await _look(world)
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        await _look_for(world, 75)
+        assert (await world.order(intent.order)).state == "expired"
+
+
+async def test_the_operators_own_wallet_funds_the_bot() -> None:
+    treasury = TreasurySettings(operators=frozenset({"the-operator"}))
+    async with mixin_world(treasury=treasury) as world:
+        told = await world.arrive("USDT", 500, "own", sender="the-operator")
+        assert told is Disposition.OPERATOR
+        stranger = await world.arrive("USDT", 7, "other", sender="a-stranger")
+        chain = await world.arrive(
+            "USDT", 9, "chain", sender="the-operator", transaction_id="0x1", at_us=1
+        )
+        assert (stranger, chain) == (Disposition.REFUND, Disposition.SUSPENSE)
+        await world.rest(MINUTE_US)
+        assert await world.balance("platform:equity", "USDT") == 500
+
+
+async def test_the_operator_pays_an_order_like_everybody() -> None:
+    treasury = TreasurySettings(operators=frozenset({"a-wallet"}))
+    async with mixin_world(treasury=treasury) as world:
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        await world.pay(intent)
+        await world.until_state(intent.order, "in_mm")

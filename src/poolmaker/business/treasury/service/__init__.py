@@ -13,10 +13,12 @@ from poolmaker.business.treasury.service.desk import Treasury, TreasuryPorts
 from poolmaker.business.treasury.service.netting import NET, Netting, NettingPorts
 from poolmaker.business.treasury.service.sending import Courier, CourierPorts, SendingDesk
 from poolmaker.business.treasury.service.suspense import SuspenseBook
+from poolmaker.business.treasury.service.watching import ArrivalWatch
 from poolmaker.infra.sagas.ports import SagaHandler
 
 __all__ = [
     "NET",
+    "ArrivalWatch",
     "Carrier",
     "CarrierPorts",
     "Cash",

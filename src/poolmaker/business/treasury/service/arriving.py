@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from poolmaker.business.ledger.commands import CreditDeposit, CreditSuspense
+from poolmaker.business.ledger.commands import CreditDeposit, CreditSuspense, OperatorIn
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.model import (
     Arrival,
@@ -27,6 +27,7 @@ from poolmaker.business.treasury.rules import (
     the_transfer,
 )
 from poolmaker.business.treasury.service.carrying import Carrier
+from poolmaker.business.treasury.service.watching import ArrivalWatch
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
@@ -57,6 +58,7 @@ class ReceptionPorts:
     deposits: Deposits
     payouts: Payouts
     carrier: Carrier
+    watch: ArrivalWatch
 
 
 class Reception:
@@ -68,6 +70,7 @@ class Reception:
         self._deposits = ports.deposits
         self._payouts = ports.payouts
         self._carrier = ports.carrier
+        self._watch = ports.watch
         self._clock = clock
         self._settings = settings
 
@@ -96,6 +99,10 @@ class Reception:
             await self._store.add_arrival(tx, row)
         return disposition
 
+    async def looked(self, tx: Tx, place: str, at_us: int) -> None:
+        """See ``Arrivals.looked``."""
+        await self._watch.looked(tx, place, at_us)
+
     async def _compare(self, tx: Tx, arrival: Arrival, known: ArrivalRow) -> None:
         if known.body_hash == _hash(arrival):
             return
@@ -123,10 +130,21 @@ class Reception:
             )
             await self._ledger.ask(tx, deposit)
             return Disposition.DEPOSIT, user
+        if self._is_operators(arrival):
+            own = OperatorIn(
+                key=key, location=arrival.location, money=money, reference=arrival.reference
+            )
+            await self._ledger.ask(tx, own)
+            return Disposition.OPERATOR, arrival.sender
         young = self._clock.now_us() < arrival.at_us + self._settings.evidence_us
         if is_from_a_chain(arrival) and (young or may_be_ours(arrival, transfers)):
             return Disposition.WAITING, ""
         return await self._nobodys(tx, arrival, key, money)
+
+    def _is_operators(self, arrival: Arrival) -> bool:
+        """Whether it came from a wallet of the operator, and no order waits for it."""
+        inside = not is_from_a_chain(arrival)
+        return inside and arrival.sender in self._settings.operators
 
     async def _nobodys(
         self, tx: Tx, arrival: Arrival, key: CommandKey, money: Money

@@ -11,6 +11,7 @@ from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.custody import (
     CustodyFinding,
     CustodyIncident,
+    CustodyIncidentKind,
     Stopped,
     may_bear,
     reason_to_stop,
@@ -94,6 +95,12 @@ class CustodyRecords:
             return one
         await self._ledger.ask(tx, bear_command(one))
         return replace(one, covered_units=finding.units)
+
+    async def surplus_units(self, tx: Tx, location: str, asset: str) -> int:
+        """What has lasted of a surplus there, 0 for none."""
+        subject = (CustodyIncidentKind.SURPLUS, location, asset)
+        known = {one.subject: one for one in await self._store.custody_incidents(tx)}
+        return known[subject].finding.units if subject in known else 0
 
     # ------------------------------------------------------------------------------- for people
 

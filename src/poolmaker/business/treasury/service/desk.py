@@ -8,48 +8,67 @@ from typing import Final, assert_never
 
 from poolmaker.business.ledger.accounts import custody_venue, is_custody, transit
 from poolmaker.business.ledger.commands import (
-    Command,
     CreditDeposit,
-    FundFeeFloat,
+    FloatTrade,
     OperatorIn,
     OperatorOut,
+    Reversal,
+    SettleFees,
 )
-from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.treasury.booking import Booking, NotBooked, Trouble
+from poolmaker.business.treasury.custody import Stopped
 from poolmaker.business.treasury.model import (
     ArrivalRow,
-    Booking,
     CustodyRow,
     FundingRow,
     FundingState,
     Incident,
-    NotBooked,
     Suspense,
     SuspenseState,
     Transfer,
     TransferLine,
     TransferState,
-    Trouble,
     TroubleKind,
 )
-from poolmaker.business.treasury.ports import OnTheWayOut, TreasuryStore, Users
+from poolmaker.business.treasury.ports import ArrivalEvidence, OnTheWayOut, TreasuryStore, Users
 from poolmaker.business.treasury.rules import (
-    arrival_key,
-    booking,
     custody_rows,
     departure_key,
     float_key,
     not_booked,
+    reversal_key,
+    settle_key,
     way_of,
+)
+from poolmaker.business.treasury.service.cash import Fundings
+from poolmaker.business.treasury.service.custody import CustodyRecords
+from poolmaker.business.treasury.service.stating import (
+    LedgerBooker,
+    StatedArrival,
+    StatedArrivals,
+    StatedPorts,
 )
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.errors import OutcomeUnknown
-from poolmaker.kernel.ids import SagaId, UserId, VenueAccountId
+from poolmaker.kernel.errors import Unavailable
+from poolmaker.kernel.ids import CommandKey, SagaId, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
-from poolmaker.messages.base import Money, encode
+from poolmaker.messages.base import Money
 
 _LOOK_BACK: Final = 100
+REVERSIBLE: Final = frozenset(
+    {
+        "OPERATOR_IN",
+        "OPERATOR_OUT",
+        "CREDIT_DEPOSIT",
+        "FLOAT_TRADE",
+        "FLOAT_TRADE.v2",
+        "SETTLE_FEES",
+        "BEAR_SHORTFALL",
+    }
+)
+"""What people state or decide; what sagas book has its own way back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +80,9 @@ class TreasuryPorts:
     users: Users
     on_the_way_out: OnTheWayOut
     store: TreasuryStore
+    evidence: ArrivalEvidence
+    custody: CustodyRecords
+    fundings: Fundings
 
 
 class Treasury:
@@ -75,82 +97,127 @@ class Treasury:
         self._users = ports.users
         self._on_the_way_out = ports.on_the_way_out
         self._store = ports.store
+        self._gate = ports.custody
+        self._fundings = ports.fundings
+        self._booker = LedgerBooker(ports.transactions, ports.ledger)
+        self._stated = StatedArrivals(
+            StatedPorts(
+                transactions=ports.transactions,
+                ledger=ports.ledger,
+                store=ports.store,
+                evidence=ports.evidence,
+                custody=ports.custody,
+            ),
+            self._booker,
+        )
 
-    async def operator_in(self, account: VenueAccountId, amount: Amount, reference: str) -> Booking:
-        """The operator's own money has arrived at a venue account."""
-        return await self.operator_in_at(custody_venue(account), amount, reference)
+    async def operator_in(
+        self,
+        account: VenueAccountId,
+        amount: Amount,
+        reference: str,
+        *,
+        second_person: bool = False,
+    ) -> Booking:
+        """The operator's own money has arrived at a venue account; see ``operator_in_at``."""
+        location = custody_venue(account)
+        return await self.operator_in_at(location, amount, reference, second_person=second_person)
 
-    async def operator_in_at(self, location: str, amount: Amount, reference: str) -> Booking:
-        """The operator's own money has arrived at any custody account."""
+    async def operator_in_at(
+        self, location: str, amount: Amount, reference: str, *, second_person: bool = False
+    ) -> Booking:
+        """The operator's own money has arrived at a place; see ``StatedArrivals``."""
         require(is_custody(location), f"location: expected a custody account, was {location!r}")
-        return await self._book(
-            OperatorIn(
-                key=arrival_key(location, reference),
-                location=location,
-                money=Money.of(amount),
-                reference=reference,
-            )
+        money = Money.of(amount)
+
+        def fact(key: CommandKey, known_as: str) -> OperatorIn:
+            return OperatorIn(key=key, location=location, money=money, reference=known_as)
+
+        return await self._stated.book(
+            fact, StatedArrival(location, money, reference), second_person=second_person
         )
 
     async def credit_deposit(
-        self, user: UserId, account: VenueAccountId, amount: Amount, reference: str
+        self,
+        user: UserId,
+        account: VenueAccountId,
+        amount: Amount,
+        reference: str,
+        *,
+        second_person: bool = False,
     ) -> Booking:
-        """A user's money has arrived. A reference booked for anybody is never booked again."""
-        location = custody_venue(account)
+        """A user's money has arrived; see ``StatedArrivals``.
+
+        A reference booked for anybody is never booked again.
+        """
+        location, money = custody_venue(account), Money.of(amount)
         async with self._transactions.begin("treasury.user") as tx:
             if not await self._users.knows(tx, user):
                 return NotBooked(Trouble.UNKNOWN_USER)
-        return await self._book(
-            CreditDeposit(
-                key=arrival_key(location, reference),
-                user=user,
-                location=location,
-                money=Money.of(amount),
-                reference=reference,
+
+        def fact(key: CommandKey, known_as: str) -> CreditDeposit:
+            return CreditDeposit(
+                key=key, user=user, location=location, money=money, reference=known_as
             )
+
+        return await self._stated.book(
+            fact, StatedArrival(location, money, reference), second_person=second_person
         )
 
-    async def fund_fee_float(self, amount: Amount, reference: str) -> Booking:
-        """The operator's equity becomes float for fees in a third asset."""
+    async def trade_float(self, amount: Amount, reference: str, *, into_float: bool) -> Booking:
+        """The operator's equity becomes float for fees in a third asset, or float equity."""
         key = float_key(amount.asset.code, reference)
-        return await self._book(FundFeeFloat(key=key, money=Money.of(amount)))
+        trade = FloatTrade(key=key, money=Money.of(amount), into_float=into_float)
+        return await self._booker.book(trade)
 
-    async def operator_out(
-        self, account: VenueAccountId, amount: Amount, reference: str
-    ) -> Booking:
-        """The operator takes his own money: booked first, sent after; never below zero equity."""
-        location = custody_venue(account)
-        return await self._book(
-            OperatorOut(
-                key=departure_key(location, reference),
-                location=location,
-                money=Money.of(amount),
-                reference=reference,
-            )
+    async def settle_fees(self, account: str, amount: Amount, reference: str) -> Booking:
+        """Fees that the platform has earned, or remainders, become the operator's equity."""
+        key = settle_key(account, amount.asset.code, reference)
+        return await self._booker.book(SettleFees(key=key, account=account, money=Money.of(amount)))
+
+    async def operator_out(self, location: str, amount: Amount, reference: str) -> Booking:
+        """The operator takes his own money: booked first, sent after; never below zero equity.
+
+        Only what nobody at that place is promised, and not where custody is short. Raises
+        Unavailable while nobody can say what is free.
+        """
+        money = Money.of(amount)
+        command = OperatorOut(
+            key=departure_key(location, reference),
+            location=location,
+            money=money,
+            reference=reference,
         )
-
-    async def _book(
-        self, command: OperatorIn | CreditDeposit | FundFeeFloat | OperatorOut
-    ) -> Booking:
-        if command.money.units <= 0:
+        if money.units <= 0:
             return NotBooked(Trouble.BAD_AMOUNT)
-        try:
-            return booking(await self._ledger.submit(command))
-        except OutcomeUnknown:
-            return await self._look_up(command)
+        async with self._transactions.begin("treasury.operator_out") as tx:
+            if await self._ledger.outcome(tx, command.key) is None:
+                refused = await self._not_free(tx, location, money)
+                if refused is not None:
+                    return refused
+                await self._ledger.ask(tx, command)
+        return await self._booker.book(command)
 
-    async def _look_up(self, command: Command) -> Booking:
-        """The answer was lost: only what the ledger stored says what happened."""
-        async with self._transactions.begin("treasury.look_up") as tx:
-            outcome = await self._ledger.outcome(tx, command.key)
-            posted = await self._ledger.transaction(tx, command.key)
-        if posted is not None and posted.body != encode(command):
-            return NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
-        if outcome is None:
-            raise OutcomeUnknown(
-                f"{command.key}: the ledger has not answered; give the same command again"
-            )
-        return booking(outcome)
+    async def _not_free(self, tx: Tx, location: str, money: Money) -> NotBooked | None:
+        if await self._gate.stopped(tx, Stopped.OUTGOING, location, (money.asset,)):
+            return NotBooked(Trouble.CUSTODY_STOPPED)
+        spare = await self._fundings.spare(tx, location, money.asset)
+        if spare is None:
+            raise Unavailable(f"what is free at {location} is being read; ask again")
+        if spare < money.units:
+            return NotBooked(Trouble.NOT_FREE, max(0, spare))
+        return None
+
+    async def reverse(self, seq: int, reason: str) -> Booking:
+        """Undo what a person stated or decided: the mirror image of transaction ``seq``."""
+        require(reason.strip(), "reason: expected some words")
+        async with self._transactions.begin("treasury.reverse") as tx:
+            found = await self._ledger.read(tx, seq - 1, 1) if seq > 0 else []
+        if not found or found[0].kind not in REVERSIBLE:
+            return NotBooked(Trouble.NOT_REVERSIBLE)
+        undone = found[0].key
+        fact = Reversal(key=reversal_key(undone), reverses=undone, reason=reason)
+        return await self._booker.book(fact)
 
     async def custody(self) -> tuple[CustodyRow, ...]:
         """What the ledger says is where, with the rows by which a place may already differ.

@@ -298,14 +298,15 @@ class UserOrders:
         async with self._ports.transactions.begin("orders.deposit_intent") as tx:
             order = await self._ports.store.order(tx, order_id)
             legs = tuple(await self._ports.store.legs(tx, order_id))
-        if order is None or not legs:
-            return None
+            if order is None or not legs:
+                return None
+            deadline_us, _ = await self._steps.deposit_deadline(tx, order)
         intent = legs[0].intent
         return DepositIntent(
             id=intent,
             order=order_id,
             memo=self._ports.memos.write(UUID(intent).bytes),
-            until_us=order.created_us + self._settings.deposit_wait_us,
+            until_us=deadline_us,
             legs=legs,
         )
 

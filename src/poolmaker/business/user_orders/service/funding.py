@@ -122,12 +122,19 @@ class Funding:
         if all(leg.is_paid for leg in legs):
             await self._lock(work, [CommandKey(leg.key) for leg in legs])
             return
-        clock, settings = self._steps.clock, self._steps.settings
-        left_us = work.order.created_us + settings.deposit_wait_us - clock.now_us()
-        if left_us <= 0 or work.order.wish is Wish.WITHDRAW:
+        if work.order.wish is Wish.WITHDRAW:
             await self._expire(work, legs)
             return
-        await self._steps.wait(work, left_us, "waiting for deposits")
+        deadline_us, looked_us = await self._steps.deposit_deadline(work.tx, work.order)
+        left_us = deadline_us - self._steps.clock.now_us()
+        if left_us > 0:
+            await self._steps.wait(work, left_us, "waiting for deposits")
+        elif looked_us < deadline_us:
+            # A payment counts by when it was made: what was made in time may not be read yet.
+            wait_us = self._steps.settings.event_wait_us
+            await self._steps.wait(work, wait_us, "waiting until deposits are read")
+        else:
+            await self._expire(work, legs)
 
     async def _lock(self, work: FundWork, keys: Sequence[CommandKey]) -> None:
         for key in keys:

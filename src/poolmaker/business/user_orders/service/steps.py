@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from poolmaker.business.ledger.accounts import order_locked
+from poolmaker.business.ledger.accounts import custody_mixin, order_locked
 from poolmaker.business.ledger.commands import PlatformFee, Unlock
 from poolmaker.business.ledger.model import Outcome, Refusal, Refused
 from poolmaker.business.ledger.ports import LedgerClient
@@ -23,6 +23,7 @@ from poolmaker.business.user_orders.model import (
 )
 from poolmaker.business.user_orders.ports import (
     DepositMemos,
+    DepositWatch,
     FundingDesk,
     OrderStore,
     PayoutDesk,
@@ -50,6 +51,7 @@ class OrderPorts:
     payouts: PayoutDesk
     funding: FundingDesk
     memos: DepositMemos
+    watch: DepositWatch
 
 
 D = TypeVar("D", FundData, ExitData)
@@ -58,6 +60,9 @@ FUNDING_FEE: Final = "funding"
 EXIT_FEE: Final = "exit"
 DUST: Final = "dust"
 """Reasons of PLATFORM_FEE."""
+
+MIXIN_PLACE: Final = custody_mixin("").rstrip(":")
+"""The beginning of all custody accounts at Mixin."""
 
 DONE: Final = "done"
 """The state that ends a child of an order."""
@@ -94,6 +99,15 @@ class Steps:
         if pool is None:
             raise InvariantBroken(f"order {order.id} is for {order.pool}, which has no row")
         return pool
+
+    async def deposit_deadline(self, tx: Tx, order: Order) -> tuple[int, int]:
+        """Until when its deposits may be made, and until when those made have been read.
+
+        Time in which nobody looked for deposits is not the user's.
+        """
+        watched = await self.ports.watch.watched(tx, MIXIN_PLACE, order.created_us)
+        waits_us = self.settings.deposit_wait_us + watched.unseen_us
+        return order.created_us + waits_us, watched.looked_us
 
     async def happen(
         self, tx: Tx, order: Order, event: OrderEvent, *, key: str = "", note: str = ""

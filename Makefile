@@ -47,6 +47,10 @@ test: .venv/.dev ## All tests except the long ones
 test-long: .venv/.dev ## The tests that take too long for every run
 	$(PYTEST) -n 2 -m long
 
+.PHONY: fuzz
+fuzz: .venv/.dev ## Every test by search with new seeds for MINUTES (60)
+	$(BIN)/python -m tools.fuzz --minutes $(or $(MINUTES),60)
+
 .PHONY: format
 format: .venv/.dev ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format

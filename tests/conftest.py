@@ -6,12 +6,17 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from poolmaker.infra.database import Database
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.model import DatabaseRole
 from tests.support import clusters
 from tests.support.clusters import Workshop
+
+# Properties are judged by what holds, never by how long an example took on a busy machine.
+settings.register_profile("poolmaker", deadline=None, print_blob=True)
+settings.load_profile("poolmaker")
 
 OpenDatabase = Callable[[DatabaseRole], Awaitable[Database]]
 

@@ -273,8 +273,8 @@ async def test_share_history_is_read_by_pool_and_time(place: Place) -> None:
     async with place.transactions.begin("look") as tx:
         assert await store.cursor(tx) == await store.lock_cursor(tx) == ShareCursor(9, 31)
         assert dict(await store.opening(tx, POOL, 9)) == {}
-        assert dict(await store.opening(tx, POOL, 19)) == {A: LARGE}
-        assert dict(await store.opening(tx, POOL, 20)) == {B: 5}
+        assert dict(await store.opening(tx, POOL, 19)) == {(1, A): LARGE}
+        assert dict(await store.opening(tx, POOL, 20)) == {(1, B): 5}
         assert list(await store.changes(tx, POOL, 10, 30)) == changes[1:4]
 
 

@@ -35,7 +35,11 @@ _LIVING: Final = """
 SELECT client_ids, exchange_ids FROM market.exchange_order
 WHERE state NOT IN ('FILLED', 'CANCELLED', 'EXPIRED', 'REJECTED')
 """
-_REWARDS: Final = "SELECT reward, campaign, transaction_id FROM business.reward"
+_REWARDS: Final = """
+SELECT reward, campaign, transaction_id, coalesce(joined_at_us, 0) AS joined_us,
+    coalesce(cancelled_us, 0) AS cancelled_us
+FROM business.reward LEFT JOIN business.campaign USING (campaign)
+"""
 
 
 @asynccontextmanager

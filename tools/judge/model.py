@@ -103,11 +103,16 @@ class Payout:
 
 @dataclass(frozen=True, slots=True)
 class RewardRow:
-    """What the platform says a reward is; only the joins of it are used, every sum is made anew."""
+    """What the platform says a reward is; only the joins of it are used, every sum is made anew.
+
+    ``joined_us`` and ``cancelled_us`` bound what counts of a campaign's days, 0 where nothing does.
+    """
 
     reward: str
     campaign: str
     transaction_id: str
+    joined_us: int = 0
+    cancelled_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

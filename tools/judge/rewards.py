@@ -2,8 +2,8 @@
 
 Of what a campaign paid for [from, to) first comes off what the place of payment cannot hold
 (dust), then the platform's fee, both cut to whole steps of that place; the rest belongs to orders
-by share units times microseconds within [from, to), split by largest remainder in the same steps,
-ties to the smaller order id.
+by share units times microseconds within [from, to) while we take part, split by largest remainder
+in the same steps, ties to the smaller order id.
 """
 
 from __future__ import annotations
@@ -14,12 +14,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tools.judge.model import Form, NotReadable, Payout, Seen, Transaction, rescaled
+from tools.judge.model import (
+    Books,
+    Form,
+    NotReadable,
+    Payout,
+    RewardRow,
+    Seen,
+    Transaction,
+    rescaled,
+)
 
 PPM: Final = 1_000_000
 _ORDER: Final = "order:"
 _SHARES: Final = ":shares"
 MIXIN_DECIMALS: Final = 8
+SHARE_DECIMALS: Final = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +54,13 @@ def split(units: int, step: int, fee_ppm: int, weights: Mapping[str, int]) -> Sp
     return Split(dust=units - payable, fee=fee, parts=parts)
 
 
-def weights_of(log: Sequence[Transaction], pool: str, from_us: int, to_us: int) -> dict[str, int]:
-    """Share units times microseconds of every order of a pool within [from, to)."""
+def weights_of(books: Books, pool: str, from_us: int, to_us: int) -> dict[str, int]:
+    """Share units times microseconds of every order of a pool within [from, to).
+
+    Shares of an epoch may be coarser than those of another: all are counted in 18 decimals.
+    """
     found: defaultdict[str, int] = defaultdict(int)
-    for transaction in log:
+    for transaction in books.log:
         span = to_us - max(from_us, transaction.at_us)
         if span <= 0:
             continue
@@ -55,7 +68,10 @@ def weights_of(log: Sequence[Transaction], pool: str, from_us: int, to_us: int) 
             is_order = leg.account.startswith(_ORDER) and leg.account.endswith(_SHARES)
             if is_order and leg.asset.startswith(f"share:{pool}:"):
                 order = leg.account.removeprefix(_ORDER).removesuffix(_SHARES)
-                found[order] -= leg.units * span  # Shares are owed: what is there is a credit.
+                finer = 10 ** (SHARE_DECIMALS - books.scales[leg.asset])
+                found[order] -= (
+                    leg.units * finer * span
+                )  # Shares are owed: what is there is a credit.
     return {order: weight for order, weight in sorted(found.items()) if weight}
 
 
@@ -80,7 +96,7 @@ def allocation_problems(seen: Seen) -> Iterator[str]:
             yield f"payout {payout.transaction_id} is no reward in the books"
         else:
             done.add(row.reward)
-            for problem in _reward_problems(seen, payout, row.reward, form):
+            for problem in _reward_problems(seen, payout, row, form):
                 yield f"reward {row.reward}: {problem}"
     for kind in ("ALLOCATE_REWARD", "CREDIT_REWARD"):
         for reward in sorted({str(body["reward"]) for body in _bodies(seen.books.log, kind)}):
@@ -124,7 +140,7 @@ def _escrow_of(campaign: str, payouts: Sequence[Payout]) -> str:
     return found.pop() if len(found) == 1 else campaign
 
 
-def _reward_problems(seen: Seen, payout: Payout, reward: str, form: Form) -> Iterator[str]:
+def _reward_problems(seen: Seen, payout: Payout, row: RewardRow, form: Form) -> Iterator[str]:
     pool = seen.terms.pools.get(payout.symbol)
     if pool is None:
         yield f"no pool makes {payout.symbol}"
@@ -134,12 +150,14 @@ def _reward_problems(seen: Seen, payout: Payout, reward: str, form: Form) -> Ite
     step = 10 ** max(0, scale - min(form.decimals, MIXIN_DECIMALS))
     if units < step:
         return  # All of it is dust.
-    weights = weights_of(seen.books.log, pool, payout.from_us, payout.to_us)
+    from_us = max(payout.from_us, row.joined_us)
+    to_us = min(payout.to_us, row.cancelled_us or payout.to_us)
+    weights = weights_of(seen.books, pool, from_us, to_us)
     if not weights:
         yield "nobody had shares in its window"
         return
     wanted = split(units, step, seen.terms.fee_ppm, weights)
-    log = seen.books.log
+    log, reward = seen.books.log, row.reward
     allocated = [one for one in _bodies(log, "ALLOCATE_REWARD") if one["reward"] == reward]
     if len(allocated) != 1:
         yield f"allocated {len(allocated)} times"

@@ -42,6 +42,8 @@ class LaunchedCampaign(msgspec.Struct):
     fund_amount: str
     fund_token: str
     status: str
+    cancellation_requested_at: int | None = None
+    """Milliseconds since the Unix epoch."""
 
 
 class LaunchedPage(msgspec.Struct):

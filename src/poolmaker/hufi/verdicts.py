@@ -32,6 +32,7 @@ _BULK_TYPES: Final = ("address[]", "uint256[]", "bool", "string", "string")
 _CAMPAIGN: Final = re.compile(r"hufi-([0-9]{1,10})-(0x[0-9a-f]{40})")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S_MAX: Final = 86_400
+_MS_US: Final = 1_000
 _SERVER_ERROR: Final = 500
 _STATUSES: Final[Mapping[str, CampaignStatus]] = {
     "active": CampaignStatus.ACTIVE,
@@ -98,6 +99,7 @@ def campaign_seen(one: LaunchedCampaign, token: Token, day_us: int) -> CampaignS
         fund_units=int(one.fund_amount),
         target=_target(one.details),
         status=status or CampaignStatus.ENDED,
+        cancelled_us=max(0, one.cancellation_requested_at or 0) * _MS_US,
     )
 
 

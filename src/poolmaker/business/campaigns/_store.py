@@ -19,15 +19,15 @@ from poolmaker.kernel.ids import PoolId
 _ADD: Final = """
 INSERT INTO business.campaign (
     campaign, source, kind, venue, market, start_us, end_us, day_us, form, fund_units, target,
-    status, pool, state, joined_at_us, text
+    status, pool, state, joined_at_us, text, cancelled_us
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 ON CONFLICT (campaign) DO NOTHING
 """
 _SAVE: Final = """
 UPDATE business.campaign
 SET end_us = $2, fund_units = $3, target = $4, status = $5, pool = $6, state = $7,
-    joined_at_us = $8, text = $9
+    joined_at_us = $8, text = $9, cancelled_us = $10
 WHERE campaign = $1
 """
 _ADD_LINE: Final = """
@@ -78,6 +78,7 @@ class PgCampaignStore:
             campaign.state,
             campaign.joined_at_us,
             campaign.text,
+            seen.cancelled_us,
         )
         if done != "INSERT 0 1":
             return False
@@ -98,6 +99,7 @@ class PgCampaignStore:
             campaign.state,
             campaign.joined_at_us,
             campaign.text,
+            seen.cancelled_us,
         )
         if line is not None:
             await _add_line(tx, campaign, line)

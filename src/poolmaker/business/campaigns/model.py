@@ -29,6 +29,8 @@ class CampaignStatus(StrEnum):
 class CampaignSeen:
     """A campaign as it is offered outside. Times are microseconds, ``fund_units`` of ``form``.
 
+    ``cancelled_us`` is when its cancellation was asked for: nothing counts from then on; 0 before.
+
     ``id`` is a slug and its identity for ever, such as ``hufi-1338-0xab…``. ``market`` is a symbol
     such as BTC/USDT, or a code for campaigns that count balances.
     """
@@ -45,6 +47,7 @@ class CampaignSeen:
     fund_units: int
     target: str
     status: CampaignStatus
+    cancelled_us: int = 0
 
     def __post_init__(self) -> None:
         require_slug(self.id, "campaign")

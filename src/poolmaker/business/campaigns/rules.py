@@ -73,6 +73,7 @@ def retold(campaign: Campaign, seen: CampaignSeen) -> tuple[Campaign, str]:
         fund_units=seen.fund_units,
         target=seen.target,
         status=_later(before.status, seen.status),
+        cancelled_us=min(filter(None, (before.cancelled_us, seen.cancelled_us)), default=0),
     )
     told = ", ".join(f"{name}: {getattr(seen, name)}" for name in other)
     return replace(campaign, seen=after), told
@@ -82,6 +83,17 @@ def _later(before: CampaignStatus, now: CampaignStatus) -> CampaignStatus:
     """What has ended stays ended, however late somebody tells otherwise."""
     order = list(CampaignStatus)
     return max(before, now, key=order.index)
+
+
+def counted(campaign: Campaign, from_us: int, to_us: int) -> tuple[int, int]:
+    """What of a period counts for us, empty where the second is not after the first.
+
+    Whoever runs a campaign counts trades from the moment we take part to its end or cancellation,
+    so only who held shares then has earned what it pays.
+    """
+    seen = campaign.seen
+    end_us = min(seen.end_us, seen.cancelled_us or seen.end_us)
+    return max(from_us, campaign.joined_at_us), min(to_us, end_us)
 
 
 def is_over(campaign: Campaign, now_us: int) -> bool:

@@ -22,6 +22,7 @@ from poolmaker.business.campaigns.model import (
 )
 from poolmaker.business.campaigns.ports import CampaignStore, Pools
 from poolmaker.business.campaigns.rules import (
+    counted,
     day_count,
     is_over,
     is_trouble,
@@ -153,6 +154,11 @@ class CampaignDesk:
             return None
         pool = self._pool_of(found, await self._ports.pools.pools(tx))
         return pool if pool != NO_POOL else None
+
+    async def counted(self, tx: Tx, campaign: str, from_us: int, to_us: int) -> tuple[int, int]:
+        """What of a period counts for us: while we take part, to its end or cancellation."""
+        found = await self._ports.store.campaign(tx, campaign)
+        return counted(found, from_us, to_us) if found is not None else (from_us, to_us)
 
     # ------------------------------------------------------------------------------- the operator
 

@@ -61,6 +61,10 @@ class LedgerClient(Protocol):
         """Every custody account's units by (account, asset); what is zero is left out."""
         ...
 
+    async def scale(self, tx: Tx, asset: str) -> int:
+        """Decimals of a registered asset; raises InvariantBroken for one that is not."""
+        ...
+
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """The transaction that a key posted, with its legs, or None."""
         ...
@@ -164,6 +168,10 @@ class LedgerRows(Protocol):
 
     async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
         """Raw units of every custody account by (account, asset); what is zero is left out."""
+        ...
+
+    async def scale(self, tx: Tx, asset: str) -> int | None:
+        """Decimals of an asset, None for one that is not registered."""
         ...
 
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:

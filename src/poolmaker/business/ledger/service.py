@@ -400,6 +400,13 @@ class Ledger:
         """See ``LedgerClient.custody``; custody is debit-normal."""
         return await self._rows.custody(tx)
 
+    async def scale(self, tx: Tx, asset: str) -> int:
+        """See ``LedgerClient.scale``."""
+        found = await self._rows.scale(tx, asset)
+        if found is None:
+            raise InvariantBroken(f"the asset {asset} is not registered")
+        return found
+
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """See ``LedgerClient.transaction``."""
         return await self._rows.transaction(tx, key)

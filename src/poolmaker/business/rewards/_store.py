@@ -98,8 +98,8 @@ INSERT INTO business.share_change (seq, at_us, pool, epoch, order_id, units)
 VALUES ($1, $2, $3, $4, $5, $6)
 """
 _OPENING: Final = """
-SELECT order_id, sum(units) AS units FROM business.share_change
-WHERE pool = $1 AND at_us <= $2 GROUP BY order_id HAVING sum(units) <> 0
+SELECT epoch, order_id, sum(units) AS units FROM business.share_change
+WHERE pool = $1 AND at_us <= $2 GROUP BY epoch, order_id HAVING sum(units) <> 0
 """
 _CHANGES: Final = """
 SELECT * FROM business.share_change WHERE pool = $1 AND at_us > $2 AND at_us < $3
@@ -244,10 +244,10 @@ class PgShareStore:
             "UPDATE business.share_cursor SET seq = $1, at_us = $2", cursor.seq, cursor.at_us
         )
 
-    async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[OrderId, int]:
+    async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[tuple[int, OrderId], int]:
         """See ``ShareStore.opening``."""
         rows = await connection_of(tx).fetch(_OPENING, pool, at_us)
-        return {OrderId(row["order_id"]): row["units"] for row in rows}
+        return {(row["epoch"], OrderId(row["order_id"])): row["units"] for row in rows}
 
     async def changes(
         self, tx: Tx, pool: PoolId, after_us: int, to_us: int

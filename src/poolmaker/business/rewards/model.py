@@ -25,6 +25,8 @@ from poolmaker.messages.base import Message
 REWARD: Final = "reward"
 KEY_MAX: Final = 512
 PPM: Final = 1_000_000
+SHARE_SCALE: Final = 18
+"""Decimals in which shares of all epochs are compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +254,7 @@ class ShareCursor:
 class ShareWindow:
     """The history of a pool's shares in ``[from_us, to_us)``: enough to compute every weight.
 
+    Shares of every epoch are in the same unit, of 18 decimals.
     ``opening`` is what each order had at ``from_us``. It is complete when ``applied`` has reached
     ``to_us``.
     """

@@ -103,8 +103,8 @@ class ShareStore(Protocol):
         """Add changes and move the cursor, which this transaction has locked."""
         ...
 
-    async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[OrderId, int]:
-        """What each order had of the pool's shares at ``at_us``, changes at it included."""
+    async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[tuple[int, OrderId], int]:
+        """What each order had of each epoch's shares at ``at_us``, changes at it included."""
         ...
 
     async def changes(
@@ -119,6 +119,10 @@ class CampaignPools(Protocol):
 
     async def pool_of(self, tx: Tx, campaign: str) -> PoolId | None:
         """The pool whose share holders they belong to, None while unknown."""
+        ...
+
+    async def counted(self, tx: Tx, campaign: str, from_us: int, to_us: int) -> tuple[int, int]:
+        """What of a period counts for us, empty where the second is not after the first."""
         ...
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from poolmaker.business.ledger.accounts import custody_mixin
 from poolmaker.business.ledger.model import Transaction
 from poolmaker.business.rewards.model import (
     PPM,
+    SHARE_SCALE,
     Allocation,
     Part,
     Reward,
@@ -77,6 +79,22 @@ def share_changes(transaction: Transaction) -> list[ShareChange]:
     ]
 
 
+def in_one_unit(
+    window: ShareWindow, opening: Mapping[tuple[int, OrderId], int], scales: Mapping[int, int]
+) -> ShareWindow:
+    """The window with all shares in units of 18 decimals, whatever the fineness of their epoch.
+
+    ``opening`` is by epoch and order, ``scales`` the decimals of each epoch's shares: shares of an
+    epoch from before fine shares have those of the quote asset, and count for as much.
+    """
+    finer = {epoch: power_of_ten(SHARE_SCALE - scale) for epoch, scale in scales.items()}
+    held: dict[OrderId, int] = defaultdict(int)
+    for (epoch, order), units in opening.items():
+        held[order] += units * finer[epoch]
+    changes = (replace(one, units=one.units * finer[one.epoch]) for one in window.changes)
+    return replace(window, opening=dict(held), changes=tuple(changes))
+
+
 def weights(window: ShareWindow) -> dict[OrderId, int]:
     """Of each order the integral of its shares over the window: share units times microseconds.
 
@@ -112,11 +130,14 @@ def allocate(
     found: Mapping[OrderId, int],
     fee_ppm: int,
     step: int,
+    counted: tuple[int, int] | None = None,
 ) -> Allocation:
     """Split a reward: the fee first, the rest by weights with largest remainder, all in steps.
 
-    ``found`` holds at least one weight, and ``owners`` every order in it.
+    ``found`` holds at least one weight, and ``owners`` every order in it. ``counted`` is the time
+    that the weights are of, the reward's whole period where nothing is said.
     """
+    from_us, to_us = counted or (reward.seen.from_us, reward.seen.to_us)
     payable = reward.seen.units - reward.dust_units
     ensure(payable > 0 and payable % step == 0, f"{reward.id}: {payable} is not payable")
     fee = fee_units(payable, fee_ppm, step)
@@ -128,8 +149,8 @@ def allocate(
         campaign=reward.seen.campaign,
         pool=reward.pool,
         asset=reward.seen.asset,
-        from_us=reward.seen.from_us,
-        to_us=reward.seen.to_us,
+        from_us=from_us,
+        to_us=to_us,
         received_units=reward.seen.units,
         dust_units=reward.dust_units,
         fee_ppm=fee_ppm,

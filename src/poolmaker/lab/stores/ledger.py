@@ -328,6 +328,11 @@ class ModelLedgerRows:
         rows: list[tuple[tuple[str, str], int]] = list(model_tx(tx).rows(_BALANCE))
         return {place: raw for place, raw in rows if raw and place[0].startswith("custody:")}
 
+    async def scale(self, tx: Tx, asset: str) -> int | None:
+        """See ``LedgerRows.scale``."""
+        found: Asset | None = model_tx(tx).get(_ASSET, asset)
+        return found.scale if found is not None else None
+
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """See ``LedgerRows.transaction``."""
         return _recall(model_tx(tx), [key]).get(key)

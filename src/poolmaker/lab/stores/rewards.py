@@ -240,13 +240,13 @@ class ModelShareStore:
             model_tx(tx).put(_SHARES, key, one)
         model_tx(tx).put(_SHARE_CURSOR, "", cursor)
 
-    async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[OrderId, int]:
+    async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[tuple[int, OrderId], int]:
         """See ``ShareStore.opening``."""
-        found: dict[OrderId, int] = defaultdict(int)
+        found: dict[tuple[int, OrderId], int] = defaultdict(int)
         for one in _values(tx, _SHARES):
             if one.pool == pool and one.at_us <= at_us:
-                found[one.order] += one.units
-        return {order: units for order, units in found.items() if units}
+                found[one.epoch, one.order] += one.units
+        return {held: units for held, units in found.items() if units}
 
     async def changes(
         self, tx: Tx, pool: PoolId, after_us: int, to_us: int

@@ -17,6 +17,7 @@ from poolmaker.business.campaigns.model import (
     Window,
 )
 from poolmaker.business.campaigns.rules import (
+    counted,
     day_count,
     is_over,
     pool_for,
@@ -108,3 +109,27 @@ def test_a_campaign_that_makes_no_sense_is_refused() -> None:
     for changes in ({"start_us": 9, "end_us": 9}, {"day_us": 0}, {"id": "No Slug"}):
         with pytest.raises(CallerFault):
             replace(_seen(), **changes)
+
+
+@given(
+    joined=st.integers(0, 500),
+    cancelled=st.one_of(st.just(0), st.integers(1, 500)),
+    from_us=st.integers(0, 400),
+    length=st.integers(1, 100),
+)
+def test_found_42_a_moment_counts_while_we_take_part_and_the_campaign_runs(
+    joined: int, cancelled: int, from_us: int, length: int
+) -> None:
+    ours = Campaign(seen=replace(_seen(), cancelled_us=cancelled), joined_at_us=joined)
+    begin, end = counted(ours, from_us, from_us + length)
+    for at_us in range(500):
+        in_period = from_us <= at_us < from_us + length
+        runs = at_us < ours.seen.end_us and (not cancelled or at_us < cancelled)
+        assert (begin <= at_us < end) == (in_period and at_us >= joined and runs)
+
+
+def test_the_earliest_word_of_a_cancellation_stands() -> None:
+    ours = Campaign(seen=_seen())
+    for told, known in ((0, 0), (300, 300), (0, 300), (320, 300), (280, 280)):
+        ours, contradiction = retold(ours, replace(_seen(), cancelled_us=told))
+        assert (ours.seen.cancelled_us, contradiction) == (known, "")

@@ -23,6 +23,7 @@ from poolmaker.business.rewards.rules import (
     digest_of,
     fee_units,
     form_of,
+    in_one_unit,
     payable_units,
     share_changes,
     step_of,
@@ -60,6 +61,14 @@ def test_who_left_keeps_the_weight_of_the_time_before() -> None:
 def test_all_epochs_of_a_pool_count_alike() -> None:
     window = _window(_change(A, 1_500, -10), _change(B, 1_500, 10, epoch=2), opening={A: 10})
     assert weights(window) == {A: 5_000, B: 5_000}
+
+
+def test_shares_of_a_coarse_epoch_count_for_as_much_as_those_of_a_fine_one() -> None:
+    """An epoch begun before fine shares has the decimals of its quote asset, here 6."""
+    raw = _window(_change(A, 1_500, -10), _change(B, 1_500, 10 * 10**12, epoch=2))
+    window = in_one_unit(raw, {(1, A): 10}, {1: 6, 2: 18})
+    assert weights(window) == {A: 5_000 * 10**12, B: 5_000 * 10**12}
+    assert window.opening == {A: 10 * 10**12}
 
 
 def test_who_came_and_went_at_one_moment_has_no_weight() -> None:

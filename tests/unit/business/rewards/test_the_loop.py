@@ -84,6 +84,33 @@ async def test_a_reward_walks_the_states_of_the_drawing_and_everybody_gets_his_p
         assert world.books_balance()
 
 
+async def test_found_42_who_left_before_we_took_part_gets_nothing_of_the_day() -> None:
+    """The campaign counts our trades from when it was joined: another's capital did the volume."""
+    async with reward_world() as world:
+        await world.open_pool()
+        await world.offer(campaign(world.clock))
+        from_us = world.clock.now_us()
+        alice = await world.user("alice", btc=100_000_000, usdt=50_000_000_000)
+        alices = await world.open(alice, 100_000_000, 50_000_000_000)
+        await world.until_state(alices, "in_mm")
+        world.clock.advance(DAY_US // 4)
+        await world.withdraw(alice, alices)
+        await world.until_state(alices, "closed")
+        bob = await world.user("bob", btc=100_000_000, usdt=50_000_000_000)
+        bobs = await world.open(bob, 100_000_000, 50_000_000_000)
+        await world.until_state(bobs, "in_mm")
+        noon_us = world.clock.now_us()
+        async with world.stores.transactions.begin("joined") as tx:
+            await world.campaigns.joined(tx, CAMPAIGN, noon_us)
+        await pass_day(world)
+        name = await world.confirm(payment(100 * 10**18, from_us, from_us + DAY_US))
+        await world.until_reward(name, "done")
+        stored = await world.rewards.explain(name)
+        assert stored is not None
+        assert [(part.user, part.units) for part in stored.allocation.parts] == [(bob, 95 * 10**18)]
+        assert (stored.allocation.from_us, stored.allocation.to_us) == (noon_us, from_us + DAY_US)
+
+
 async def test_the_digest_in_the_ledger_is_that_of_the_stored_allocation() -> None:
     """Invariant 5 of rewards."""
     async with reward_world() as world:

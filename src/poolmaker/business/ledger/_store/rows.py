@@ -45,6 +45,7 @@ JOIN ledger.asset s USING (ledger_id, asset_id)
 JOIN ledger.balance b USING (ledger_id, account_id)
 WHERE a.ledger_id = $1 AND a.code LIKE 'custody:%' AND b.raw <> 0
 """
+_SCALE: Final = "SELECT scale FROM ledger.asset WHERE ledger_id = $1 AND code = $2"
 
 
 class PgLedgerRows:
@@ -79,6 +80,11 @@ class PgLedgerRows:
         """See ``LedgerRows.custody``."""
         rows = await connection_of(tx).fetch(_CUSTODY, self._ledger)
         return {(row["code"], row["asset"]): int(row["raw"]) for row in rows}
+
+    async def scale(self, tx: Tx, asset: str) -> int | None:
+        """See ``LedgerRows.scale``."""
+        found = await connection_of(tx).fetchval(_SCALE, self._ledger, asset)
+        return int(found) if found is not None else None
 
     async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
         """See ``LedgerRows.transaction``."""

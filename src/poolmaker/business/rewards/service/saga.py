@@ -193,18 +193,21 @@ class Distributing:
             await self._not_allocated(work, RewardTrouble.NO_POOL, note)
             return
         await self._close(work, RewardTrouble.NO_POOL)
-        window = await self._ports.shares.window(work.tx, pool, seen.from_us, seen.to_us)
+        campaigns, shares = self._ports.campaigns, self._ports.shares
+        from_us, to_us = await campaigns.counted(work.tx, seen.campaign, seen.from_us, seen.to_us)
+        window = await shares.window(work.tx, pool, from_us, max(from_us, to_us))
         if not window.is_complete:
             note = "the ledger has not passed the end of the period yet"
             await self._wait(work, self._settings.shares_wait_us, note)
             return
         found = weights(window)
         if not found:
-            note = f"nobody had shares of {pool} from {seen.from_us} to {seen.to_us}"
+            note = f"nobody had shares of {pool} from {from_us} to {to_us}"
             await self._not_allocated(work, RewardTrouble.NO_WEIGHT, note)
             return
         await self._close(work, RewardTrouble.NO_WEIGHT)
-        await self._allocate(replace(work, row=replace(work.row, pool=pool)), found)
+        allocating = replace(work, row=replace(work.row, pool=pool))
+        await self._allocate(allocating, found, (from_us, to_us))
 
     async def _not_allocated(self, work: _Work, trouble: RewardTrouble, note: str) -> None:
         """Nobody can be given it: a person is told once, and it is tried again for ever."""
@@ -214,11 +217,13 @@ class Distributing:
         else:
             await self._wait(work, retry_us, note)
 
-    async def _allocate(self, work: _Work, found: dict[OrderId, int]) -> None:
+    async def _allocate(
+        self, work: _Work, found: dict[OrderId, int], counted: tuple[int, int]
+    ) -> None:
         """Store who gets what and ask for it, in one transaction."""
         owners = {order: await self._owner(work, order) for order in found}
         step = self._step_units(work.row)
-        allocation = allocate(work.row, owners, found, self._settings.fee_ppm, step)
+        allocation = allocate(work.row, owners, found, self._settings.fee_ppm, step, counted)
         digest = digest_of(allocation)
         await self._ports.store.add_allocation(work.tx, allocation, digest)
         command = _allocate_command(work.saga, allocation, digest)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from poolmaker.bus.guard import StreamGuard
+from poolmaker.business.ledger.accounts import share_asset
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import ShareCursor, ShareWindow
 from poolmaker.business.rewards.ports import ShareStore
-from poolmaker.business.rewards.rules import share_changes
+from poolmaker.business.rewards.rules import in_one_unit, share_changes
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import PoolId
@@ -64,13 +65,13 @@ class ShareHistory:
         await self._store.apply(tx, [], ShareCursor(one.seq, one.at_us))
 
     async def window(self, tx: Tx, pool: PoolId, from_us: int, to_us: int) -> ShareWindow:
-        """The pool's shares in ``[from_us, to_us)`` in ledger time, all epochs."""
+        """The pool's shares in ``[from_us, to_us)`` in ledger time, all epochs in one unit."""
         # Read first: what is applied meanwhile can only be behind what is read here.
         applied = await self._store.cursor(tx)
-        return ShareWindow(
-            from_us,
-            to_us,
-            await self._store.opening(tx, pool, from_us),
-            tuple(await self._store.changes(tx, pool, from_us, to_us)),
-            applied,
+        opening = await self._store.opening(tx, pool, from_us)
+        changes = await self._store.changes(tx, pool, from_us, to_us)
+        epochs = {epoch for epoch, _ in opening} | {change.epoch for change in changes}
+        scales = {epoch: await self._ledger.scale(tx, share_asset(pool, epoch)) for epoch in epochs}
+        return in_one_unit(
+            ShareWindow(from_us, to_us, {}, tuple(changes), applied), opening, scales
         )

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 import asyncpg
 import pytest
 
-from poolmaker.business.pools.model import AccountRow, BarrierMet, Ticket, TicketKind, TicketState
+from poolmaker.business.pools.model import (
+    AccountRow,
+    BarrierMet,
+    Risk,
+    Ticket,
+    TicketKind,
+    TicketState,
+)
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.rules import configured
 from poolmaker.business.pools.service import open_store as open_pool_store
@@ -67,6 +74,9 @@ def _ticket(name: str) -> Ticket:
         account=ACCOUNT,
         kind=TicketKind.LEAVE,
         shares=LARGE,
+        base_units=LARGE,
+        quote_units=7,
+        due_us=9,
     )
 
 
@@ -79,6 +89,7 @@ def _order() -> Order:
         base=Money(asset="BTC", units=0),
         quote=Money(asset="USDT", units=LARGE),
         created_us=5,
+        shares_min=LARGE,
     )
 
 
@@ -170,8 +181,10 @@ async def test_a_barrier_is_kept_as_it_was_seen_first(place: Place) -> None:
         assert met == BarrierMet(5, barrier)
         assert await place.pools.barrier(tx, ACCOUNT, "c") is None
     assert met is not None
-    assert met.price_of(POOL) is None
-    assert met.at_risk_of(POOL) == (LARGE, 0)
+    assert met.price_of(POOL) == barrier.prices[0]
+    assert met.price_of(PoolId("other")) is None
+    assert met.at_risk_of(POOL) == Risk(1, 0, LARGE, 0)
+    assert met.at_risk_of(PoolId("other")).is_settled
 
 
 async def test_users_and_requests_are_read_as_they_were_saved(place: Place) -> None:
@@ -234,7 +247,7 @@ async def test_an_order_is_read_as_it_was_saved_and_its_story_grows(place: Place
     later = replace(
         order,
         state=OrderState.IN_MM,
-        wish=Wish.WITHDRAW,
+        wish=Wish.TAKE_BACK,
         child=SagaId("uo_1-1"),
         children=1,
         share_asset="share:btc:1",

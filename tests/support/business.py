@@ -84,11 +84,12 @@ from poolmaker.lab.stores.sagas import ModelSagaStore
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.messages.base import Message, Money, Rate, decode
 from poolmaker.messages.market import (
-    AtRiskV1,
-    BarrierPriceV1,
-    BarrierV1,
+    AtRisk,
+    Barrier,
+    BarrierPrice,
     BarrierWanted,
     Control,
+    DepthWanted,
     DrainTo,
     ExposureReduced,
     FeeFact,
@@ -209,7 +210,10 @@ class Engine:
         self.pools: set[PoolId] = set()
         self.price: Rate | None = PRICE
         self.price_age_us = 0
+        self.spoofed_mid: Rate | None = None
+        self.thin = False
         self.at_risk: deque[tuple[int, int]] = deque()
+        self.unpriced_fees: deque[int] = deque()
         self.drains = True
         self.barriers = True
         self.trades = 0
@@ -237,31 +241,49 @@ class Engine:
             key = f"reduced:{message.pool}:{message.version}"
             await self._publish(tx, engine_stream(ACCOUNT), key, reduced)
         if isinstance(message, BarrierWanted) and self.barriers:
-            await self._barrier(tx, message.barrier_id)
+            await self._barrier(tx, message)
 
-    async def _barrier(self, tx: Tx, barrier_id: str) -> None:
+    async def _barrier(self, tx: Tx, wanted: BarrierWanted) -> None:
         now_us, risk = self._clock.now_us(), self.at_risk.popleft() if self.at_risk else (0, 0)
-        barrier = BarrierV1(
+        depths = {depth.pool: depth for depth in wanted.depths}
+        fees = self.unpriced_fees.popleft() if self.unpriced_fees else 0
+        barrier = Barrier(
             account=ACCOUNT,
-            barrier_id=barrier_id,
+            barrier_id=wanted.barrier_id,
             facts_seq=self.facts_seq,
             venue_time_us=now_us,
-            prices=tuple(
-                BarrierPriceV1(
+            prices=tuple(self._price(pool, depths[pool], now_us) for pool in sorted(self.pools)),
+            at_risk=tuple(
+                AtRisk(
                     pool=pool,
-                    mid=self.price,
-                    twap_60s=self.price,
-                    book_version=1,
-                    price_time_us=now_us - self.price_age_us,
+                    unknown_orders=int(any(risk)),
+                    base_units=risk[0],
+                    quote_units=risk[1],
+                    unpriced_fees=int(fees > 0),
+                    fee_quote_units=fees,
                 )
                 for pool in sorted(self.pools)
             ),
-            at_risk=tuple(
-                AtRiskV1(pool=pool, base_units=risk[0], quote_units=risk[1])
-                for pool in sorted(self.pools)
-            ),
         )
-        await self._publish(tx, account_stream(ACCOUNT), f"barrier:{barrier_id}", barrier)
+        key = f"barrier:{wanted.barrier_id}"
+        await self._publish(tx, account_stream(ACCOUNT), key, barrier)
+
+    def _price(self, pool: PoolId, depth: DepthWanted, now_us: int) -> BarrierPrice:
+        """All prices are ``price`` but a spoofed mid; a thin book has no depth prices."""
+        deep = None if self.thin else self.price
+        return BarrierPrice(
+            pool=pool,
+            mid=self.spoofed_mid or self.price,
+            twap_60s=self.price,
+            bid_depth=deep,
+            ask_depth=deep,
+            depth_base_units=depth.excess_base_units,
+            depth_quote_units=max(depth.excess_quote_units, depth.depth_min_quote_units),
+            taker_fee_ppm=0,
+            rules_version=1,
+            book_version=1,
+            price_time_us=now_us - self.price_age_us,
+        )
 
     async def _publish(self, tx: Tx, stream: str, key: str, message: Message) -> int:
         now_us = self._clock.now_us()
@@ -303,6 +325,23 @@ class Engine:
             if fee is not None:
                 paid = FeeFact(**common, asset=fee.asset, units=fee.units, recharge_rate=rate)
                 self.facts_seq = await self._publish(tx, stream, f"fee:{self.trades}", paid)
+
+    async def fee(self, fee: Money, rate: Rate, at_us: int) -> None:
+        """The commission of the last trade, told when its price was found."""
+        paid = FeeFact(
+            account=ACCOUNT,
+            pool=POOL,
+            market=MARKET,
+            exchange_order_id=f"x{self.trades}",
+            trade_id=f"t{self.trades}",
+            asset=fee.asset,
+            units=fee.units,
+            recharge_rate=rate,
+            venue_time_us=at_us,
+        )
+        async with self._transactions.begin("venue fee") as tx:
+            stream = account_stream(ACCOUNT)
+            self.facts_seq = await self._publish(tx, stream, f"fee:{self.trades}", paid)
 
 
 @dataclass

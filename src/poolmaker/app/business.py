@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poolmaker.app.figures import Scales
 from poolmaker.app.memos import MixinMemos
@@ -162,10 +162,16 @@ class _Wiring:
         return {one.asset: parse_units(one.amount, self._scales.of(one.asset)) for one in moneys}
 
     def _order_settings(self) -> OrderSettings:
+        take_back_us = self._settings.take_back_s * SECOND_US
+        # Half of it: whoever waits meets a barrier before the excess may be taken back.
+        waits = OrderSettings(
+            take_back_us=take_back_us, price_max_us=max(SECOND_US, take_back_us // 2)
+        )
         if self._settings.mixin is None:
-            return OrderSettings()
+            return waits
         treasury = self._settings.treasury
-        return OrderSettings(
+        return replace(
+            waits,
             mixin_forms={asset: form.name for asset, form in mixin_forms(self._settings).items()},
             funding_fees=self._amounts(treasury.funding_fees),
             exit_fees=self._amounts(treasury.exit_fees),
@@ -267,9 +273,15 @@ def _pool_config(section: PoolSection, scales: Scales) -> PoolConfig:
         strategy=section.strategy.snapshot(section.strategy_version),
         parameters=PoolParameters(
             join_cost_cbps=section.join_cost_cbps,
+            taker_fee_ppm=section.taker_fee_ppm,
+            divergence_max_ppm=section.divergence_max_ppm,
+            depth_min_units=parse_units(section.depth_min, quote_scale),
             first_join_min_units=parse_units(section.first_join_min, quote_scale),
+            order_min_units=parse_units(section.order_min, quote_scale),
+            holding_min_units=parse_units(section.holding_min, quote_scale),
             nav_floor_units=parse_units(section.nav_floor, quote_scale),
             stay_min_us=section.stay_min_s * SECOND_US,
+            cool_off_us=section.cool_off_s * SECOND_US,
             price_age_max_us=section.price_age_max_ms * 1_000,
         ),
     )

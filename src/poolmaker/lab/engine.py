@@ -14,7 +14,7 @@ from typing import Final, assert_never
 
 from poolmaker.bus.ports import Bus, NewEvent
 from poolmaker.infra.transactions import Transactions
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import IntentId, PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.rng import Rng
@@ -22,13 +22,14 @@ from poolmaker.lab.loop import VirtualClock
 from poolmaker.lab.venue import SimVenue
 from poolmaker.messages.base import Envelope, Message, Rate, decode
 from poolmaker.messages.market import (
-    AtRiskV1,
-    BarrierPriceV1,
-    BarrierV1,
+    AtRisk,
+    Barrier,
+    BarrierPrice,
     BarrierWanted,
     BarrierWantedV1,
     CapitalSet,
     Control,
+    DepthWanted,
     DrainLifted,
     DrainTo,
     ExposureReduced,
@@ -44,6 +45,7 @@ from poolmaker.messages.market import (
 
 _PAGE: Final = 100
 _PPM: Final = 1_000_000
+_HALF_SPREAD_PPM: Final = 500
 _PRICE_UNITS: Final = 60_000_000_000
 """Atomic quote units (scale 6) of one whole base (scale 8) at the start."""
 
@@ -125,6 +127,7 @@ class SimEngine:
         self._rng = rng
         self._pools: dict[PoolId, _Pool] = {}
         self._barriers: set[str] = set()
+        self._depths: dict[str, dict[PoolId, DepthWanted]] = {}
         self._wanted: list[str] = []
         self._queue: deque[_Outgoing] = deque()
         self._sent: dict[tuple[str, str], tuple[_Outgoing, int]] = {}
@@ -183,10 +186,13 @@ class SimEngine:
                 pool = self._pools[message.pool]
                 if pool.drain is not None and pool.drain.version <= message.version:
                     pool.drain = None
-            case BarrierWantedV1() | BarrierWanted():
+            case BarrierWanted():
+                self._depths[message.barrier_id] = {one.pool: one for one in message.depths}
                 if message.barrier_id not in self._barriers:
                     self._barriers.add(message.barrier_id)
                     self._wanted.append(message.barrier_id)
+            case BarrierWantedV1():
+                raise InvariantBroken("nobody asks for a barrier in its first form")
             case _:
                 assert_never(message)
 
@@ -301,23 +307,23 @@ class SimEngine:
         """The barrier's body; ``facts_seq`` is put in when everything before it is published."""
         now_us = self._clock.now_us()
         prices, risks = [], []
+        wanted = self._depths.get(barrier_id, {})
         for pool_id, pool in self._pools.items():
-            mid = Rate(numerator=self._price_units, denominator=10**8)
-            usable = self.calm or self._rng.chance_ppm(900_000)
-            prices.append(
-                BarrierPriceV1(
-                    pool=pool_id,
-                    mid=mid if usable else None,
-                    twap_60s=mid if usable else None,
-                    book_version=1,
-                    price_time_us=now_us,
-                )
-            )
+            prices.append(self._price(pool_id, wanted.get(pool_id), now_us))
             self._doubt(pool, now_us)
             if any(pool.risk):
-                risk = AtRiskV1(pool=pool_id, base_units=pool.risk[0], quote_units=pool.risk[1])
-                risks.append(risk)
-        barrier = BarrierV1(
+                base, quote = pool.risk
+                risks.append(
+                    AtRisk(
+                        pool=pool_id,
+                        unknown_orders=1,
+                        base_units=base,
+                        quote_units=quote,
+                        unpriced_fees=0,
+                        fee_quote_units=0,
+                    )
+                )
+        barrier = Barrier(
             account=self._account,
             barrier_id=barrier_id,
             facts_seq=0,
@@ -327,6 +333,29 @@ class SimEngine:
         )
         event = NewEvent(f"barrier:{barrier_id}", barrier, now_us)
         return _Outgoing(account_stream(self._account), event)
+
+    def _price(self, pool: PoolId, wanted: DepthWanted | None, now_us: int) -> BarrierPrice:
+        """The pool's prices, now and then without a book, with a spoofed mid or a thin side."""
+        mid = Rate(numerator=self._price_units, denominator=10**8)
+        usable = self.calm or self._rng.chance_ppm(900_000)
+        spoofed = not self.calm and self._rng.chance_ppm(100_000)
+        thin = not self.calm and self._rng.chance_ppm(100_000)
+        depth = _rate_near(mid, -_HALF_SPREAD_PPM), _rate_near(mid, _HALF_SPREAD_PPM)
+        return BarrierPrice(
+            pool=pool,
+            mid=(_rate_near(mid, 50_000) if spoofed else mid) if usable else None,
+            twap_60s=mid if usable else None,
+            bid_depth=depth[0] if usable and not thin else None,
+            ask_depth=depth[1] if usable else None,
+            depth_base_units=wanted.excess_base_units if wanted else 0,
+            depth_quote_units=max(wanted.excess_quote_units, wanted.depth_min_quote_units)
+            if wanted
+            else 0,
+            taker_fee_ppm=1_000,
+            rules_version=1,
+            book_version=1,
+            price_time_us=now_us,
+        )
 
     def _doubt(self, pool: _Pool, now_us: int) -> None:
         """Now and then the answer to an order is lost just before a barrier."""
@@ -361,9 +390,9 @@ class SimEngine:
     def _completed(self, outgoing: _Outgoing) -> _Outgoing:
         barrier = outgoing.event.message
         known = (outgoing.stream, outgoing.event.key) in self._sent
-        if not isinstance(barrier, BarrierV1) or barrier.facts_seq or known:
+        if not isinstance(barrier, Barrier) or barrier.facts_seq or known:
             return outgoing
-        placed = BarrierV1(
+        placed = Barrier(
             account=barrier.account,
             barrier_id=barrier.barrier_id,
             facts_seq=self._facts_seq,
@@ -388,3 +417,9 @@ class SimEngine:
         for change in self._pools[fact.pool].unbooked:
             if isinstance(fact, FillFact) and f"t{change.trade}" == fact.trade_id:
                 change.seq = seq
+
+
+def _rate_near(price: Rate, apart_ppm: int) -> Rate:
+    return Rate(
+        numerator=price.numerator * (_PPM + apart_ppm), denominator=price.denominator * _PPM
+    )

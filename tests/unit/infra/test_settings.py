@@ -174,7 +174,11 @@ def test_in_live_mode_others_may_not_read_a_file_that_holds_a_secret(tmp_path: P
         ("port = 8555", "port = 70000", "less than or equal to 65535"),
         ('"sandbox"', '"production"', "mode: input should be 'sandbox', 'paper' or 'live'"),
         ('"100.50"', "100.50", "first_join_min: input should be a valid string"),
-        ('"100.50"', '"1.1234567"', "more than the asset's 6 decimals"),
+        ('"100.50"', '"100.1234567"', "more than the asset's 6 decimals"),
+        ('"100.50"', '"9"', "order_min of the pool btc must not be above its first_join_min"),
+        ('"100.50"', '"99"\norder_min = "0.5"', "holding_min of the pool btc must not be above"),
+        ('"100.50"', '"99"\nnav_floor = "2"', "nav_floor of the pool btc must not be above its"),
+        ('"100.50"', '"99"\ntaker_fee_ppm = 1000001', "taker_fee_ppm"),
         (
             'account = "main-1"',
             'account = "mian"',
@@ -196,6 +200,24 @@ def test_in_live_mode_others_may_not_read_a_file_that_holds_a_secret(tmp_path: P
 def test_a_fault_in_the_file_is_one_sentence(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in GOOD
     assert said in fault(tmp_path, GOOD.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("stay_min_s = 59", "stay_min_s of the pool btc must be at least 60 outside the sandbox"),
+        ("cool_off_s = 0", "cool_off_s of the pool btc must be at least 60 outside the sandbox"),
+        ('depth_min = "0"', "depth_min of the pool btc must be above 0 outside the sandbox"),
+        ('holding_min = "0.0"', "holding_min of the pool btc must be above 0 outside the sandbox"),
+    ],
+)
+def test_outside_the_sandbox_the_bounds_of_joins_are_real(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    """Found rows 1 to 4: short ones are the sandbox's own."""
+    text = GOOD.replace('"100.50"', f'"100.50"\n{line}').replace("127.0.0.1", "api.example.com")
+    load(written(tmp_path, GOOD.replace('"100.50"', f'"100.50"\n{line}')), {})
+    assert said in fault(tmp_path, text.replace('"sandbox"', '"paper"'))
 
 
 def test_two_pools_on_one_account_and_market_are_refused(tmp_path: Path) -> None:

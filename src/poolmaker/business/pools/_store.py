@@ -50,9 +50,10 @@ SET strategy = $5, parameters = $6, paused = $7, base_units = $8, quote_units = 
 """
 _ADD_TICKET: Final = """
 INSERT INTO business.ticket (
-    ticket, saga, pool, account, kind, shares, state, drain_version, barrier_id, ledger_seq
+    ticket, saga, pool, account, kind, shares, state, drain_version, barrier_id, ledger_seq,
+    base_units, quote_units, due_us
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (ticket) DO NOTHING
 """
 _MOVE_TICKET: Final = """
@@ -144,6 +145,9 @@ class PgPoolStore:
             ticket.drain_version,
             ticket.barrier_id,
             ticket.ledger_seq,
+            ticket.base_units,
+            ticket.quote_units,
+            ticket.due_us,
         )
         return done == "INSERT 0 1"
 
@@ -208,6 +212,9 @@ def _ticket(row: Record) -> Ticket:
         account=VenueAccountId(row["account"]),
         kind=TicketKind(row["kind"]),
         shares=row["shares"],
+        base_units=row["base_units"],
+        quote_units=row["quote_units"],
+        due_us=row["due_us"],
         state=TicketState(row["state"]),
         drain_version=row["drain_version"],
         barrier_id=row["barrier_id"],

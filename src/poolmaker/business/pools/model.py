@@ -19,8 +19,12 @@ PPM: Final = 1_000_000
 class PoolParameters(Message, frozen=True, kw_only=True):
     """What a join or leave costs and needs.
 
-    ``join_cost_cbps`` is borne by the part of a join that is not in the pool's ratio;
-    ``first_join_min_units`` and ``nav_floor_units`` are atomic quote units.
+    ``join_cost_cbps`` (millionths) is the least that the part of a join that is not in the pool's
+    ratio bears; ``taker_fee_ppm`` is added to half the spread where the venue's own fee is not
+    known. ``divergence_max_ppm`` is how far mid, average and depth price may be apart.
+    ``*_units`` are atomic quote units: ``first_join_min_units`` a value, ``order_min_units`` and
+    ``holding_min_units`` shares, a quote unit at the first join of an epoch each.
+    ``depth_min_units`` is the least size that a depth price reaches.
     """
 
     join_cost_cbps: int = 2_000
@@ -28,6 +32,12 @@ class PoolParameters(Message, frozen=True, kw_only=True):
     nav_floor_units: int = 0
     stay_min_us: int = 0
     price_age_max_us: int = 2 * SECOND_US
+    taker_fee_ppm: int = 1_000
+    divergence_max_ppm: int = 10_000
+    order_min_units: int = 0
+    holding_min_units: int = 0
+    depth_min_units: int = 0
+    cool_off_us: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -35,6 +45,10 @@ class PoolParameters(Message, frozen=True, kw_only=True):
             require(getattr(self, name) >= 0, f"{name}: expected 0 or more")
         require(self.join_cost_cbps < PPM, "join_cost_cbps: expected less than 100 %")
         require(self.price_age_max_us > 0, "price_age_max_us: expected a positive int")
+        require(self.taker_fee_ppm < PPM, "taker_fee_ppm: expected less than 100 %")
+        require(self.divergence_max_ppm < PPM, "divergence_max_ppm: expected less than 100 %")
+        least = self.holding_min_units <= self.order_min_units
+        require(least, "holding_min_units: expected at most order_min_units")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +187,8 @@ TICKET_TABLE: Final[StateTable[TicketState, TicketEvent]] = StateTable(
 class Ticket:
     """One saga's place in the queue for a barrier of its pool's account.
 
-    ``id`` is a pure function of the saga and its round. ``shares`` is what a LEAVE burns.
+    ``id`` is a pure function of the saga and its round. ``shares`` is what a LEAVE burns,
+    ``base_units`` and ``quote_units`` what a JOIN offers. It is not taken before ``due_us``.
     ``ledger_seq`` is the transaction that used the barrier, 0 when none did.
     """
 
@@ -183,10 +198,28 @@ class Ticket:
     account: VenueAccountId
     kind: TicketKind
     shares: int = 0
+    base_units: int = 0
+    quote_units: int = 0
+    due_us: int = 0
     state: TicketState = TicketState.WAITING
     drain_version: int = 0
     barrier_id: str = ""
     ledger_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What was open of a pool at a barrier, and the most that it may still take."""
+
+    unknown_orders: int
+    unpriced_fees: int
+    base_units: int
+    quote_units: int
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing from before the barrier can still change the pool's capital."""
+        return not self.unknown_orders and not self.unpriced_fees
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,17 +230,18 @@ class BarrierMet:
     barrier: Barrier
 
     def price_of(self, pool: PoolId) -> BarrierPrice | None:
-        """The pool's prices at the barrier, None when its book was not usable."""
-        usable = (price for price in self.barrier.prices if price.pool == pool)
-        price = next(usable, None)
-        if price is None or price.mid is None or price.twap_60s is None:
-            return None
-        return price
+        """What the pool's book said at the barrier, None when the engine did not quote it."""
+        return next((price for price in self.barrier.prices if price.pool == pool), None)
 
-    def at_risk_of(self, pool: PoolId) -> tuple[int, int]:
-        """Base and quote units that the pool's UNKNOWN orders may still take."""
+    def at_risk_of(self, pool: PoolId) -> Risk:
+        """What may still change the pool's capital by facts from before the barrier."""
         found = [risk for risk in self.barrier.at_risk if risk.pool == pool]
-        return sum(risk.base_units for risk in found), sum(risk.quote_units for risk in found)
+        return Risk(
+            unknown_orders=sum(risk.unknown_orders for risk in found),
+            unpriced_fees=sum(risk.unpriced_fees for risk in found),
+            base_units=sum(risk.base_units for risk in found),
+            quote_units=sum(risk.quote_units + risk.fee_quote_units for risk in found),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

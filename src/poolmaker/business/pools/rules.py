@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from poolmaker.business.ledger.model import Leg
+from poolmaker.business.ledger.rules.shares import Holding, in_ratio
 from poolmaker.business.pools.model import (
     TICKET_TABLE,
     AccountRow,
@@ -23,6 +24,7 @@ from poolmaker.business.pools.model import (
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.ids import PoolId, SagaId
 from poolmaker.kernel.money import Ratio, Rounding
+from poolmaker.messages.market import DepthWanted
 
 EXIT_MARK: Final = "."
 """Stands between the pool and the saga in the id of an exit; neither may contain it."""
@@ -94,6 +96,37 @@ def wants_quoting(pool: Pool, tickets: Iterable[Ticket]) -> bool:
         for ticket in tickets
     )
     return not pool.paused and (has_capital(pool) or joining)
+
+
+def depths_wanted(pools: Iterable[Pool], tickets: Iterable[Ticket]) -> tuple[DepthWanted, ...]:
+    """How deep the depth prices of each pool shall reach for the joins among ``tickets``.
+
+    The excess of all of them counts together: many small ones are like one large one. What joins
+    first has no excess, because nobody is there whom its price could cost anything.
+    """
+    joining = [ticket for ticket in tickets if ticket.kind is TicketKind.JOIN]
+    found = []
+    for pool in pools:
+        excess = [_excess(pool, ticket) for ticket in joining if ticket.pool == pool.id]
+        found.append(
+            DepthWanted(
+                pool=pool.id,
+                excess_base_units=sum(base for base, _ in excess),
+                excess_quote_units=sum(quote for _, quote in excess),
+                depth_min_quote_units=pool.parameters.depth_min_units,
+            )
+        )
+    return tuple(found)
+
+
+def _excess(pool: Pool, ticket: Ticket) -> tuple[int, int]:
+    """Base and quote units that a join brings beyond the pool's ratio as it is now."""
+    capital = Holding(max(0, pool.base_units), max(0, pool.quote_units))
+    if not pool.issued or capital == Holding(0, 0):
+        return 0, 0
+    offer = Holding(ticket.base_units, ticket.quote_units)
+    even = in_ratio(capital, offer)
+    return offer.base - even.base, offer.quote - even.quote
 
 
 def is_restless(pools: Sequence[Pool], tickets: Sequence[Ticket]) -> bool:
@@ -169,9 +202,13 @@ def _lifts(
     )
 
 
-def _round(tickets: Sequence[Ticket], pools: dict[PoolId, Pool]) -> Plan:
-    """Take everybody who waits: leavers drain their pool, the others are ready at once."""
-    waiting = [ticket for ticket in tickets if ticket.state is TicketState.WAITING]
+def _round(tickets: Sequence[Ticket], pools: dict[PoolId, Pool], now_us: int) -> Plan:
+    """Take everybody who is due: leavers drain their pool, the others are ready at once."""
+    waiting = [
+        ticket
+        for ticket in tickets
+        if ticket.state is TicketState.WAITING and ticket.due_us <= now_us
+    ]
     leavers = [ticket for ticket in waiting if ticket.kind is TicketKind.LEAVE]
     others = [
         ticket
@@ -231,7 +268,7 @@ def plan(
     alive = [ticket for ticket in tickets if ticket.id not in gone]
     reduced = _reduced(alive, by_id)
     first = not row.rounds or now_us >= row.round_at_us + settings.barrier_interval_us
-    rounded = _round(alive, by_id) if first and not row.open_barrier else Plan()
+    rounded = _round(alive, by_id, now_us) if first and not row.open_barrier else Plan()
     passed = {ticket.id for ticket in reduced}
     ready = [ticket for ticket in alive if ticket.state is TicketState.READY]
     ready += [*reduced, *rounded.taken]

@@ -35,6 +35,7 @@ from poolmaker.business.pools.model import (
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.rules import (
     configured,
+    depths_wanted,
     is_restless,
     moved,
     plan,
@@ -417,7 +418,7 @@ class PoolService:
             todo = plan(row, pools, tickets, ledger_seq, self._clock.now_us(), self._settings)
             done += await self._move_tickets(tx, todo)
             done += await self._drain_and_lift(tx, {pool.id: pool for pool in pools}, todo)
-            done += await self._ask(tx, row, todo)
+            done += await self._ask(tx, row, todo, pools, tickets)
         return done
 
     async def _start_and_stop(
@@ -484,7 +485,14 @@ class PoolService:
             await self._tell(tx, pool.account, f"lift:{pool.id}:{pool.lifted_version}", lifted)
         return len(todo.drains) + len(todo.lifts)
 
-    async def _ask(self, tx: Tx, row: AccountRow, todo: Plan) -> int:
+    async def _ask(
+        self,
+        tx: Tx,
+        row: AccountRow,
+        todo: Plan,
+        pools: Sequence[Pool],
+        tickets: Sequence[Ticket],
+    ) -> int:
         now_us = self._clock.now_us()
         if todo.taken or todo.drained:
             row = replace(row, rounds=row.rounds + 1, round_at_us=now_us)
@@ -500,9 +508,14 @@ class PoolService:
             )
         elif not reask_due(row, now_us, self._settings):
             return 0
+        here = [one for one in tickets if one.barrier_id == row.open_barrier]
         row = replace(row, asks=row.asks + 1, asked_at_us=now_us)
         await self._store.save_account(tx, row)
-        wanted = BarrierWanted(account=row.account, barrier_id=row.open_barrier, depths=())
+        wanted = BarrierWanted(
+            account=row.account,
+            barrier_id=row.open_barrier,
+            depths=depths_wanted(pools, todo.asked or here),
+        )
         await self._tell(tx, row.account, f"barrier:{row.open_barrier}:{row.asks}", wanted)
         return 1
 

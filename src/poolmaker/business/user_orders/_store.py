@@ -26,7 +26,7 @@ from poolmaker.messages.base import Money
 _COLUMNS: Final = (
     "order_id, user_id, pool, account, base_asset, base_units, quote_asset, quote_units,"
     " created_us, state, wish, child, children, share_asset, shares, joined_at_us, destinations,"
-    " by_mixin, reason"
+    " by_mixin, reason, shares_min"
 )
 _USER: Final = (
     "SELECT user_id, name, created_us, coalesce(mixin_id, ''), disabled_us FROM business.app_user"
@@ -43,7 +43,8 @@ ON CONFLICT (trace) DO UPDATE SET claimed_us = $4, until_us = $5
 """
 _ADD_ORDER: Final = f"""
 INSERT INTO business.user_order ({_COLUMNS})
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+    $20)
 """  # noqa: S608 - constants of this module
 _SAVE_ORDER: Final = """
 UPDATE business.user_order
@@ -172,6 +173,7 @@ class PgOrderStore:
             _encoded(order),
             order.by_mixin,
             order.reason,
+            order.shares_min,
         )
         await _add_line(tx, order, line)
 
@@ -313,4 +315,5 @@ def _order(row: Record) -> Order:
         destinations=msgspec.json.decode(row["destinations"], type=tuple[Destination, ...]),
         by_mixin=row["by_mixin"],
         reason=row["reason"],
+        shares_min=row["shares_min"],
     )

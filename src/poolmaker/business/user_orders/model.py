@@ -93,6 +93,8 @@ class OrderEvent(StrEnum):
     JOINED = "joined"
     GIVEN_BACK = "given_back"
     HELD_BACK = "held_back"
+    JOINED_MORE = "joined_more"
+    EXCESS_RETURNED = "excess_returned"
     LEFT = "left"
     RESUMED = "resumed"
     PAYOUT_STARTED = "payout_started"
@@ -114,6 +116,9 @@ ORDER_TABLE: Final[StateTable[OrderState, OrderEvent]] = StateTable(
         (OrderState.FUNDING, OrderEvent.HELD_BACK): OrderState.PAUSE,
         (OrderState.FUNDING, OrderEvent.JOINED): OrderState.IN_MM,
         (OrderState.FUNDING, OrderEvent.GIVEN_BACK): OrderState.REFUNDED,
+        # What was not in the pool's ratio joins later, or goes back to its user.
+        (OrderState.IN_MM, OrderEvent.JOINED_MORE): OrderState.IN_MM,
+        (OrderState.IN_MM, OrderEvent.EXCESS_RETURNED): OrderState.IN_MM,
         (OrderState.IN_MM, OrderEvent.LEFT): OrderState.PAUSE,
         (OrderState.PAUSE, OrderEvent.RESUMED): OrderState.FUNDING,
         (OrderState.PAUSE, OrderEvent.PAYOUT_STARTED): OrderState.WITHDRAW,
@@ -132,6 +137,8 @@ class Wish(StrEnum):
     """Leave the pool, keep the funds reserved."""
     WITHDRAW = "withdraw"
     """Leave the pool and pay out."""
+    TAKE_BACK = "take_back"
+    """Stay in the pool with what has joined; what waits for a price goes back, free of charge."""
 
 
 class Destination(Message, frozen=True, kw_only=True):
@@ -156,7 +163,8 @@ class Order:
 
     ``child`` is the saga at work, empty when there is none; ``children`` counts all there were.
     ``shares`` of ``share_asset`` are held since ``joined_at_us`` while the order is IN_MM.
-    ``by_mixin``: its user pays it from his Mixin wallet and is paid out there.
+    ``by_mixin``: its user pays it from his Mixin wallet and is paid out there. ``shares_min`` is
+    the least that its first join may mint, 0 where its user named none.
     """
 
     id: OrderId
@@ -176,6 +184,7 @@ class Order:
     destinations: tuple[Destination, ...] = ()
     by_mixin: bool = False
     reason: str = ""
+    shares_min: int = 0
 
     @property
     def correlation(self) -> CorrelationId:
@@ -244,12 +253,16 @@ class OrderRefusal(StrEnum):
     BAD_AMOUNT = "bad_amount"
     """Below zero, or nothing at all; through Mixin also what its form cannot carry to the venue,
     or what the fee of the way there would take."""
+    BELOW_MINIMUM = "below_minimum"
+    """Less than the smallest order of the pool."""
     NO_WALLET = "no_wallet"
     """The user has no Mixin id, or Mixin does not hold the asset."""
     UNKNOWN_ORDER = "unknown_order"
     """The user has no such order."""
     WRONG_STATE = "wrong_state"
     """The order is not where this is possible."""
+    TOO_EARLY = "too_early"
+    """What waits for a price has not waited long enough to be taken back."""
     DESTINATION_MISSING = "destination_missing"
     """An asset of the pool has no destination, or has two."""
     DESTINATION_REFUSED = "destination_refused"
@@ -325,7 +338,7 @@ class FundState(StrEnum):
     UNFUNDED = "unfunded"
     """The venue account does not hold enough yet, or a deficit must be mended first."""
     UNLOCKING = "unlocking"
-    """The pool does not take it: UNLOCK is asked."""
+    """The pool does not take it, or its user took it back: UNLOCK is asked."""
     DONE = "done"
     """Over."""
 
@@ -344,6 +357,8 @@ class FundEvent(StrEnum):
     REQUEUED = "requeued"
     BARRIER_MET = "barrier_met"
     JOINED = "joined"
+    PART_JOINED = "part_joined"
+    PRICE_AWAITED = "price_awaited"
     NOT_NOW = "not_now"
     GIVE_BACK = "give_back"
     UNLOCKED = "unlocked"
@@ -370,12 +385,17 @@ FUND_TABLE: Final[StateTable[FundState, FundEvent]] = StateTable(
         (FundState.QUEUED, FundEvent.REQUEUED): FundState.QUEUED,
         (FundState.QUEUED, FundEvent.BARRIER_MET): FundState.JOINING,
         (FundState.QUEUED, FundEvent.HELD_BACK): FundState.DONE,
+        (FundState.QUEUED, FundEvent.GIVE_BACK): FundState.UNLOCKING,
         (FundState.JOINING, FundEvent.JOINED): FundState.DONE,
+        # What is not in the pool's ratio waits for a barrier whose prices agree.
+        (FundState.JOINING, FundEvent.PART_JOINED): FundState.QUEUED,
+        (FundState.JOINING, FundEvent.PRICE_AWAITED): FundState.QUEUED,
         (FundState.JOINING, FundEvent.REQUEUED): FundState.QUEUED,
         (FundState.JOINING, FundEvent.NOT_NOW): FundState.UNFUNDED,
         (FundState.JOINING, FundEvent.GIVE_BACK): FundState.UNLOCKING,
         (FundState.JOINING, FundEvent.HELD_BACK): FundState.DONE,
         (FundState.UNFUNDED, FundEvent.REQUEUED): FundState.QUEUED,
+        (FundState.UNFUNDED, FundEvent.GIVE_BACK): FundState.UNLOCKING,
         (FundState.UNFUNDED, FundEvent.HELD_BACK): FundState.DONE,
         (FundState.UNLOCKING, FundEvent.UNLOCK_REFUSED): FundState.UNLOCKING,
         (FundState.UNLOCKING, FundEvent.UNLOCKED): FundState.DONE,
@@ -387,7 +407,8 @@ class FundData(Message, frozen=True, kw_only=True):
     """What a funding remembers. ``attempt`` of JOIN, ``unlock`` of UNLOCK, ``round`` of tickets.
 
     ``charges`` are the fees that were asked for; ``charged`` that this is over. ``base_units``
-    and ``quote_units`` are what the last command moves.
+    and ``quote_units`` are what the last command offers or moves. ``price_waits`` counts joins in
+    a row that found no price for the excess, ``price_since_us`` is when it began to wait, 0 before.
     """
 
     order: OrderId
@@ -399,6 +420,8 @@ class FundData(Message, frozen=True, kw_only=True):
     unlock: int = 0
     base_units: int = 0
     quote_units: int = 0
+    price_waits: int = 0
+    price_since_us: int = 0
 
 
 # --------------------------------------------------------------------------------------- exit
@@ -416,7 +439,7 @@ class ExitState(StrEnum):
     SETTLING = "settling"
     """SETTLE_EXIT is asked."""
     EVIDENCE = "evidence"
-    """A part is out; the rest waits until UNKNOWN orders are known."""
+    """A part is out; the rest waits until UNKNOWN orders are known and fees have their price."""
     SETTLED = "settled"
     """Everything is in the order's locked funds."""
     CHARGING = "charging"
@@ -480,9 +503,11 @@ EXIT_TABLE: Final[StateTable[ExitState, ExitEvent]] = StateTable(
 class ExitData(Message, frozen=True, kw_only=True):
     """What an exit remembers. ``settles`` counts SETTLE_EXIT that posted, ``round`` the tickets.
 
-    ``*_at_risk`` is the least that UNKNOWN orders of the leaver's time could still take, at the
-    newest barrier. ``base_units`` and ``quote_units`` are what is paid out. ``charges`` are the
-    fees that were asked for and ``dust`` what no payout can carry; ``charged`` that this is over.
+    ``*_at_risk`` is the least that UNKNOWN orders and unpriced fees of the leaver's time could
+    still take, at the newest barrier; ``orders_open`` and ``fees_open`` count them. ``left_us`` is
+    when the shares were burnt. ``base_units`` and ``quote_units`` are what is paid out.
+    ``charges`` are the fees that were asked for and ``dust`` what no payout can carry; ``charged``
+    that this is over.
     """
 
     order: OrderId
@@ -500,6 +525,9 @@ class ExitData(Message, frozen=True, kw_only=True):
     dust: tuple[Money, ...] = ()
     charged: bool = False
     payouts: tuple[WithdrawalId, ...] = ()
+    orders_open: int = 0
+    fees_open: int = 0
+    left_us: int = 0
 
 
 class PayoutEnd(StrEnum):
@@ -539,6 +567,11 @@ class OrderSettings:
     ``leftover_min`` atomic units of an asset on; assets that are not named stay.
 
     ``own_wallet_only`` is switched off only where users have no wallets: in worlds of tests.
+
+    ``price_first_us`` to ``price_max_us`` is how long an excess without a price waits before the
+    next barrier is asked, doubled each time, so that a large one does not keep the prices of
+    others away; from ``take_back_us`` on its user may take it back. An exit waits for the price of
+    a fee for ``fee_wait_us`` at most: no payout waits for a price for ever.
     """
 
     own_wallet_only: bool = True
@@ -553,3 +586,7 @@ class OrderSettings:
     ledger_max_us: int = SECOND_US
     event_wait_us: int = 5 * SECOND_US
     retry_us: int = 10 * SECOND_US
+    price_first_us: int = SECOND_US
+    price_max_us: int = 5 * MINUTE_US
+    take_back_us: int = 10 * MINUTE_US
+    fee_wait_us: int = 10 * MINUTE_US

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import assert_never
+from typing import Final, assert_never
 
 from poolmaker.business.ledger.accounts import custody_mixin, custody_venue
 from poolmaker.business.ledger.model import Refusal, Transaction
@@ -13,6 +13,8 @@ from poolmaker.business.user_orders.model import (
     MIXIN,
     DepositLeg,
     Destination,
+    FundData,
+    FundState,
     Order,
     OrderRefusal,
     OrderSettings,
@@ -24,12 +26,17 @@ from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import OrderId, SagaId, UserId, request_uuid
 from poolmaker.messages.base import Money
 
+REMAINDER_PART: Final = 1_000_000
+"""One part in so many of an offer goes back instead of waiting."""
+
 
 class Next(StrEnum):
     """What follows a refusal that the ledger has stored."""
 
     NEW_BARRIER = "new_barrier"
     """Ask again with a new barrier."""
+    PRICE = "price"
+    """Ask again with a new barrier once prices may agree; meanwhile it may be taken back."""
     LATER = "later"
     """Ask again after a while: somebody else has to act first."""
     GIVE_BACK = "give_back"
@@ -41,12 +48,15 @@ class Next(StrEnum):
 def after_join_refused(refusal: Refusal) -> Next:
     """What follows a refused JOIN_POOL."""
     match refusal:
-        case Refusal.BEHIND_BARRIER | Refusal.STALE_PRICE:
+        case Refusal.BEHIND_BARRIER | Refusal.UNSETTLED_FACTS:
             return Next.NEW_BARRIER
-        case Refusal.NOT_FUNDED | Refusal.BLOCKED_BY_DEFICIT:
+        case Refusal.STALE_PRICE | Refusal.PRICES_DIVERGE | Refusal.BELOW_LEAST_SHARES:
+            return Next.PRICE
+        case Refusal.NOT_FUNDED | Refusal.BLOCKED_BY_DEFICIT | Refusal.TOO_EARLY:
             return Next.LATER
         case (
             Refusal.BELOW_MINIMUM
+            | Refusal.ABOVE_MAXIMUM
             | Refusal.NAV_AT_FLOOR
             | Refusal.POOL_MISMATCH
             | Refusal.UNKNOWN_ASSET
@@ -59,11 +69,6 @@ def after_join_refused(refusal: Refusal) -> Next:
             | Refusal.UNKNOWN_ORDER
             | Refusal.UNKNOWN_EXIT
             | Refusal.UNKNOWN_TRANSACTION
-            | Refusal.UNSETTLED_FACTS
-            | Refusal.PRICES_DIVERGE
-            | Refusal.ABOVE_MAXIMUM
-            | Refusal.BELOW_LEAST_SHARES
-            | Refusal.TOO_EARLY
             | Refusal.INSUFFICIENT
             | Refusal.EQUITY_BELOW_ZERO
             | Refusal.SET_ASIDE
@@ -91,9 +96,9 @@ def after_exit_refused(refusal: Refusal) -> Next:
             | Refusal.UNKNOWN_TRANSACTION
             | Refusal.UNSETTLED_FACTS
             | Refusal.PRICES_DIVERGE
+            | Refusal.BELOW_MINIMUM
             | Refusal.ABOVE_MAXIMUM
             | Refusal.BELOW_LEAST_SHARES
-            | Refusal.BELOW_MINIMUM
             | Refusal.NAV_AT_FLOOR
             | Refusal.INSUFFICIENT
             | Refusal.EQUITY_BELOW_ZERO
@@ -112,6 +117,9 @@ def open_refusal(pool: Pool | None, base_units: int, quote_units: int) -> OrderR
         return OrderRefusal.POOL_PAUSED
     if min(base_units, quote_units) < 0 or base_units + quote_units <= 0:
         return OrderRefusal.BAD_AMOUNT
+    # An amount of base has no value without a price: the ledger judges it when it joins.
+    if base_units == 0 and quote_units < pool.parameters.order_min_units:
+        return OrderRefusal.BELOW_MINIMUM
     return None
 
 
@@ -144,6 +152,26 @@ def may_withdraw(order: Order) -> bool:
     """Any time before the payout; a pause that is under way becomes a withdrawal."""
     ended = (OrderState.WITHDRAW, OrderState.CLOSED, OrderState.EXPIRED, OrderState.REFUNDED)
     return order.state not in ended and order.wish is not Wish.WITHDRAW
+
+
+PRICED_AT: Final = frozenset({FundState.QUEUED, FundState.JOINING, FundState.UNFUNDED})
+"""Where a funding may be while its excess waits for a price."""
+
+
+def take_back_refusal(
+    order: Order, state: FundState | None, data: FundData | None, since_max_us: int
+) -> OrderRefusal | None:
+    """Why what waits for a price cannot be taken back, or None. ``state`` is the funding's."""
+    if order.wish is not Wish.NONE or state not in PRICED_AT or data is None:
+        return OrderRefusal.WRONG_STATE
+    if not data.price_since_us:
+        return OrderRefusal.WRONG_STATE
+    return OrderRefusal.TOO_EARLY if data.price_since_us > since_max_us else None
+
+
+def is_remainder(offered: int, left: int) -> bool:
+    """Whether so little of an asset is left that it is not worth waiting for a price with it."""
+    return left <= max(1, offered // REMAINDER_PART)
 
 
 def destinations_refusal(

@@ -117,9 +117,26 @@ class PoolSettings(Section):
     strategy_version: int = Field(default=1, ge=1)
     """Raised with every change of ``strategy``."""
     join_cost_cbps: Cbps = 1_000
-    first_join_min: DecimalText = "0"
+    """The least that what is not in the pool's ratio pays to join, in millionths; half the spread
+    at the depth of its size and the taker's fee are charged where they are more."""
+    taker_fee_ppm: Ppm = 1_000
+    """The venue's taker fee, as far as the venue does not name a higher one."""
+    divergence_max_ppm: Ppm = 10_000
+    """How far mid, 60 s average and depth price may be apart before what needs a price waits."""
+    depth_min: DecimalText = "100"
+    """The least size that a depth price reaches."""
+    first_join_min: DecimalText = "100"
+    """The least value of the first join of an empty pool."""
+    order_min: DecimalText = "10"
+    """The smallest order."""
+    holding_min: DecimalText = "1"
+    """Who would keep less than this after a part has left leaves with all."""
     nav_floor: DecimalText = "0"
-    stay_min_s: int = Field(default=0, ge=0)
+    """A pool that is worth no more than this takes no joins; at most ``holding_min``."""
+    stay_min_s: int = Field(default=3_600, ge=0, le=30 * 86_400)
+    """How long a join stays before it can leave."""
+    cool_off_s: int = Field(default=3_600, ge=0, le=30 * 86_400)
+    """How long a user who has left the pool waits before the next join."""
     price_age_max_ms: int = Field(default=2_000, ge=1, le=60_000)
 
     @property
@@ -193,6 +210,8 @@ class Settings(Section):
     venue_accounts: tuple[VenueAccountSettings, ...] = ()
     pools: tuple[PoolSettings, ...] = ()
     barrier_interval_s: int = Field(default=60, ge=1, le=3_600)
+    take_back_s: int = Field(default=600, ge=1, le=86_400)
+    """How long what waits for a price waits before its user may take it back."""
     payout: PayoutSettings = PayoutSettings()
     forms: tuple[FormSettings, ...] = ()
     mixin: MixinSettings | None = None

@@ -10,11 +10,12 @@ from typing import Final
 from poolmaker.infra.settings.base import AmountSettings
 from poolmaker.infra.settings.model import Mode, PoolSettings, Settings
 from poolmaker.kernel.errors import CallerFault
-from poolmaker.kernel.money import parse_units
+from poolmaker.kernel.money import SCALE_MAX, parse_units
 
 _LOOPBACK: Final = ("127.", "localhost", "[::1]")
 _GAS_SCALE: Final = 18
 _APPROVAL_DELAY_MIN_S: Final = 3_600
+_STAY_MIN_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         _assets_of_accounts,
         _accounts_of_pools,
         _markets_of_pools,
+        _minimums_of_pools,
         _money,
         _read_only_pairs,
         _forms,
@@ -102,6 +104,36 @@ def _markets_of_pools(settings: Settings) -> Iterator[Problem]:
             yield Problem(("pools", index, "symbol"), sentence)
 
 
+def _minimums_of_pools(settings: Settings) -> Iterator[Problem]:
+    """Bounds that hold each other up: without them dust could hold a pool, or empty it."""
+    for index, pool in enumerate(settings.pools):
+        for low, high in (
+            ("nav_floor", "holding_min"),
+            ("holding_min", "order_min"),
+            ("order_min", "first_join_min"),
+        ):
+            if _units(getattr(pool, low)) > _units(getattr(pool, high)):
+                sentence = f"{low} of the pool {pool.id} must not be above its {high}"
+                yield Problem(("pools", index, low), sentence)
+        if settings.mode is Mode.SANDBOX:
+            continue
+        for name in ("depth_min", "holding_min"):
+            if not _units(getattr(pool, name)):
+                sentence = f"{name} of the pool {pool.id} must be above 0 outside the sandbox"
+                yield Problem(("pools", index, name), sentence)
+        for name in ("stay_min_s", "cool_off_s"):
+            if getattr(pool, name) < _STAY_MIN_S:
+                sentence = (
+                    f"{name} of the pool {pool.id} must be at least {_STAY_MIN_S} "
+                    "outside the sandbox"
+                )
+                yield Problem(("pools", index, name), sentence)
+
+
+def _units(text: str) -> int:
+    return parse_units(text, SCALE_MAX)
+
+
 def _money(settings: Settings) -> Iterator[Problem]:
     scales = {asset.code: asset.scale for asset in settings.assets}
     for path, money in _amounts(settings):
@@ -120,7 +152,7 @@ def _amounts(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], Amount
     for place, money in enumerate(settings.payout.minimums):
         yield ("payout", "minimums", place), money
     for index, pool in enumerate(settings.pools):
-        for name in ("first_join_min", "nav_floor"):
+        for name in ("first_join_min", "order_min", "holding_min", "nav_floor", "depth_min"):
             money = AmountSettings(asset=pool.quote, amount=getattr(pool, name))
             yield ("pools", index, name), money
     for section, name, moneys in (

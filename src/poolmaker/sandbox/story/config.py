@@ -72,6 +72,7 @@ def _head(own: Own) -> str:
 mode = "sandbox"
 home = {_text(str(own.home))}
 barrier_interval_s = 1
+take_back_s = 20
 
 [web]
 host = "127.0.0.1"
@@ -175,6 +176,11 @@ id = "{POOL}"
 account = "{ACCOUNT}"
 symbol = "{BASE}/{QUOTE}"
 first_join_min = "100"
+order_min = "10"
+holding_min = "1"
+depth_min = "100"
+stay_min_s = 2
+cool_off_s = 2
 
 [pools.strategy]
 levels = 3

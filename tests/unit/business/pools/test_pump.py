@@ -183,7 +183,7 @@ async def test_positions_are_those_of_the_ledger_and_surplus_is_what_nobody_clai
             surplus = await world.pools.surplus(tx, ACCOUNT, "USDT")
         assert pool is not None
         assert (pool.base_units, pool.quote_units) == await world.capital()
-        assert pool.issued == 1_000_000_000
+        assert pool.issued == 1_000_000_000 * 10**12
         assert surplus == 77
 
 

@@ -19,6 +19,7 @@ from poolmaker.business.pools.model import (
 )
 from poolmaker.business.pools.rules import (
     configured,
+    depths_wanted,
     exit_id_of,
     moved,
     nav_units,
@@ -32,7 +33,7 @@ from poolmaker.business.pools.rules import (
 from poolmaker.kernel.errors import CallerFault, InvariantBroken
 from poolmaker.kernel.ids import SagaId, VenueAccountId
 from poolmaker.kernel.money import Ratio
-from poolmaker.messages.market import StrategySnapshot
+from poolmaker.messages.market import DepthWanted, StrategySnapshot
 from tests.support.business import ACCOUNT, POOL, config
 
 SETTINGS = PoolSettings(barrier_interval_us=60, drain_patience_us=5, barrier_reask_us=30)
@@ -196,3 +197,52 @@ def test_an_open_barrier_lets_nobody_ask_for_another_and_is_asked_again_after_a_
 def test_a_ticket_moves_only_by_its_table() -> None:
     with pytest.raises(InvariantBroken, match="is not possible in waiting"):
         moved(_ticket("1"), TicketEvent.BARRIER_SEEN)
+
+
+def _joining(name: str, base: int, quote: int) -> Ticket:
+    return replace(_ticket(name), base_units=base, quote_units=quote)
+
+
+@pytest.mark.parametrize(
+    ("offers", "excess"),
+    [
+        ([(10, 20)], (0, 0)),
+        ([(10, 25)], (0, 5)),
+        ([(11, 20)], (1, 0)),
+        # Many small ones need the depth of one large one, each side for itself.
+        ([(11, 20), (12, 20), (10, 27)], (3, 7)),
+        ([(5, 0), (0, 8)], (5, 8)),
+    ],
+)
+def test_a_barrier_is_asked_for_the_depth_of_all_excess(
+    offers: list[tuple[int, int]], excess: tuple[int, int]
+) -> None:
+    pool = _pool(
+        base_units=1_000, quote_units=2_000, issued=3, parameters=PoolParameters(depth_min_units=9)
+    )
+    tickets = [_joining(str(number), *offer) for number, offer in enumerate(offers)]
+    (wanted,) = depths_wanted([pool], [*tickets, _ticket("leaver", TicketKind.LEAVE)])
+    assert wanted == DepthWanted(
+        pool=POOL,
+        excess_base_units=excess[0],
+        excess_quote_units=excess[1],
+        depth_min_quote_units=9,
+    )
+
+
+def test_what_joins_first_has_no_excess() -> None:
+    (wanted,) = depths_wanted([_pool()], [_joining("a", 10, 20)])
+    assert (wanted.excess_base_units, wanted.excess_quote_units) == (0, 0)
+
+
+def test_a_ticket_is_not_taken_before_it_is_due() -> None:
+    pool, row = _pool(), AccountRow(account=ACCOUNT)
+    late = replace(_joining("a", 1, 1), due_us=500)
+    assert plan(row, [pool], [late], 0, 499, SETTINGS).asked == ()
+    assert [one.id for one in plan(row, [pool], [late], 0, 500, SETTINGS).asked] == ["a"]
+    assert wants_quoting(pool, [late]), "its book is kept meanwhile"
+
+
+def test_what_may_be_kept_is_at_most_what_may_be_brought() -> None:
+    with pytest.raises(CallerFault, match="holding_min_units"):
+        PoolParameters(order_min_units=5, holding_min_units=6)

@@ -34,7 +34,7 @@ async def test_the_engine_is_drained_before_the_barrier_and_let_go_after_the_new
             CapitalSet,
             DrainLifted,
         ]
-        assert (heard[0].staying, heard[0].issued) == (4_000_000, 8_000_000)  # type: ignore[union-attr]
+        assert (heard[0].staying, heard[0].issued) == (4_000_000 * 10**12, 8_000_000 * 10**12)  # type: ignore[union-attr]
         assert heard[2].version > 0  # type: ignore[union-attr]
 
 
@@ -178,8 +178,8 @@ async def test_the_story_of_an_order_names_the_ledger_keys_that_moved_its_money(
             found = [await world.ledger.transaction(tx, key) for key in keys]  # type: ignore[arg-type]
         assert {one.kind for one in found if one is not None} == {
             "LOCK",
-            "JOIN_POOL",
-            "LEAVE_POOL",
+            "JOIN_POOL.v2",
+            "LEAVE_POOL.v2",
             "SETTLE_EXIT",
             "UNLOCK",
         }

@@ -41,6 +41,7 @@ from poolmaker.business.user_orders.rules import (
     may_withdraw,
     open_refusal,
     reaches_the_venue,
+    take_back_refusal,
     takes_deposit,
     wallet_of,
 )
@@ -51,10 +52,11 @@ from poolmaker.business.user_orders.service.steps import OrderPorts, Steps
 from poolmaker.business.user_orders.service.users import UserRegistry
 from poolmaker.infra.sagas.ports import SagaHandler
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.checks import require_int
+from poolmaker.kernel.checks import require, require_int
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import CommandKey, Ids, OrderId, PoolId, UserId
-from poolmaker.messages.base import Message, Money
+from poolmaker.kernel.money import UNITS_MAX
+from poolmaker.messages.base import Message, Money, decode
 from poolmaker.messages.payments import PaymentNames
 
 PAGE: Final = 200
@@ -66,6 +68,16 @@ class _OpenAsked(Message, frozen=True, kw_only=True, tag="open"):
     base_units: int
     quote_units: int
     by_mixin: bool = False
+
+
+class _OpenLeastAsked(Message, frozen=True, kw_only=True, tag="open.v2"):
+    """An open with the least shares; the first form stays as it is, because it is hashed."""
+
+    pool: str
+    base_units: int
+    quote_units: int
+    by_mixin: bool
+    shares_min: int
 
 
 class _ChangeAsked(Message, frozen=True, kw_only=True, tag="change"):
@@ -102,17 +114,29 @@ class UserOrders:
         key: str,
         *,
         by_mixin: bool = False,
+        shares_min: int = 0,
     ) -> Answer:
         """Open an order for a pool with so many atomic units of its assets; one may be zero.
 
         Accepted means that LOCK is asked, or with ``by_mixin`` that deposits are waited for;
-        whether there is enough shows in the order's state.
+        whether there is enough shows in the order's state. It joins whole for ``shares_min``
+        share units or more, or not at all; with 0 a part may join first and the rest later.
         """
         require_int(base_units, "base_units")
         require_int(quote_units, "quote_units")
-        asked = _OpenAsked(
+        require_int(shares_min, "shares_min")
+        require(0 <= shares_min <= UNITS_MAX, "shares_min: expected 0 or more")
+        asked: _OpenAsked | _OpenLeastAsked = _OpenAsked(
             pool=pool_id, base_units=base_units, quote_units=quote_units, by_mixin=by_mixin
         )
+        if shares_min:
+            asked = _OpenLeastAsked(
+                pool=pool_id,
+                base_units=base_units,
+                quote_units=quote_units,
+                by_mixin=by_mixin,
+                shares_min=shares_min,
+            )
         key = f"{user}/{key}"
         async with self._ports.transactions.begin("orders.open") as tx:
             done = await self._requests.done(tx, key, asked)
@@ -125,7 +149,9 @@ class UserOrders:
             await self._requests.remember(tx, key, asked, order.id)
         return Accepted(order.id)
 
-    async def _new_order(self, tx: Tx, user_id: UserId, asked: _OpenAsked) -> Order | OrderRefusal:
+    async def _new_order(
+        self, tx: Tx, user_id: UserId, asked: _OpenAsked | _OpenLeastAsked
+    ) -> Order | OrderRefusal:
         user = await self._ports.store.user(tx, user_id)
         if user is None:
             return OrderRefusal.UNKNOWN_USER
@@ -150,6 +176,7 @@ class UserOrders:
             quote=quote,
             created_us=self._clock.now_us(),
             by_mixin=asked.by_mixin,
+            shares_min=asked.shares_min if isinstance(asked, _OpenLeastAsked) else 0,
         )
 
     def _has_wallet(self, user: User, pool: Pool) -> bool:
@@ -187,6 +214,13 @@ class UserOrders:
         """
         return await self._change(user, order_id, Wish.WITHDRAW, tuple(destinations), key)
 
+    async def take_back(self, user: UserId, order_id: OrderId, key: str) -> Answer:
+        """What waits for a price goes back to its user, free; what has joined stays in the pool.
+
+        Possible from ``take_back_us`` on after it began to wait.
+        """
+        return await self._change(user, order_id, Wish.TAKE_BACK, (), key)
+
     async def resume(self, user: UserId, order_id: OrderId, key: str) -> Answer:
         """A paused order joins its pool again."""
         return await self._change(user, order_id, Wish.NONE, (), key)
@@ -210,7 +244,10 @@ class UserOrders:
                 return Declined(OrderRefusal.UNKNOWN_ORDER)
             wallet = await self._wallet(tx, order, wish)
             destinations = destinations or wallet
-            refusal = self._change_refusal(order, wish, destinations, wallet)
+            if wish is Wish.TAKE_BACK:
+                refusal = await self._take_back_refusal(tx, order)
+            else:
+                refusal = self._change_refusal(order, wish, destinations, wallet)
             if refusal is not None:
                 return Declined(refusal)
             if wish is Wish.NONE:
@@ -242,6 +279,14 @@ class UserOrders:
         if refusal is None and not all(map(self._accepts, destinations)):
             return OrderRefusal.DESTINATION_REFUSED
         return refusal
+
+    async def _take_back_refusal(self, tx: Tx, order: Order) -> OrderRefusal | None:
+        child = await self._ports.sagas.find(tx, order.child) if order.child else None
+        funding = child if child is not None and child.kind == FUND else None
+        state = FundState(funding.state) if funding is not None else None
+        data = decode(funding.data, FundData) if funding is not None else None
+        since_max_us = self._clock.now_us() - self._settings.take_back_us
+        return take_back_refusal(order, state, data, since_max_us)
 
     def _accepts(self, destination: Destination) -> bool:
         held = destination.network != MIXIN or destination.asset in self._settings.mixin_forms

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 import msgspec
 
-from poolmaker.business.ledger.commands import JoinPoolV1, Lock
+from poolmaker.business.ledger.commands import Lock
 from poolmaker.business.ledger.model import Posted, Refusal, Refused
-from poolmaker.business.pools.model import BarrierMet, Pool, TicketKind
+from poolmaker.business.pools.model import TicketKind
 from poolmaker.business.user_orders.model import (
     EXIT,
     FUND_TABLE,
+    MIXIN,
     NO_CHILD,
     DepositLeg,
     ExitData,
@@ -32,10 +33,12 @@ from poolmaker.business.user_orders.rules import (
     after_exit_refused,
     after_join_refused,
     charges,
+    is_remainder,
     minted,
     source_of,
     wallet_of,
 )
+from poolmaker.business.user_orders.service.dealing import join_command
 from poolmaker.business.user_orders.service.steps import (
     FUNDING_FEE,
     Steps,
@@ -43,14 +46,14 @@ from poolmaker.business.user_orders.service.steps import (
     broken,
     monies,
 )
-from poolmaker.infra.sagas.model import Saga
-from poolmaker.kernel.checks import ensure
+from poolmaker.infra.sagas.model import Saga, back_off_us
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, SagaId, request_key
 from poolmaker.messages.base import Money, decode
-from poolmaker.messages.market import BarrierPrice, account_stream
 
 FundWork = Work[FundData]
+EXCESS_WAITS: Final = "what is not in the pool's ratio waits for prices that agree"
+COOL_OFF_LOOKS: Final = 16
 _Before = Literal[
     FundState.AWAITING_DEPOSITS,
     FundState.LOCKING,
@@ -85,7 +88,7 @@ class Funding:
                 case FundState.JOINING:
                     await self._joining(work)
                 case FundState.UNFUNDED:
-                    await self._unfunded(work)
+                    await self._again(work)
                 case FundState.UNLOCKING:
                     await self._unlocking(work)
                 case FundState.DONE:
@@ -153,27 +156,9 @@ class Funding:
         await self._go(work, FundEvent.EXPIRED)
 
     async def _pay_back(self, work: FundWork, legs: Sequence[DepositLeg]) -> None:
-        """What has come goes to its user's wallet, as far as he has not used it elsewhere."""
-        if not legs:
-            return
-        order, ports = work.order, self._steps.ports
-        user = await ports.store.user(work.tx, order.user)
-        wallet = wallet_of(order, user.mixin_id if user is not None else "")
-        forms = self._steps.settings.mixin_forms
+        """What has come goes to its user's wallet, as far as it is not used elsewhere."""
         for leg in legs:
-            if not leg.paid_units:
-                continue
-            where = next(one for one in wallet if one.asset == leg.asset)
-            wish = PayoutWish(
-                key=request_key(work.saga.id, f"refund-{leg.asset.replace(':', '.')}", 0),
-                user=order.user,
-                source=source_of(order, where, forms),
-                money=Money(asset=leg.asset, units=leg.paid_units),
-                destination=where,
-                saga=NO_CHILD,
-                correlation=order.correlation,
-            )
-            await ports.payouts.request_payout(work.tx, wish)
+            await self._pay_to_wallet(work, "refund", leg.asset, leg.paid_units)
 
     async def _locking(self, work: FundWork) -> None:
         key = lock_key(work.saga.id)
@@ -251,20 +236,21 @@ class Funding:
     async def _queued(self, work: FundWork) -> None:
         if work.order.wish is not Wish.NONE:
             await self._steps.close(work, work.data.round)
-            await self._hold_back(work, "the user changed his mind")
+            await self._obey(work)
             return
         met = await self._steps.barrier(work, work.data.round)
         if met is None:
             return
-        price = met.price_of(work.order.pool)
-        if price is None or await self._stopped(work):
+        if await self._stopped(work):
             await self._requeue(work, work.data)
             return
-        base, quote = await self._steps.locked(work.tx, work.order)
-        pool = await self._steps.pool(work.tx, work.order)
-        join = _join(work, pool, met, price, (base, quote))
+        order, offer = work.order, await self._steps.locked(work.tx, work.order)
+        pool = await self._steps.pool(work.tx, order)
+        is_first = not work.data.resumed and order.state is not OrderState.IN_MM
+        least = order.shares_min if is_first else 0
+        join = join_command(_join_key(work), order, pool, met, offer, least)
         await self._steps.ports.ledger.ask(work.tx, join)
-        data = msgspec.structs.replace(work.data, base_units=base, quote_units=quote)
+        data = msgspec.structs.replace(work.data, base_units=offer[0], quote_units=offer[1])
         await self._go(work, FundEvent.BARRIER_MET, data)
 
     async def _requeue(self, work: FundWork, data: FundData) -> None:
@@ -293,47 +279,101 @@ class Funding:
         if joined is None:
             raise InvariantBroken(f"{key} posted at {posted.seq} and is not in the log")
         share_asset, shares = minted(work.order, joined)
+        left = await self._steps.locked(work.tx, work.order)
+        more = work.order.state is OrderState.IN_MM
         order = replace(
             work.order,
-            child=NO_CHILD,
             share_asset=share_asset,
-            shares=shares,
+            shares=work.order.shares + shares,
             joined_at_us=posted.at_us,
             reason="",
         )
-        await self._steps.close(work, work.data.round, posted.seq)
-        await self._steps.ports.funding.close(work.tx, work.saga.id, used=True)
-        # He wished to leave while the ledger was deciding: he has joined, so he leaves properly.
-        leaving = order.wish is not Wish.NONE
+        # The user wished to leave while the ledger was deciding: it has joined, so it leaves.
+        leaving = order.wish in (Wish.PAUSE, Wish.WITHDRAW)
         if leaving:
-            order, _ = self._steps.child(order)
-        order = await self._steps.happen(work.tx, order, OrderEvent.JOINED, key=key)
+            order, _ = self._steps.child(replace(order, child=NO_CHILD))
+        elif left == (0, 0):
+            order = replace(order, child=NO_CHILD, wish=Wish.NONE)
+        await self._steps.close(work, work.data.round, posted.seq)
+        event = OrderEvent.JOINED_MORE if more else OrderEvent.JOINED
+        order = await self._steps.happen(work.tx, order, event, key=key)
+        if not leaving and left != (0, 0):
+            await self._part_joined(replace(work, order=order), left)
+            return
+        await self._steps.ports.funding.close(work.tx, work.saga.id, used=True)
         if leaving:
             await self._start_exit(work, order, ExitState.STAYING)
         await self._go(work, FundEvent.JOINED)
 
+    async def _part_joined(self, work: FundWork, left: tuple[int, int]) -> None:
+        """The rest waits for a price, or goes back where it is nothing or its user wants it."""
+        order, data = work.order, work.data
+        if order.wish is Wish.TAKE_BACK:
+            await self._obey(work)
+        elif is_remainder(order.base.units, left[0]) and is_remainder(order.quote.units, left[1]):
+            await self._ask_unlock(work, data, FundEvent.GIVE_BACK, "a remainder goes back")
+        else:
+            data = msgspec.structs.replace(data, attempt=data.attempt + 1, price_waits=0)
+            await self._await_price(work, data, FundEvent.PART_JOINED, EXCESS_WAITS)
+
+    async def _await_price(
+        self, work: FundWork, data: FundData, event: FundEvent, reason: str
+    ) -> None:
+        """Queue for another barrier, after longer each time that brought no price."""
+        settings, now_us = self._steps.settings, self._steps.clock.now_us()
+        wait_us = back_off_us(data.price_waits, settings.price_first_us, settings.price_max_us)
+        data = msgspec.structs.replace(
+            data,
+            round=data.round + 1,
+            price_waits=data.price_waits + 1,
+            price_since_us=data.price_since_us or now_us,
+        )
+        if work.order.reason != reason:
+            order = replace(work.order, reason=reason)
+            await self._steps.tell(work.tx, order, event, note=reason)
+        await self._steps.queue(work, TicketKind.JOIN, data.round, due_us=now_us + wait_us)
+        await self._go(work, event, data, settings.event_wait_us)
+
     async def _join_refused(self, work: FundWork, reason: Refusal) -> None:
         data = msgspec.structs.replace(work.data, attempt=work.data.attempt + 1)
         follows, wish = after_join_refused(reason), work.order.wish
+        in_pool = work.order.state is OrderState.IN_MM
         match follows:
             case Next.BROKEN:
                 raise broken(work.saga, _join_key(work), reason)
-            case Next.NEW_BARRIER if wish is Wish.NONE:
+            case _ if wish is not Wish.NONE:
+                await self._steps.close(work, data.round)
+                await self._obey(replace(work, data=data), reason)
+            case Next.NEW_BARRIER:
                 await self._requeue(work, data)
-            case Next.LATER if wish is Wish.NONE:
+            case Next.PRICE:
                 await self._steps.close(work, data.round)
-                await self._go(work, FundEvent.NOT_NOW, data, self._steps.settings.retry_us)
-            case Next.GIVE_BACK if wish is Wish.NONE and not data.resumed and work.order.by_mixin:
+                await self._await_price(work, data, FundEvent.PRICE_AWAITED, reason)
+            case Next.LATER:
                 await self._steps.close(work, data.round)
-                await self._send_back(work, reason)
-            case Next.GIVE_BACK if wish is Wish.NONE and not data.resumed:
+                await self._go(work, FundEvent.NOT_NOW, data, await self._later_us(work, reason))
+            case Next.GIVE_BACK if in_pool:
                 await self._steps.close(work, data.round)
                 await self._ask_unlock(work, data, FundEvent.GIVE_BACK, reason)
-            case Next.NEW_BARRIER | Next.LATER | Next.GIVE_BACK:
+            case Next.GIVE_BACK if not data.resumed and work.order.by_mixin:
+                await self._steps.close(work, data.round)
+                await self._send_back(work, reason)
+            case Next.GIVE_BACK if not data.resumed:
+                await self._steps.close(work, data.round)
+                await self._ask_unlock(work, data, FundEvent.GIVE_BACK, reason)
+            case Next.GIVE_BACK:
                 await self._steps.close(work, data.round)
                 await self._hold_back(work, reason)
             case _:
                 assert_never(follows)
+
+    async def _later_us(self, work: FundWork, reason: Refusal) -> int:
+        """A time after a leave is long and known: it is not asked for every few seconds."""
+        retry_us = self._steps.settings.retry_us
+        if reason is not Refusal.TOO_EARLY:
+            return retry_us
+        pool = await self._steps.pool(work.tx, work.order)
+        return max(retry_us, pool.parameters.cool_off_us // COOL_OFF_LOOKS)
 
     async def _send_back(self, work: FundWork, reason: str) -> None:
         """What came from a wallet goes back there: its user has nothing else to take it with."""
@@ -342,16 +382,37 @@ class Funding:
         order = replace(work.order, wish=Wish.WITHDRAW, destinations=wallet)
         await self._hold_back(replace(work, order=order), reason)
 
-    async def _unfunded(self, work: FundWork) -> None:
+    async def _again(self, work: FundWork) -> None:
+        """After a wait: another barrier, unless the user wants something else by now."""
         if work.order.wish is not Wish.NONE:
-            await self._hold_back(work, "the user changed his mind")
+            await self._obey(work)
             return
         await self._requeue(work, work.data)
+
+    async def _obey(self, work: FundWork, note: str = "") -> None:
+        """Do what the user wants instead of joining."""
+        if work.order.wish is Wish.TAKE_BACK:
+            order = replace(work.order, wish=Wish.NONE)
+            event, reason = FundEvent.GIVE_BACK, "the user took it back"
+            await self._ask_unlock(replace(work, order=order), work.data, event, reason)
+        elif work.order.state is OrderState.IN_MM:
+            await self._leave_instead(work)
+        else:
+            await self._hold_back(work, note or "the user changed his mind")
+
+    async def _leave_instead(self, work: FundWork) -> None:
+        """An order that is in the pool leaves it; what waits for a price stays locked for it."""
+        await self._steps.ports.funding.close(work.tx, work.saga.id, used=True)
+        order, _ = self._steps.child(replace(work.order, child=NO_CHILD))
+        await self._steps.tell(work.tx, order, FundEvent.HELD_BACK)
+        await self._start_exit(work, order, ExitState.STAYING)
+        await self._go(work, FundEvent.HELD_BACK)
 
     async def _ask_unlock(
         self, work: FundWork, data: FundData, event: FundEvent, reason: str, after_us: int = 0
     ) -> None:
         units = await self._steps.locked(work.tx, work.order)
+        data = msgspec.structs.replace(data, base_units=units[0], quote_units=units[1])
         key = _unlock_key(work, data)
         await self._steps.ask_unlock(work.tx, work.order, key, units)
         await self._steps.tell(work.tx, replace(work.order, reason=reason), event, note=reason)
@@ -364,12 +425,7 @@ class Funding:
             case None:
                 return
             case Posted():
-                await self._steps.ports.funding.close(work.tx, work.saga.id, used=False)
-                order = replace(work.order, child=NO_CHILD)
-                await self._steps.happen(
-                    work.tx, order, OrderEvent.GIVEN_BACK, key=key, note=order.reason
-                )
-                await self._go(work, FundEvent.UNLOCKED)
+                await self._unlocked(work, key)
             case Refused(reason):
                 if after_exit_refused(reason) is not Next.LATER:
                     raise broken(work.saga, key, reason)
@@ -378,6 +434,49 @@ class Funding:
                 await self._ask_unlock(work, data, FundEvent.UNLOCK_REFUSED, reason, after_us)
             case _:
                 assert_never(outcome)
+
+    async def _unlocked(self, work: FundWork, key: CommandKey) -> None:
+        """What came from a wallet goes back there; the rest of the order goes on as it is."""
+        order, in_pool = work.order, work.order.state is OrderState.IN_MM
+        await self._steps.ports.funding.close(work.tx, work.saga.id, used=in_pool)
+        if order.by_mixin:
+            await self._pay_unlocked(work)
+        leaving = in_pool and order.wish in (Wish.PAUSE, Wish.WITHDRAW)
+        event = OrderEvent.EXCESS_RETURNED if in_pool else OrderEvent.GIVEN_BACK
+        order = replace(order, child=NO_CHILD, reason="" if in_pool else order.reason)
+        if leaving:
+            order, _ = self._steps.child(order)
+        order = await self._steps.happen(work.tx, order, event, key=key, note=work.order.reason)
+        if leaving:
+            await self._start_exit(work, order, ExitState.STAYING)
+        await self._go(work, FundEvent.UNLOCKED)
+
+    async def _pay_unlocked(self, work: FundWork) -> None:
+        """Free of charge. What no payout can carry stays available to the user."""
+        steps = self._steps.settings.steps
+        held = monies(work.order, work.data.base_units, work.data.quote_units)
+        for money in held:
+            step = steps.get((money.asset, MIXIN), 1)
+            await self._pay_to_wallet(work, "excess", money.asset, money.units // step * step)
+
+    async def _pay_to_wallet(self, work: FundWork, word: str, asset: str, units: int) -> None:
+        """A payout of what is available to the order's user, to his wallet at Mixin."""
+        order, ports = work.order, self._steps.ports
+        user = await ports.store.user(work.tx, order.user)
+        wallet = wallet_of(order, user.mixin_id if user is not None else "")
+        where = next(one for one in wallet if one.asset == asset)
+        if not units or not where.address:
+            return
+        wish = PayoutWish(
+            key=request_key(work.saga.id, f"{word}-{asset.replace(':', '.')}", 0),
+            user=order.user,
+            source=source_of(order, where, self._steps.settings.mixin_forms),
+            money=Money(asset=asset, units=units),
+            destination=where,
+            saga=NO_CHILD,
+            correlation=order.correlation,
+        )
+        await ports.payouts.request_payout(work.tx, wish)
 
     async def _hold_back(self, work: FundWork, note: str) -> None:
         """Not joined: the funds stay reserved, and a withdrawal that was wished for begins."""
@@ -414,32 +513,3 @@ def _join_key(work: FundWork) -> CommandKey:
 
 def _unlock_key(work: FundWork, data: FundData) -> CommandKey:
     return request_key(work.saga.id, "unlock", data.unlock)
-
-
-def _join(
-    work: FundWork, pool: Pool, met: BarrierMet, price: BarrierPrice, units: tuple[int, int]
-) -> JoinPoolV1:
-    order, parameters = work.order, pool.parameters
-    ensure(price.mid is not None and price.twap_60s is not None, "price: expected a usable one")
-    if price.mid is None or price.twap_60s is None:
-        raise InvariantBroken("price: expected a usable one")
-    quote = order.quote.asset
-    return JoinPoolV1(
-        key=_join_key(work),
-        order=order.id,
-        pool=pool.id,
-        account=pool.account,
-        base=Money(asset=order.base.asset, units=units[0]),
-        quote=Money(asset=quote, units=units[1]),
-        mid=price.mid,
-        twap_60s=price.twap_60s,
-        book_version=price.book_version,
-        price_time_us=price.price_time_us,
-        price_age_max_us=parameters.price_age_max_us,
-        join_cost_cbps=parameters.join_cost_cbps,
-        first_join_min=Money(asset=quote, units=parameters.first_join_min_units),
-        nav_floor=Money(asset=quote, units=parameters.nav_floor_units),
-        stream=account_stream(pool.account),
-        barrier_seq=met.seq,
-        facts_seq=met.barrier.facts_seq,
-    )

@@ -9,7 +9,7 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from poolmaker.business.ledger.accounts import user_available
-from poolmaker.business.ledger.commands import LeavePoolV1, SettleExit
+from poolmaker.business.ledger.commands import SettleExit
 from poolmaker.business.ledger.model import Posted, Refusal, Refused
 from poolmaker.business.pools.model import TicketKind
 from poolmaker.business.pools.rules import exit_id_of
@@ -34,6 +34,7 @@ from poolmaker.business.user_orders.rules import (
     remainders,
     source_of,
 )
+from poolmaker.business.user_orders.service.dealing import leave_command
 from poolmaker.business.user_orders.service.steps import (
     DUST,
     EXIT_FEE,
@@ -46,7 +47,6 @@ from poolmaker.infra.sagas.model import Saga
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, OrderId, WithdrawalId, request_key
 from poolmaker.messages.base import Money, decode
-from poolmaker.messages.market import account_stream
 
 ExitWork = Work[ExitData]
 _PAGE: Final = 200
@@ -122,22 +122,16 @@ class Leaving:
             return
         order, pool = work.order, await self._steps.pool(work.tx, work.order)
         exit_id = exit_id_of(order.pool, work.saga.id)
-        leave = LeavePoolV1(
-            key=_leave_key(work),
-            order=order.id,
-            pool=order.pool,
-            exit_id=exit_id,
-            shares=order.shares,
-            stay_min_us=pool.parameters.stay_min_us,
-            stream=account_stream(order.account),
-            barrier_seq=met.seq,
-            facts_seq=met.barrier.facts_seq,
-            barrier_venue_time_us=met.barrier.venue_time_us,
-        )
+        risk = met.at_risk_of(order.pool)
+        leave = leave_command(_leave_key(work), order, pool, met, exit_id)
         await self._steps.ports.ledger.ask(work.tx, leave)
-        base, quote = met.at_risk_of(order.pool)
         data = msgspec.structs.replace(
-            work.data, exit_id=exit_id, base_at_risk=base, quote_at_risk=quote
+            work.data,
+            exit_id=exit_id,
+            base_at_risk=risk.base_units,
+            quote_at_risk=risk.quote_units,
+            orders_open=risk.unknown_orders,
+            fees_open=risk.unpriced_fees,
         )
         await self._go(work, ExitEvent.BARRIER_MET, data)
 
@@ -151,7 +145,8 @@ class Leaving:
                 await self._steps.close(work, work.data.round, seq)
                 order = replace(work.order, shares=0)
                 await self._steps.tell(work.tx, order, "shares_burnt", key=key)
-                await self._ask_settle(work, work.data, ExitEvent.LEFT)
+                data = msgspec.structs.replace(work.data, left_us=self._steps.clock.now_us())
+                await self._ask_settle(work, data, ExitEvent.LEFT)
             case Refused(reason):
                 await self._leave_refused(work, reason)
             case _:
@@ -168,7 +163,7 @@ class Leaving:
                 await self._queue(work, data, ExitEvent.REQUEUED)
             case Next.LATER:
                 await self._go(work, ExitEvent.NOT_NOW, data, self._steps.settings.retry_us)
-            case Next.GIVE_BACK | Next.BROKEN:
+            case Next.PRICE | Next.GIVE_BACK | Next.BROKEN:
                 raise broken(work.saga, _leave_key(work), reason)
             case _:
                 assert_never(follows)
@@ -228,12 +223,19 @@ class Leaving:
         if met is None:
             return
         await self._steps.close(work, work.data.round)
-        base, quote = met.at_risk_of(work.order.pool)
-        # Orders that became UNKNOWN after the barrier of the leave are none of the leaver's.
+        risk, known = met.at_risk_of(work.order.pool), work.data
+        # What opened after the barrier of the leave is none of the leaver's.
+        waited_us = self._steps.clock.now_us() - known.left_us
+        fees_wait = waited_us < self._steps.settings.fee_wait_us
+        orders_open = min(_orders_open(known), risk.unknown_orders)
+        fees_open = min(known.fees_open, risk.unpriced_fees) if fees_wait else 0
+        is_settled = not orders_open and not fees_open
         data = msgspec.structs.replace(
-            work.data,
-            base_at_risk=min(work.data.base_at_risk, base),
-            quote_at_risk=min(work.data.quote_at_risk, quote),
+            known,
+            base_at_risk=0 if is_settled else min(known.base_at_risk, risk.base_units),
+            quote_at_risk=0 if is_settled else min(known.quote_at_risk, risk.quote_units),
+            orders_open=orders_open,
+            fees_open=fees_open,
         )
         await self._ask_settle(work, data, ExitEvent.EVIDENCE_MET)
 
@@ -377,7 +379,14 @@ class Leaving:
 
 
 def _is_final(data: ExitData) -> bool:
-    return data.base_at_risk == 0 and data.quote_at_risk == 0
+    nothing_at_risk = data.base_at_risk == 0 and data.quote_at_risk == 0
+    return nothing_at_risk and not data.orders_open and not data.fees_open
+
+
+def _orders_open(data: ExitData) -> int:
+    """A saga from before the counts has amounts only."""
+    nothing_at_risk = data.base_at_risk == 0 and data.quote_at_risk == 0
+    return data.orders_open if nothing_at_risk or data.fees_open else max(1, data.orders_open)
 
 
 def _leave_key(work: ExitWork) -> CommandKey:

@@ -172,9 +172,11 @@ class Steps:
         due_us = self.clock.now_us() + after_us
         await self.ports.sagas.retry(work.tx, work.saga, due_us, note)
 
-    async def queue(self, work: Work[D], kind: TicketKind, number: int) -> None:
-        """Take ticket ``number`` of this saga."""
+    async def queue(self, work: Work[D], kind: TicketKind, number: int, due_us: int = 0) -> None:
+        """Take ticket ``number`` of this saga, for a barrier not before ``due_us``."""
         saga, order = work.saga, work.order
+        joins = kind is TicketKind.JOIN
+        base, quote = await self.locked(work.tx, order) if joins else (0, 0)
         ticket = Ticket(
             id=ticket_id(saga, number),
             saga=saga.id,
@@ -182,6 +184,9 @@ class Steps:
             account=order.account,
             kind=kind,
             shares=order.shares if kind is TicketKind.LEAVE else 0,
+            base_units=base,
+            quote_units=quote,
+            due_us=due_us,
         )
         await self.ports.pools.want_barrier(work.tx, ticket)
 

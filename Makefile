@@ -41,11 +41,11 @@ check: .venv/.dev ## Format, lint, types, import contracts, tidy tests
 .PHONY: test
 test: .venv/.dev ## All tests except the long ones
 	@if ls tests/e2e/test_*.py >/dev/null 2>&1; then tools/chromium.sh; fi
-	$(PYTEST) -n 2 -m "not long"
+	$(PYTEST) -n 2 --dist loadgroup -m "not long"
 
 .PHONY: test-long
 test-long: .venv/.dev ## The tests that take too long for every run
-	$(PYTEST) -n 2 -m long
+	$(PYTEST) -n 2 --dist loadgroup -m long
 
 .PHONY: fuzz
 fuzz: .venv/.dev ## Every test by search with new seeds for MINUTES (60)

@@ -59,16 +59,13 @@ async def venue() -> AsyncIterator[VenueProcess]:
         yield running
 
 
-def config_of(venue: VenueProcess, account: int = 0) -> BinanceConfig:
+def connect(venue: VenueProcess, account: int = 0) -> BinanceAccount:
     info, keys = venue.info, venue.info["accounts"][account]
-    return BinanceConfig(
+    config = BinanceConfig(
         key=keys["key"], secret=keys["secret"], rest_url=info["rest"], ws_url=info["ws"],
         ws_api_url=info["ws_api"], assets={"BTC": BTC, "USDT": USDT}, timeout_ms=1_500,
     )  # fmt: skip
-
-
-def connect(venue: VenueProcess, account: int = 0) -> BinanceAccount:
-    return open_account(config_of(venue, account), SystemClock(), Rng(1))
+    return open_account(config, SystemClock(), Rng(1))
 
 
 @pytest.fixture

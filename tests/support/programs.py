@@ -33,6 +33,11 @@ async def _run(*command: str, limit_s: float) -> tuple[int, str, str]:
     return process.returncode or 0, output.decode(), errors.decode()
 
 
+async def run_outside(*command: str, limit_s: float = RUN_TIMEOUT_S) -> tuple[int, str, str]:
+    """Run a program to its end: its exit code, what it printed, and its complaints."""
+    return await _run(*command, limit_s=limit_s)
+
+
 async def environment_with(*packages: str) -> Path:
     """The Python of an environment that holds ``packages``; skipped when it cannot be made."""
     digest = hashlib.sha256(" ".join((sys.version, *packages)).encode()).hexdigest()[:16]

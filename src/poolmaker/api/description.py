@@ -44,9 +44,10 @@ _ALWAYS: Final = {
     "503": "It cannot be answered now; the same request may be sent again.",
 }
 _CHANGING: Final = {
+    "400": "The Idempotency-Key is missing or has another form.",
     "409": "Refused: the code says why, nothing moved.",
     "413": "The body is too large.",
-    "428": "The Idempotency-Key is missing.",
+    "415": "The body is not JSON.",
 }
 _STREAM: Final = "/api/v1/stream"
 

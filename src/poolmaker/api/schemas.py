@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from poolmaker.api.access import Scope
 from poolmaker.api.tokens import DAYS_MAX
@@ -22,13 +22,6 @@ Visible = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 
 
 Fact = Annotated[str, StringConstraints(max_length=200)]
-
-
-KillScope = Annotated[
-    str,
-    StringConstraints(pattern=r"^(platform|(account|pool):[A-Za-z0-9][A-Za-z0-9._\-]{0,62})$"),
-]
-Sentence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class _Wish(BaseModel):
@@ -51,31 +44,17 @@ class WalletWish(_Wish):
     mixin_id: MixinId
 
 
-class KillWish(_Wish):
-    """A scope to kill or to release, and why."""
-
-    scope: KillScope
-    reason: Sentence
-
-
-class ScopeWish(_Wish):
-    """A scope of the kill switch."""
-
-    scope: KillScope
-
-
-class LatchWish(_Wish):
-    """What a latch of an engine holds back, and why it may go."""
-
-    subject: Visible
-    reason: Sentence
-
-
 class Nothing(_Wish):
     """A request whose path says it all."""
 
 
-Days = Annotated[int, Field(ge=1, le=DAYS_MAX)]
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 3.0 is the integer 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_WHOLE: Final = BeforeValidator(_whole)
+Days = Annotated[int, Field(ge=1, le=DAYS_MAX), _WHOLE]
 Scopes = Annotated[
     list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))
 ]
@@ -166,9 +145,11 @@ class AvailableWish(_Wish):
 class ActWish(_Wish):
     """Where a told story stands. Times are microseconds since the Unix epoch."""
 
-    number: Annotated[int, Field(ge=0, le=99)]
-    of: Annotated[int, Field(ge=1, le=99)]
+    number: Annotated[int, Field(ge=0, le=99), _WHOLE]
+    of: Annotated[int, Field(ge=1, le=99), _WHOLE]
     name: Name
-    facts: Annotated[dict[Name, Fact], Field(max_length=8)] = {}
-    started_at_us: Annotated[int, Field(ge=0, le=2**53)]
+    facts: Annotated[
+        dict[Name, Fact], Field(max_length=8, json_schema_extra={"additionalProperties": False})
+    ] = {}
+    started_at_us: Annotated[int, Field(ge=0, le=2**53), _WHOLE]
     done: bool = False

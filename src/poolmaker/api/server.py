@@ -29,7 +29,6 @@ from poolmaker.api.ports import Platform
 from poolmaker.api.problems import Problem, answer
 from poolmaker.api.routes import router
 from poolmaker.api.routes_money import router as money_router
-from poolmaker.api.routes_safety import router as safety_router
 from poolmaker.api.routes_users import router as users_router
 from poolmaker.api.streams import Streams
 from poolmaker.api.streams import router as streams_router
@@ -41,8 +40,9 @@ from poolmaker.kernel.errors import (
     PoolmakerError,
 )
 
-ROUTERS: Final = (router, money_router, users_router, streams_router, safety_router)
+ROUTERS: Final = (router, money_router, users_router, streams_router)
 SHUTDOWN_S: Final = 3
+WHAT_MAX: Final = 300
 _ADDRESS_IN_USE: Final = frozenset({98, 48})
 _NOT_PERMITTED: Final = 13
 
@@ -65,7 +65,8 @@ def _what(error: Exception) -> str:
         return str(error)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}"
+    said = f"{place}: {first['msg']}"[:WHAT_MAX]
+    return "".join(sign if sign.isprintable() else "?" for sign in said)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -130,7 +131,14 @@ def create_api(
     platform: Platform, site: ASGIApp | None = None, sizes: BudgetSizes | None = None
 ) -> FastAPI:
     """The API, and the pages below it where there are any."""
-    api = FastAPI(title="Poolmaker", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    api = FastAPI(
+        title="Poolmaker",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
     api.state.platform = platform
     api.state.streams = Streams(platform)
     for part in ROUTERS:

@@ -10,4 +10,6 @@ Invariants
 7. Any balance equals the sum of its entries.
 8. A request that would push platform equity below zero is refused.
 9. Per venue account and asset, pool capital and exits never exceed the custody there by our own act.
+10. Only an excess is ever valued at a price, at the smallest result of prices that agree, and never beyond their depth.
+11. Nobody keeps less of a pool than the minimum holding, so rounding costs a joiner an atomic unit or 1 part in 10**9.
 """

@@ -10,4 +10,5 @@ Invariants
 7. The time line of an order is only ever added to; it names the ledger key that moved money.
 8. Money leaves only to its user's own wallet; no caller, the operator included, names another. A user is
    made with a Mixin id; one of before without it binds it by a payment from there, and it is never exchanged.
+9. No leave, pause or payout waits for a price; what waits for one can be taken back.
 """

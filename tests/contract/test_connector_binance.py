@@ -59,13 +59,16 @@ async def venue() -> AsyncIterator[VenueProcess]:
         yield running
 
 
-def connect(venue: VenueProcess, account: int = 0) -> BinanceAccount:
+def config_of(venue: VenueProcess, account: int = 0) -> BinanceConfig:
     info, keys = venue.info, venue.info["accounts"][account]
-    config = BinanceConfig(
+    return BinanceConfig(
         key=keys["key"], secret=keys["secret"], rest_url=info["rest"], ws_url=info["ws"],
         ws_api_url=info["ws_api"], assets={"BTC": BTC, "USDT": USDT}, timeout_ms=1_500,
     )  # fmt: skip
-    return open_account(config, SystemClock(), Rng(1))
+
+
+def connect(venue: VenueProcess, account: int = 0) -> BinanceAccount:
+    return open_account(config_of(venue, account), SystemClock(), Rng(1))
 
 
 @pytest.fixture

@@ -7,17 +7,22 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from eth_account import Account
 
 from poolmaker.business.treasury.model import (
     SendAbsent,
     SendAccepted,
     SendCompleted,
+    SendFailed,
+    SendPostponed,
     SendRefused,
     SendRequest,
     SendUnderWay,
 )
 from poolmaker.evm._store import PgPinStore
-from poolmaker.evm.model import ChainTransfer
+from poolmaker.evm.model import ChainTransfer, PaymentAction
+from poolmaker.evm.rpc import Rpc
+from poolmaker.evm.rules import GWEI
 from poolmaker.evm.service import Evm, EvmPorts, Pins
 from poolmaker.infra.database import Database
 from poolmaker.infra.transactions import Tx
@@ -185,9 +190,11 @@ async def test_tokens_are_sent_on_once_and_told_when_a_final_block_holds_them(
 ) -> None:
     """evm invariant 5; failures 3.4.4."""
     evm = await stage.open()
-    with pytest.raises(Unavailable, match="for gas"):
-        await stage.give("USDT", "3")
-        await evm.payer.send(asked(stage))
+    await stage.give("USDT", "3")
+    poor = await evm.payer.send(asked(stage))
+    assert isinstance(poor, SendPostponed)
+    assert poor.needs_person
+    assert "for gas" in poor.reason
     await stage.give("ETH", "1")
     request = asked(stage)
     assert await evm.payer.find(request, 0) == SendAbsent()
@@ -308,3 +315,158 @@ async def test_what_is_stuck_is_replaced_under_its_nonce_for_more_gas_and_pays_o
     second = asked(stage, reference="b" * 32)
     assert isinstance(await evm.payer.send(second), SendAccepted)
     await stage.until_paid(5_000_000)
+
+
+# ------------------------------------------------------- found 15: another program uses the wallet
+
+
+async def _use_nonce(stage: ChainStage, nonce: int) -> None:
+    """Another program with the same key sends nothing to itself."""
+    fields = {
+        "type": 2, "chainId": 1338, "nonce": nonce, "to": stage.wallet, "value": 0, "gas": 21_000,
+        "maxFeePerGas": 10**10, "maxPriorityFeePerGas": 10**10,
+    }  # fmt: skip
+    raw = Account.from_key(stage.key).sign_transaction(fields).raw_transaction
+    rpc = Rpc(stage.session, stage.chain.ready["rpc"])
+    await rpc.call("eth_sendRawTransaction", "0x" + bytes(raw).hex())
+
+
+async def test_found_15_nonces_that_another_program_used_stop_no_payment_restart_included(
+    stage: ChainStage,
+) -> None:
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "20")
+    for number, used in enumerate(((), (1, 2), (), (5,))):
+        if used:
+            for nonce in used:
+                await _use_nonce(stage, nonce)
+            evm = await stage.open()
+        request = asked(stage, reference=f"{number:032x}")
+        assert isinstance(await evm.payer.send(request), SendAccepted)
+        await stage.until_paid((number + 1) * 2_500_000)
+    await stage.mine()
+    for number in range(4):
+        done = await evm.payer.find(asked(stage, reference=f"{number:032x}"), 0)
+        assert isinstance(done, SendCompleted)
+    incidents = [one for one in await evm.payer.attention() if one.kind == "nonce_used_elsewhere"]
+    assert [one.evidence["note"].split()[0] for one in incidents] == ["1", "2"]
+    assert [one.remedies[0].action for one in incidents] == ["close", "close"]
+
+
+async def test_found_15_a_payment_whose_nonce_was_taken_waits_for_a_person_and_others_go_on(
+    stage: ChainStage,
+) -> None:
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "6")
+    lost = {"endpoint": "eth_sendRawTransaction", "effect": "reset", "when": "before", "count": 1}
+    await stage.chain.admin("POST", "/faults", lost)
+    first, second = asked(stage), asked(stage, reference="b" * 32)
+    await evm.payer.send(first)
+    await _use_nonce(stage, 0)
+    await stage.mine()
+    evm = await stage.open()
+    gone = await evm.payer.find(first, 0)
+    assert isinstance(gone, SendPostponed)
+    assert gone.needs_person
+    assert "nonce 0" in gone.reason
+    assert isinstance(await evm.payer.send(second), SendAccepted)
+    await stage.until_paid(2_500_000)
+    await stage.mine()
+    assert isinstance(await evm.payer.find(second, 0), SendCompleted)
+    assert isinstance(await evm.payer.find(first, 0), SendPostponed)
+
+
+# ------------------------------------------------------ found 16: pools that want more of a tip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def dear_chain() -> AsyncIterator[RunningWorld]:
+    """A chain whose pools take no tip below 25 gwei, as Polygon's, and whose node advises less."""
+    async with running_world("chain", "--block-ms", "0", "--tip-min-gwei", "25") as world:
+        yield world
+
+
+@pytest.fixture
+async def dear(dear_chain: RunningWorld, database: Database) -> AsyncIterator[ChainStage]:
+    async with on_stage(dear_chain, database) as found:
+        await found.mine(130)
+        await found.give("ETH", "1")
+        await found.give("USDT", "6")
+        yield found
+
+
+async def _attempts(stage: ChainStage) -> list[Any]:
+    async with stage.database.transaction() as connection:
+        return list(await connection.fetch("SELECT * FROM evm.attempt ORDER BY number"))
+
+
+async def test_found_16_the_tip_that_a_refusal_demands_is_bid_at_once_and_once(
+    dear: ChainStage,
+) -> None:
+    evm = await dear.open()
+    assert isinstance(await evm.payer.send(asked(dear)), SendAccepted)
+    (first,) = await _attempts(dear)
+    assert "minimum needed 25000000000" in first["refusal"]
+    assert first["tip_wei"] < 25 * GWEI
+    await evm.payer.find(asked(dear), 0)
+    await dear.until_paid(2_500_000)
+    rows = await _attempts(dear)
+    assert [row["tip_wei"] for row in rows[1:]] == [25 * GWEI]
+    await dear.mine()
+    assert isinstance(await evm.payer.find(asked(dear), 0), SendCompleted)
+    assert await evm.payer.attention() == []
+
+
+async def test_found_16_a_minimum_tip_that_is_set_is_bid_from_the_first(dear: ChainStage) -> None:
+    dear.more["tip_min_gwei"] = 26
+    evm = await dear.open()
+    await evm.payer.send(asked(dear))
+    await dear.until_paid(2_500_000)
+    (only,) = await _attempts(dear)
+    assert (only["tip_wei"], only["refusal"]) == (26 * GWEI, "")
+
+
+async def test_found_16_what_no_pool_took_is_not_raised_and_has_a_way_out(dear: ChainStage) -> None:
+    clock = ManualClock()
+    dear.clock, dear.more["gas_price_max_gwei"] = clock, 20
+    evm = await dear.open()
+    await evm.payer.send(asked(dear))
+    for _ in range(5):
+        clock.advance(10 * MINUTE_US)
+        assert isinstance(await evm.payer.find(asked(dear), 0), SendUnderWay)
+    assert len(await _attempts(dear)) == 1
+    (item,) = await evm.payer.attention()
+    assert item.kind == "payment_refused"
+    assert "minimum needed" in item.evidence["refusal"]
+    assert [one.action for one in item.remedies] == ["retry", "cancel"]
+    reference = item.subject
+    assert await evm.payer.act(reference, PaymentAction.CANCEL) == "gas_at_its_cap"
+    assert await evm.payer.act("f" * 32, PaymentAction.RETRY) == "unknown_payment"
+    dear.more["gas_price_max_gwei"] = 500
+    evm = await dear.open()
+    assert await evm.payer.act(reference, PaymentAction.CANCEL) == ""
+    rows = await _attempts(dear)
+    assert [row["cancels"] for row in rows] == [False, True]
+    assert rows[1]["tip_wei"] == 25 * GWEI
+    await dear.mine()
+    assert isinstance(await evm.payer.find(asked(dear), 0), SendFailed)
+    assert await dear.balance("USDT", dear.mixin) == 0
+    assert await evm.payer.attention() == []
+    again = asked(dear, reference="b" * 32)
+    await evm.payer.send(again)
+    await evm.payer.find(again, 0)
+    await dear.until_paid(2_500_000)
+
+
+async def test_found_16_a_payment_is_retried_by_a_person_once_there_is_room(
+    dear: ChainStage,
+) -> None:
+    dear.more["gas_price_max_gwei"] = 20
+    evm = await dear.open()
+    await evm.payer.send(asked(dear))
+    dear.more["gas_price_max_gwei"] = 500
+    evm = await dear.open()
+    assert await evm.payer.act(asked(dear).reference, PaymentAction.RETRY) == ""
+    await dear.until_paid(2_500_000)

@@ -28,6 +28,7 @@ PoolPath = Annotated[str, Path(pattern=_ID, max_length=63)]
 ApprovalPath = Annotated[str, Path(pattern=_ID, max_length=63)]
 RewardPath = Annotated[str, Path(pattern=_WORD, max_length=128)]
 AccountPath = Annotated[str, Path(pattern=_WORD, max_length=128)]
+LatchPath = Annotated[str, Path(pattern=r"^[a-z_]{1,63}$", max_length=63)]
 SeqPath = Annotated[int, Path(ge=1, le=SEQ_MAX)]
 
 After = Annotated[int, Query(ge=0, le=SEQ_MAX)]

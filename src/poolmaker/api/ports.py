@@ -281,6 +281,149 @@ class Approvals(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatchSeen:
+    """A kill latch that holds. ``effective_us``: when the only person there is may release it."""
+
+    scope: str
+    set_by: str
+    reason: str
+    set_us: int
+    file: bool
+    row: bool
+    asked_by: str
+    asked_us: int
+    effective_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweptSeen:
+    """What the venue's own list of open orders shows of an account after cancelling."""
+
+    account: str
+    symbols: tuple[str, ...]
+    cancelled: int
+    left: tuple[str, ...]
+    proven: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KilledSeen:
+    """A latch that was set. ``proven``: nothing of ours stands at any account of its scope."""
+
+    scope: str
+    file: bool
+    row: bool
+    proven: bool
+    accounts: tuple[SweptSeen, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What became of a wish to release: ``released``, ``second_person`` or ``waits``."""
+
+    scope: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLatchSeen:
+    """A latch of an engine that holds, with what clears it."""
+
+    kind: str
+    subject: str
+    cause: str
+    since_us: int
+    cleared_by: str
+    released_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSeen:
+    """How the engine of one account is doing."""
+
+    account: str
+    ok: bool
+    connected: bool
+    reconciled: bool
+    quoting: bool
+    since_us: int
+    why_not: str
+    latches: tuple[EngineLatchSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LatchReleased:
+    """Whether such a latch held and was let go."""
+
+    released: bool
+
+
+class Safety(Protocol):
+    """The kill switch and the engines."""
+
+    async def latches(self) -> Sequence[LatchSeen]:
+        """Kill latches that hold; those in files also while the database is away."""
+        ...
+
+    async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:
+        """Latch, cancel, prove. Refuses ``unknown_scope`` for what is not configured."""
+        ...
+
+    async def release(self, scope: str, name: str, reason: str, *, alone: bool) -> Released:
+        """Release, or note the wish."""
+        ...
+
+    async def take_back(self, scope: str) -> Released:
+        """Take the wish back."""
+        ...
+
+    async def engines(self) -> Sequence[EngineSeen]:
+        """Every engine of this process."""
+        ...
+
+    async def release_latch(
+        self, account: str, kind: str, subject: str, word: str
+    ) -> LatchReleased | Refused:
+        """Let a latch of an engine go. Refuses ``not_found`` for an unknown account or kind."""
+        ...
+
+
+class WithoutEngines:
+    """``Safety`` of a process that runs no engine."""
+
+    async def latches(self) -> Sequence[LatchSeen]:
+        """See ``Safety.latches``."""
+        return ()
+
+    async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:  # noqa: ARG002
+        """See ``Safety.kill``."""
+        return Refused("unknown_scope", {"scope": scope})
+
+    async def release(self, scope: str, name: str, reason: str, *, alone: bool) -> Released:  # noqa: ARG002
+        """See ``Safety.release``."""
+        return Released(scope=scope, verdict="released")
+
+    async def take_back(self, scope: str) -> Released:
+        """See ``Safety.take_back``."""
+        return Released(scope=scope, verdict="held")
+
+    async def engines(self) -> Sequence[EngineSeen]:
+        """See ``Safety.engines``."""
+        return ()
+
+    async def release_latch(
+        self,
+        account: str,  # noqa: ARG002
+        kind: str,  # noqa: ARG002
+        subject: str,  # noqa: ARG002
+        word: str,  # noqa: ARG002
+    ) -> LatchReleased | Refused:
+        """See ``Safety.release_latch``."""
+        return Refused("not_found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
     """All ports of the surfaces in one place.
 
@@ -303,3 +446,4 @@ class Platform:
     live: Live
     stage: Stage
     stopping: asyncio.Event
+    safety: Safety = field(default_factory=WithoutEngines)

@@ -23,6 +23,7 @@ _STATUS: Final = {
     "not_found": 404,
     "unknown_user": 404,
     "unknown_pool": 404,
+    "unknown_scope": 404,
     "unknown_order": 404,
     "unknown_approval": 404,
     "unknown_asset": 404,

@@ -24,6 +24,13 @@ Visible = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 Fact = Annotated[str, StringConstraints(max_length=200)]
 
 
+KillScope = Annotated[
+    str,
+    StringConstraints(pattern=r"^(platform|(account|pool):[A-Za-z0-9][A-Za-z0-9._\-]{0,62})$"),
+]
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
 class _Wish(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -42,6 +49,26 @@ class WalletWish(_Wish):
     """The Mixin user id that a user of before says is theirs."""
 
     mixin_id: MixinId
+
+
+class KillWish(_Wish):
+    """A scope to kill or to release, and why."""
+
+    scope: KillScope
+    reason: Sentence
+
+
+class ScopeWish(_Wish):
+    """A scope of the kill switch."""
+
+    scope: KillScope
+
+
+class LatchWish(_Wish):
+    """What a latch of an engine holds back, and why it may go."""
+
+    subject: Visible
+    reason: Sentence
 
 
 class Nothing(_Wish):

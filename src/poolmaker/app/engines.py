@@ -10,7 +10,7 @@ from poolmaker.infra.leases import LeaseCheck
 from poolmaker.infra.settings.model import Settings, VenueAccountSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.ids import Ids, VenueAccountId
+from poolmaker.kernel.ids import Ids, PoolId, VenueAccountId
 from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.config import BinanceConfig
@@ -18,6 +18,7 @@ from poolmaker.market.connectors.binance.service import BinanceAccount, open_acc
 from poolmaker.market.engine.model import EngineConfig
 from poolmaker.market.engine.ports import EnginePorts, EngineStores
 from poolmaker.market.engine.service import AccountEngine, postgres_engine
+from poolmaker.market.execution.ports import KillSwitch
 from poolmaker.market.execution.service import postgres_intents
 from poolmaker.market.tracking.account_stream import postgres_tracking
 
@@ -40,6 +41,7 @@ class DeskPorts:
     ids: Ids
     rng: Rng
     lease: LeaseCheck
+    kill: KillSwitch
 
 
 def open_desks(
@@ -49,8 +51,9 @@ def open_desks(
     return {account.account: _desk(account, assets, ports) for account in settings.venue_accounts}
 
 
-def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: DeskPorts) -> Desk:
-    config = BinanceConfig(
+def connector_config(account: VenueAccountSettings, assets: Mapping[str, Asset]) -> BinanceConfig:
+    """How an account's venue is reached."""
+    return BinanceConfig(
         key=account.api_key.get_secret_value(),
         secret=account.secret.get_secret_value(),
         rest_url=account.rest_url,
@@ -58,7 +61,15 @@ def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: Des
         ws_api_url=account.ws_api_url,
         assets=assets,
     )
-    venue = open_account(config, ports.clock, ports.rng.fork(account.id))
+
+
+def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: DeskPorts) -> Desk:
+    config = connector_config(account, assets)
+
+    def barred(pool: PoolId) -> str:
+        return ports.kill.holds(account.account, pool)
+
+    venue = open_account(config, ports.clock, ports.rng.fork(account.id), barred)
     stores = EngineStores(
         transactions=ports.transactions,
         bus=ports.bus,
@@ -77,6 +88,7 @@ def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: Des
             stores=stores,
             clock=ports.clock,
             ids=ports.ids,
+            kill=ports.kill,
         ),
     )
     return Desk(engine, venue)

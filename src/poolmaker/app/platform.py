@@ -157,6 +157,8 @@ def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
     supervisor.start(Part("sagas", wired.runner.run))
     supervisor.start(Part("custody", wired.custody.run))
     supervisor.start(Part("troubles", wired.troubles.run))
+    supervisor.start(Part("kill", wired.kill.run, Purpose.ENGINE))
+    supervisor.start(Part("engines", wired.engines.run))
     supervisor.start(Part("live", lambda: _patiently(root, wired.live.run)))
     supervisor.start(Part("assets", lambda: _patiently(root, lambda: _learn(root, wired))))
     supervisor.start(Part("shares", lambda: _patiently(root, lambda: _follow(root, wired))))

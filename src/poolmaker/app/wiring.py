@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -39,6 +39,7 @@ from poolmaker.app.people import People, PeoplePorts
 from poolmaker.app.places import MixinPlace, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
 from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts
+from poolmaker.app.safety import EngineWatch, SafetyDesk, facts_of
 from poolmaker.app.stage import MemoryStage
 from poolmaker.app.tokens import FileTokens, token_files
 from poolmaker.app.troubles import TroublePorts, TroubleWatch
@@ -56,6 +57,8 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.wallet import VenueWallet
+from poolmaker.market.execution.kill import KillFiles
+from poolmaker.market.execution.killing import KillDesk
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import Mixin, MixinPorts
 from poolmaker.recon.custody import CustodyWatch, CustodyWatchPorts
@@ -97,6 +100,8 @@ class Wired:
     troubles: TroubleWatch
     scales: Scales
     platform: Platform
+    kill: KillDesk
+    engines: EngineWatch
 
     async def learn_assets(self, clock: Clock) -> None:
         """Make assets known that appeared since, as the shares of a new epoch do."""
@@ -109,7 +114,8 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     settings, clock = root.settings, root.clock
     writer = await open_writer(data, settings, clock, root.holder)
     scales = Scales({a.code: a for a in await open_store(data.app, clock).assets()})
-    desks = _desks(root, data, scales)
+    kill = await _kill_switch(root, data)
+    desks = _desks(root, data, scales, kill)
     outside = _outside(root, data, session, desks, scales)
     business = open_business(settings, scales, _business_ports(root, data, writer, outside))
     await business.rooms.pools.configure(pool_configs(settings, scales))
@@ -135,7 +141,9 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         ),
         settings.treasury.silence_s * SECOND_US,
     )
-    surfaces = _Surfaces(business, live, custody, scales, writer.head.epoch, outside.mixin, chain)
+    surfaces = _Surfaces(
+        business, live, custody, scales, writer.head.epoch, outside.mixin, chain, desks, kill
+    )
     return Wired(
         data=data,
         writer=writer,
@@ -150,10 +158,21 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         troubles=_troubles(root, business, outside),
         scales=scales,
         platform=_platform(root, data, surfaces),
+        kill=kill,
+        engines=EngineWatch(desks, kill, root.health, clock),
     )
 
 
-def _desks(root: Root, data: Data, scales: Scales) -> dict[VenueAccountId, Desk]:
+async def _kill_switch(root: Root, data: Data) -> KillDesk:
+    """The latches of this home, read before any engine is made."""
+    files = KillFiles(root.settings.home)
+    files.open()
+    kill = KillDesk(files, data.app, root.clock)
+    await kill.sync()
+    return kill
+
+
+def _desks(root: Root, data: Data, scales: Scales, kill: KillDesk) -> dict[VenueAccountId, Desk]:
     ports = DeskPorts(
         transactions=data.app,
         bus=open_bus(),
@@ -161,6 +180,7 @@ def _desks(root: Root, data: Data, scales: Scales) -> dict[VenueAccountId, Desk]
         ids=root.ids,
         rng=root.rng.fork("engines"),
         lease=root.lease,
+        kill=kill.switch,
     )
     return open_desks(root.settings, scales.assets, ports)
 
@@ -293,6 +313,8 @@ class _Surfaces:
     epoch: int
     mixin: Mixin | None
     chain: ChainSide | None
+    desks: dict[VenueAccountId, Desk]
+    kill: KillDesk
 
 
 def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
@@ -316,7 +338,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             live=parts.live,
             money=money,
             custody=parts.custody,
-            health=_health(root, mode, parts.epoch),
+            health=_health(root, mode, parts.epoch, parts.desks),
         ),
         scales,
     )
@@ -345,6 +367,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         live=parts.live,
         stage=MemoryStage(mode),
         stopping=root.stopping,
+        safety=SafetyDesk(root.settings, parts.desks, parts.kill),
     )
 
 
@@ -362,13 +385,20 @@ def _money_reading(root: Root, parts: _Surfaces, people: People) -> MoneyReading
     return MoneyReading(ports, parts.scales, names, assets)
 
 
-def _health(root: Root, mode: Mode, epoch: int) -> Callable[[], Health]:
+def _health(
+    root: Root, mode: Mode, epoch: int, desks: Mapping[VenueAccountId, Desk]
+) -> Callable[[], Health]:
     """Every start takes a new epoch of the ledger, so the epochs count the starts."""
     started_us = root.clock.now_us()
 
+    def facts(component: str) -> dict[str, str]:
+        head, _, account = component.partition(" ")
+        desk = desks.get(VenueAccountId(account)) if head == "engine" else None
+        return facts_of(desk.engine.health()) if desk is not None else {}
+
     def look() -> Health:
         checks = tuple(
-            Check(part.component, part.ok, {"sentence": part.sentence})
+            Check(part.component, part.ok, {"sentence": part.sentence} | facts(part.component))
             for part in root.health.parts()
         )
         return Health(mode, __version__, started_us, max(0, epoch - 1), checks)

@@ -4,7 +4,10 @@ Invariants
 1. Only what stands in a final block is handed on as a fact; what lies above it may vanish and is only shown.
 2. A transfer is named by its transaction and its place inside it; it is stored once, in the transaction that moves the cursor.
 3. Contracts that the operator did not register do not exist.
-4. The signer signs HuFi's login text, transfers of registered tokens to pinned addresses, and their replacements; nothing else.
+4. The signer signs HuFi's login text, transfers of registered tokens to pinned addresses, their replacements, and the
+   empty transaction to ourselves that takes a transfer's nonce; nothing else.
 5. Nonce and signed bytes are stored before they are broadcast; after doubt the same bytes go out again.
 6. A pinned address never changes without a person's word.
+7. Nonces that another program has used are left out and told of; they stop no later payment.
+8. A bid that no pool has taken is not raised step by step: what the chain asks now is bid, under the cap.
 """

@@ -13,6 +13,7 @@ from poolmaker.evm.model import (
     Payment,
     PaymentState,
     WaitingTransfer,
+    WalletIncident,
 )
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
@@ -49,8 +50,21 @@ INSERT INTO evm.pin (chain_id, contract, address, pinned_us, by_whom) VALUES ($1
 """
 _TAKE_NONCE: Final = """
 INSERT INTO evm.nonce AS held (chain_id, wallet, next) VALUES ($1, $2, $3 + 1)
-ON CONFLICT (chain_id, wallet) DO UPDATE SET next = held.next + 1
+ON CONFLICT (chain_id, wallet) DO UPDATE SET next = greatest(held.next, $3) + 1
 RETURNING next - 1
+"""
+_NEXT_NONCE: Final = """
+SELECT next FROM evm.nonce WHERE chain_id = $1 AND wallet = $2 FOR UPDATE
+"""
+_OPEN: Final = """
+SELECT * FROM evm.payment WHERE chain_id = $1 AND wallet = $2 AND state = 'signed' ORDER BY nonce
+"""
+_REPORT: Final = """
+INSERT INTO evm.incident (chain_id, wallet, kind, note, at_us) VALUES ($1, $2, $3, $4, $5)
+"""
+_INCIDENTS: Final = """
+SELECT id, kind, note, at_us FROM evm.incident
+WHERE chain_id = $1 AND wallet = $2 ORDER BY id DESC LIMIT 100
 """
 _ADD_PAYMENT: Final = """
 INSERT INTO evm.payment (
@@ -60,9 +74,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _ADD_ATTEMPT: Final = """
 INSERT INTO evm.attempt (
-    reference, number, tx_hash, raw, max_fee_wei, tip_wei, gas, signed_us
+    reference, number, tx_hash, raw, max_fee_wei, tip_wei, gas, signed_us, cancels
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 _FINISH: Final = """
 UPDATE evm.payment SET state = $2, tx_hash = $3, block = $4, taken = $5, gas_wei = $6
@@ -160,9 +174,12 @@ class PgPinStore:
 class PgPaymentStore:
     """``PaymentStore`` over PostgreSQL."""
 
-    async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> int:
+    async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> tuple[int, int]:
         """See ``PaymentStore.take_nonce``."""
-        return int(await connection_of(tx).fetchval(_TAKE_NONCE, chain_id, wallet, first))
+        connection = connection_of(tx)
+        before = await connection.fetchval(_NEXT_NONCE, chain_id, wallet)
+        nonce = int(await connection.fetchval(_TAKE_NONCE, chain_id, wallet, first))
+        return nonce, nonce - int(before) if before is not None else 0
 
     async def add(self, tx: Tx, payment: Payment) -> None:
         """See ``PaymentStore.add``."""
@@ -187,13 +204,12 @@ class PgPaymentStore:
         )
         if row is None:
             return None
-        values = dict(row.items())
-        return Payment(**{**values, "state": PaymentState(values["state"])})
+        return _payment(row)
 
     async def attempts(self, tx: Tx, reference: str) -> Sequence[Attempt]:
         """See ``PaymentStore.attempts``."""
         rows = await connection_of(tx).fetch(
-            "SELECT number, tx_hash, raw, max_fee_wei, tip_wei, gas, signed_us"
+            "SELECT number, tx_hash, raw, max_fee_wei, tip_wei, gas, signed_us, refusal, cancels"
             " FROM evm.attempt WHERE reference = $1 ORDER BY number",
             reference,
         )
@@ -212,7 +228,29 @@ class PgPaymentStore:
             one.tip_wei,
             one.gas,
             one.signed_us,
+            one.cancels,
         )
+
+    async def note_refusal(self, tx: Tx, attempt: Attempt, refusal: str) -> None:
+        """See ``PaymentStore.note_refusal``."""
+        await connection_of(tx).execute(
+            "UPDATE evm.attempt SET refusal = $2 WHERE tx_hash = $1", attempt.tx_hash, refusal
+        )
+
+    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[Payment]:
+        """See ``PaymentStore.open_payments``."""
+        rows = await connection_of(tx).fetch(_OPEN, chain_id, wallet)
+        return [_payment(row) for row in rows]
+
+    async def report(self, tx: Tx, chain_id: int, wallet: str, incident: WalletIncident) -> None:
+        """See ``PaymentStore.report``."""
+        one = incident
+        await connection_of(tx).execute(_REPORT, chain_id, wallet, one.kind, one.note, one.at_us)
+
+    async def incidents(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[WalletIncident]:
+        """See ``PaymentStore.incidents``."""
+        rows = await connection_of(tx).fetch(_INCIDENTS, chain_id, wallet)
+        return [WalletIncident(*row) for row in rows]
 
     async def finish(self, tx: Tx, payment: Payment) -> None:
         """See ``PaymentStore.finish``."""
@@ -220,6 +258,11 @@ class PgPaymentStore:
         await connection_of(tx).execute(
             _FINISH, one.reference, one.state, one.tx_hash, one.block, one.taken, one.gas_wei
         )
+
+
+def _payment(row: Record) -> Payment:
+    values = dict(row.items())
+    return Payment(**{**values, "state": PaymentState(values["state"])})
 
 
 def _transfer(row: Record) -> ChainTransfer:

@@ -143,6 +143,29 @@ class Attempt:
     tip_wei: int
     gas: int
     signed_us: int
+    refusal: str = ""
+    """What the node last said when it did not take it; empty once it did or said nothing."""
+    cancels: bool = False
+    """It moves nothing and uses the nonce."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalletIncident:
+    """What happened to a wallet that this platform has not done."""
+
+    id: int
+    kind: str
+    note: str
+    at_us: int
+
+
+class PaymentAction(StrEnum):
+    """What a person wants of a payment that no block takes."""
+
+    RETRY = "retry"
+    """Sign it anew at what the chain asks now."""
+    CANCEL = "cancel"
+    """Use its nonce for nothing, so that it can never be paid."""
 
 
 @dataclass(frozen=True, slots=True)

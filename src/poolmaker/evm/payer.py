@@ -15,6 +15,7 @@ from poolmaker.business.treasury.model import (
     SendAnswer,
     SendCompleted,
     SendFailed,
+    SendPostponed,
     SendRefused,
     SendRequest,
     SendStatus,
@@ -29,25 +30,42 @@ from poolmaker.evm.model import (
     GasBid,
     GateRefused,
     Payment,
+    PaymentAction,
     PaymentState,
     Receipt,
     Signed,
     Token,
+    WalletIncident,
 )
 from poolmaker.evm.ports import Gate, PaymentStore
 from poolmaker.evm.rpc import RpcRefused
-from poolmaker.evm.rules import first_bid, higher_bid, taken_from, with_margin
+from poolmaker.evm.rules import (
+    demanded_bid,
+    demanded_tip_wei,
+    first_bid,
+    higher_bid,
+    is_about_price,
+    is_known,
+    taken_from,
+    with_margin,
+)
 from poolmaker.evm.signer import Signer, require_address
+from poolmaker.infra.attention import AttentionItem, Remedy, closed_by_a_person
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure, require
-from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.clock import MINUTE_US, Clock
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, PoolmakerError, Unavailable
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.messages.base import Money
 
 NETWORK: Final = "evm"
 _REVERTED: Final = 3
+NONCE_USED: Final = "nonce_used_elsewhere"
+LEFT_OUT_MAX: Final = 1_000
+"""More nonces than that are not left out on one node's word."""
+REFUSAL_MAX: Final = 300
+SLOW_US: Final = 30 * MINUTE_US
 _LOG: Final = get_logger("evm")
 
 
@@ -62,6 +80,7 @@ class PayerSettings:
     fee_max_wei: int
     stuck_us: int
     gate: Gate | None = None
+    tip_min_wei: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,12 @@ class _Wanted:
     token: Token
     recipient: str
     units: int
+
+
+class _NotNow(PoolmakerError):
+    """It cannot be signed as things are; a person may change that."""
+
+    code = "evm_not_now"
 
 
 class Payer:
@@ -97,17 +122,18 @@ class Payer:
         self._transactions = transactions
         self._clock = clock
         self._settings = settings
+        self._stuck_us = settings.stuck_us
 
     async def send(self, request: SendRequest) -> SendAnswer:
         """See ``SendingProvider.send``. The same reference is the same transaction for ever.
 
-        Raises Unavailable while gas costs more than is allowed or the wallet cannot pay it.
+        Postponed while gas costs more than is allowed or the wallet cannot pay it.
         """
         wanted = self._wanted(request)
         if isinstance(wanted, SendRefused):
             return wanted
         payment = await self._journaled(request, wanted) or await self._signed(request, wanted)
-        if isinstance(payment, SendRefused):
+        if isinstance(payment, SendRefused | SendPostponed):
             return payment
         if payment.state is PaymentState.SIGNED:
             await self._broadcast(await self._attempts(payment))
@@ -127,6 +153,9 @@ class Payer:
             return SendAbsent()
         if payment.state is PaymentState.SIGNED:
             payment = await self._follow(payment)
+        if payment.state is PaymentState.SIGNED and await self._nonce_is_gone(payment):
+            reason = f"nonce {payment.nonce} was used by a transaction that is not ours"
+            return SendPostponed(f"{reason}, and no block holds this payment", needs_person=True)
         return self._status(wanted.token, payment)
 
     def _wanted(self, request: SendRequest) -> _Wanted | SendRefused:
@@ -163,11 +192,15 @@ class Payer:
 
     # --------------------------------------------------------------------------- signing
 
-    async def _signed(self, request: SendRequest, wanted: _Wanted) -> Payment | SendRefused:
+    async def _signed(
+        self, request: SendRequest, wanted: _Wanted
+    ) -> Payment | SendRefused | SendPostponed:
         try:
             return await self._sign_first(request, wanted)
         except GateRefused as refused:
             return SendRefused(str(refused))
+        except _NotNow as problem:
+            return SendPostponed(str(problem), needs_person=True)
 
     async def _sign_first(self, request: SendRequest, wanted: _Wanted) -> Payment | SendRefused:
         """Take a nonce, sign and store both in one transaction; nothing is broadcast yet."""
@@ -176,21 +209,32 @@ class Payer:
         if isinstance(gas, SendRefused):
             return gas
         await self._require_gas_money(gas * bid.max_fee_wei)
-        used = await self._used_nonces("latest")
-        first = await self._used_nonces("pending")
+        first = max(await self._used_nonces("latest"), await self._used_nonces("pending"))
         async with self._transactions.begin("evm.payment.sign") as tx:
-            nonce = await self._store.take_nonce(tx, self._chain.chain_id, self._wallet, first)
+            nonce = await self._take_nonce(tx, first)
             known = await self._known(tx, request, wanted)
             if known is not None:
                 # Another process was faster; the nonce that was taken here must not be left out.
                 raise Unavailable(f"{request.reference} is being sent by somebody else")
-            ensure(nonce >= used, f"nonce {nonce} of {self._wallet} was used and is not ours")
             payment = self._payment(request, wanted, nonce)
             fields = self._fields(payment, gas, bid)
             attempt = self._attempt(1, self._signer.sign_transfer(fields), gas, bid)
             await self._store.add(tx, payment)
             await self._store.add_attempt(tx, payment.reference, attempt)
         return payment
+
+    async def _take_nonce(self, tx: Tx, first: int) -> int:
+        """The next nonce. Those that somebody else has used are left out, and told of."""
+        place = (self._chain.chain_id, self._wallet)
+        nonce, left_out = await self._store.take_nonce(tx, *place, first)
+        if left_out > LEFT_OUT_MAX:
+            raise Unavailable(f"the node says that {left_out} nonces of {self._wallet} are used")
+        if left_out:
+            note = f"{left_out} nonces below {nonce} were used by transactions that are not ours"
+            incident = WalletIncident(0, NONCE_USED, note, self._clock.now_us())
+            await self._store.report(tx, *place, incident)
+            _LOG.error(NONCE_USED, wallet=self._wallet, note=note)
+        return nonce
 
     @property
     def _wallet(self) -> str:
@@ -209,21 +253,25 @@ class Payer:
             state=PaymentState.SIGNED,
         )
 
-    def _fields(self, payment: Payment, gas: int, bid: GasBid) -> Fields:
+    def _fields(self, payment: Payment, gas: int, bid: GasBid, *, cancels: bool = False) -> Fields:
+        data = "0x" if cancels else _transfer_data(payment.recipient, payment.units)
         return {
             "type": 2,
             "chainId": self._chain.chain_id,
             "nonce": payment.nonce,
-            "to": payment.contract,
+            "to": self._wallet if cancels else payment.contract,
             "value": 0,
-            "data": _transfer_data(payment.recipient, payment.units),
+            "data": data,
             "gas": gas,
             "maxFeePerGas": bid.max_fee_wei,
             "maxPriorityFeePerGas": bid.tip_wei,
         }
 
-    def _attempt(self, number: int, signed: Signed, gas: int, bid: GasBid) -> Attempt:
+    def _attempt(
+        self, number: int, signed: Signed, gas: int, bid: GasBid, *, cancels: bool = False
+    ) -> Attempt:
         return Attempt(
+            cancels=cancels,
             number=number,
             tx_hash=signed.tx_hash,
             raw=signed.raw,
@@ -233,11 +281,16 @@ class Payer:
             signed_us=self._clock.now_us(),
         )
 
-    async def _bid(self) -> GasBid:
-        base_wei, tip_wei = await self._chain.base_fee_wei(), await self._chain.tip_wei()
+    async def _bid(self, tip_min_wei: int = 0) -> GasBid:
+        """What the chain asks now, the tip no less than ``tip_min_wei`` and the chain's own least.
+
+        Raises _NotNow when that is more than is allowed.
+        """
+        base_wei, advised_wei = await self._chain.base_fee_wei(), await self._chain.tip_wei()
+        tip_wei = max(advised_wei, self._settings.tip_min_wei, tip_min_wei)
         bid = first_bid(base_wei, tip_wei, self._settings.fee_max_wei)
         if bid is None:
-            raise Unavailable(f"gas costs {base_wei + tip_wei} wei, more than is allowed")
+            raise _NotNow(f"gas costs {base_wei + tip_wei} wei, more than gas_price_max_gwei")
         return bid
 
     async def _gas(self, wanted: _Wanted) -> int | SendRefused:
@@ -257,7 +310,7 @@ class Payer:
     async def _require_gas_money(self, needed_wei: int) -> None:
         has_wei = await self._chain.rpc.number("eth_getBalance", self._wallet, "latest")
         if has_wei < needed_wei:
-            raise Unavailable(f"{self._wallet} has {has_wei} wei for gas and needs {needed_wei}")
+            raise _NotNow(f"{self._wallet} has {has_wei} wei for gas and needs {needed_wei}")
 
     async def _used_nonces(self, block: str) -> int:
         return await self._chain.rpc.number("eth_getTransactionCount", self._wallet, block)
@@ -270,11 +323,18 @@ class Payer:
 
     async def _broadcast(self, attempts: Sequence[Attempt]) -> None:
         """Hand in the newest attempt. Whatever the node says, only a block says what happened."""
+        last, refusal = attempts[-1], ""
         try:
-            await self._chain.rpc.broadcast(attempts[-1].raw)
-        except (RpcRefused, OutcomeUnknown) as problem:
-            # A node also refuses what it knows already, and what a block holds already.
-            _LOG.info("broadcast", tx_hash=attempts[-1].tx_hash, problem=str(problem))
+            await self._chain.rpc.broadcast(last.raw)
+        except RpcRefused as refused:
+            refusal = "" if is_known(refused.message) else refused.message[:REFUSAL_MAX]
+            _LOG.info("broadcast", tx_hash=last.tx_hash, problem=str(refused))
+        except OutcomeUnknown as problem:
+            _LOG.info("broadcast", tx_hash=last.tx_hash, problem=str(problem))
+            return
+        if refusal != last.refusal:
+            async with self._transactions.begin("evm.payment.refusal") as tx:
+                await self._store.note_refusal(tx, last, refusal)
 
     async def _follow(self, payment: Payment) -> Payment:
         attempts = await self._attempts(payment)
@@ -299,8 +359,9 @@ class Payer:
         if not await self._may_send():
             return
         last = attempts[-1]
-        if self._clock.now_us() - last.signed_us >= self._settings.stuck_us:
-            attempts = await self._bid_more(payment, attempts)
+        waited_us = self._clock.now_us() - last.signed_us
+        if is_about_price(last.refusal) or (not last.refusal and waited_us >= self._stuck_us):
+            attempts = await self._bid_anew(payment, attempts)
         await self._broadcast(attempts)
 
     async def _may_send(self) -> bool:
@@ -310,20 +371,92 @@ class Payer:
         async with self._transactions.begin("evm.gate") as tx:
             return await gate.may_send(tx)
 
-    async def _bid_more(self, payment: Payment, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
-        last = attempts[-1]
-        paid = GasBid(last.max_fee_wei, last.tip_wei)
-        bid = higher_bid(paid, await self._bid(), self._settings.fee_max_wei)
+    async def _bid_anew(self, payment: Payment, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+        """Sign it for more, unless the cap leaves no room."""
+        bid = await self._next_bid(attempts[-1])
         if bid is None:
-            _LOG.warning("gas_at_its_cap", reference=payment.reference, tx_hash=last.tx_hash)
             return attempts
-        signed = self._signer.sign_replacement(
-            self._fields(payment, last.gas, bid), self._fields(payment, last.gas, paid), last.raw
-        )
-        attempt = self._attempt(last.number + 1, signed, last.gas, bid)
+        return [*attempts, await self._replaced(payment, attempts[-1], bid)]
+
+    async def _next_bid(self, last: Attempt) -> GasBid | None:
+        """What replaces an attempt: more of it where a pool may have it, else what is asked now.
+
+        A bid that no pool has taken is not raised step by step: that would only reach the cap.
+        """
+        paid, cap_wei = GasBid(last.max_fee_wei, last.tip_wei), self._settings.fee_max_wei
+        try:
+            fresh = await self._bid(demanded_tip_wei(last.refusal))
+        except _NotNow as problem:
+            _LOG.warning("gas_at_its_cap", tx_hash=last.tx_hash, problem=str(problem))
+            return None
+        if last.refusal:
+            return demanded_bid(paid, fresh, cap_wei)
+        return higher_bid(paid, fresh, cap_wei)
+
+    async def _replaced(
+        self, payment: Payment, last: Attempt, bid: GasBid, *, cancels: bool = False
+    ) -> Attempt:
+        """Sign and store what takes the place of the last attempt."""
+        cancels = cancels or last.cancels
+        paid = GasBid(last.max_fee_wei, last.tip_wei)
+        before = self._fields(payment, last.gas, paid, cancels=last.cancels)
+        gas = last.gas if cancels == last.cancels else await self._cancel_gas()
+        fields = self._fields(payment, gas, bid, cancels=cancels)
+        sign = self._signer.sign_cancellation if cancels else self._signer.sign_replacement
+        signed = sign(fields, before, last.raw)
+        attempt = self._attempt(last.number + 1, signed, gas, bid, cancels=cancels)
         async with self._transactions.begin("evm.payment.replace") as tx:
             await self._store.add_attempt(tx, payment.reference, attempt)
-        return [*attempts, attempt]
+        return attempt
+
+    async def _cancel_gas(self) -> int:
+        call = {"from": self._wallet, "to": self._wallet, "data": "0x"}
+        return with_margin(await self._chain.rpc.number("eth_estimateGas", call))
+
+    async def _nonce_is_gone(self, payment: Payment) -> bool:
+        """Whether a final block holds another transaction under the payment's nonce."""
+        final = hex((await self._chain.finalized()).number)
+        if await self._used_nonces(final) <= payment.nonce:
+            return False
+        attempts = await self._attempts(payment)
+        return await self._receipt(attempts) is None
+
+    # ------------------------------------------------------------------------- a person's part
+
+    async def act(self, reference: str, action: PaymentAction) -> str:
+        """Do what a person wants of a payment that no block takes; why not, empty when done.
+
+        Raises Unavailable while the node does not answer.
+        """
+        async with self._transactions.begin("evm.payment.act") as tx:
+            payment = await self._store.find(tx, reference)
+        if payment is None or payment.state is not PaymentState.SIGNED:
+            return "unknown_payment"
+        if not await self._may_send():
+            return "frozen"
+        attempts = await self._attempts(payment)
+        bid = await self._next_bid(attempts[-1])
+        if bid is not None:
+            cancels = action is PaymentAction.CANCEL
+            made = await self._replaced(payment, attempts[-1], bid, cancels=cancels)
+            attempts = [*attempts, made]
+        elif action is PaymentAction.CANCEL:
+            return "gas_at_its_cap"
+        await self._broadcast(attempts)
+        return ""
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Payments that no block takes, and nonces that somebody else has used."""
+        place = (self._chain.chain_id, self._wallet)
+        async with self._transactions.begin("evm.attention") as tx:
+            incidents = await self._store.incidents(tx, *place)
+            found = [_incident_item(one, self._wallet) for one in incidents]
+            for payment in await self._store.open_payments(tx, *place):
+                last = (await self._store.attempts(tx, payment.reference))[-1]
+                waited_us = self._clock.now_us() - payment.made_us
+                if last.refusal or waited_us >= SLOW_US:
+                    found.append(_payment_item(payment, last))
+        return found
 
     async def _finish(self, payment: Payment, receipt: Receipt) -> Payment:
         taken = taken_from(receipt, payment.contract, payment.wallet, payment.recipient)
@@ -361,6 +494,47 @@ class Payer:
         """Gas in the register's asset, whose atomic unit is a wei."""
         code = self._settings.gas_asset.code
         return Money(asset=code, units=gas_wei) if gas_wei else None
+
+
+def _payment_item(payment: Payment, last: Attempt) -> AttentionItem:
+    evidence = {
+        "refusal": last.refusal,
+        "contract": payment.contract,
+        "token_units": str(payment.units),
+        "recipient": payment.recipient,
+        "nonce": str(payment.nonce),
+        "attempts": str(last.number),
+        "tx_hash": last.tx_hash,
+        "max_fee_wei": str(last.max_fee_wei),
+        "tip_wei": str(last.tip_wei),
+    }
+    return AttentionItem(
+        source="evm",
+        kind="payment_refused" if last.refusal else "payment_slow",
+        subject=payment.reference,
+        since_us=payment.made_us,
+        evidence={name: value for name, value in evidence.items() if value},
+        blocks=(f"payments of {payment.wallet} from nonce {payment.nonce} on",),
+        remedies=tuple(
+            Remedy(
+                action=action,
+                command=f"poolmaker chain {action} {payment.reference}",
+                route=f"POST /api/v1/chain/payments/{payment.reference}/{action}",
+            )
+            for action in PaymentAction
+        ),
+    )
+
+
+def _incident_item(one: WalletIncident, wallet: str) -> AttentionItem:
+    return AttentionItem(
+        source="evm",
+        kind=one.kind,
+        subject=str(one.id),
+        since_us=one.at_us,
+        evidence={"wallet": wallet, "note": one.note},
+        remedies=(closed_by_a_person("evm", one.kind, str(one.id)),),
+    )
 
 
 def _transfer_data(recipient: str, units: int) -> str:

@@ -12,6 +12,7 @@ from poolmaker.evm.model import (
     Head,
     Payment,
     WaitingTransfer,
+    WalletIncident,
 )
 from poolmaker.infra.transactions import Tx
 
@@ -67,8 +68,11 @@ class PinStore(Protocol):
 class PaymentStore(Protocol):
     """The journal of what was signed. Every method runs in the caller's transaction."""
 
-    async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> int:
-        """The next nonce, ``first`` for a new wallet; locks the wallet while ``tx`` is open."""
+    async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> tuple[int, int]:
+        """The next nonce, ``first`` at least, and how many of ours it leaves out.
+
+        Locks the wallet while ``tx`` is open.
+        """
         ...
 
     async def add(self, tx: Tx, payment: Payment) -> None:
@@ -85,6 +89,22 @@ class PaymentStore(Protocol):
 
     async def add_attempt(self, tx: Tx, reference: str, attempt: Attempt) -> None:
         """Store a signed transaction; the same number twice is refused by the database."""
+        ...
+
+    async def note_refusal(self, tx: Tx, attempt: Attempt, refusal: str) -> None:
+        """What the node said to an attempt; empty when it took it."""
+        ...
+
+    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[Payment]:
+        """Payments that no final block holds, by nonce."""
+        ...
+
+    async def report(self, tx: Tx, chain_id: int, wallet: str, incident: WalletIncident) -> None:
+        """Keep an incident; its id is the database's."""
+        ...
+
+    async def incidents(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[WalletIncident]:
+        """The newest incidents, at most 100."""
         ...
 
     async def finish(self, tx: Tx, payment: Payment) -> None:

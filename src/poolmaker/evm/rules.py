@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from poolmaker.evm.abi import (
@@ -21,6 +21,14 @@ from poolmaker.kernel.money import Rounding, divide
 GWEI: Final = 10**9
 BUMP_PERCENT: Final = 13
 GAS_MARGIN_PERCENT: Final = 130
+_TIP_MIN_GWEI: Final[Mapping[int, int]] = {137: 30, 80_002: 30}
+"""Polygon's pools take no less than 25 gwei, whatever a node advises; 30 is recommended."""
+_PRICE_WORDS: Final = (
+    "underpriced", "tip cap", "tip needed", "less than block base fee", "fee cap", "feetoolow",
+    "max fee per gas", "gas price too low",
+)  # fmt: skip
+_KNOWN_WORDS: Final = ("already known", "known transaction", "already imported", "alreadyknown")
+_NEEDED: Final = re.compile(r"needed[^0-9]{0,20}([0-9]{1,30})")
 _LOGIN: Final = re.compile(r'\{"nonce":"(?:signup|[0-9a-f]{32})"\}')
 _FIELDS: Final = frozenset(
     {
@@ -117,6 +125,68 @@ def higher_bid(before: GasBid, fresh: GasBid, cap_wei: int) -> GasBid | None:
     max_fee = max(_bumped(before.max_fee_wei), fresh.max_fee_wei)
     tip = max(_bumped(before.tip_wei), fresh.tip_wei)
     return GasBid(max_fee, min(tip, max_fee)) if max_fee <= cap_wei else None
+
+
+def demanded_bid(before: GasBid, fresh: GasBid, cap_wei: int) -> GasBid | None:
+    """The bid instead of one that no pool has taken: what is asked now, and no more than that.
+
+    None when that is not more than before, or above the cap.
+    """
+    if fresh.tip_wei <= before.tip_wei and fresh.max_fee_wei <= before.max_fee_wei:
+        return None
+    tip = max(fresh.tip_wei, before.tip_wei + 1)
+    max_fee = max(fresh.max_fee_wei, before.max_fee_wei + 1, tip)
+    return GasBid(max_fee, tip) if max_fee <= cap_wei else None
+
+
+def is_about_price(refusal: str) -> bool:
+    """Whether a node did not take a transaction because it pays too little for gas."""
+    return any(words in refusal.lower() for words in _PRICE_WORDS)
+
+
+def is_known(refusal: str) -> bool:
+    """Whether a node refused a transaction because it has it already."""
+    return any(words in refusal.lower() for words in _KNOWN_WORDS)
+
+
+def demanded_tip_wei(refusal: str) -> int:
+    """The tip that a refusal names as needed, 0 where it names none."""
+    found = _NEEDED.search(refusal.lower())
+    return int(found[1]) if found is not None else 0
+
+
+def tip_min_wei(chain_id: int, configured_gwei: int | None) -> int:
+    """The least tip that pools of a chain take: configured, or what is known of the chain."""
+    if configured_gwei is not None:
+        return configured_gwei * GWEI
+    return _TIP_MIN_GWEI.get(chain_id, 0) * GWEI
+
+
+def cancellation_problem(fields: Fields, wallet: str, policy: GatePolicy) -> str:
+    """Why these fields are not the wallet's empty transaction to itself, empty when they are."""
+    if set(fields) != _FIELDS:
+        return f"the fields are {sorted(fields)}"
+    numbers = _FIELDS - {"to", "data"}
+    if any(type(fields[name]) is not int or fields[name] < 0 for name in numbers):
+        return "a number is none"
+    if (fields["type"], fields["chainId"]) != (_TYPE, policy.chain_id):
+        return "it is for another chain or of another type"
+    to = str(fields["to"]).lower()
+    if (to, fields["data"], fields["value"]) != (wallet, "0x", 0) or fields["gas"] > policy.gas_max:
+        return "it is more than nothing to ourselves"
+    if not fields["maxPriorityFeePerGas"] <= fields["maxFeePerGas"] <= policy.fee_max_wei:
+        return f"its price of gas is above {policy.fee_max_wei} wei"
+    return ""
+
+
+def cancel_problem(fields: Fields, before: Fields) -> str:
+    """Why a cancellation does not take the place of ``before``, empty when it does."""
+    if fields["nonce"] != before.get("nonce"):
+        return "it is not the same nonce"
+    prices = ("maxFeePerGas", "maxPriorityFeePerGas")
+    if any(fields[name] <= before[name] for name in prices):
+        return "it does not pay more"
+    return ""
 
 
 def _bumped(wei: int) -> int:

@@ -14,7 +14,7 @@ from poolmaker.evm.model import GatePolicy, Holdings, Token
 from poolmaker.evm.payer import Payer, PayerSettings
 from poolmaker.evm.ports import Gate, PinStore
 from poolmaker.evm.rpc import Rpc
-from poolmaker.evm.rules import GWEI
+from poolmaker.evm.rules import GWEI, tip_min_wei
 from poolmaker.evm.signer import Signer, require_address, wallet_of
 from poolmaker.evm.watcher import Watcher
 from poolmaker.infra.settings.outside import EvmSettings, FormSettings
@@ -112,7 +112,13 @@ async def open_evm(
             PgPaymentStore(),
             ports.transactions,
             ports.clock,
-            PayerSettings(gas_asset, fee_max_wei, STUCK_US, ports.gate),
+            PayerSettings(
+                gas_asset,
+                fee_max_wei,
+                STUCK_US,
+                ports.gate,
+                tip_min_wei(settings.chain_id, settings.tip_min_gwei),
+            ),
         ),
     )
 

@@ -8,7 +8,13 @@ from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 
 from poolmaker.evm.model import Fields, GatePolicy, GateRefused, Signed
-from poolmaker.evm.rules import login_problem, replacement_problem, transaction_problem
+from poolmaker.evm.rules import (
+    cancel_problem,
+    cancellation_problem,
+    login_problem,
+    replacement_problem,
+    transaction_problem,
+)
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import CallerFault
 
@@ -49,6 +55,18 @@ class Signer:
         _refuse(replacement_problem(fields, before))
         ours = self._sign(before).raw == raw
         _refuse("" if ours else "what is to be replaced was not signed here")
+        return self._sign(fields)
+
+    def sign_cancellation(self, fields: Fields, before: Fields, raw: bytes) -> Signed:
+        """Sign nothing to ourselves with the nonce of ``before``, for more than that pays.
+
+        ``raw`` is what was signed for ``before``. Raises GateRefused for anything else, and when
+        ``raw`` was not signed here.
+        """
+        _refuse(cancellation_problem(fields, self.address, self._policy))
+        _refuse(cancel_problem(fields, before))
+        ours = self._sign(before).raw == raw
+        _refuse("" if ours else "what is to be cancelled was not signed here")
         return self._sign(fields)
 
     def _sign(self, fields: Fields) -> Signed:

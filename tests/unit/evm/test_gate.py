@@ -173,3 +173,46 @@ def test_an_address_is_taken_plain_or_with_its_checksum() -> None:
     checked = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
     assert require_address(checked, "address") == checked.lower()
     assert require_address(checked.lower(), "address") == checked.lower()
+
+
+def cancelling(wallet: str, **changes: Any) -> dict[str, Any]:
+    nothing = {"to": wallet, "data": "0x", "gas": 30_000, "maxFeePerGas": 70 * 10**9}
+    return fields(**{**nothing, "maxPriorityFeePerGas": 40 * 10**9, **changes})
+
+
+def test_found_16_a_transfer_is_cancelled_by_nothing_to_ourselves_under_its_nonce() -> None:
+    signer = Signer(KEY, POLICY)
+    raw = signer.sign_transfer(fields()).raw
+    signed = signer.sign_cancellation(cancelling(signer.address), fields(), raw)
+    assert Account.recover_transaction(signed.raw).lower() == signer.address
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"to": TOKEN},
+        {"to": STRANGER},
+        {"value": 1},
+        {"data": transfer()},
+        {"nonce": 8},
+        {"chainId": 1},
+        {"type": 0},
+        {"gas": 300_001},
+        {"gas": "30000"},
+        {"maxFeePerGas": 501 * 10**9},
+        {"maxFeePerGas": 60 * 10**9},
+        {"maxPriorityFeePerGas": 30 * 10**9},
+        {"gasPrice": 1},
+    ],
+)
+def test_found_16_nothing_else_is_signed_as_a_cancellation(changes: dict[str, Any]) -> None:
+    signer = Signer(KEY, POLICY)
+    raw = signer.sign_transfer(fields()).raw
+    with pytest.raises(GateRefused):
+        signer.sign_cancellation(cancelling(signer.address, **changes), fields(), raw)
+
+
+def test_found_16_only_what_was_signed_here_is_cancelled() -> None:
+    signer = Signer(KEY, POLICY)
+    with pytest.raises(GateRefused):
+        signer.sign_cancellation(cancelling(signer.address), fields(), b"else")

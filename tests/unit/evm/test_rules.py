@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.evm.abi import TRANSFER, topic_of
 from poolmaker.evm.model import GasBid, Log, Receipt
-from poolmaker.evm.rules import first_bid, higher_bid, taken_from, transfers_in
+from poolmaker.evm.rules import (
+    GWEI,
+    demanded_bid,
+    demanded_tip_wei,
+    first_bid,
+    higher_bid,
+    is_about_price,
+    is_known,
+    taken_from,
+    tip_min_wei,
+    transfers_in,
+)
 
 WALLET, SENDER, TOKEN = "0x" + "0a" * 20, "0x" + "0b" * 20, "0x" + "0c" * 20
 WEI = st.integers(min_value=0, max_value=10**13)
@@ -82,3 +94,51 @@ def test_a_higher_bid_raises_both_prices_by_an_eighth_or_there_is_none(
         assert bid.max_fee_wei * 8 > before.max_fee_wei * 9
         assert bid.tip_wei * 8 > before.tip_wei * 9
         assert bid.tip_wei <= bid.max_fee_wei
+
+
+# ------------------------------------------------------------------------ found 16
+
+
+@pytest.mark.parametrize(
+    ("words", "tip_wei"),
+    [
+        ("transaction underpriced: gas tip cap 1500000000, minimum needed 25000000000", 25 * GWEI),
+        ("transaction underpriced: tip needed 25000000000, tip permitted 1500000000", 25 * GWEI),
+        ("replacement transaction underpriced", 0),
+        ("insufficient funds for gas * price + value: balance 1, tx cost 2", 0),
+        ("", 0),
+    ],
+)
+def test_found_16_a_refusal_names_the_tip_that_is_needed(words: str, tip_wei: int) -> None:
+    assert demanded_tip_wei(words) == tip_wei
+
+
+@given(WEI, WEI, WEI, WEI, st.integers(1, 10**13))
+def test_found_16_what_no_pool_took_is_replaced_by_what_is_asked_and_no_more(
+    fee: int, tip: int, fresh_fee: int, fresh_tip: int, cap: int
+) -> None:
+    """A series of refusals with the same demand signs one more transaction, not one each time."""
+    before = GasBid(max(fee, tip), tip)
+    fresh = GasBid(max(fresh_fee, fresh_tip), fresh_tip)
+    bid = demanded_bid(before, fresh, cap)
+    if bid is None:
+        return
+    assert bid.max_fee_wei <= cap
+    assert bid.tip_wei <= bid.max_fee_wei
+    assert (bid.tip_wei, bid.max_fee_wei) > (before.tip_wei, before.max_fee_wei)
+    assert bid.tip_wei > before.tip_wei
+    assert bid.tip_wei <= max(fresh.tip_wei, before.tip_wei + 1)
+    assert demanded_bid(bid, fresh, cap) is None
+
+
+def test_found_16_a_chain_has_a_least_tip_of_its_own_unless_one_is_set() -> None:
+    assert tip_min_wei(137, None) == 30 * GWEI
+    assert tip_min_wei(1, None) == 0
+    assert tip_min_wei(137, 26) == 26 * GWEI
+
+
+@given(st.text(max_size=300))
+def test_found_16_no_words_of_a_node_break_the_reading_of_its_refusal(words: str) -> None:
+    assert demanded_tip_wei(words) >= 0
+    assert is_about_price(words) in {True, False}
+    assert is_known(words) in {True, False}

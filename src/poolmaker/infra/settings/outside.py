@@ -68,6 +68,8 @@ class EvmSettings(Section):
     """Confirmations that count as final; none trusts the node's own ``finalized``."""
     poll_ms: int = Field(default=1_000, ge=50, le=60_000)
     gas_price_max_gwei: int = Field(default=500, ge=1)
+    tip_min_gwei: int | None = Field(default=None, ge=0, le=100_000)
+    """The least tip that the chain's pools take; none knows it of Polygon (30) and of no other."""
 
 
 class HufiSettings(Section):

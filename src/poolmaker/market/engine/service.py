@@ -24,7 +24,7 @@ from poolmaker.market.engine.control import ControlDesk
 from poolmaker.market.engine.evidence import Evidence, EvidencePorts
 from poolmaker.market.engine.health import attention_of, health_of, not_started
 from poolmaker.market.engine.journal import Journal
-from poolmaker.market.engine.latches import LatchKind
+from poolmaker.market.engine.latches import Latch, LatchKind
 from poolmaker.market.engine.live import live_view
 from poolmaker.market.engine.model import EngineConfig, EngineHealth, LiveView
 from poolmaker.market.engine.outcomes import OutcomeDesk
@@ -274,6 +274,10 @@ class AccountEngine:
         session.state.released(kind, subject, rows)
         _LOG.warning("latch released", account=account, latch=kind, subject=subject, by=by)
         return True
+
+    def latches(self) -> list[Latch]:
+        """What holds it back, the oldest first."""
+        return self._session.state.latches.all() if self._session is not None else []
 
     def health(self) -> EngineHealth:
         """How it is doing."""

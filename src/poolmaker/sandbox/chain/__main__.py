@@ -25,6 +25,7 @@ def _parser() -> Arguments:
         choices=range(2, FINALITY_BLOCKS + 1, 2),
         help=f"what stands on a final block: even, 2 to {FINALITY_BLOCKS}",
     )
+    parser.add_argument("--tip-min-gwei", type=int, default=0, help="the least tip that is taken")
     parser.add_argument("--packages", type=Path, help="folder of the node packages")
     return parser
 

@@ -30,6 +30,7 @@ class ChainOptions:
     Ports of 0 are chosen by the system. A ``block_ms`` of 0 mines a block for every transaction.
     A block is final once ``finality_blocks``, an even number, stand on it.
     Nothing on the chain is left to chance, so every ``seed`` gives the same one.
+    Transactions that tip less than ``tip_min_gwei`` are refused, as Polygon's pools do below 25.
     ``packages`` is the folder of the node packages; None chooses one in the environment.
     """
 
@@ -39,3 +40,4 @@ class ChainOptions:
     block_ms: int = 1_000
     finality_blocks: int = FINALITY_BLOCKS
     packages: Path | None = None
+    tip_min_gwei: int = 0

@@ -51,7 +51,12 @@ async def serve(options: ChainOptions) -> None:
         anvil = await start_anvil(anvil_of(modules), session, clock, options.finality_blocks)
         try:
             await Deployer(anvil.rpc, modules, clock).deploy()
-            wire = RpcWire(anvil.rpc, clock, mines_each=not options.block_ms)
+            wire = RpcWire(
+                anvil.rpc,
+                clock,
+                mines_each=not options.block_ms,
+                tip_min_wei=options.tip_min_gwei * 10**9,
+            )
             admin = ChainAdmin(anvil.rpc, clock, wire.faults, options)
             beats = [anvil.ended()]
             if options.block_ms:

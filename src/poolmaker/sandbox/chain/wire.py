@@ -15,6 +15,12 @@ from poolmaker.sandbox.venue.faults import Fault
 from poolmaker.sandbox.venue.rest import answer
 
 BATCH_MAX: Final = 100
+_TYPE: Final = 2
+_BEFORE_TIP: Final = 2
+"""Chain id and nonce stand before the tip."""
+_SHORT: Final = 0x80
+_LONG_LIST: Final = 0xF8
+_NO_LIMIT: Final = 2**256
 MINED_TRIES: Final = 50
 MINED_EVERY_US: Final = 10_000
 _PUBLIC: Final = ("eth_", "net_", "web3_")
@@ -33,6 +39,29 @@ def _error(request_id: object, number: int, message: str, data: object = None) -
     return {"jsonrpc": "2.0", "id": request_id, "error": error}
 
 
+def _tip_wei(params: list[Any]) -> int:
+    """The tip of a raw transaction of type 2; above every limit for what is none."""
+    try:
+        raw = bytes.fromhex(str(params[0]).removeprefix("0x"))
+        if raw[0] != _TYPE:
+            return _NO_LIMIT
+        at = 2 if raw[1] < _LONG_LIST else 2 + raw[1] - _LONG_LIST + 1
+        for _ in range(_BEFORE_TIP):
+            at = _number(raw, at)[1]
+        return _number(raw, at)[0]
+    except (ValueError, IndexError):
+        return _NO_LIMIT
+
+
+def _number(raw: bytes, at: int) -> tuple[int, int]:
+    """A number in RLP, and where the next one begins."""
+    first = raw[at]
+    if first < _SHORT:
+        return first, at + 1
+    end = at + 1 + first - _SHORT
+    return int.from_bytes(raw[at + 1 : end], "big"), end
+
+
 def _fault_body(fault: Fault, _request: web.Request) -> object:
     return _error(None, fault.code, fault.message)
 
@@ -46,10 +75,13 @@ class RpcWire:
     Where the node mines each transaction, one that was handed in is answered once a block has it.
     """
 
-    def __init__(self, node: Rpc, clock: Clock, *, mines_each: bool = False) -> None:
+    def __init__(
+        self, node: Rpc, clock: Clock, *, mines_each: bool = False, tip_min_wei: int = 0
+    ) -> None:
         self._node = node
         self._clock = clock
         self._mines_each = mines_each
+        self._tip_min_wei = tip_min_wei
         self.faults = FaultyCalls(clock, _WORDS)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -88,6 +120,9 @@ class RpcWire:
             return {"jsonrpc": "2.0", "id": request_id, "result": []}
         if not isinstance(params, list):
             return _error(request_id, -32602, "params must be an array")
+        if method == "eth_sendRawTransaction" and (tip_wei := _tip_wei(params)) < self._tip_min_wei:
+            words = f"gas tip cap {tip_wei}, minimum needed {self._tip_min_wei}"
+            return _error(request_id, -32000, f"transaction underpriced: {words}")
         try:
             result = await self._node.call(method, *params)
             if self._mines_each and method == "eth_sendRawTransaction":

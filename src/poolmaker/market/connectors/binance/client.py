@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import ccxt.pro
@@ -34,6 +35,18 @@ _LIBRARY: Final = (
 )
 
 
+class NotSent(NoAnswer):
+    """The request did not leave: a latch was found set, after signing and before the socket."""
+
+
+LAST_LOOK: ContextVar[Callable[[], str] | None] = ContextVar("last_look", default=None)
+"""Why the request that is being made must not leave any more; asked after it was signed.
+
+A request that was signed before the look and leaves much later is refused by the venue's receive
+window, so that whoever sets a latch and waits for that window knows that nothing follows.
+"""
+
+
 class RawBinance(ccxt.pro.binance):  # type: ignore[misc]
     """The library's client with its two readers replaced."""
 
@@ -45,6 +58,13 @@ class RawBinance(ccxt.pro.binance):  # type: ignore[misc]
         super().open(lazy)
         if self.session is not None:
             self.session._retry_connection = False  # noqa: SLF001 - there is no public way
+
+    async def fetch(self, *request: Any, **options: Any) -> Any:
+        """Send a signed request, unless a last look says no (see ``Exchange.fetch``)."""
+        look = LAST_LOOK.get()
+        if look is not None and (reason := look()):
+            raise NotSent(reason)
+        return await super().fetch(*request, **options)
 
     def handle_errors(self, *answer: Any) -> None:
         """Judge an answer before the library maps it (see ``Exchange.handle_errors``)."""

@@ -7,11 +7,11 @@ from typing import Any, Final, TypeVar
 
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
-from poolmaker.kernel.ids import IntentId
+from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.connectors.binance import wire
-from poolmaker.market.connectors.binance.client import Transport
+from poolmaker.market.connectors.binance.client import LAST_LOOK, NotSent, Transport
 from poolmaker.market.connectors.binance.edges import (
     OddRows,
     decode,
@@ -62,8 +62,11 @@ def native(symbol: str) -> str:
 class BinanceVenue:
     """``tracking.ports.Venue`` and ``execution.ports.OrderEntry`` over REST."""
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, clock: Clock, barred: Callable[[PoolId], str] | None = None
+    ) -> None:
         self._transport = transport
+        self._barred = barred or (lambda _pool: "")
         self._clock = clock
         self.odd = OddRows(clock)
         self._wires: dict[str, wire.MarketWire] = {}
@@ -199,13 +202,18 @@ class BinanceVenue:
             "newClientOrderId": intent.client_id,
             "newOrderRespType": "ACK",
         }
+        looking = LAST_LOOK.set(lambda: self._barred(intent.pool))
         try:
             answer = await self._transport.send("privatePostOrder", order)
             return Created(str(number(decode(answer, wire.AckRow).order_id)))
+        except NotSent as barred:
+            return Refused(Refusal.OTHER, f"not sent: {barred}")
         except VenueRefused as refused:
             return await self._refused(refused)
         except NoAnswer as problem:
             raise OutcomeUnknown(f"create {intent.intent}: {problem}") from problem
+        finally:
+            LAST_LOOK.reset(looking)
 
     async def cancel(self, cancel: CancelIntent) -> CancelReply:
         """See ``OrderEntry.cancel``."""

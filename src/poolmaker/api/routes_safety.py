@@ -1,0 +1,96 @@
+"""Routes of safety: the kill switch, engines and what holds them back.
+
+Setting a latch asks nothing of the database: it is its own idempotent effect, so that it works
+while nothing else does. Releasing one is never forgotten and therefore needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from poolmaker.api.access import CHANGE_SAFETY, LOOK_AS_STAFF
+from poolmaker.api.calls import Allow, approver_of, json_answer, once, platform_of, unless_refused
+from poolmaker.api.params import AccountPath, LatchPath
+from poolmaker.api.ports import (
+    EngineSeen,
+    KilledSeen,
+    LatchReleased,
+    LatchSeen,
+    Released,
+    Safety,
+)
+from poolmaker.api.schemas import KillWish, LatchWish, ScopeWish
+from poolmaker.api.tokens import Principal
+
+router = APIRouter(prefix="/api/v1")
+
+Staff = Annotated[Principal, Depends(Allow(LOOK_AS_STAFF))]
+Keeper = Annotated[Principal, Depends(Allow(CHANGE_SAFETY))]
+
+
+def _safety(request: Request) -> Safety:
+    return platform_of(request).safety
+
+
+@router.get("/kill", response_model=list[LatchSeen])
+async def list_kill_latches(request: Request, _: Staff) -> Response:
+    """Kill latches that hold, and where: in a file, in the database or in both."""
+    return json_answer(await _safety(request).latches())
+
+
+@router.post("/kill", status_code=201, response_model=KilledSeen)
+async def set_kill_latch(request: Request, principal: Keeper, wish: KillWish) -> Response:
+    """Create no order of a scope any more, cancel what rests, and say what the venue still shows.
+
+    The latch holds before this answers. The same wish again changes nothing.
+    """
+    killed = await _safety(request).kill(wish.scope, principal.name, wish.reason)
+    return json_answer(unless_refused(killed), 201)
+
+
+@router.post("/kill/release", status_code=201, response_model=Released)
+async def release_kill_latch(request: Request, principal: Keeper, wish: KillWish) -> Response:
+    """Release a latch: a second person, or the only one a day after they asked for it."""
+
+    async def effect(_: str) -> object:
+        approver = await approver_of(request, principal)
+        return await _safety(request).release(
+            wish.scope, approver.name, wish.reason, alone=approver.alone
+        )
+
+    return await once(request, principal, platform_of(request).ids.correlation(), effect)
+
+
+@router.post("/kill/take-back", status_code=201, response_model=Released)
+async def take_back_release(request: Request, principal: Keeper, wish: ScopeWish) -> Response:
+    """Take back the wish to release a latch: it holds as before."""
+
+    async def effect(_: str) -> object:
+        return await _safety(request).take_back(wish.scope)
+
+    return await once(request, principal, platform_of(request).ids.correlation(), effect)
+
+
+@router.get("/engines", response_model=list[EngineSeen])
+async def list_engines(request: Request, _: Staff) -> Response:
+    """How each engine is doing, since when, and what holds it back."""
+    return json_answer(await _safety(request).engines())
+
+
+@router.post(
+    "/engines/{account}/latches/{kind}/release", status_code=201, response_model=LatchReleased
+)
+async def release_engine_latch(
+    request: Request, principal: Keeper, account: AccountPath, kind: LatchPath, wish: LatchWish
+) -> Response:
+    """Let a latch of an engine go that evidence has not cleared."""
+
+    async def effect(_: str) -> Any:
+        return await _safety(request).release_latch(
+            account, kind, wish.subject, f"{principal.name}: {wish.reason}"
+        )
+
+    return await once(request, principal, platform_of(request).ids.correlation(), effect)

@@ -1,0 +1,190 @@
+"""The kill switch and the engines as the surfaces see them; engines' health on the board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from poolmaker.api.ports import (
+    EngineLatchSeen,
+    EngineSeen,
+    KilledSeen,
+    LatchReleased,
+    LatchSeen,
+    Refused,
+    Released,
+    SweptSeen,
+)
+from poolmaker.app.engines import Desk
+from poolmaker.app.killing import SweptAccount, is_proven, sweep, targets
+from poolmaker.infra.attention import AttentionItem
+from poolmaker.infra.health import HealthReporter
+from poolmaker.infra.settings.model import Settings
+from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.market.engine.latches import LATCHES, LatchKind
+from poolmaker.market.engine.model import EngineHealth
+from poolmaker.market.execution.killing import HeldLatch, KillDesk
+
+LOOK_US: Final = SECOND_US
+SWEEP_US: Final = 12 * SECOND_US
+"""How long a request waits for the proof; the latch holds without it."""
+
+
+class SafetyDesk:
+    """``api.ports.Safety`` over the engines of this process."""
+
+    def __init__(
+        self, settings: Settings, desks: Mapping[VenueAccountId, Desk], kill: KillDesk
+    ) -> None:
+        self._settings = settings
+        self._desks = desks
+        self._kill = kill
+
+    async def latches(self) -> Sequence[LatchSeen]:
+        """See ``Safety.latches``."""
+        return [_latch(held) for held in await self._kill.held()]
+
+    async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:
+        """See ``Safety.kill``. The latch comes first; the proof may take some seconds."""
+        try:
+            targets(self._settings, scope)
+        except CallerFault:
+            return Refused("unknown_scope", {"scope": scope})
+        held = await self._kill.set(scope, name, reason)
+        swept = await sweep(self._settings, scope, SWEEP_US)
+        return KilledSeen(
+            scope=scope,
+            file=held.file,
+            row=held.row,
+            proven=is_proven(swept),
+            accounts=tuple(_swept(one) for one in swept),
+        )
+
+    async def release(self, scope: str, name: str, reason: str, *, alone: bool) -> Released:
+        """See ``Safety.release``."""
+        verdict = await self._kill.release(scope, name, reason, alone=alone)
+        return Released(scope=scope, verdict=verdict.value)
+
+    async def take_back(self, scope: str) -> Released:
+        """See ``Safety.take_back``."""
+        await self._kill.take_back(scope)
+        return Released(scope=scope, verdict="held")
+
+    async def engines(self) -> Sequence[EngineSeen]:
+        """See ``Safety.engines``."""
+        return [self._engine(desk) for _, desk in sorted(self._desks.items())]
+
+    async def release_latch(
+        self, account: str, kind: str, subject: str, word: str
+    ) -> LatchReleased | Refused:
+        """See ``Safety.release_latch``."""
+        desk = self._desks.get(VenueAccountId(account))
+        known = {latch.value: latch for latch in LatchKind if latch is not LatchKind.KILLED}
+        if desk is None or kind not in known:
+            return Refused("not_found")
+        name, _, reason = word.partition(": ")
+        return LatchReleased(await desk.engine.release(known[kind], subject, name, reason))
+
+    def _engine(self, desk: Desk) -> EngineSeen:
+        health = desk.engine.health()
+        latches = tuple(
+            EngineLatchSeen(
+                kind=latch.kind.value,
+                subject=latch.subject,
+                cause=latch.cause,
+                since_us=latch.since_us,
+                cleared_by=LATCHES[latch.kind].cleared_by,
+                released_by=LATCHES[latch.kind].released_by,
+            )
+            for latch in desk.engine.latches()
+        )
+        return EngineSeen(
+            account=health.account,
+            ok=health.ok,
+            connected=health.connected,
+            reconciled=health.reconciled,
+            quoting=health.quoting,
+            since_us=health.since_us,
+            why_not=health.why_not,
+            latches=latches,
+        )
+
+
+class EngineWatch:
+    """Keeps engines and kill latches on the health board; lists what of them needs a person."""
+
+    def __init__(
+        self,
+        desks: Mapping[VenueAccountId, Desk],
+        kill: KillDesk,
+        health: HealthReporter,
+        clock: Clock,
+    ) -> None:
+        self._desks = desks
+        self._kill = kill
+        self._health = health
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            for account, desk in self._desks.items():
+                health = desk.engine.health()
+                self._health.report(f"engine {account}", ok=health.ok, sentence=sentence_of(health))
+            held = ", ".join(self._kill.scopes())
+            sentence = f"killed: {held}" if held else "no latch holds"
+            self._health.report("kill switch", ok=not held, sentence=sentence)
+            await self._clock.sleep_us(LOOK_US)
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """See ``AttentionSource.attention``."""
+        found = list(await self._kill.attention())
+        for desk in self._desks.values():
+            found += await desk.engine.attention()
+        return found
+
+
+def sentence_of(health: EngineHealth) -> str:
+    """An engine's health in one sentence."""
+    if health.quoting and not health.why_not:
+        return "connected, reconciled, quoting"
+    return health.why_not
+
+
+def facts_of(health: EngineHealth) -> dict[str, str]:
+    """An engine's health as facts by name."""
+    return {
+        "connected": str(health.connected).lower(),
+        "reconciled": str(health.reconciled).lower(),
+        "quoting": str(health.quoting).lower(),
+        "since_us": str(health.since_us),
+        "why_not": health.why_not,
+    }
+
+
+def _latch(held: HeldLatch) -> LatchSeen:
+    latch = held.latch
+    return LatchSeen(
+        scope=latch.scope,
+        set_by=latch.set_by,
+        reason=latch.reason,
+        set_us=latch.set_us,
+        file=held.file,
+        row=held.row,
+        asked_by=latch.asked_by,
+        asked_us=latch.asked_us,
+        effective_us=held.effective_us,
+    )
+
+
+def _swept(one: SweptAccount) -> SweptSeen:
+    return SweptSeen(
+        account=one.account,
+        symbols=one.symbols,
+        cancelled=one.sweep.cancelled,
+        left=one.sweep.left,
+        proven=one.sweep.proven,
+        problem=one.sweep.problem,
+    )

@@ -1,0 +1,112 @@
+"""The kill switch against a running platform; the venue's list is seen with ccxt."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.quoting import QuotingPlatform, quoting_platform, until
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuotingPlatform]:
+    with quoting_platform(tmp_path_factory.mktemp("kill")) as running:
+        running.quote()
+        yield running
+
+
+def latches(platform: QuotingPlatform) -> dict[str, Any]:
+    return {one["scope"]: one for one in platform.call("GET", "/kill")[1]}
+
+
+def check(platform: QuotingPlatform, name: str) -> dict[str, Any]:
+    checks = platform.call("GET", "/health")[1]["checks"]
+    return next((one for one in checks if one["name"] == name), {})
+
+
+def released(platform: QuotingPlatform, scope: str) -> None:
+    """A second person lets a latch go."""
+    status, answer = platform.call(
+        "POST", "/kill/release", {"scope": scope, "reason": "looked"}, role="treasurer"
+    )
+    assert (status, answer["verdict"]) == (201, "released")
+
+
+def test_a_kill_by_command_needs_neither_database_nor_engine(platform: QuotingPlatform) -> None:
+    """PostgreSQL is stopped and the engine hangs: the latch holds and the venue shows nothing."""
+    until(platform.ours, "orders of ours rest")
+    until(lambda: check(platform, "engine main").get("facts", {}).get("quoting") == "true", "told")
+    platform.signal_database(signal.SIGSTOP)
+    platform.signal(signal.SIGSTOP)
+    code, done = platform.command("kill", "set", "account:main", "--reason", "a test")
+    assert (code, done["proven"]) == (0, True)
+    assert platform.ours() == []
+    assert done["accounts"][0]["cancelled"] >= 1
+    code, told = platform.command("kill", "status")
+    assert (code, told["killed"], told["platform_answers"]) == (0, True, False)
+    assert [(one["scope"], one["file"]) for one in told["latches"]] == [("account:main", True)]
+    platform.signal_database(signal.SIGCONT)
+    platform.signal(signal.SIGCONT)
+    until(lambda: latches(platform).get("account:main", {}).get("row"), "the row follows the file")
+    for _ in range(10):
+        assert platform.ours() == []
+        time.sleep(0.3)
+    assert not check(platform, "kill switch")["ok"]
+    assert "killed" in check(platform, "engine main")["facts"]["why_not"]
+
+
+def test_a_latch_is_released_by_a_second_person_only(platform: QuotingPlatform) -> None:
+    assert latches(platform)["account:main"]["set_by"] == "operator"
+    wish = ("kill", "release", "account:main", "--reason", "I set it myself")
+    code, answer = platform.command(*wish)
+    assert (code, answer["verdict"]) == (1, "second_person")
+    assert latches(platform)["account:main"]["asked_by"] == "operator"
+    assert platform.ours() == []
+    status, taken = platform.call("POST", "/kill/take-back", {"scope": "account:main"})
+    assert (status, taken["verdict"]) == (201, "held")
+    assert latches(platform)["account:main"]["asked_by"] == ""
+    released(platform, "account:main")
+    assert latches(platform) == {}
+    until(platform.ours, "it quotes again")
+    assert platform.command("kill", "status")[1]["killed"] is False
+
+
+def test_a_kill_over_the_api_works_while_postgresql_is_stopped(platform: QuotingPlatform) -> None:
+    until(platform.ours, "orders of ours rest")
+    platform.signal_database(signal.SIGSTOP)
+    try:
+        status, done = platform.call("POST", "/kill", {"scope": "pool:btcusdt", "reason": "a test"})
+        assert (status, done["file"], done["row"]) == (201, True, False)
+        assert done["proven"], done
+        assert platform.ours() == []
+    finally:
+        platform.signal_database(signal.SIGCONT)
+    until(lambda: latches(platform).get("pool:btcusdt", {}).get("row"), "the row follows")
+    assert platform.ours() == []
+    released(platform, "pool:btcusdt")
+    until(platform.ours, "it quotes again")
+
+
+def test_a_scope_that_is_not_configured_is_refused_and_sets_nothing(
+    platform: QuotingPlatform,
+) -> None:
+    status, problem = platform.call("POST", "/kill", {"scope": "pool:nosuch", "reason": "a typo"})
+    assert (status, problem["type"].rpartition(":")[2]) == (404, "unknown_scope")
+    assert latches(platform) == {}
+
+
+def test_found_37_a_wrong_venue_key_is_red_with_its_reason(platform: QuotingPlatform) -> None:
+    """Found row 37: ``engine main ok running``, health all ok, with a wrong key."""
+    found = check(platform, "engine locked-out")
+    assert not found["ok"]
+    assert found["facts"]["connected"] == "false"
+    assert "not connected" in found["facts"]["why_not"]
+    assert "-2015" in found["facts"]["why_not"] or "API-key" in found["facts"]["why_not"]
+    engines = {one["account"]: one for one in platform.call("GET", "/engines")[1]}
+    assert not engines["locked-out"]["ok"]
+    assert engines["locked-out"]["since_us"] > 0
+    until(lambda: check(platform, "engine main")["ok"], "the other account is well")

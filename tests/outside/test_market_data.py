@@ -362,7 +362,7 @@ SLOW = {
 TOGETHER = Wire(handshake_s=3, packet_s=0.15, loss=0.01)
 
 
-@pytest.mark.parametrize("name", ["handshake 1 s", "150 ms on every packet"])
+@pytest.mark.parametrize("name", ["handshake 3 s", "150 ms on every packet"])
 async def test_found_18_a_slow_wire_has_a_live_book(
     database: Database, flowing: VenueProcess, name: str
 ) -> None:
@@ -374,6 +374,7 @@ async def test_found_18_a_slow_wire_has_a_live_book(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 async def test_found_18_the_share_of_time_with_a_live_book_behind_a_slow_wire(
     database: Database, flowing: VenueProcess
 ) -> None:
@@ -382,13 +383,14 @@ async def test_found_18_the_share_of_time_with_a_live_book_behind_a_slow_wire(
         looks, upgrades, stale = await measured(database, flowing, wire, 40)
         print(f"{name:24} live {looks.share:7.2%} sockets {upgrades} stale quotes {stale}")
         assert looks.share >= 0.95, name
-        assert stale == 0, name
+        assert (stale, upgrades) == (0, 2), name
     looks, upgrades, stale = await measured(database, flowing, TOGETHER, 40)
     print(f"{'all together':24} live {looks.share:7.2%} sockets {upgrades} stale quotes {stale}")
     assert stale == 0
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 async def test_found_22_depth_requests_of_a_quiet_market_are_few(
     database: Database, empty: VenueProcess
 ) -> None:

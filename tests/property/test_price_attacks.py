@@ -27,7 +27,7 @@ from poolmaker.kernel.ids import SagaId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.market.tracking.mid_average import NO_PRICE, DepthAverages
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Depth
 from poolmaker.messages.base import Rate
 from tests.support.business import ACCOUNT, config
@@ -70,7 +70,7 @@ class Attacked:
     pool: tuple[int, int]
     own: tuple[Levels, Levels] = ({}, {})
     page: Page = field(default_factory=Page)
-    average: MidAverage = field(default_factory=lambda: MidAverage(MINUTE_US))
+    average: DepthAverages = field(default_factory=lambda: DepthAverages(MINUTE_US))
     us: int = 0
     fair_loss: Fraction = Fraction(0)
     names: int = 0
@@ -101,7 +101,7 @@ class Attacked:
         highest = max(bids, default=best_bid)
         asks = {price: size for price, size in asks.items() if price > max(highest, best_bid)}
         self.own = bids, asks
-        self.average.add(self.us, self._halves())
+        self.average.add(self.us, (self._halves(), *NO_PRICE[1:]))
 
     def wait(self, duration_us: int) -> None:
         self.us += duration_us
@@ -156,7 +156,7 @@ class Attacked:
         """What the engine says at a barrier of that depth, the raw mid for the worst case."""
         book = self.book()
         top, best = book.top_of_others({}, {}, depth), book.top()
-        average = self.average.value(self.us, 10_000_000)
+        average = self.average.value(0, self.us, 10_000_000)
         return c.DealingPrices(
             mid=_rate_of(book.ratio(best.halves, 2)) if best else None,
             twap_60s=_rate_of(book.ratio(average.halves_us, 2 * average.span_us))

@@ -8,6 +8,7 @@ where a side holds less there is no price (decision 0106).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from poolmaker.kernel.market import Side
@@ -16,7 +17,7 @@ from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.execution.rules import consumption_units
 from poolmaker.market.quoting.model import MarketView
 from poolmaker.market.tracking.book import NO_DEPTH, Top
-from poolmaker.market.tracking.mid_average import RUNGS
+from poolmaker.market.tracking.mid_average import NO_PRICE, RUNGS
 from poolmaker.market.tracking.model import Depth, OpenFees, OrderState
 from poolmaker.messages.base import Rate
 from poolmaker.messages.market import (
@@ -63,13 +64,13 @@ def note_price(state: EngineState, market: MarketDesk, now_us: int) -> None:
     """Enter what the book says now into the averages, at each of their depths."""
     if now_us >= market.depth_due_us:
         market.depth_due_us = now_us + _MEASURE_US
-        market.depth = standing_depth(state, market)
-    book = market.book
-    if not book.usable(now_us, FRESH_US):
-        market.averages.add(now_us, [None] * len(RUNGS))
+        depth = standing_depth(state, market)
+        market.rungs = tuple(depth.times(halves, 2) for halves in RUNGS)
+    if not market.book.usable(now_us, FRESH_US):
+        market.averages.add(now_us, NO_PRICE)
         return
-    tops = _tops(state, market, _rungs(market))
-    market.averages.add(now_us, [top.halves if top is not None else None for top in tops])
+    tops = _tops(state, market, market.rungs)
+    market.averages.add(now_us, tuple([top.halves if top is not None else None for top in tops]))
 
 
 def reference(
@@ -78,7 +79,8 @@ def reference(
     """The market that a pool quotes in, or why there is none."""
     if not market.book.usable(now_us, strategy.book_age_max_ms * 1_000):
         return QuoteGate.BOOK_STALE
-    best, deep = _tops(state, market, [NO_DEPTH, standing_depth(state, market)])
+    # The depth of the averages, at most a second old: asking every pool for each would be squared.
+    best, deep = _tops(state, market, [NO_DEPTH, market.rungs[0]])
     view = market_view(market.rules, best, deep) if best and deep else None
     return QuoteGate.BOOK_THIN if view is None else view
 
@@ -145,7 +147,7 @@ def _priced(
 
 def _average(state: EngineState, market: MarketDesk, depth: Depth, now_us: int) -> Rate | None:
     """The average at the smallest of its depths that covers ``depth``."""
-    deep_enough = (n for n, kept in enumerate(_rungs(market)) if kept.covers(depth))
+    deep_enough = (n for n, kept in enumerate(market.rungs) if kept.covers(depth))
     rung = next(deep_enough, None)
     if rung is None:
         return None
@@ -154,11 +156,7 @@ def _average(state: EngineState, market: MarketDesk, depth: Depth, now_us: int) 
     return _rate(market, average.halves_us, 2 * average.span_us) if average is not None else None
 
 
-def _rungs(market: MarketDesk) -> list[Depth]:
-    return [market.depth.times(halves, 2) for halves in RUNGS]
-
-
-def _tops(state: EngineState, market: MarketDesk, depths: list[Depth]) -> list[Top | None]:
+def _tops(state: EngineState, market: MarketDesk, depths: Sequence[Depth]) -> list[Top | None]:
     shadow, symbol = state.shadow, market.spec.symbol
     own = shadow.own_units(symbol, Side.BUY), shadow.own_units(symbol, Side.SELL)
     return market.book.tops_of_others(*own, depths)

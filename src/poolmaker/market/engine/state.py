@@ -34,8 +34,8 @@ class MarketDesk:
     rules: VenueMarket
     book: OrderBook
     averages: DepthAverages
-    depth: Depth = NO_DEPTH
-    """What stands behind the smallest of the averages; see ``prices.standing_depth``."""
+    rungs: tuple[Depth, ...] = ()
+    """What stands behind each of the averages; see ``prices.standing_depth``."""
     depth_due_us: int = 0
     readiness: Readiness = READINESS.initial
     reconciled: bool = False

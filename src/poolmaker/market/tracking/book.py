@@ -132,6 +132,7 @@ class OrderBook:
         self._bids = _Half([])
         self._asks = _Half([])
         self._pending: deque[BookDiff] = deque(maxlen=PENDING_DIFFS_MAX)
+        self._continued = False
 
     @property
     def needs_snapshot(self) -> bool:
@@ -165,9 +166,9 @@ class OrderBook:
         if self.needs_snapshot:
             self._pending.append(diff)
             return DiffOutcome.KEPT
-        if diff.last_id <= self.last_id:
+        if diff.last_id == self.last_id or (diff.last_id < self.last_id and not self._continued):
             return DiffOutcome.OLD
-        if diff.first_id > self.last_id + 1 or self._overlaps_midway(diff):
+        if self._breaks(diff):
             self._reset(BookEvent.SKIPPED)
             self._pending.append(diff)
             return DiffOutcome.GAP
@@ -175,6 +176,7 @@ class OrderBook:
         self._asks.apply(diff.asks)
         self.last_id = diff.last_id
         self._move(BookEvent.CONTINUED)
+        self._continued = True
         self.fresh_us = now_us
         self.version += 1
         return DiffOutcome.APPLIED
@@ -211,7 +213,8 @@ class OrderBook:
     def usable(self, now_us: int, age_max_us: int) -> bool:
         """Whether quotes may be made from it."""
         live = self.state is BookState.LIVE and self.age_us(now_us) <= age_max_us
-        return live and self.top() is not None
+        bids, asks = self._bids.prices, self._asks.prices
+        return live and bool(bids and asks) and bids[-1] < asks[0]
 
     def top(self) -> Top | None:
         """Best bid and ask; None while a side is empty or the book is crossed."""
@@ -246,9 +249,16 @@ class OrderBook:
         """A price of this book, divided by ``parts``, as quote units for base units."""
         return Ratio(units, parts * self.market.base.one)
 
-    def _overlaps_midway(self, diff: BookDiff) -> bool:
-        # After the first diff every next one must begin where the last one ended.
-        return self.state is BookState.LIVE and diff.first_id != self.last_id + 1
+    def _breaks(self, diff: BookDiff) -> bool:
+        """Whether it does not begin where the book ends.
+
+        The first diff may begin before the snapshot and catch up with it. After that the stream
+        neither skips nor tells again what lies before its newest change: one of the two numbers
+        would not be true.
+        """
+        if self._continued:
+            return diff.first_id != self.last_id + 1
+        return diff.first_id > self.last_id + 1
 
     def _move(self, event: BookEvent) -> None:
         after = BOOK_STATES.next(self.state, event)
@@ -257,6 +267,7 @@ class OrderBook:
 
     def _reset(self, event: BookEvent) -> None:
         self._move(event)
+        self._continued = False
         self._bids, self._asks = _Half([]), _Half([])
         self._pending.clear()
         self.version += 1
@@ -268,14 +279,17 @@ def _reached(
     """Prices at which the summed (size, price times size) of others reaches each of ``wanted``."""
     found: list[int | None] = []
     sizes, size_sum, worth_sum = half.sizes, 0, 0
+    size_min, worth_min = wanted[0]
     for price in best_first:
-        size = sizes[price] - own.get(price, 0)
-        if size <= 0:
-            continue
+        size = sizes[price]
+        if price in own:
+            size = max(0, size - own[price])
         size_sum += size
         worth_sum += price * size
-        while size_sum >= wanted[len(found)][0] and worth_sum >= wanted[len(found)][1]:
+        # A level of our own only adds nothing, and is no price although the sum is there.
+        while size and size_sum >= size_min and worth_sum >= worth_min:
             found.append(price)
             if len(found) == len(wanted):
                 return found
-    return [*found, *[None] * (len(wanted) - len(found))]
+            size_min, worth_min = wanted[len(found)]
+    return found + [None] * (len(wanted) - len(found))

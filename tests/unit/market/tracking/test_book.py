@@ -7,7 +7,7 @@ import pytest
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.tracking.book import BookState, DiffOutcome, OrderBook
-from poolmaker.market.tracking.mid_average import MidAverage
+from poolmaker.market.tracking.mid_average import NO_PRICE, DepthAverages
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Levels
 from tests.unit.market.makers import MARKET
 
@@ -76,6 +76,23 @@ def test_hummingbot_fact_2_a_gap_makes_the_book_unusable_until_a_new_snapshot() 
     assert book.state is BookState.LIVE
     assert book.last_id == 105
     assert book.depth(Side.BUY, 9) == [(99, 5), (97, 1)]
+
+
+def test_a_stream_that_runs_back_is_not_believed() -> None:
+    """A number that was too high must not silence every change that comes after it."""
+    book = live_book()
+    assert book.on_diff(diff(102, 900), 0) is DiffOutcome.APPLIED
+    assert book.on_diff(diff(103, 103), 0) is DiffOutcome.GAP
+    assert book.needs_snapshot
+
+
+def test_a_stream_may_catch_up_once_with_a_snapshot_that_was_ahead_of_it() -> None:
+    book = OrderBook(MARKET)
+    book.on_snapshot(SNAPSHOT, 0)
+    assert book.on_repeated(SNAPSHOT, 1)
+    assert book.on_diff(diff(97, 98), 2) is DiffOutcome.OLD
+    assert book.on_diff(diff(99, 103), 3) is DiffOutcome.APPLIED
+    assert book.on_diff(diff(103, 104), 4) is DiffOutcome.GAP
 
 
 def test_a_repeated_diff_is_old_and_changes_nothing() -> None:
@@ -195,22 +212,36 @@ def test_every_change_raises_the_version() -> None:
     assert book.version == before + 2
 
 
+def prices(*halves: int | None) -> tuple[int | None, ...]:
+    """These at the first depths, none at the others."""
+    return halves + NO_PRICE[len(halves) :]
+
+
 def test_the_average_weights_by_time_and_leaves_out_time_without_a_price() -> None:
-    average = MidAverage(60)
-    average.add(0, 100)
-    average.add(10, 200)
-    average.add(20, None)
-    average.add(30, 400)
-    value = average.value(40, 1)
+    average = DepthAverages(60)
+    average.add(0, prices(100, 7))
+    average.add(10, prices(200, 7))
+    average.add(20, prices(None, 7))
+    average.add(30, prices(400, None))
+    value = average.value(0, 40, 1)
     assert value is not None
     assert (value.halves_us, value.span_us) == (10 * 100 + 10 * 200 + 10 * 400, 30)
-    assert average.value(40, 31) is None
+    assert average.value(0, 40, 30) == value
+    assert average.value(0, 40, 31) is None
+    deeper = average.value(1, 40, 1)
+    assert deeper is not None
+    assert (deeper.halves_us, deeper.span_us) == (7 * 30, 30)
+    assert average.value(2, 40, 0) is None
 
 
 def test_the_average_forgets_what_left_the_window() -> None:
-    average = MidAverage(60)
-    average.add(0, 100)
-    average.add(50, 300)
-    value = average.value(100, 1)
+    average = DepthAverages(60)
+    average.add(0, prices(100))
+    average.add(50, prices(300))
+    value = average.value(0, 100, 1)
     assert value is not None
     assert (value.halves_us, value.span_us) == (10 * 100 + 50 * 300, 60)
+    average.add(200, prices(300))
+    later = average.value(0, 200, 1)
+    assert later is not None
+    assert (later.halves_us, later.span_us) == (60 * 300, 60)

@@ -76,6 +76,24 @@ class RawBinance(ccxt.pro.binance):  # type: ignore[misc]
         if problem := verdict(status, body, text, lowered.get("retry-after")):
             raise problem
 
+    def client(self, url: str) -> Any:
+        """A socket whose reader survives what is no JSON.
+
+        The library's own reader ends without a word there: the stream would be silent for ever.
+        """
+        known = url in (self.clients or {})
+        socket = super().client(url)
+        if not known:
+            read = socket.handle_text_or_binary_message
+            socket.handle_text_or_binary_message = lambda text: self._read(socket, read, text)
+        return socket
+
+    def _read(self, socket: Any, read: Callable[[Any], None], text: Any) -> None:
+        try:
+            read(text)
+        except (ValueError, RecursionError) as problem:
+            socket.on_error(ccxt.NetworkError(f"a text that is no frame: {problem}"))
+
     def handle_message(self, client: Any, message: Any) -> None:
         """Take a frame raw; answers to our requests settle what waits for them."""
         if not isinstance(message, dict):

@@ -24,6 +24,10 @@ _LOG: Final = get_logger("market")
 _BACK_OFF_US: Final = 200_000
 _BACK_OFF_MAX_US: Final = 10_000_000
 _SETTLED_US: Final = 30_000_000
+_GOODBYE_S: Final = 0.5
+_FIRST_ANSWER: Final = "answer:1"
+_ANSWER_S: Final = 1.5
+"""A book is not used when it is two seconds old, so a later answer would come to nothing."""
 _ENDS: Final = frozenset({"eventStreamTerminated", "serverShutdown"})
 
 Lost = (NoAnswer, CallerFault, ccxt.pro.BaseError, OSError)
@@ -63,6 +67,7 @@ class BinanceFeeds:
         self._rng = rng
         self._ends: dict[str, asyncio.Future[str]] = {}
         self._books: dict[str, _BookSocket] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def run_book(self, market: Market, feed: BookFeed) -> None:
         """See ``VenueFeeds.run_book``."""
@@ -72,7 +77,7 @@ class BinanceFeeds:
             base = client.urls["api"]["ws"]["spot"]
             topic = f"{native(market.symbol).lower()}@depth@100ms"
             request = {"method": "SUBSCRIBE", "params": [topic], "id": 1}
-            await self._subscribe(client, f"{base}/0", request)
+            await self._subscribe(client, f"{base}/0", lambda: request)
             self._books[market.symbol] = _BookSocket(client, topic)
             feed.on_book_subscribed(market.symbol)
 
@@ -89,9 +94,10 @@ class BinanceFeeds:
             client.on_frame = lambda frame: self._event(markets, frame, feed, fail)
             client.options["timeDifference"] = self._transport.clock_difference_ms
             url = client.urls["api"]["ws"]["ws-api"]["spot"]
-            params = client.sign_params({})
             method = "userDataStream.subscribe.signature"
-            await self._subscribe(client, url, {"id": "1", "method": method, "params": params})
+            await self._subscribe(
+                client, url, lambda: {"id": 1, "method": method, "params": client.sign_params({})}
+            )
             feed.on_account_subscribed()
 
         await self._for_ever("account", stream, feed.on_account_lost)
@@ -102,7 +108,7 @@ class BinanceFeeds:
         if socket is None:
             return False
         try:
-            async with asyncio.timeout(self._transport.config.timeout_ms / 1_000):
+            async with asyncio.timeout(_ANSWER_S):
                 return await socket.carries_topic()
         except (TimeoutError, *Lost):
             return False
@@ -115,13 +121,16 @@ class BinanceFeeds:
         """See ``VenueFeeds.restart_account``."""
         self._end("account", "asked to rebuild")
 
-    async def _subscribe(self, client: RawBinance, url: str, request: Frame) -> None:
-        """Ask for a stream and wait for the venue's word that it flows."""
-        waiting = f"answer:{request['id']}"
+    async def _subscribe(self, client: RawBinance, url: str, request: Callable[[], Frame]) -> None:
+        """Connect, ask for a stream and wait for the venue's word that it flows.
+
+        What is signed is signed when the connection stands: its time must not grow old meanwhile.
+        """
         timeout_s = self._transport.config.timeout_ms / 1_000
         try:
             async with asyncio.timeout(timeout_s):
-                await client.watch(url, waiting, request, waiting)
+                await client.client(url).connect(client.session)
+                await client.watch(url, _FIRST_ANSWER, request(), _FIRST_ANSWER)
         except TimeoutError as error:
             raise NoAnswer(f"no word on a subscription within {timeout_s} s") from error
 
@@ -156,8 +165,15 @@ class BinanceFeeds:
         finally:
             self._ends.pop(name).cancel()
             client.on_frame = None
-            await client.close()
+            await self._close(client)
         return "ended"
+
+    async def _close(self, client: RawBinance) -> None:
+        """Close politely; a venue that is silent to a goodbye does not delay the next stream."""
+        closing = asyncio.create_task(client.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.wait({closing}, timeout=_GOODBYE_S)
 
     async def _until_broken(self, name: str, client: RawBinance) -> None:
         """Wait for the end of the socket, which the library tells every waiter, or for ours."""

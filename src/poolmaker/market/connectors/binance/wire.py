@@ -36,6 +36,8 @@ from poolmaker.messages.market import MarketSpec
 
 PRECISION: Final = 8
 _CACHE_MAX: Final = 50_000
+_RUN_MAX: Final = 1_000_000
+"""More updates than any venue makes between two frames."""
 _STATES: Final = {
     "NEW": ReportedState.LIVE,
     "PARTIALLY_FILLED": ReportedState.LIVE,
@@ -265,11 +267,16 @@ class MarketWire:
 
     def snapshot(self, row: DepthRow) -> BookSnapshot:
         """A snapshot of the book."""
-        return BookSnapshot(row.last_update_id, self.levels(row.bids), self.levels(row.asks))
+        last_id = number(row.last_update_id)
+        return BookSnapshot(last_id, self.levels(row.bids), self.levels(row.asks))
 
     def diff(self, frame: DepthFrame) -> BookDiff:
-        """A change of the book."""
-        return BookDiff(frame.U, frame.u, self.levels(frame.b), self.levels(frame.a))
+        """A change of the book of this market, over a run of numbers that can be true."""
+        self._same(frame.s)
+        first_id, last_id = number(frame.U), number(frame.u)
+        if not first_id <= last_id < first_id + _RUN_MAX:
+            raise NoAnswer(f"a change from update {first_id} to {last_id}")
+        return BookDiff(first_id, last_id, self.levels(frame.b), self.levels(frame.a))
 
     def order(self, row: OrderRow) -> OrderReport:
         """An order over REST. After a cancel our id is in the original's field."""

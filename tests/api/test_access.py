@@ -26,8 +26,11 @@ COMMON = {
     "reward_id": "rw_1",
     "seq": "1",
     "approval_id": "ap_none",
+    "payment_id": "wd_1",
+    "reference": "aa" * 16,
 }
 BODIES: dict[str, object] = {
+    "/api/v1/outgoing/{payment_id}/decision": {"decision": "again"},
     "/api/v1/tokens": {"name": "cleo", "role": "viewer"},
     "/api/v1/users": {"name": "dan", "mixin_id": "7766b24c-1a03-4c3a-83a3-b4358266875d"},
 }

@@ -14,6 +14,7 @@ from poolmaker.api.ports import (
     Incoming,
     NewOrder,
     NewPayout,
+    OutgoingDecision,
     Platform,
     Receipt,
     Refused,
@@ -287,6 +288,26 @@ def staff(role: Role) -> Principal:
     return Principal(role, role.value, None, ROLE_SCOPES[role], f"file-{role}")
 
 
+class FakeOutgoing:
+    """Payments in doubt: ``wd_1`` waits for a person, and so does the chain's ``aa…``."""
+
+    def __init__(self) -> None:
+        self.decided: list[OutgoingDecision] = []
+        self.acted: list[tuple[str, str]] = []
+
+    async def decide(self, decision: OutgoingDecision) -> Refused | None:
+        if decision.payment_id != "wd_1":
+            return Refused("unknown_payment")
+        self.decided.append(decision)
+        return None
+
+    async def act_on_chain(self, reference: str, action: str) -> Refused | None:
+        if reference != "aa" * 16:
+            return Refused("unknown_payment")
+        self.acted.append((reference, action))
+        return None
+
+
 class FakeWorld(Outside):
     """Treasury, orders, reading, live and stage of a small invented market."""
 
@@ -316,6 +337,7 @@ class FakeWorld(Outside):
             digest(TREASURER_TOKEN): staff(Role.TREASURER),
         }
         self.approvals = FakeApprovals(self.clock, self.ids)
+        self.outgoing = FakeOutgoing()
 
     def platform(self, mode: Mode = Mode.SANDBOX) -> Platform:
         return Platform(
@@ -329,6 +351,7 @@ class FakeWorld(Outside):
             treasury=self,
             orders=self,
             payouts=self,
+            outgoing=self.outgoing,
             approvals=self.approvals,
             reading=self,
             live=self,

@@ -248,6 +248,33 @@ class Payouts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingDecision:
+    """What a person says became of a payout or transfer whose outcome nobody else tells."""
+
+    payment_id: str
+    decision: str
+    by: str
+    transaction_id: str = ""
+    taken: str = "0"
+    fee: str = "0"
+
+
+class OutgoingPayments(Protocol):
+    """Money that leaves, where a person has to decide."""
+
+    async def decide(self, decision: OutgoingDecision) -> Refused | None:
+        """Keep a decision. Refuses ``unknown_payment``, ``not_waiting`` and ``bad_amount``."""
+        ...
+
+    async def act_on_chain(self, reference: str, action: str) -> Refused | None:
+        """Retry or cancel a payment that no block takes.
+
+        Refuses ``unknown_payment``, ``frozen`` and ``gas_at_its_cap``.
+        """
+        ...
+
+
 class Approvals(Protocol):
     """What waits for a second person; ``infra.approvals`` says how a route uses it."""
 
@@ -441,6 +468,7 @@ class Platform:
     treasury: Treasury
     orders: Orders
     payouts: Payouts
+    outgoing: OutgoingPayments
     approvals: Approvals
     reading: Reading
     live: Live

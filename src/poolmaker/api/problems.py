@@ -27,6 +27,7 @@ _STATUS: Final = {
     "unknown_order": 404,
     "unknown_approval": 404,
     "unknown_asset": 404,
+    "unknown_payment": 404,
     "sandbox_only": 404,
     "method_not_allowed": 405,
     "too_large": 413,

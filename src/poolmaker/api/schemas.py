@@ -35,6 +35,16 @@ class _Wish(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class OutcomeWish(_Wish):
+    """What became of a payout or transfer in doubt. What is ``sent`` names its transaction."""
+
+    decision: Literal["sent", "again", "not_sent"]
+    transaction_id: Visible | None = None
+    taken: AmountText | None = None
+    """What left, its fee included."""
+    fee: AmountText | None = None
+
+
 class UserWish(_Wish):
     """A user to make. The name is for people to read; it is unique.
 

@@ -29,6 +29,7 @@ from poolmaker.api.ports import Platform
 from poolmaker.api.problems import Problem, answer
 from poolmaker.api.routes import router
 from poolmaker.api.routes_money import router as money_router
+from poolmaker.api.routes_outgoing import router as outgoing_router
 from poolmaker.api.routes_safety import router as safety_router
 from poolmaker.api.routes_users import router as users_router
 from poolmaker.api.streams import Streams
@@ -41,7 +42,14 @@ from poolmaker.kernel.errors import (
     PoolmakerError,
 )
 
-ROUTERS: Final = (router, money_router, users_router, streams_router, safety_router)
+ROUTERS: Final = (
+    router,
+    money_router,
+    users_router,
+    outgoing_router,
+    streams_router,
+    safety_router,
+)
 SHUTDOWN_S: Final = 3
 WHAT_MAX: Final = 300
 _ADDRESS_IN_USE: Final = frozenset({98, 48})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +16,12 @@ from poolmaker.app.places import EvmPlace
 from poolmaker.app.routes import RouteBook
 from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.withdrawals.service import Withdrawals
-from poolmaker.evm.model import GAS
+from poolmaker.evm.model import GAS, PaymentAction
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.evm.signer import wallet_of
 from poolmaker.hufi.model import AccountKeys, Standing
 from poolmaker.hufi.service import Hufi, HufiPorts, open_hufi
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.settings.model import Mode, Settings, VenueAccountSettings
 from poolmaker.infra.settings.outside import EvmSettings, HufiSettings
@@ -193,6 +194,21 @@ class ChainSide:
 
     def _place(self, evm: Evm) -> EvmPlace:
         return EvmPlace(evm, self._scales.assets[self._evm_settings.gas_asset])
+
+    async def act(self, reference: str, action: PaymentAction) -> str:
+        """See ``Payer.act``. Raises Unavailable until the chain has answered once."""
+        if self._evm is None:
+            raise Unavailable("the chain has not answered yet")
+        return await self._evm.payer.act(reference, action)
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """What the chain's wallet and HuFi need a person for."""
+        found: list[AttentionItem] = []
+        if self._evm is not None:
+            found += await self._evm.payer.attention()
+        if self._hufi is not None and self._hufi.joiner is not None:
+            found += self._hufi.joiner.attention()
+        return found
 
     async def standing(self, campaign: str) -> Standing | None:
         """Our line of a campaign's leaderboard; None while there is none."""

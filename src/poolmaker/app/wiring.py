@@ -25,6 +25,7 @@ from poolmaker.app.evidence import PlaceHistories, coin_history
 from poolmaker.app.figures import Scales
 from poolmaker.app.live import EngineLive, LivePorts
 from poolmaker.app.money import MoneyPorts, MoneyReading
+from poolmaker.app.outgoing import OutgoingDesk
 from poolmaker.app.outside import (
     MIXIN_HEAD,
     ChainPorts,
@@ -361,6 +362,9 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             money,
             scales,
             mixin_forms(root.settings) if parts.mixin is not None else {},
+        ),
+        outgoing=OutgoingDesk(
+            business.rooms.withdrawals, business.rooms.carrier, parts.chain, scales
         ),
         approvals=Approvals(data.app, root.clock, root.ids, times),
         reading=reading,

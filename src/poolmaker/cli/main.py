@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from poolmaker import __version__
-from poolmaker.cli import bench, books, kill, operate, people, setup, worlds
+from poolmaker.cli import bench, books, kill, operate, outgoing, people, setup, worlds
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import home_of
 from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, complain
@@ -40,6 +40,8 @@ cli.add_typer(operate.pools, name="pool")
 cli.add_typer(operate.orders, name="order")
 cli.add_typer(kill.kill, name="kill")
 cli.add_typer(kill.engines, name="engine")
+cli.add_typer(outgoing.outgoing, name="outgoing")
+cli.add_typer(outgoing.chain, name="chain")
 cli.add_typer(books.ledger, name="ledger")
 cli.add_typer(worlds.sandbox, name="sandbox")
 cli.add_typer(worlds.sim, name="sim")

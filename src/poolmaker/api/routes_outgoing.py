@@ -1,0 +1,69 @@
+"""Routes by which a person decides about money that leaves, where nobody else can say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from poolmaker.api.access import DECIDE_MONEY, DECIDE_OUTCOME
+from poolmaker.api.calls import Allow, once, permitted, platform_of, unless_refused
+from poolmaker.api.params import PaymentPath, ReferencePath
+from poolmaker.api.ports import OutgoingDecision
+from poolmaker.api.schemas import OutcomeWish
+from poolmaker.api.tokens import Principal
+
+router = APIRouter(prefix="/api/v1")
+OutcomeDecider = Annotated[Principal, Depends(Allow(DECIDE_OUTCOME))]
+MoneyDecider = Annotated[Principal, Depends(Allow(DECIDE_MONEY))]
+
+
+@router.post("/outgoing/{payment_id}/decision", status_code=201, response_model=dict[str, Any])
+async def decide_outcome(
+    request: Request, principal: OutcomeDecider, payment_id: PaymentPath, wish: OutcomeWish
+) -> Response:
+    """Say what became of a payout or transfer in doubt. Needs a second person."""
+    platform = platform_of(request)
+    said = {name: str(value) for name, value in wish.model_dump(exclude_none=True).items()}
+
+    async def effect(made_id: str) -> object:
+        await permitted(request, principal, "outgoing.decide", payment_id, said, made_id)
+        decision = OutgoingDecision(
+            payment_id=payment_id,
+            decision=wish.decision,
+            by=principal.name,
+            transaction_id=wish.transaction_id or "",
+            taken=wish.taken or "0",
+            fee=wish.fee or "0",
+        )
+        unless_refused(await platform.outgoing.decide(decision))
+        return {"payment_id": payment_id, **said}
+
+    return await once(request, principal, platform.ids.correlation(), effect)
+
+
+@router.post("/chain/payments/{reference}/retry", status_code=201, response_model=dict[str, Any])
+async def retry_on_chain(
+    request: Request, principal: MoneyDecider, reference: ReferencePath
+) -> Response:
+    """Sign a payment that no block takes anew, for what the chain asks now."""
+    return await _act(request, principal, reference, "retry")
+
+
+@router.post("/chain/payments/{reference}/cancel", status_code=201, response_model=dict[str, Any])
+async def cancel_on_chain(
+    request: Request, principal: MoneyDecider, reference: ReferencePath
+) -> Response:
+    """Use the nonce of a payment that no block takes for nothing, so that it is never paid."""
+    return await _act(request, principal, reference, "cancel")
+
+
+async def _act(request: Request, principal: Principal, reference: str, action: str) -> Response:
+    platform = platform_of(request)
+
+    async def effect(_: str) -> object:
+        unless_refused(await platform.outgoing.act_on_chain(reference, action))
+        return {"payment_id": reference, "action": action}
+
+    return await once(request, principal, platform.ids.correlation(), effect)

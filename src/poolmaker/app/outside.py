@@ -28,6 +28,9 @@ from poolmaker.infra.settings.outside import EvmSettings, HufiSettings
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.market.connectors.binance.client import Transport
+from poolmaker.market.connectors.binance.key_check import ReadOnlyKeyCheck
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import Mixin, MixinPorts, open_mixin
 from poolmaker.recon.ports import Holdings
@@ -93,6 +96,7 @@ class ChainPorts:
     providers: Providers
     gate: FreezeGate
     routes: RouteBook
+    trading: Mapping[VenueAccountId, Transport]
     health: HealthReporter
     clock: Clock
 
@@ -155,7 +159,15 @@ class ChainSide:
 
     async def _join(self, settings: HufiSettings, evm: Evm) -> Hufi:
         ports = self._ports
+        keys = _keys_of(self._settings, settings.account)
+        check = ReadOnlyKeyCheck(
+            trading=ports.trading[VenueAccountId(settings.account)],
+            key=keys.read_only_key,
+            secret=keys.read_only_secret,
+            clock=ports.clock,
+        )
         hufi_ports = HufiPorts(
+            key_check=check,
             session=ports.session,
             transactions=ports.transactions,
             campaigns=ports.business.campaigns,
@@ -164,7 +176,6 @@ class ChainSide:
             clock=ports.clock,
             health=ports.health,
         )
-        keys = _keys_of(self._settings, settings.account)
         while True:
             try:
                 return await open_hufi(

@@ -57,6 +57,7 @@ from poolmaker.infra.settings.model import Settings
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.kernel.rng import Rng
+from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.wallet import VenueWallet
 from poolmaker.market.execution.kill import KillFiles
 from poolmaker.market.execution.killing import KillDesk
@@ -191,6 +192,7 @@ class _Outside:
     """The places outside, before business knows them."""
 
     wallets: dict[VenueAccountId, VenueWallet]
+    trading: dict[VenueAccountId, Transport]
     providers: Providers
     evidence: PlaceHistories
     mixin: Mixin | None
@@ -231,6 +233,7 @@ def _outside(
         routes = RouteBook(settings, scales, ports)
     return _Outside(
         wallets=wallets,
+        trading={account: desk.venue.transport for account, desk in desks.items()},
         providers=providers,
         evidence=PlaceHistories(
             wallets,
@@ -278,6 +281,7 @@ def _chain(
         providers=outside.providers,
         gate=outside.gate,
         routes=outside.routes,
+        trading=outside.trading,
         health=root.health,
         clock=root.clock,
     )

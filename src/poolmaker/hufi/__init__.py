@@ -6,6 +6,7 @@ Invariants
 3. A reward is attributed by the chain's own evidence and the file that it names, or not at all; its period is a day of
    that campaign, by the manifest on the chain.
 4. What is attributed is told once, and what is not goes to suspense once, in the transaction that marks it.
-5. HuFi is given the read-only key of the account, never the one that trades.
+5. HuFi is given the read-only key of the account, never the one that trades; and only while the venue itself says that
+   it is of that account and does nothing but read.
 6. A campaign is asked for only after the wish to join is stored and the oracle was asked whether we are in.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,8 +14,9 @@ from poolmaker.hufi.model import (
     Participation,
     ParticipationState,
 )
-from poolmaker.hufi.ports import CampaignDesk, ParticipationStore
+from poolmaker.hufi.ports import CampaignDesk, KeyCheck, ParticipationStore
 from poolmaker.hufi.verdicts import FINAL_CLOSINGS, campaign_id, instant_us, is_final, place_of
+from poolmaker.infra.attention import AttentionItem, Remedy
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.sagas.model import NEVER_US, back_off_us
@@ -27,6 +28,8 @@ from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 BACK_OFF_FIRST_US: Final = SECOND_US
 BACK_OFF_MAX_US: Final = 10 * MINUTE_US
 COMPONENT: Final = "hufi.join"
+CHECK_EVERY_US: Final = 10 * MINUTE_US
+CHECK_AGAIN_US: Final = 30 * SECOND_US
 _JOINED: Final = "already_joined"
 _CLOSED: Final = "join_closed"
 _LOG: Final = get_logger("hufi")
@@ -46,6 +49,7 @@ class JoinerPorts:
     desk: CampaignDesk
     clock: Clock
     health: HealthReporter
+    key_check: KeyCheck
 
 
 class Joiner:
@@ -62,6 +66,10 @@ class Joiner:
         self._exchange = exchange
         self._keys = keys
         self._ports = ports
+        self._checked_us = -CHECK_EVERY_US
+        self._is_good = False
+        self.key_problem = ""
+        """Why the venue speaks against the key; empty when it does not, or was not asked yet."""
 
     async def look(self) -> int:
         """One round: the key, what the oracle says we are in, what is wanted and not joined.
@@ -80,7 +88,9 @@ class Joiner:
     # ------------------------------------------------------------------------------ the key
 
     async def _ensure_key(self) -> bool:
-        """Whether the oracle holds our read-only key and finds it valid."""
+        """Whether the venue says that the key is ours and only reads, and the oracle holds it."""
+        if not await self._is_ours():
+            return False
         held = {one.exchange_name: one for one in await self._oracle.keys()}
         mine = held.get(self._exchange)
         try:
@@ -97,6 +107,43 @@ class Joiner:
         sentence = "the oracle reads our account" if usable else "the oracle finds our key invalid"
         self._ports.health.report(COMPONENT, ok=usable, sentence=sentence)
         return usable
+
+    async def _is_ours(self) -> bool:
+        """Ask the venue, now and then again: the rights of a key can be changed."""
+        now_us = self._ports.clock.monotonic_us()
+        if self._is_good and now_us - self._checked_us < CHECK_EVERY_US:
+            return True
+        if not self._is_good and now_us - self._checked_us < CHECK_AGAIN_US:
+            return False
+        self._checked_us = now_us
+        try:
+            self.key_problem = await self._ports.key_check.problem()
+            self._is_good = not self.key_problem
+            sentence = f"the key is not given to HuFi: {self.key_problem}"
+        except Unavailable as problem:
+            sentence = f"the venue does not say what the key may do: {problem}"
+        if not self._is_good:
+            self._ports.health.report(COMPONENT, ok=False, sentence=sentence)
+        return self._is_good
+
+    def attention(self) -> Sequence[AttentionItem]:
+        """The key, while the venue speaks against it."""
+        if not self.key_problem:
+            return ()
+        remedy = Remedy(
+            action="change_key",
+            command="poolmaker config show, then set read_only_api_key and read_only_secret",
+        )
+        item = AttentionItem(
+            source="hufi",
+            kind="key_refused",
+            subject=self._exchange,
+            since_us=0,
+            evidence={"reason": self.key_problem},
+            blocks=("joining campaigns",),
+            remedies=(remedy,),
+        )
+        return (item,)
 
     # ------------------------------------------------------------------------- reconciling
 

@@ -46,6 +46,17 @@ class RewardDesk(Protocol):
         ...
 
 
+class KeyCheck(Protocol):
+    """Asks the venue about the key that HuFi is given; the connector."""
+
+    async def problem(self) -> str:
+        """Why it must not be given away, empty when it is our account's and only reads.
+
+        Raises Unavailable when the venue does not say.
+        """
+        ...
+
+
 class ParticipationStore(Protocol):
     """Wishes to join. Every method runs in the caller's transaction."""
 

@@ -16,7 +16,7 @@ from poolmaker.hufi.escrows import Escrows
 from poolmaker.hufi.files import ResultsFiles
 from poolmaker.hufi.joiner import Joiner, JoinerPorts
 from poolmaker.hufi.model import AccountKeys, HufiRefused, Standing
-from poolmaker.hufi.ports import CampaignDesk, RewardDesk
+from poolmaker.hufi.ports import CampaignDesk, KeyCheck, RewardDesk
 from poolmaker.hufi.receiver import Attributor, Receiver, ReceiverPorts
 from poolmaker.hufi.sync import CampaignSync
 from poolmaker.hufi.verdicts import place_of
@@ -41,6 +41,7 @@ class HufiPorts:
     arrivals: Arrivals
     clock: Clock
     health: HealthReporter
+    key_check: KeyCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,7 @@ async def open_hufi(
         desk=ports.campaigns,
         clock=ports.clock,
         health=ports.health,
+        key_check=ports.key_check,
     )
     joiner = Joiner(oracle, settings.exchange, keys, joiner_ports) if settings.join else None
     return Hufi(

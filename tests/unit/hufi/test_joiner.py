@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from poolmaker.hufi.joiner import Joiner, JoinerPorts
+from poolmaker.hufi.joiner import CHECK_AGAIN_US, CHECK_EVERY_US, Joiner, JoinerPorts
 from poolmaker.hufi.model import (
     AccountKeys,
     HufiRefused,
@@ -22,7 +22,7 @@ from poolmaker.hufi.verdicts import campaign_id
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import DAY_US, ManualClock
-from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable, VenueUnavailable
 from poolmaker.lab.stores.base import ModelDatabase
 
 ESCROW = "0x" + "0e" * 20
@@ -108,6 +108,16 @@ class Scene:
     clock: ManualClock = field(default_factory=ManualClock)
     keys: AccountKeys = KEYS
     known: bool = True
+    said: str | Exception = ""
+    """What the venue says of the key."""
+    asked_venue: int = 0
+    joiner: Joiner | None = None
+
+    async def problem(self) -> str:
+        self.asked_venue += 1
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
 
     def __post_init__(self) -> None:
         self.health = HealthBoard(self.clock)
@@ -117,9 +127,10 @@ class Scene:
         self.clock.advance(DAY_US)
         ports = JoinerPorts(
             is_known=lambda _: self.known, transactions=ModelDatabase(), store=self.room,
-            desk=self.room, clock=self.clock, health=self.health,
+            desk=self.room, clock=self.clock, health=self.health, key_check=self,
         )  # fmt: skip
-        return await Joiner(cast("Any", self.oracle), "mexc", self.keys, ports).look()
+        self.joiner = Joiner(cast("Any", self.oracle), "mexc", self.keys, ports)
+        return await self.joiner.look()
 
 
 async def test_the_read_only_pair_is_handed_over_once() -> None:
@@ -234,3 +245,56 @@ async def test_a_wallet_that_is_refused_as_a_whole_waits() -> None:
     with pytest.raises(Unavailable):
         await scene.look()
     assert not scene.health.ok()
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["the key is of another account than the one that trades", "the key may do more than read"],
+)
+async def test_found_30_a_key_that_the_venue_speaks_against_is_never_given_and_joins_nothing(
+    said: str,
+) -> None:
+    scene = Scene(said=said)
+    for _ in range(3):
+        assert await scene.look() == 0
+    assert scene.oracle.asked == []
+    assert scene.oracle.joins == 0
+    (part,) = scene.health.parts()
+    assert not part.ok
+    assert said in part.sentence
+    assert scene.joiner is not None
+    (item,) = scene.joiner.attention()
+    assert item.evidence["reason"] == said
+    assert item.blocks == ("joining campaigns",)
+    scene.said = ""
+    assert await scene.look() == 1
+    assert scene.joiner.attention() == ()
+
+
+async def test_found_30_a_silent_venue_says_nothing_of_the_key() -> None:
+    scene = Scene(said=VenueUnavailable("no answer"))
+    assert await scene.look() == 0
+    assert scene.oracle.asked == []
+    assert scene.joiner is not None
+    assert scene.joiner.attention() == ()
+
+
+async def test_found_30_the_rights_of_a_key_are_asked_for_again_and_again() -> None:
+    scene = Scene()
+    await scene.look()
+    joiner = scene.joiner
+    assert joiner is not None
+    for _ in range(5):
+        await joiner.look()
+    assert scene.asked_venue == 1
+    scene.said = "the key may do more than read: enableWithdrawals"
+    scene.room.wishes.append(campaign_id(137, "0x" + "0f" * 20))
+    scene.clock.advance(CHECK_EVERY_US)
+    await joiner.look()
+    assert scene.oracle.joins == 1
+    for _ in range(5):
+        await joiner.look()
+    assert scene.asked_venue == 2
+    scene.clock.advance(CHECK_AGAIN_US)
+    await joiner.look()
+    assert scene.asked_venue == 3

@@ -70,6 +70,8 @@ def key_restrictions(caller: Caller, _params: Params) -> object:
         "enableFutures": False,
         "permitsUniversalTransfer": False,
         "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": not may_trade,
         "enablePortfolioMarginTrading": False,
     }
 

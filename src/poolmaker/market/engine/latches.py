@@ -124,16 +124,20 @@ class Latches:
 
     def __init__(self) -> None:
         self._held: dict[tuple[LatchKind, str], Latch] = {}
+        self.version = 0
 
     def set(self, kind: LatchKind, subject: str, cause: str, now_us: int) -> None:
         """It holds from now on, if it did not before."""
         before = self._held.get((kind, subject))
         since_us = before.since_us if before is not None else now_us
         self._held[kind, subject] = Latch(kind, subject, cause, since_us)
+        self.version += 1
 
     def clear(self, kind: LatchKind, subject: str) -> bool:
         """Evidence, or a person, ended it; whether it held."""
-        return self._held.pop((kind, subject), None) is not None
+        held = self._held.pop((kind, subject), None) is not None
+        self.version += held
+        return held
 
     def held(self, kind: LatchKind, subject: str) -> Latch | None:
         """The latch of a kind on a subject, if it holds."""

@@ -46,7 +46,7 @@ def _pool(state: EngineState, desk: PoolDesk, market: MarketDesk, clock: Clock) 
     rules = market.rules.market
     top = market.book.top()
     inventory = inventory_now(desk.wish, desk.facts)
-    orders = [order for order in state.shadow.living() if order.pool == desk.wish.pool]
+    orders = list(state.shadow.of_pool(desk.wish.pool))
     unknown = GateSince(QuoteGate.NOT_READY, 0)
     # Half a unit has one more decimal than a unit, so the doubled price is written and halved.
     mid_units = top.halves * 5 if top is not None else 0

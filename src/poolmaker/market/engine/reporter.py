@@ -78,8 +78,7 @@ class Reporter:
         """A side that is stopped or halted has ceased only when none of its orders lives."""
         if gate not in (QuoteGate.STOPPED, QuoteGate.HALTED, QuoteGate.KILLED):
             return False
-        orders = self._state.shadow.at_stake()
-        return any(o.pool == desk.wish.pool and o.side is side for o in orders)
+        return any(o.side is side for o in self._state.shadow.at_stake_of(desk.wish.pool))
 
     def _reduced(self, desk: PoolDesk) -> DrainTo | None:
         """The drain that is reached and not reported yet."""
@@ -99,12 +98,11 @@ class Reporter:
 
     def _taken(self, desk: PoolDesk) -> dict[Side, int] | None:
         """What a pool's orders may still take; None while that cannot be said."""
-        orders = [o for o in self._state.shadow.at_stake() if o.pool == desk.wish.pool]
+        pool, now_us = desk.wish.pool, self._clock.now_us()
         if desk.symbol not in self._state.markets:
+            orders = self._state.shadow.at_stake_of(pool)
             return None if orders else dict.fromkeys(Side, 0)
-        live = self._state.at_stake(self._clock.now_us(), desk.symbol)
-        mine = [order for order in live if order.pool == desk.wish.pool]
-        return {side: committed_units([o for o in mine if o.side is side]) for side in Side}
+        return {side: committed_units(self._state.live_orders(pool, side, now_us)) for side in Side}
 
     def _changed_balances(self) -> list[VenueBalanceSeen]:
         now_us = self._clock.monotonic_us()

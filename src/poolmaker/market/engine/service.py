@@ -86,7 +86,7 @@ class Session:
             pass
         async with asyncio.TaskGroup() as tasks:
             for work in (
-                self._account.run(),
+                self._publish(),
                 self._ports.feeds.run_account(self.state.rules, self._account),
                 self._sender.run(),
                 self._ticker.run(),
@@ -97,6 +97,11 @@ class Session:
                 self._keep_markets_open(tasks),
             ):
                 tasks.create_task(work)
+
+    async def _publish(self) -> None:
+        """Facts and barriers, from when it is known of which markets."""
+        await self._asked_for_markets.wait()
+        await self._account.run()
 
     async def _reconcile(self) -> None:
         """Compare with the venue, once it is known which markets there are to compare."""

@@ -16,14 +16,16 @@ from poolmaker.market.engine.rules import facts_of, live_order
 from poolmaker.market.execution.kill import NO_KILL_SWITCH
 from poolmaker.market.execution.model import LiveOrder
 from poolmaker.market.execution.ports import KillSwitch
+from poolmaker.market.quoting.model import Inventory, MarketView
 from poolmaker.market.tracking.book import NO_DEPTH, OrderBook
 from poolmaker.market.tracking.mid_average import DepthAverages
 from poolmaker.market.tracking.model import BalanceReport, Depth, OddRow, StoredFill, VenueMarket
 from poolmaker.market.tracking.rules import Absences
 from poolmaker.market.tracking.shadow import ShadowLedger
-from poolmaker.messages.market import BarrierWanted, MarketSpec, QuoteGate
+from poolmaker.messages.market import BarrierWanted, MarketSpec, QuoteGate, StrategySnapshot
 
 RECENT_FILLS: Final = 50
+NEVER_US: Final = 2**62
 
 
 @dataclass(slots=True)
@@ -99,6 +101,18 @@ class Refusals:
     until_us: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that a pool's decision is made of; ``orders`` and ``latches`` are versions."""
+
+    view: MarketView | QuoteGate
+    inventory: Inventory
+    strategy: StrategySnapshot
+    orders: int
+    best: tuple[int | None, int | None]
+    latches: int
+
+
 @dataclass(slots=True)
 class PoolDesk:
     """One pool: the wish, facts since its capital, gates."""
@@ -112,6 +126,9 @@ class PoolDesk:
     gates: dict[Side, GateSince] = field(default_factory=dict)
     reported: dict[Side, str] = field(default_factory=dict)
     depth_min: Depth = NO_DEPTH
+    seen: Seen | None = None
+    """What the last decision was made of, where it left nothing to do."""
+    quiet_until_us: int = 0
     fenced_us: int = 0
     deviation_ppm: int = 0
     widened: bool = False
@@ -226,12 +243,12 @@ class EngineState:
         """Specs of every loaded market by symbol."""
         return {symbol: desk.spec for symbol, desk in self.markets.items()}
 
-    def at_stake(self, now_us: int, symbol: str) -> list[LiveOrder]:
-        """Every own order in a market that may still take something, whichever pool's."""
+    def live_orders(self, pool: PoolId, side: Side, now_us: int) -> list[LiveOrder]:
+        """A pool's own orders of a side that may still take something."""
         return [
             live
-            for order in self.shadow.at_stake()
-            if order.symbol == symbol and (live := live_order(order, now_us)) is not None
+            for order in self.shadow.at_stake_of(pool)
+            if order.side is side and (live := live_order(order, now_us)) is not None
         ]
 
     def markets_wanted(self, now_us: int) -> dict[str, MarketSpec]:

@@ -18,8 +18,8 @@ from poolmaker.market.engine.model import GateSince
 from poolmaker.market.engine.prices import reference
 from poolmaker.market.engine.readiness import Readiness
 from poolmaker.market.engine.rules import inventory_now, unbooked
-from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
-from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, LiveOrder, Stage
+from poolmaker.market.engine.state import NEVER_US, EngineState, MarketDesk, PoolDesk, Seen
+from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, Stage
 from poolmaker.market.execution.ports import OrderEntry
 from poolmaker.market.execution.rules import Plan, PlanRequest, plan_side
 from poolmaker.market.execution.sender import Sender
@@ -43,6 +43,14 @@ class TickPorts:
     ids: Ids
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What pools of one market see alike in one tick; ``best`` follows orders made in it."""
+
+    view: MarketView | QuoteGate
+    best: dict[Side, int | None]
+
+
 class Ticker:
     """Decides for every pool of the account, once per tick."""
 
@@ -50,6 +58,8 @@ class Ticker:
         self._state = state
         self._ports = ports
         self._clock = clock
+        self._seen: dict[tuple[str, int], Shared] = {}
+        self._best: dict[str, dict[Side, int | None]] = {}
 
     async def run(self) -> None:
         """Tick until cancelled. Where a tick was missed the next one comes in its own time."""
@@ -63,6 +73,8 @@ class Ticker:
 
     def tick(self) -> None:
         """Decide and hand over. Cancelling needs no readiness: only creating does."""
+        self._seen.clear()
+        self._best.clear()
         for desk in list(self._state.pools.values()):
             try:
                 self._tick_pool(desk)
@@ -121,26 +133,62 @@ class Ticker:
         self._quote(desk, market, desk.wish.start.strategy)
 
     def _quote(self, desk: PoolDesk, market: MarketDesk, strategy: StrategySnapshot) -> None:
-        view = self._open_view(market, strategy)
-        if isinstance(view, QuoteGate):
-            decision = gated(view)
-        else:
-            decision = decide(view, inventory_now(desk.wish, desk.facts), strategy)
+        seen = self._look(desk, market, strategy)
+        if not desk.facts and seen == desk.seen and self._clock.now_us() < desk.quiet_until_us:
+            return
+        view, inventory = seen.view, seen.inventory
+        decision = gated(view) if isinstance(view, QuoteGate) else decide(view, inventory, strategy)
         desk.deviation_ppm, desk.widened = decision.deviation_ppm, decision.widened
-        middle = _reference(view) if isinstance(view, MarketView) else None
-        gates = {}
+        gates, busy = {}, False
         for side in Side:
-            live = self._state.at_stake(self._clock.now_us(), desk.symbol)
             brake = self._brake(desk, side)
-            request = self._request(desk, market, decision, side, live, brake)
-            plan = plan_side(replace(request, reference=middle))
+            request = self._request(desk, strategy, seen, decision, side)
+            plan = plan_side(replace(request, may_create=brake is None))
             self._carry_out(desk, plan)
             gate = _shown_gate(decision.side(side).gate, brake, plan, request)
             gates[side] = self._detailed(desk, market, side, gate)
+            busy = busy or bool(brake or plan.cancels or plan.creates or plan.waits)
         self._note_gates(desk, gates)
+        desk.seen = None if busy else seen
+        desk.quiet_until_us = self._quiet_until(desk, strategy)
+
+    def _look(self, desk: PoolDesk, market: MarketDesk, strategy: StrategySnapshot) -> Seen:
+        """All that the decision for a pool is made of: while it is the same, so is the decision."""
+        shared = self._shared(market, strategy)
+        return Seen(
+            view=shared.view,
+            inventory=inventory_now(desk.wish, desk.facts),
+            strategy=strategy,
+            orders=self._state.shadow.version_of(desk.wish.pool),
+            best=(shared.best[Side.BUY], shared.best[Side.SELL]),
+            latches=self._state.latches.version,
+        )
+
+    def _quiet_until(self, desk: PoolDesk, strategy: StrategySnapshot) -> int:
+        """When the first order of a pool gets too old to stay."""
+        if not strategy.order_age_max_ms:
+            return NEVER_US
+        born_us = [o.registered_us for o in self._state.shadow.of_pool(desk.wish.pool)]
+        return min(born_us, default=NEVER_US) + strategy.order_age_max_ms * 1_000
+
+    def _shared(self, market: MarketDesk, strategy: StrategySnapshot) -> Shared:
+        """What pools of a market have in common in one tick, found once."""
+        name = market.spec.symbol, strategy.book_age_max_ms
+        if name not in self._seen:
+            best = self._best.setdefault(market.spec.symbol, self._best_own(market.spec.symbol))
+            self._seen[name] = Shared(self._open_view(market, strategy), best)
+        return self._seen[name]
+
+    def _best_own(self, symbol: str) -> dict[Side, int | None]:
+        """The most aggressive own price of each side that something may still be taken at."""
+        found: dict[Side, int | None] = dict.fromkeys(Side)
+        for order in self._state.shadow.at_stake_in(symbol):
+            found[order.side] = _better(order.side, found[order.side], order.price_units)
+        return found
 
     def _silence(self, desk: PoolDesk, gate: QuoteGate, detail: str = "") -> None:
-        """Both sides show the same gate."""
+        """Both sides show the same gate; what was decided before counts no more."""
+        desk.seen = None
         self._note_gates(desk, dict.fromkeys(Side, (gate, detail)))
 
     def _withdraw(self, desk: PoolDesk) -> None:
@@ -202,13 +250,12 @@ class Ticker:
         refused = self._state.refused(desk, side)
         if gate is QuoteGate.NONE and refused is not None and not self._rests(desk, side):
             return refused.gate, refused.cause
-        details = {
-            QuoteGate.MARKET_CLOSED: market.closed,
-            QuoteGate.UNREADABLE_TRADES: market.unread[0].problem if market.unread else "",
-        }
         if refused is not None and gate is refused.gate:
             return gate, refused.cause
-        return gate, details.get(gate, "")
+        if gate is QuoteGate.MARKET_CLOSED:
+            return gate, market.closed
+        unread = market.unread if gate is QuoteGate.UNREADABLE_TRADES else ()
+        return gate, unread[0].problem if unread else ""
 
     def _rests(self, desk: PoolDesk, side: Side) -> bool:
         orders = self._state.shadow.of_pool(desk.wish.pool)
@@ -217,15 +264,13 @@ class Ticker:
     def _request(
         self,
         desk: PoolDesk,
-        market: MarketDesk,
+        strategy: StrategySnapshot,
+        seen: Seen,
         decision: Decision,
         side: Side,
-        live: list[LiveOrder],
-        brake: QuoteGate | None,
     ) -> PlanRequest:
-        strategy = desk.wish.start.strategy if desk.wish.start else StrategySnapshot(version=0)
-        inventory = inventory_now(desk.wish, desk.facts)
-        opposite = [order.price_units for order in live if order.side is not side]
+        market = self._state.markets[desk.symbol]
+        best = self._best[desk.symbol]
         return PlanRequest(
             market=market.rules.market,
             side=side,
@@ -239,12 +284,13 @@ class Ticker:
                 )
                 for quote in decision.side(side).quotes
             ],
-            live=[o for o in live if o.side is side and o.pool == desk.wish.pool],
-            budget_units=inventory.usable(side),
-            opposite_units=(min if side is Side.BUY else max)(opposite, default=None),
-            may_create=brake is None,
+            live=self._state.live_orders(desk.wish.pool, side, self._clock.now_us()),
+            budget_units=seen.inventory.usable(side),
+            opposite_units=best[side.opposite],
+            may_create=True,
             tolerance_cbps=strategy.refresh_tolerance_cbps,
             age_max_us=strategy.order_age_max_ms * 1_000,
+            reference=_reference(seen.view) if isinstance(seen.view, MarketView) else None,
         )
 
     def _carry_out(self, desk: PoolDesk, plan: Plan) -> None:
@@ -259,6 +305,8 @@ class Ticker:
         now_us = self._clock.now_us()
         intent = self._ports.ids.intent()
         client_id = self._ports.entry.client_id(intent)
+        best, price = self._best[ideal.market.symbol], ideal.ticks * ideal.market.tick_units
+        best[ideal.side] = _better(ideal.side, best[ideal.side], price)
         self._state.shadow.register(
             ExchangeOrder(
                 intent=intent,
@@ -293,6 +341,13 @@ class Ticker:
                 same = shown is not None and shown.gate is gate
                 since_us = shown.since_us if shown is not None and same else now_us
                 desk.gates[side] = GateSince(gate, since_us, detail)
+
+
+def _better(side: Side, known: int | None, price: int) -> int:
+    """The more aggressive of two prices of a side."""
+    if known is None:
+        return price
+    return max(known, price) if side is Side.BUY else min(known, price)
 
 
 def _reference(view: MarketView) -> Ratio:

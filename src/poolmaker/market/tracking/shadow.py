@@ -7,6 +7,7 @@ Times are wall microseconds.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +43,9 @@ class ShadowLedger:
         self._by_exchange_id: dict[tuple[str, str], IntentId] = {}
         self._changed: dict[IntentId, ExchangeOrder] = {}
         self._at_stake: dict[IntentId, ExchangeOrder] = {}
+        self._of_pool: dict[PoolId, dict[IntentId, ExchangeOrder]] = {}
+        self._versions: dict[PoolId, int] = {}
+        self._ended: deque[tuple[int, IntentId]] = deque()
         self._of_symbol: dict[str, dict[IntentId, ExchangeOrder]] = {}
 
     def restore(self, orders: Iterable[ExchangeOrder]) -> None:
@@ -151,7 +155,19 @@ class ShadowLedger:
 
     def of_pool(self, pool: PoolId) -> Iterator[ExchangeOrder]:
         """Orders of a pool that have not ended."""
-        return (order for order in self.living() if order.pool == pool)
+        return (order for order in self.at_stake_of(pool) if not order.terminal)
+
+    def at_stake_of(self, pool: PoolId) -> list[ExchangeOrder]:
+        """Orders of a pool that have not ended, and ended ones whose fills are not all booked."""
+        return list(self._of_pool.get(pool, {}).values())
+
+    def at_stake_in(self, symbol: str) -> list[ExchangeOrder]:
+        """The same of a market, whichever pool's."""
+        return list(self._of_symbol.get(symbol, {}).values())
+
+    def version_of(self, pool: PoolId) -> int:
+        """Another number whenever anything of an order of the pool has changed."""
+        return self._versions.get(pool, 0)
 
     @property
     def has_changes(self) -> bool:
@@ -169,20 +185,25 @@ class ShadowLedger:
         self._changed.update({order.intent: order for order in orders})
 
     def forget_ended(self, now_us: int) -> int:
-        """Drop stored orders that ended long ago; answers how many."""
-        old = [
-            order
-            for order in self._orders.values()
-            if order.terminal
-            and not order.unexplained_units
-            and now_us - order.changed_us > ENDED_KEPT_US
-            and order.intent not in self._changed
-        ]
-        for order in old:
-            del self._orders[order.intent]
+        """Drop stored orders that ended long ago; answers how many.
+
+        They stand in a queue by the time of their end, so that a look costs what it drops.
+        """
+        dropped, kept = 0, []
+        while self._ended and now_us - self._ended[0][0] > ENDED_KEPT_US:
+            ended_us, intent = self._ended.popleft()
+            order = self._orders.get(intent)
+            if order is None:
+                continue
+            if order.unexplained_units or intent in self._changed:
+                kept.append((ended_us, intent))
+                continue
+            dropped += 1
+            del self._orders[intent]
             for exchange_id in order.exchange_ids:
                 self._by_exchange_id.pop((order.symbol, exchange_id), None)
-        return len(old)
+        self._ended.extendleft(reversed(kept))
+        return dropped
 
     def _known(self, intent: IntentId) -> ExchangeOrder:
         ensure(intent in self._orders, f"intent {intent} was never registered")
@@ -191,6 +212,8 @@ class ShadowLedger:
     def _index(self, order: ExchangeOrder) -> None:
         self._orders[order.intent] = order
         self._weigh(order)
+        if order.terminal:
+            self._ended.append((order.changed_us, order.intent))
         for exchange_id in order.exchange_ids:
             self._by_exchange_id[order.symbol, exchange_id] = order.intent
 
@@ -207,6 +230,8 @@ class ShadowLedger:
             return True
         order.state = after
         order.changed_us = now_us
+        if order.terminal:
+            self._ended.append((now_us, order.intent))
         order.reason = reason or order.reason
         order.seen = order.seen or event in (OrderEvent.SEEN_LIVE, OrderEvent.SEEN_PART)
         self._note(order)
@@ -217,9 +242,12 @@ class ShadowLedger:
         self._weigh(order)
 
     def _weigh(self, order: ExchangeOrder) -> None:
+        self._versions[order.pool] = self._versions.get(order.pool, 0) + 1
         if order.terminal and not order.unexplained_units:
             self._at_stake.pop(order.intent, None)
             self._of_symbol.get(order.symbol, {}).pop(order.intent, None)
+            self._of_pool.get(order.pool, {}).pop(order.intent, None)
         else:
             self._at_stake[order.intent] = order
             self._of_symbol.setdefault(order.symbol, {})[order.intent] = order
+            self._of_pool.setdefault(order.pool, {})[order.intent] = order

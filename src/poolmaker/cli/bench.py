@@ -18,7 +18,10 @@ from poolmaker.cli.output import CHECK_FAILED, show, table
 from poolmaker.kernel.errors import EnvironmentProblem
 
 FOLDER: Final = Path(__file__).parents[3] / "benchmarks"
-RUNNERS: Final = {"venue": "sandbox.venue.bench"}
+RUNNERS: Final = {
+    "execution": "market.connectors.binance.bench",
+    "venue": "sandbox.venue.bench",
+}
 """Table of ``figures.toml`` to the module whose ``figures()`` measures it."""
 
 

@@ -1,10 +1,11 @@
-"""Which accounts' pools cannot be coordinated, and since when."""
+"""Which accounts need a person: not coordinated, or without the barrier they wait for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolmaker.infra.attention import AttentionItem
+from poolmaker.business.pools.model import AccountRow
+from poolmaker.infra.attention import AttentionItem, Remedy
 from poolmaker.kernel.ids import VenueAccountId
 
 
@@ -36,3 +37,22 @@ class CoordinationFailures:
             )
             for account, (since_us, error) in sorted(self._since.items())
         ]
+
+
+def overdue_barrier(row: AccountRow, now_us: int, after_us: int) -> AttentionItem | None:
+    """The barrier that an account's engine was asked for and has not emitted, or None.
+
+    It comes by itself once the engine proves that the venue shows nothing unpublished; what the
+    engine waits for is in its own items.
+    """
+    if not row.open_barrier or now_us - row.barrier_at_us < after_us:
+        return None
+    return AttentionItem(
+        source="pools",
+        kind="barrier_missing",
+        subject=row.account,
+        since_us=row.barrier_at_us,
+        evidence={"barrier": row.open_barrier, "asked": f"{row.asks} times"},
+        blocks=("join", "leave"),
+        remedies=(Remedy(action="look", command="poolmaker status"),),
+    )

@@ -246,11 +246,15 @@ class BarrierMet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """How often and how long. A barrier that does not come is asked again under its old id."""
+    """How often and how long. A barrier that does not come is asked again under its old id.
+
+    From ``overdue_us`` on a person is told that it does not come.
+    """
 
     barrier_interval_us: int = MINUTE_US
     drain_patience_us: int = 5 * SECOND_US
     barrier_reask_us: int = 30 * SECOND_US
+    overdue_us: int = 5 * MINUTE_US
     batch: int = 256
 
 

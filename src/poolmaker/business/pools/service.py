@@ -19,7 +19,7 @@ from poolmaker.business.ledger.commands import Fill, RechargeFee, SetAside, Trad
 from poolmaker.business.ledger.model import Transaction
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools._store import PgPoolStore
-from poolmaker.business.pools.attention import CoordinationFailures
+from poolmaker.business.pools.attention import CoordinationFailures, overdue_barrier
 from poolmaker.business.pools.facts import fee_assets, fee_of, fill_of
 from poolmaker.business.pools.model import (
     AccountRow,
@@ -245,8 +245,16 @@ class PoolService:
         return done
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """Accounts whose pools are not coordinated. Stopped streams are reported by the bus."""
-        return self._failures.items()
+        """Accounts that are not coordinated, or whose engine emits no barrier.
+
+        Stopped streams are reported by the bus.
+        """
+        async with self._transactions.begin("pools.attention") as tx:
+            accounts = sorted({pool.account for pool in await self._store.pools(tx)})
+            rows = [await self._store.lock_account(tx, account) for account in accounts]
+        now_us, after_us = self._clock.now_us(), self._settings.overdue_us
+        late = (overdue_barrier(row, now_us, after_us) for row in rows)
+        return [*self._failures.items(), *(item for item in late if item is not None)]
 
     async def _look(self) -> _News:
         news = _News()

@@ -8,7 +8,7 @@ import pytest
 
 from poolmaker.bus.ports import NewEvent
 from poolmaker.business.pools.service import CONSUMER
-from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
@@ -246,6 +246,27 @@ async def test_found_12_an_event_that_cannot_be_read_stops_its_stream_and_the_pu
         await world.engine.fill(Side.BUY, 1_000, 490_000)
         await world.rest(SECOND_US)
         assert await world.capital() == (1_001_000, 509_510_000)
+
+
+async def test_a_barrier_that_does_not_come_needs_a_person() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        world.engine.barriers = False
+        alice = await world.user("alice", usdt=1_000_000)
+        order = await world.open(alice, 0, 1_000_000)
+        await world.rest(4 * MINUTE_US)
+        assert await world.pools.attention() == []
+        await world.rest(2 * MINUTE_US)
+        (item,) = await world.pools.attention()
+        assert (item.kind, item.subject, item.blocks) == (
+            "barrier_missing",
+            ACCOUNT,
+            ("join", "leave"),
+        )
+        assert item.since_us < world.clock.now_us() - 5 * MINUTE_US
+        world.engine.barriers = True
+        await world.until_state(order, "in_mm")
+        assert await world.pools.attention() == []
 
 
 async def test_found_12_an_account_that_cannot_be_coordinated_is_reported_and_stops_nothing() -> (

@@ -23,6 +23,7 @@ PER_TEST = 10
 # What has to have happened in a handful of seeds, or the simulation looks away.
 HAPPENS = (
     "fills",
+    "joined in parts",
     "gate answer_lost",
     "gate crash_after",
     "gate crash_before",

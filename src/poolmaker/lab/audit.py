@@ -44,6 +44,7 @@ from poolmaker.messages.base import Envelope, decode
 from poolmaker.messages.market import FillFact, account_stream, control_stream, engine_stream
 
 KINDS: Final = (EXIT, FUND, TRANSFER, WITHDRAWAL)
+_JOIN: Final = "JOIN_POOL.v2"
 _PAGE: Final = 500
 _ENDED: Final = frozenset(
     {WithdrawalState.DONE, WithdrawalState.RELEASED, WithdrawalState.DECLINED}
@@ -127,6 +128,8 @@ async def audit(
     findings.counts.update({f"posted {one.kind}": 0 for one in evidence.log})
     for one in evidence.log:
         findings.counts[f"posted {one.kind}"] += 1
+    sagas = Counter(one.key.rpartition(":")[0] for one in evidence.log if one.kind == _JOIN)
+    findings.counts["joined in parts"] = sum(count - 1 for count in sagas.values())
     for order in evidence.orders:
         findings.counts[f"orders {order.state}"] += 1
     for withdrawal in evidence.withdrawals:

@@ -167,6 +167,8 @@ class Person:
         if self.rng.chance_ppm(800_000):
             await self._state(order, _SETTLED)
         await self._pause_for(60)
+        if self.rng.fork(f"excess {number}").chance_ppm(300_000):
+            await self.door.ask(lambda p: p.rooms.orders.take_back(user, order, f"back {number}"))
         if self.rng.chance_ppm(400_000):
             await self.door.ask(lambda p: p.rooms.orders.pause(user, order, f"pause {number}"))
             await self._state(order, _SETTLED - {OrderState.IN_MM})

@@ -62,6 +62,8 @@ def room_settings(forms: Mapping[str, str]) -> RoomSettings:
             event_wait_us=15 * SECOND_US,
             mixin_forms=forms,
             deposit_wait_us=120 * SECOND_US,
+            price_max_us=20 * SECOND_US,
+            take_back_us=30 * SECOND_US,
         ),
         withdrawals=WithdrawalSettings(
             networks={

@@ -335,7 +335,13 @@ def _pools(rng: Rng) -> tuple[PoolConfig, ...]:
 
 def _pool(base: str, rng: Rng) -> PoolConfig:
     market = MarketSpec(symbol=f"{base}/USDT", base=base, base_scale=8, quote="USDT", quote_scale=6)
+    bounds = rng.fork("bounds")
+    order_min = bounds.choice([0, 10**6, 10**8])
     parameters = PoolParameters(
+        order_min_units=order_min,
+        holding_min_units=order_min // 10,
+        depth_min_units=bounds.choice([0, 10**8]),
+        cool_off_us=bounds.choice([0, 20 * SECOND_US]),
         join_cost_cbps=rng.choice([0, 2_000, 50_000]),
         first_join_min_units=rng.choice([0, 10**10]),
         nav_floor_units=0,

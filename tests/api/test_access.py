@@ -32,6 +32,13 @@ COMMON = {
 BODIES: dict[str, object] = {
     "/api/v1/outgoing/{payment_id}/decision": {"decision": "again"},
     "/api/v1/tokens": {"name": "cleo", "role": "viewer"},
+    "/api/v1/treasury/reversals": {"seq": 1, "reason": "wrong"},
+    "/api/v1/custody/incidents/bear": {"incident": "shortfall~place~USDT~1", "reason": "small"},
+    "/api/v1/unlisted/returns": {
+        "asset_id": "b7938396-3f94-4e0a-9179-d3440718156f",
+        "receiver": "7766b24c-1a03-4c3a-83a3-b4358266875d",
+        "reason": "asked by mail",
+    },
     "/api/v1/users": {"name": "dan", "mixin_id": "7766b24c-1a03-4c3a-83a3-b4358266875d"},
 }
 

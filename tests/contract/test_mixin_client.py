@@ -220,6 +220,9 @@ async def test_what_came_from_a_chain_without_a_form_waits_for_a_person(home: Ho
     (row,) = await home.client.unlisted.held()
     assert (row.asset_id, row.sender, row.units) == (POL, "", 300_000_000)
     assert await home.client.unlisted.step() == 0
+    (item,) = await home.client.unlisted.attention()
+    assert (item.subject, item.evidence["amount"]) == (POL, f"3.00000000 {POL}")
+    assert [one.action for one in item.remedies] == ["return", "close"]
     receiver = home.mixin.users[1]["app_id"]
     before = await home.user_holds(1, asset=POL)
     assert await home.client.unlisted.begin(POL, "", receiver)

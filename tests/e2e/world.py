@@ -15,6 +15,7 @@ from poolmaker.api.ports import (
     NewOrder,
     NewPayout,
     OutgoingDecision,
+    OwnMoney,
     Platform,
     Receipt,
     Refused,
@@ -36,6 +37,7 @@ from poolmaker.kernel.clock import SECOND_US, Clock, ManualClock
 from poolmaker.kernel.ids import ApprovalId, Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.money import format_units, parse_units
 from poolmaker.kernel.rng import Rng
+from poolmaker.views.custody import CustodyIncidentView, UnlistedView
 from poolmaker.views.model import (
     Act,
     AssetSeen,
@@ -330,6 +332,7 @@ class FakeWorld(Outside):
         self.gate = "none"
         self.calls: list[tuple[str, object]] = []
         self.refuse: Refused | None = None
+        self.unconfirmed: set[str] = set()
         Outside.__init__(self)
         self.people.staff = {
             digest(OPERATOR_TOKEN): staff(Role.OPERATOR),
@@ -500,11 +503,55 @@ class FakeWorld(Outside):
 
     # ------------------------------------------------------------------------------ treasury
 
-    async def operator_in(self, incoming: Incoming) -> Receipt | Refused:
+    async def operator_in(
+        self, incoming: Incoming, *, second_person: bool = False
+    ) -> Receipt | Refused:
+        if incoming.reference in self.unconfirmed and not second_person:
+            return Refused("not_confirmed")
         return self._received("OPERATOR_IN", incoming, "platform:equity")
 
-    async def credit_deposit(self, user_id: UserId, incoming: Incoming) -> Receipt | Refused:
+    async def credit_deposit(
+        self, user_id: UserId, incoming: Incoming, *, second_person: bool = False
+    ) -> Receipt | Refused:
+        if incoming.reference in self.unconfirmed and not second_person:
+            return Refused("not_confirmed")
         return self._received("CREDIT_DEPOSIT", incoming, f"user:{user_id}:available")
+
+    def is_small(self, money: Money) -> bool:
+        return float(money.amount) <= 100
+
+    async def operator_out(self, location: str, own: OwnMoney) -> Receipt | Refused:
+        return self._moved("OPERATOR_OUT", (location, own))
+
+    async def settle(self, account: str, own: OwnMoney) -> Receipt | Refused:
+        return self._moved("SETTLE_FEES", (account, own))
+
+    async def trade_float(self, own: OwnMoney, *, into_float: bool) -> Receipt | Refused:
+        return self._moved("FLOAT_TRADE.v2", (own, into_float))
+
+    async def reverse(self, request_id: str, seq: int, reason: str) -> Receipt | Refused:
+        return self._moved("REVERSAL", (request_id, seq, reason))
+
+    async def bear(self, request_id: str, incident: str) -> Receipt | Refused:
+        return self._moved("BEAR_SHORTFALL", (request_id, incident))
+
+    def _moved(self, kind: str, asked: object) -> Receipt | Refused:
+        self.calls.append((kind, asked))
+        return self.refuse or Receipt("r", 1, self.clock.now_us())
+
+    async def incidents(self) -> Sequence[CustodyIncidentView]:
+        return ()
+
+    async def take(self, incident: str, by: str) -> CustodyIncidentView | Refused:
+        self.calls.append(("take", (incident, by)))
+        return Refused("unknown_incident")
+
+    async def unlisted(self) -> Sequence[UnlistedView]:
+        return ()
+
+    async def return_unlisted(self, asset_id: str, receiver: str) -> UnlistedView | Refused:
+        self.calls.append(("return_unlisted", (asset_id, receiver)))
+        return Refused("nothing_to_return")
 
     def _received(self, kind: str, incoming: Incoming, account: str) -> Receipt | Refused:
         self.calls.append((kind, incoming))

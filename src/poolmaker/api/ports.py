@@ -31,6 +31,7 @@ from poolmaker.infra.approvals.model import (
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import ApprovalId, Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.rng import Rng
+from poolmaker.views.custody import CustodyIncidentView, UnlistedView
 from poolmaker.views.model import (
     Mode,
     Money,
@@ -176,15 +177,75 @@ class People(Protocol):
         ...
 
 
-class Treasury(Protocol):
-    """Money that a person says has arrived: facts for the ledger."""
+@dataclass(frozen=True, slots=True)
+class OwnMoney:
+    """The operator's own money that a person moves; one ``reference`` is one movement."""
 
-    async def operator_in(self, incoming: Incoming) -> Receipt | Refused:
-        """OPERATOR_IN. Refuses ``reference_used`` for another amount under the same reference."""
+    request_id: str
+    money: Money
+    reference: str
+
+
+class Treasury(Protocol):
+    """What people state about money and decide about the operator's own.
+
+    ``second_person``: another person has approved it. Besides the codes named below the ledger's
+    and the treasury's own pass through unchanged.
+    """
+
+    async def operator_in(
+        self, incoming: Incoming, *, second_person: bool = False
+    ) -> Receipt | Refused:
+        """OPERATOR_IN. Refuses ``not_confirmed`` where the place does not know the reference.
+
+        Also ``unknown_place``, ``amount_differs``, ``nothing_behind``, ``reference_used``.
+        """
         ...
 
-    async def credit_deposit(self, user_id: UserId, incoming: Incoming) -> Receipt | Refused:
-        """CREDIT_DEPOSIT. Refuses ``unknown_user``, ``reference_used``."""
+    async def credit_deposit(
+        self, user_id: UserId, incoming: Incoming, *, second_person: bool = False
+    ) -> Receipt | Refused:
+        """CREDIT_DEPOSIT. Refuses as ``operator_in``, and ``unknown_user``."""
+        ...
+
+    def is_small(self, money: Money) -> bool:
+        """Whether one person may take so much out alone."""
+        ...
+
+    async def operator_out(self, location: str, own: OwnMoney) -> Receipt | Refused:
+        """OPERATOR_OUT. Refuses ``not_free``, ``custody_stopped``, ``equity_below_zero``."""
+        ...
+
+    async def settle(self, account: str, own: OwnMoney) -> Receipt | Refused:
+        """SETTLE_FEES of ``platform:fees`` or ``platform:dust``. Refuses ``insufficient``."""
+        ...
+
+    async def trade_float(self, own: OwnMoney, *, into_float: bool) -> Receipt | Refused:
+        """FLOAT_TRADE. Refuses ``equity_below_zero`` and ``insufficient``."""
+        ...
+
+    async def reverse(self, request_id: str, seq: int, reason: str) -> Receipt | Refused:
+        """REVERSAL of what people state or decide. Refuses ``not_reversible``."""
+        ...
+
+    async def bear(self, request_id: str, incident: str) -> Receipt | Refused:
+        """BEAR_SHORTFALL of an open incident. Refuses ``unknown_incident``."""
+        ...
+
+    async def incidents(self) -> Sequence[CustodyIncidentView]:
+        """Custody incidents, open and closed, newest first."""
+        ...
+
+    async def take(self, incident: str, by: str) -> CustodyIncidentView | Refused:
+        """A person looks after an open incident. Refuses ``unknown_incident``."""
+        ...
+
+    async def unlisted(self) -> Sequence[UnlistedView]:
+        """What the bot was paid in assets without a form, by asset."""
+        ...
+
+    async def return_unlisted(self, asset_id: str, receiver: str) -> UnlistedView | Refused:
+        """Pay what came from a chain to a user of Mixin. Refuses ``nothing_to_return``."""
         ...
 
 

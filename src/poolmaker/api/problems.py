@@ -25,6 +25,7 @@ _STATUS: Final = {
     "unknown_pool": 404,
     "unknown_scope": 404,
     "unknown_order": 404,
+    "unknown_incident": 404,
     "unknown_approval": 404,
     "unknown_asset": 404,
     "unknown_payment": 404,

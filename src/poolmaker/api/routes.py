@@ -14,7 +14,6 @@ from poolmaker.api.access import (
     LOOK_AS_STAFF,
     LOOK_AT_OWN,
     RUN_SANDBOX,
-    TELL_MONEY,
     WITHDRAW,
     Role,
 )
@@ -40,14 +39,11 @@ from poolmaker.api.params import (
 )
 from poolmaker.api.ports import (
     Destination,
-    Incoming,
     NewOrder,
     Platform,
-    Receipt,
-    Refused,
 )
 from poolmaker.api.problems import Problem
-from poolmaker.api.schemas import ActWish, MoneyWish, Nothing, OrderWish, WithdrawWish
+from poolmaker.api.schemas import ActWish, Nothing, OrderWish, WithdrawWish
 from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.views.model import (
@@ -72,45 +68,12 @@ router = APIRouter(prefix="/api/v1")
 Anybody = Annotated[Principal, Depends(Allow(LOOK))]
 Own = Annotated[Principal, Depends(Allow(LOOK_AT_OWN))]
 Staff = Annotated[Principal, Depends(Allow(LOOK_AS_STAFF))]
-Teller = Annotated[Principal, Depends(Allow(TELL_MONEY))]
 Trader = Annotated[Principal, Depends(Allow(CHANGE_ORDERS))]
 Withdrawer = Annotated[Principal, Depends(Allow(WITHDRAW))]
 Sandbox = Annotated[Principal, Depends(Allow(RUN_SANDBOX))]
 
 
 # ------------------------------------------------------------------------------------- wishes
-
-
-@router.post("/users/{user_id}/deposits", status_code=201, response_model=Receipt)
-async def credit_deposit(
-    request: Request, principal: Teller, user_id: UserPath, wish: MoneyWish
-) -> Response:
-    """CREDIT_DEPOSIT: a user's money has arrived at a place, under the place's own reference."""
-    platform = platform_of(request)
-
-    async def effect(made_id: str) -> object:
-        if await platform.people.user(UserId(user_id)) is None:
-            return Refused("unknown_user")
-        incoming = await _incoming(platform, made_id, wish)
-        return await platform.treasury.credit_deposit(UserId(user_id), incoming)
-
-    return await once(request, principal, platform.ids.correlation(), effect)
-
-
-@router.post("/treasury/operator-in", status_code=201, response_model=Receipt)
-async def operator_in(request: Request, principal: Teller, wish: MoneyWish) -> Response:
-    """OPERATOR_IN: the operator's own money has arrived at a place."""
-    platform = platform_of(request)
-
-    async def effect(made_id: str) -> object:
-        return await platform.treasury.operator_in(await _incoming(platform, made_id, wish))
-
-    return await once(request, principal, platform.ids.correlation(), effect)
-
-
-async def _incoming(platform: Platform, request_id: str, wish: MoneyWish) -> Incoming:
-    money = await money_of(platform, wish.asset, wish.amount)
-    return Incoming(request_id, wish.location, money, wish.reference)
 
 
 @router.post("/orders", status_code=201, response_model=OrderSeen)

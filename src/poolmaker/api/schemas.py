@@ -137,6 +137,65 @@ class MoneyWish(_Wish):
     reference: Reference
 
 
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+IncidentName = Annotated[str, StringConstraints(pattern=r"^[a-z]+~[!-~]{1,180}$")]
+
+
+class OwnMoneyRequest(_Wish):
+    """The operator's own money at a place, under a reference of its own."""
+
+    location: Location
+    asset: AssetCode
+    amount: AmountText
+    reference: Reference
+
+
+class SettlementRequest(_Wish):
+    """What the platform's ``account`` has earned becomes the operator's equity."""
+
+    account: Literal["fees", "dust"]
+    asset: AssetCode
+    amount: AmountText
+    reference: Reference
+
+
+class FloatRequest(_Wish):
+    """Equity becomes float for fees (``in``), or float equity (``out``)."""
+
+    direction: Literal["in", "out"]
+    asset: AssetCode
+    amount: AmountText
+    reference: Reference
+
+
+class ReversalRequest(_Wish):
+    """The ledger entry to undo, and why."""
+
+    seq: Annotated[int, Field(ge=1, le=2**62)]
+    reason: Reason
+
+
+class IncidentRequest(_Wish):
+    """An open custody incident by its name."""
+
+    incident: IncidentName
+
+
+class BearRequest(_Wish):
+    """The open shortfall that the operator's equity bears, and why."""
+
+    incident: IncidentName
+    reason: Reason
+
+
+class UnlistedReturnRequest(_Wish):
+    """Whom at Mixin to pay what came from a chain in an asset without a form, and why."""
+
+    asset_id: MixinId
+    receiver: MixinId
+    reason: Reason
+
+
 class PayoutWish(_Wish):
     """Where one asset of the payout goes."""
 

@@ -31,6 +31,7 @@ from poolmaker.api.routes import router
 from poolmaker.api.routes_money import router as money_router
 from poolmaker.api.routes_outgoing import router as outgoing_router
 from poolmaker.api.routes_safety import router as safety_router
+from poolmaker.api.routes_treasury import router as treasury_router
 from poolmaker.api.routes_users import router as users_router
 from poolmaker.api.streams import Streams
 from poolmaker.api.streams import router as streams_router
@@ -45,6 +46,7 @@ from poolmaker.kernel.errors import (
 ROUTERS: Final = (
     router,
     money_router,
+    treasury_router,
     users_router,
     outgoing_router,
     streams_router,

@@ -9,10 +9,7 @@ from poolmaker.app.figures import Scales
 from poolmaker.app.money import MoneyReading
 from poolmaker.app.people import People
 from poolmaker.app.reading import PlatformReading
-from poolmaker.business.ledger.accounts import custody_mixin, share_asset, venue_account_of
-from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.treasury.booking import Booked, Booking
-from poolmaker.business.treasury.service import Treasury
+from poolmaker.business.ledger.accounts import custody_mixin, share_asset
 from poolmaker.business.user_orders.model import (
     MIXIN,
     Accepted,
@@ -27,18 +24,10 @@ from poolmaker.business.withdrawals.model import NotRequested, Requested
 from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.infra.settings.outside import MIXIN_DECIMALS, FormSettings
 from poolmaker.kernel.checks import ensure
-from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import OrderId, UserId
-from poolmaker.kernel.money import (
-    SCALE_MAX,
-    Amount,
-    Rounding,
-    divide,
-    parse_units,
-    power_of_ten,
-)
+from poolmaker.kernel.money import SCALE_MAX, Rounding, divide, parse_units, power_of_ten
 from poolmaker.messages.base import Money as UnitMoney
-from poolmaker.views.model import Money, OrderSeen, UserSeen, WalletClaimSeen, WithdrawalSeen
+from poolmaker.views.model import OrderSeen, UserSeen, WalletClaimSeen, WithdrawalSeen
 
 
 class PeopleDesk:
@@ -85,50 +74,6 @@ class PeopleDesk:
         """See ``People.disable``."""
         found = await self._registry.disable(user_id, disabled=disabled)
         return ports.Refused(found.reason.value) if isinstance(found, Declined) else _seen(found)
-
-
-class TreasuryDesk:
-    """``api.ports.Treasury`` over the treasury."""
-
-    def __init__(self, treasury: Treasury, scales: Scales, clock: Clock) -> None:
-        self._treasury = treasury
-        self._scales = scales
-        self._clock = clock
-
-    async def operator_in(self, incoming: ports.Incoming) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.operator_in``."""
-        amount, location = self._amount(incoming.money), incoming.location
-        if amount is None:
-            return _misplaced(incoming)
-        booking = await self._treasury.operator_in_at(location, amount, incoming.reference)
-        return self._receipt(incoming, booking)
-
-    async def credit_deposit(
-        self, user_id: UserId, incoming: ports.Incoming
-    ) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.credit_deposit``."""
-        amount = self._amount(incoming.money)
-        account = venue_account_of(incoming.location)
-        if amount is None or account is None:
-            return _misplaced(incoming)
-        booking = await self._treasury.credit_deposit(user_id, account, amount, incoming.reference)
-        return self._receipt(incoming, booking)
-
-    def _amount(self, money: Money) -> Amount | None:
-        asset = self._scales.assets.get(money.asset)
-        return Amount.parse(asset, money.amount) if asset is not None else None
-
-    def _receipt(self, incoming: ports.Incoming, booking: Booking) -> ports.Receipt | ports.Refused:
-        if isinstance(booking, Booked):
-            return ports.Receipt(incoming.request_id, booking.seq, self._clock.now_us())
-        if booking.reason is Refusal.SAME_KEY_DIFFERENT_CONTENT:
-            return ports.Refused("reference_used", {"reference": incoming.reference})
-        facts = {
-            "asset": incoming.money.asset,
-            "stated": incoming.money.amount,
-            "reported": self._scales.text(incoming.money.asset, booking.known_units),
-        }
-        return ports.Refused(booking.reason.value, facts)
 
 
 class OrdersDesk:
@@ -257,8 +202,3 @@ class PayoutDesk:
 
 def _seen(user: User) -> UserSeen:
     return UserSeen(user.id, user.name, user.created_us, user.mixin_id, user.disabled_us)
-
-
-def _misplaced(incoming: ports.Incoming) -> ports.Refused:
-    facts = {"location": incoming.location, "asset": incoming.money.asset}
-    return ports.Refused("unknown_place", facts)

@@ -18,7 +18,7 @@ from poolmaker.app.business import (
     open_business,
     pool_configs,
 )
-from poolmaker.app.commands import OrdersDesk, PayoutDesk, PeopleDesk, TreasuryDesk
+from poolmaker.app.commands import OrdersDesk, PayoutDesk, PeopleDesk
 from poolmaker.app.data import Data, open_writer
 from poolmaker.app.engines import Desk, DeskPorts, open_desks
 from poolmaker.app.evidence import PlaceHistories, coin_history
@@ -43,6 +43,7 @@ from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts
 from poolmaker.app.safety import EngineWatch, SafetyDesk, facts_of
 from poolmaker.app.stage import MemoryStage
 from poolmaker.app.tokens import FileTokens, token_files
+from poolmaker.app.treasury import TreasuryDesk, TreasuryDeskPorts
 from poolmaker.app.troubles import TroublePorts, TroubleWatch
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.history import open_history
@@ -56,6 +57,7 @@ from poolmaker.infra.sagas.service import SagaRunner, Tools, open_sagas
 from poolmaker.infra.settings.model import Settings
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
+from poolmaker.kernel.money import parse_units
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.wallet import VenueWallet
@@ -358,7 +360,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         tokens=FileTokens(token_files(root.settings), api_store),
         requests=api_store,
         people=PeopleDesk(business.rooms.orders.registry, money.wallet_link),
-        treasury=TreasuryDesk(business.rooms.treasury, scales, root.clock),
+        treasury=_treasury_desk(root, parts),
         orders=OrdersDesk(business.rooms.orders, reading, scales),
         payouts=PayoutDesk(
             business.rooms.withdrawals,
@@ -377,6 +379,22 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         stopping=root.stopping,
         safety=SafetyDesk(root.settings, parts.desks, parts.kill),
     )
+
+
+def _treasury_desk(root: Root, parts: _Surfaces) -> TreasuryDesk:
+    rooms = parts.business.rooms
+    limits = {
+        one.asset: parse_units(one.amount, parts.scales.of(one.asset))
+        for one in root.settings.treasury.operator_out_max
+    }
+    desk_ports = TreasuryDeskPorts(
+        treasury=rooms.treasury,
+        records=rooms.custody,
+        returns=parts.mixin.unlisted if parts.mixin is not None else None,
+        limits=limits,
+        clock=root.clock,
+    )
+    return TreasuryDesk(desk_ports, parts.scales)
 
 
 def _money_reading(root: Root, parts: _Surfaces, people: People) -> MoneyReading:

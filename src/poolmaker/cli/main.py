@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from poolmaker import __version__
-from poolmaker.cli import bench, books, kill, operate, outgoing, people, setup, worlds
+from poolmaker.cli import bench, books, kill, money, operate, outgoing, people, setup, worlds
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import home_of
 from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, complain
@@ -36,6 +36,9 @@ cli.add_typer(setup.database_commands, name="db")
 cli.add_typer(people.users, name="user")
 cli.add_typer(people.tokens, name="token")
 cli.add_typer(people.approvals, name="approval")
+cli.add_typer(money.treasury, name="treasury")
+cli.add_typer(money.custody, name="custody")
+cli.add_typer(money.unlisted, name="unlisted")
 cli.add_typer(operate.pools, name="pool")
 cli.add_typer(operate.orders, name="order")
 cli.add_typer(kill.kill, name="kill")

@@ -19,14 +19,25 @@ from poolmaker.business.treasury.model import (
     SendStatus,
 )
 from poolmaker.business.treasury.ports import SendingProvider
+from poolmaker.infra.attention import (
+    LISTED_MAX,
+    AttentionItem,
+    Remedy,
+    and_more,
+    closed_by_a_person,
+)
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.money import format_units
 from poolmaker.mixin import rules
+from poolmaker.mixin.codec.amounts import DECIMALS
 from poolmaker.mixin.model import KeptOutput, MixinRefused, OutputFate, SeenOutput, Unlisted
 from poolmaker.mixin.ports import Gate, Safe, WalkStore
 
+SOURCE: Final = "unlisted"
+KIND: Final = "unidentified"
 POLL_US: Final = 5 * SECOND_US
 PAGE: Final = 500
 PAGES_MAX: Final = 40
@@ -63,6 +74,13 @@ class UnlistedReturns:
         """What is here of assets without a form."""
         async with self._ports.transactions.begin("mixin.unlisted") as tx:
             return await self._ports.store.unlisted(tx)
+
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Assets of which something does not go back by itself, one item per asset."""
+        rows = await self.held()
+        stuck = {row.asset_id for row in rows if row.reason or not row.sender}
+        items = [_item(asset, rows) for asset in sorted(stuck)]
+        return and_more(items[:LISTED_MAX], len(items))
 
     async def step(self) -> int:
         """Follow what is under way and begin what is due, one per asset; how many moved."""
@@ -159,3 +177,28 @@ class UnlistedReturns:
             left = max(0, now.units - returned_units)
             ended = replace(now, units=left, returning_units=0, reason=reason)
             await store.save_unlisted(tx, ended)
+
+
+def _item(asset_id: str, rows: Sequence[Unlisted]) -> AttentionItem:
+    mine = [row for row in rows if row.asset_id == asset_id and (row.reason or not row.sender)]
+    units = sum(row.units for row in mine)
+    reasons = {row.reason for row in mine if row.reason}
+    return AttentionItem(
+        source=SOURCE,
+        kind=KIND,
+        subject=asset_id,
+        since_us=min(row.first_us for row in mine),
+        evidence={
+            "amount": f"{format_units(units, DECIMALS)} {asset_id}",
+            "payments": str(sum(row.payments for row in mine)),
+            "refused": "; ".join(sorted(reasons)),
+        },
+        remedies=(
+            Remedy(
+                action="return",
+                command=f"poolmaker unlisted return {asset_id} --to MIXIN_ID --reason TEXT",
+                route="POST /api/v1/unlisted/returns",
+            ),
+            closed_by_a_person(SOURCE, KIND, asset_id),
+        ),
+    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolmaker.business.treasury.custody import CustodyIncidentKind, Stopped
+from poolmaker.business.treasury.attention import CustodyAttention
+from poolmaker.business.treasury.custody import STOPS, CustodyIncidentKind, Stopped
 from poolmaker.business.treasury.model import CustodyRow, InFlight, TreasurySettings
 from poolmaker.business.treasury.rules import custody_rows
 from poolmaker.business.treasury.service import CustodyPorts, CustodyRecords
@@ -281,6 +282,23 @@ async def test_found_28_equity_bears_a_small_shortfall_once_and_under_the_cap_of
     world.place.has[PLACE, "USDT"] = 990
     await world.lasts()
     assert len(world.ledger.asked) == 3
+
+
+async def test_every_incident_says_what_it_stops_and_has_a_way_forward() -> None:
+    world = World()
+    world.books.units["custody:venue:nosuch", "USDT"] = 5
+    world.place.has[PLACE, "USDT"] = 900
+    world.other.has[OTHER, "USDT"] = 1
+    await world.lasts()
+    world.place.silent = True
+    await world.look(SILENCE_US // SECOND_US)
+    items = await CustodyAttention(world.records, lambda _, units: str(units)).attention()
+    assert {item.kind for item in items} == {kind.value for kind in K}
+    for item in items:
+        assert item.remedies
+        assert set(item.blocks) == {what.value for what in STOPS[K(item.kind)]}
+    short = next(item for item in items if item.kind == "shortfall")
+    assert (short.evidence["booked"], short.evidence["reported"]) == ("1000 USDT", "900 USDT")
 
 
 async def test_a_person_takes_an_incident_and_keeps_it_while_it_changes() -> None:

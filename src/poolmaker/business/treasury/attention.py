@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, assert_never
 
 from poolmaker.business.treasury.custody import (
     STOPS,
@@ -87,6 +87,8 @@ def _remedies(one: CustodyIncident, subject: str) -> tuple[Remedy, ...]:
             return (_reverse(), take)
         case _K.SILENCE:
             return (take,)
+        case _:
+            assert_never(finding.kind)
 
 
 def _bear(one: CustodyIncident) -> Remedy:

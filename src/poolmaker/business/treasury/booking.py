@@ -29,6 +29,8 @@ class Trouble(StrEnum):
     """A custody incident stops what leaves that place."""
     NOT_FREE = "not_free"
     """Others are promised what is there."""
+    UNKNOWN_INCIDENT = "unknown_incident"
+    """There is no such open shortfall."""
     NOT_REVERSIBLE = "not_reversible"
     """There is no such transaction, or it is none that a person may reverse."""
 

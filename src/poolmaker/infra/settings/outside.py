@@ -108,5 +108,7 @@ class TreasurySettings(Section):
     poll_ms: int = Field(default=5_000, ge=50, le=600_000)
     silence_s: int = Field(default=60, ge=5, le=86_400)
     """How long a place may not answer before joins there and new transfers to it wait."""
+    operator_out_max: tuple[AmountSettings, ...] = ()
+    """What one person may take out of the operator's equity at once; more needs a second person."""
     shortfall_max: tuple[AmountSettings, ...] = ()
     """What the operator's equity bears by itself of a shortfall, per asset, day and place."""

@@ -111,6 +111,11 @@ class CustodyRecords:
                 return await self._store.custody_history(tx, SHOWN_MAX)
             return await self._store.custody_incidents(tx)
 
+    async def incident(self, name: str) -> CustodyIncident | None:
+        """An open incident by its name, or None."""
+        found = await self.incidents()
+        return next((one for one in found if one.name == name), None)
+
     async def take(self, name: str, owner: str) -> CustodyIncident | None:
         """A person looks after an open incident from now on; None when it is not open."""
         async with self._transactions.begin("treasury.custody_owner") as tx:
@@ -128,11 +133,11 @@ def bear_key(one: CustodyIncident) -> CommandKey:
     return fact_key("shortfall", finding.location, finding.asset, str(one.opened_us))
 
 
-def bear_command(one: CustodyIncident) -> BearShortfall:
-    """What the ledger is asked so that equity bears a shortfall."""
+def bear_command(one: CustodyIncident, *, by_a_person: bool = False) -> BearShortfall:
+    """What the ledger is asked so that equity bears a shortfall; once by itself, once by people."""
     finding = one.finding
     return BearShortfall(
-        key=bear_key(one),
+        key=fact_key("borne", bear_key(one)) if by_a_person else bear_key(one),
         location=finding.location,
         money=Money(asset=finding.asset, units=finding.units),
         reference=one.name,

@@ -17,7 +17,7 @@ from poolmaker.business.ledger.commands import (
 )
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.booking import Booking, NotBooked, Trouble
-from poolmaker.business.treasury.custody import Stopped
+from poolmaker.business.treasury.custody import CustodyIncidentKind, Stopped
 from poolmaker.business.treasury.model import (
     ArrivalRow,
     CustodyRow,
@@ -42,7 +42,7 @@ from poolmaker.business.treasury.rules import (
     way_of,
 )
 from poolmaker.business.treasury.service.cash import Fundings
-from poolmaker.business.treasury.service.custody import CustodyRecords
+from poolmaker.business.treasury.service.custody import CustodyRecords, bear_command, bear_key
 from poolmaker.business.treasury.service.stating import (
     LedgerBooker,
     StatedArrival,
@@ -207,6 +207,17 @@ class Treasury:
         if spare < money.units:
             return NotBooked(Trouble.NOT_FREE, max(0, spare))
         return None
+
+    async def bear_shortfall(self, incident: str) -> Booking:
+        """Equity bears what an open shortfall still misses, whatever the cap; by its name."""
+        one = await self._gate.incident(incident)
+        if one is None or one.finding.kind is not CustodyIncidentKind.SHORTFALL:
+            return NotBooked(Trouble.UNKNOWN_INCIDENT)
+        if one.covered_units:
+            async with self._transactions.begin("treasury.borne") as tx:
+                if await self._ledger.outcome(tx, bear_key(one)) is None:
+                    raise Unavailable("the ledger is booking what equity bears of it; ask again")
+        return await self._booker.book(bear_command(one, by_a_person=True))
 
     async def reverse(self, seq: int, reason: str) -> Booking:
         """Undo what a person stated or decided: the mirror image of transaction ``seq``."""

@@ -1,0 +1,213 @@
+"""``api.ports.Treasury`` over the treasury, custody and the bot: texts to units and back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from poolmaker.api import ports
+from poolmaker.app.figures import Scales
+from poolmaker.business.ledger.accounts import is_custody, venue_account_of
+from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.treasury.booking import Booked, Booking
+from poolmaker.business.treasury.custody import CustodyIncident
+from poolmaker.business.treasury.service import CustodyRecords, Treasury
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import UserId
+from poolmaker.kernel.money import Amount
+from poolmaker.mixin.model import Unlisted
+from poolmaker.mixin.unlisted import UnlistedReturns
+from poolmaker.views.custody import CustodyIncidentView, UnlistedView
+from poolmaker.views.model import Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreasuryDeskPorts:
+    """What the desk is given. ``limits`` are units that one person may take out alone."""
+
+    treasury: Treasury
+    records: CustodyRecords
+    returns: UnlistedReturns | None
+    limits: Mapping[str, int]
+    clock: Clock
+
+
+class TreasuryDesk:
+    """``api.ports.Treasury``."""
+
+    def __init__(self, parts: TreasuryDeskPorts, scales: Scales) -> None:
+        self._parts = parts
+        self._treasury = parts.treasury
+        self._scales = scales
+
+    # --------------------------------------------------------------------------- what has come
+
+    async def operator_in(
+        self, incoming: ports.Incoming, *, second_person: bool = False
+    ) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.operator_in``."""
+        amount, location = self._amount(incoming.money), incoming.location
+        if amount is None or not is_custody(location):
+            return _misplaced(incoming)
+        booking = await self._treasury.operator_in_at(
+            location, amount, incoming.reference, second_person=second_person
+        )
+        return self._receipt(incoming.request_id, incoming.money, incoming.reference, booking)
+
+    async def credit_deposit(
+        self, user_id: UserId, incoming: ports.Incoming, *, second_person: bool = False
+    ) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.credit_deposit``."""
+        amount = self._amount(incoming.money)
+        account = venue_account_of(incoming.location)
+        if amount is None or account is None:
+            return _misplaced(incoming)
+        booking = await self._treasury.credit_deposit(
+            user_id, account, amount, incoming.reference, second_person=second_person
+        )
+        return self._receipt(incoming.request_id, incoming.money, incoming.reference, booking)
+
+    # --------------------------------------------------------------------- the operator's own
+
+    def is_small(self, money: Money) -> bool:
+        """See ``Treasury.is_small``."""
+        amount = self._amount(money)
+        return amount is not None and amount.units <= self._parts.limits.get(money.asset, 0)
+
+    async def operator_out(
+        self, location: str, own: ports.OwnMoney
+    ) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.operator_out``."""
+        amount = self._amount(own.money)
+        if amount is None:
+            return ports.Refused("unknown_asset", {"asset": own.money.asset})
+        return self._own(own, await self._treasury.operator_out(location, amount, own.reference))
+
+    async def settle(self, account: str, own: ports.OwnMoney) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.settle``."""
+        amount = self._amount(own.money)
+        if amount is None:
+            return ports.Refused("unknown_asset", {"asset": own.money.asset})
+        return self._own(own, await self._treasury.settle_fees(account, amount, own.reference))
+
+    async def trade_float(
+        self, own: ports.OwnMoney, *, into_float: bool
+    ) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.trade_float``."""
+        amount = self._amount(own.money)
+        if amount is None:
+            return ports.Refused("unknown_asset", {"asset": own.money.asset})
+        booking = await self._treasury.trade_float(amount, own.reference, into_float=into_float)
+        return self._own(own, booking)
+
+    async def reverse(
+        self, request_id: str, seq: int, reason: str
+    ) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.reverse``."""
+        return self._plain(request_id, await self._treasury.reverse(seq, reason))
+
+    async def bear(self, request_id: str, incident: str) -> ports.Receipt | ports.Refused:
+        """See ``Treasury.bear``."""
+        return self._plain(request_id, await self._treasury.bear_shortfall(incident))
+
+    # ---------------------------------------------------------------------------- incidents
+
+    async def incidents(self) -> Sequence[CustodyIncidentView]:
+        """See ``Treasury.incidents``."""
+        found = await self._parts.records.incidents(closed=True)
+        return tuple(self._incident(one) for one in found)
+
+    async def take(self, incident: str, by: str) -> CustodyIncidentView | ports.Refused:
+        """See ``Treasury.take``."""
+        found = await self._parts.records.take(incident, by)
+        return self._incident(found) if found is not None else ports.Refused("unknown_incident")
+
+    def _incident(self, one: CustodyIncident) -> CustodyIncidentView:
+        finding = one.finding
+
+        def text(units: int) -> str:
+            return self._scales.text(finding.asset, units) if finding.asset else ""
+
+        return CustodyIncidentView(
+            incident=one.name,
+            kind=finding.kind.value,
+            location=finding.location,
+            asset=finding.asset,
+            difference=text(finding.units),
+            booked=text(finding.booked_units),
+            reported=text(finding.reported_units),
+            borne=text(one.covered_units),
+            owner=one.owner,
+            opened_at_us=one.opened_us,
+            closed_at_us=one.closed_us,
+            evidence=one.evidence,
+        )
+
+    # --------------------------------------------------------------------- assets without a form
+
+    async def unlisted(self) -> Sequence[UnlistedView]:
+        """See ``Treasury.unlisted``."""
+        if self._parts.returns is None:
+            return ()
+        by_asset: defaultdict[str, list[Unlisted]] = defaultdict(list)
+        for row in await self._parts.returns.held():
+            by_asset[row.asset_id].append(row)
+        return tuple(self._unlisted(asset, rows) for asset, rows in sorted(by_asset.items()))
+
+    def _unlisted(self, asset_id: str, rows: Sequence[Unlisted]) -> UnlistedView:
+        def text(units: int) -> str:
+            return self._scales.text(asset_id, units)
+
+        return UnlistedView(
+            asset_id=asset_id,
+            payments=sum(row.payments for row in rows),
+            senders=sum(1 for row in rows if row.sender),
+            amount=text(sum(row.units for row in rows)),
+            returning=text(sum(row.returning_units for row in rows)),
+            unidentified=text(sum(row.units for row in rows if not row.sender)),
+            first_at_us=min(row.first_us for row in rows),
+            last_at_us=max(row.last_us for row in rows),
+            problem=next((row.reason for row in rows if row.reason), ""),
+        )
+
+    async def return_unlisted(self, asset_id: str, receiver: str) -> UnlistedView | ports.Refused:
+        """See ``Treasury.return_unlisted``."""
+        returns = self._parts.returns
+        if returns is None or not await returns.begin(asset_id, "", receiver):
+            return ports.Refused("nothing_to_return", {"asset": asset_id})
+        lines = {line.asset_id: line for line in await self.unlisted()}
+        return lines.get(asset_id) or ports.Refused("nothing_to_return", {"asset": asset_id})
+
+    # ----------------------------------------------------------------------------- answers
+
+    def _amount(self, money: Money) -> Amount | None:
+        asset = self._scales.assets.get(money.asset)
+        return Amount.parse(asset, money.amount) if asset is not None else None
+
+    def _own(self, own: ports.OwnMoney, booking: Booking) -> ports.Receipt | ports.Refused:
+        return self._receipt(own.request_id, own.money, own.reference, booking)
+
+    def _plain(self, request_id: str, booking: Booking) -> ports.Receipt | ports.Refused:
+        if isinstance(booking, Booked):
+            return ports.Receipt(request_id, booking.seq, self._parts.clock.now_us())
+        return ports.Refused(booking.reason.value)
+
+    def _receipt(
+        self, request_id: str, money: Money, reference: str, booking: Booking
+    ) -> ports.Receipt | ports.Refused:
+        if isinstance(booking, Booked):
+            return ports.Receipt(request_id, booking.seq, self._parts.clock.now_us())
+        if booking.reason is Refusal.SAME_KEY_DIFFERENT_CONTENT:
+            return ports.Refused("reference_used", {"reference": reference})
+        facts = {
+            "asset": money.asset,
+            "stated": money.amount,
+            "reported": self._scales.text(money.asset, booking.known_units),
+        }
+        return ports.Refused(booking.reason.value, facts)
+
+
+def _misplaced(incoming: ports.Incoming) -> ports.Refused:
+    facts = {"location": incoming.location, "asset": incoming.money.asset}
+    return ports.Refused("unknown_place", facts)

@@ -700,6 +700,31 @@ async def _answer(home: House, asked: SendRequest) -> SendAnswer | None:
         return None
 
 
+@pytest.mark.parametrize("code", [20137, 30100, 30103])
+async def test_found_54_a_withdrawal_waits_while_its_chain_is_suspended_and_others_are_paid(
+    home: House, code: int
+) -> None:
+    """Its only output is not kept from another payment meanwhile."""
+    await _funded(home, "9")
+    receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
+    assert (await home.mixin.admin("POST", "/suspensions", {"asset": USDT, "code": code}))["chain"]
+    leaving = request(1, 2 * UNIT, ADDRESS, network="MATIC")
+    answer = await home.client.wallet.send(leaving)
+    assert isinstance(answer, SendPostponed)
+    assert not answer.needs_person
+    assert str(code) in answer.reason
+    for _ in range(3):
+        later = home.restart().client.wallet
+        assert isinstance(await later.find(leaving, 0), SendPostponed)
+    inside = request(2, 6 * UNIT, receiver)
+    assert isinstance(await home.client.wallet.send(inside), SendAccepted)
+    await home.until(inside, SendCompleted)
+    await home.mixin.admin("POST", "/suspensions", {"asset": USDT, "code": 0})
+    await home.until(leaving, SendUnderWay)
+    assert await home.user_holds(1) - before == 6 * UNIT
+    await home.audit()
+
+
 async def test_found_54_what_is_signed_and_refused_for_a_passing_reason_is_never_voided(
     home: House,
 ) -> None:

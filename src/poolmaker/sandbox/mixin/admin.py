@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.mixin.codec.amounts import to_short_text, to_text, to_units
 from poolmaker.mixin.codec.encoding import from_hex
@@ -20,7 +21,7 @@ from poolmaker.sandbox.mixin.crossing import Arrival
 from poolmaker.sandbox.mixin.invariants import audit
 from poolmaker.sandbox.mixin.model import Deposit, Person, Withdrawal, uuid_from
 from poolmaker.sandbox.mixin.post import Letter
-from poolmaker.sandbox.mixin.refusals import Refusal
+from poolmaker.sandbox.mixin.refusals import SUSPENSIONS, Refusal
 from poolmaker.sandbox.mixin.wallets import Wallets
 from poolmaker.sandbox.serving import Handler, guarded, read
 from poolmaker.sandbox.venue.rest import answer
@@ -89,6 +90,13 @@ class FeeOrder(msgspec.Struct, forbid_unknown_fields=True):
     amount: str
 
 
+class SuspensionOrder(msgspec.Struct, forbid_unknown_fields=True):
+    """Withdrawals of an asset are refused with ``code`` from now on; 0 takes them again."""
+
+    asset: str
+    code: int = 20137
+
+
 class ConsentOrder(msgspec.Struct, forbid_unknown_fields=True):
     """A user lets the bot see some of his data."""
 
@@ -135,6 +143,7 @@ class AdminWire:
             web.get("/assets", self._guard(self._assets)),
             web.post("/assets", self._guard(self._asset)),
             web.post("/fees", self._guard(self._fee)),
+            web.post("/suspensions", self._guard(self._suspend)),
             web.get("/users", self._guard(self._users)),
             web.post("/users", self._guard(self._user)),
             web.post("/oauth/codes", self._guard(self._consent)),
@@ -256,6 +265,14 @@ class AdminWire:
         order = await read(request, FeeOrder)
         asset, fee_asset = self._world.asset(order.asset), self._world.asset(order.fee_asset)
         asset.fees[fee_asset.asset_id] = to_units(order.amount)
+        return self._listed(asset)
+
+    async def _suspend(self, request: web.Request) -> Body:
+        order = await read(request, SuspensionOrder)
+        known = ", ".join(str(code) for code in SUSPENSIONS)
+        require(order.code in {0, *SUSPENSIONS}, f"code: expected 0 or one of {known}")
+        asset = self._world.asset(order.asset)
+        asset.suspended = order.code
         return self._listed(asset)
 
     async def _users(self, _request: web.Request) -> Body:

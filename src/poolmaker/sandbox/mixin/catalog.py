@@ -42,6 +42,8 @@ class Asset:
     price_usd: str
     precision: int = 8
     fees: dict[str, int] = field(default_factory=dict)
+    suspended: int = 0
+    """The code that withdrawals of it are refused with at present; 0 while they are taken."""
 
     @property
     def kernel_id(self) -> str:

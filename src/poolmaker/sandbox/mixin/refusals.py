@@ -82,6 +82,19 @@ def paid_already() -> Refusal:
     return Refusal(20125, "Transfer has been paid by someone else.")
 
 
+SUSPENSIONS: Final = {
+    20137: "The withdrawal is suspended.",
+    30100: "The blockchain is not in sync, please try again later.",
+    30103: "Insufficient pool.",
+}
+"""Conditions that pass by themselves."""
+
+
+def suspended(code: int) -> Refusal:
+    """20137, 30100, 30103: a withdrawal is not taken now."""
+    return Refusal(code, SUSPENSIONS[code])
+
+
 def bad_address() -> Refusal:
     """30102: no address of that chain."""
     return Refusal(30102, "Invalid address format.")

@@ -146,7 +146,10 @@ class Safe:
         """A withdrawal pays its fee itself, or by another transaction that refers to it."""
         if made.state is not OutputState.UNSPENT or made.tx.outputs[0].withdrawal is None:
             return
-        fees = self._world.asset(made.asset_id).fees
+        asset = self._world.asset(made.asset_id)
+        if asset.suspended:
+            raise refusals.suspended(asset.suspended)
+        fees = asset.fees
         if not fees or self._paid(made) >= fees.get(made.asset_id, 1 << 300):
             return
         for other in batch:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from poolmaker.market.tracking.model import ORDER_STATES, OrderEvent, ReportedState
 from poolmaker.market.tracking.shadow import ShadowLedger
-from tests.unit.market.makers import intent_id, order, report
+from tests.unit.market.makers import SYMBOL, intent_id, order, report
 
 reports = st.builds(
     report,
@@ -32,6 +32,8 @@ def test_fills_only_grow_and_an_ended_order_stays_ended(steps: list[object]) -> 
         assert tracked.filled_units >= before[0]
         if before[1] in ORDER_STATES.terminal:
             assert tracked.state is before[1]
+        own = 0 if tracked.terminal else tracked.open_units
+        assert sum(shadow.own_units(SYMBOL, tracked.side).values()) == own
         at_stake = any(one is tracked for one in shadow.at_stake())
         assert at_stake == (not tracked.terminal or tracked.unexplained_units > 0)
 

@@ -8,7 +8,7 @@ Times are wall microseconds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,6 +47,7 @@ class ShadowLedger:
         self._versions: dict[PoolId, int] = {}
         self._ended: deque[tuple[int, IntentId]] = deque()
         self._of_symbol: dict[str, dict[IntentId, ExchangeOrder]] = {}
+        self._own: dict[str, dict[Side, dict[int, int]]] = {}
 
     def restore(self, orders: Iterable[ExchangeOrder]) -> None:
         """Take over stored orders. What was never answered has an unknown outcome now."""
@@ -142,11 +143,17 @@ class ShadowLedger:
         """Orders of which the venue says more has filled than trades explain."""
         return [order for order in self._at_stake.values() if order.unexplained_units]
 
-    def own_units(self, symbol: str, side: Side) -> dict[int, int]:
+    def own_units(self, symbol: str, side: Side) -> Mapping[int, int]:
         """Own sizes that the public book may show, by price, both in atomic units.
 
         What was sent and not answered counts: if it rests, it must not be taken for another's.
         """
+        known = self._own.get(symbol)
+        if known is None:
+            known = self._own[symbol] = {one: self._own_of(symbol, one) for one in Side}
+        return known[side]
+
+    def _own_of(self, symbol: str, side: Side) -> dict[int, int]:
         own: dict[int, int] = {}
         for order in self._of_symbol.get(symbol, {}).values():
             if order.side is side and not order.terminal:
@@ -243,6 +250,7 @@ class ShadowLedger:
 
     def _weigh(self, order: ExchangeOrder) -> None:
         self._versions[order.pool] = self._versions.get(order.pool, 0) + 1
+        self._own.pop(order.symbol, None)
         if order.terminal and not order.unexplained_units:
             self._at_stake.pop(order.intent, None)
             self._of_symbol.get(order.symbol, {}).pop(order.intent, None)

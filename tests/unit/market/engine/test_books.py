@@ -251,6 +251,40 @@ def test_a_quiet_book_that_moves_again_goes_on() -> None:
     assert kept(work, moves_every_us=0).wire.connections == 1
 
 
+def test_the_average_follows_every_change_and_stops_with_the_book() -> None:
+    """A gap and a lost stream take the price out of the average at that moment, not later."""
+
+    async def work(one: Kept) -> None:
+        await one.until_live()
+        began_us = one.clock.monotonic_us()
+        await one.watch(2)
+        one.keeper.on_diff(SYMBOL, BookDiff(10**6, 10**6, [], []))
+        gap_us = one.clock.monotonic_us()
+        value = one.desk.averages.value(0, gap_us + SECOND, 1)
+        assert value is not None
+        assert abs(value.span_us - (gap_us - began_us)) <= 150 * MS
+        assert value.halves_us == 120_000 * USDT.one * value.span_us
+        one.keeper.on_book_lost(SYMBOL, "test")
+        assert (one.desk.book.state, one.desk.subscribed) == (BookState.EMPTY, False)
+
+    kept(work)
+
+
+def test_a_change_of_price_is_in_the_average_from_that_moment_on() -> None:
+    async def work(one: Kept) -> None:
+        await one.until_live()
+        await one.watch(1)
+        number, before_us = one.desk.book.last_id + 1, one.clock.monotonic_us()
+        better = [(59_500 * USDT.one, 10 * SIZE)]
+        one.keeper.on_diff(SYMBOL, BookDiff(number, number, better, []))
+        value = one.desk.averages.value(0, before_us + 10 * SECOND, 1)
+        assert value is not None
+        moved = 120_500 * USDT.one * 10 * SECOND
+        assert value.halves_us - moved == 120_000 * USDT.one * (value.span_us - 10 * SECOND)
+
+    kept(work, moves_every_us=0)
+
+
 def test_a_silent_stream_is_not_believed_for_long_and_is_rebuilt() -> None:
     """Exchange fault 15: usable for 2 s at most, then rebuilt, although REST still answers."""
 
@@ -391,6 +425,9 @@ def test_found_10_a_market_that_is_gone_is_closed_with_its_reason_and_asked_agai
             return
         assert (one.desk.rules.is_open, one.desk.rules.market) == (False, RULES.market)
         assert one.desk.closed in ("not listed", "another market")
+        before = one.wire.rules_requests
+        await one.watch(20)
+        assert 3 <= one.wire.rules_requests - before <= 5
         one.wire.rules = RULES
         await one.watch(8)
         assert (one.desk.rules.is_open, one.desk.closed) == (True, "")

@@ -95,6 +95,14 @@ def test_a_stream_may_catch_up_once_with_a_snapshot_that_was_ahead_of_it() -> No
     assert book.on_diff(diff(103, 104), 4) is DiffOutcome.GAP
 
 
+def test_diffs_from_before_a_broken_stream_continue_nothing() -> None:
+    book = OrderBook(MARKET)
+    book.on_diff(diff(101, 102, bids=[(50, 1)]), 0)
+    book.lose()
+    book.on_snapshot(SNAPSHOT, 1)
+    assert (book.state, book.last_id) == (BookState.UNCONFIRMED, 100)
+
+
 def test_a_repeated_diff_is_old_and_changes_nothing() -> None:
     book = live_book()
     book.on_diff(diff(102, 102, bids=[(99, 1)]), 0)

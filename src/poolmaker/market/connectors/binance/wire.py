@@ -35,7 +35,7 @@ from poolmaker.market.tracking.model import (
 from poolmaker.messages.market import MarketSpec
 
 PRECISION: Final = 8
-_CACHE_MAX: Final = 50_000
+_CACHE_MAX: Final = 10_000
 _RUN_MAX: Final = 1_000_000
 """More updates than any venue makes between two frames."""
 _STATES: Final = {

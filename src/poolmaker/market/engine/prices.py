@@ -60,16 +60,22 @@ def standing_depth(state: EngineState, market: MarketDesk) -> Depth:
     return depth
 
 
-def note_price(state: EngineState, market: MarketDesk, now_us: int) -> None:
-    """Enter what the book says now into the averages, at each of their depths."""
+def _rungs(state: EngineState, market: MarketDesk, now_us: int) -> tuple[Depth, ...]:
+    """Depths of the averages, at most a second old: every price would ask every pool."""
     if now_us >= market.depth_due_us:
         market.depth_due_us = now_us + _MEASURE_US
         depth = standing_depth(state, market)
         market.rungs = tuple(depth.times(halves, 2) for halves in RUNGS)
+    return market.rungs
+
+
+def note_price(state: EngineState, market: MarketDesk, now_us: int) -> None:
+    """Enter what the book says now into the averages, at each of their depths."""
+    rungs = _rungs(state, market, now_us)
     if not market.book.usable(now_us, FRESH_US):
         market.averages.add(now_us, NO_PRICE)
         return
-    tops = _tops(state, market, market.rungs)
+    tops = _tops(state, market, rungs)
     market.averages.add(now_us, tuple([top.halves if top is not None else None for top in tops]))
 
 
@@ -79,8 +85,7 @@ def reference(
     """The market that a pool quotes in, or why there is none."""
     if not market.book.usable(now_us, strategy.book_age_max_ms * 1_000):
         return QuoteGate.BOOK_STALE
-    # The depth of the averages, at most a second old: asking every pool for each would be squared.
-    best, deep = _tops(state, market, [NO_DEPTH, market.rungs[0]])
+    best, deep = _tops(state, market, [NO_DEPTH, _rungs(state, market, now_us)[0]])
     view = market_view(market.rules, best, deep) if best and deep else None
     return QuoteGate.BOOK_THIN if view is None else view
 

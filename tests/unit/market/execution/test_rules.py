@@ -141,6 +141,28 @@ def test_no_order_is_placed_against_an_own_order_of_any_pool() -> None:
     assert len(plan_side(sell).creates) == 1
 
 
+COARSE = replace(MARKET, tick_units=10 * TICK, lot_units=100 * LOT, version=2)
+
+
+def test_found_7_orders_of_other_rules_count_as_they_were_made_and_never_stay() -> None:
+    """Row 7: after tick and step grew, 600,000 ticks are the price that 6,000,000 were."""
+    old = live(1, market=COARSE, ticks=600_000, lots=1, open_units=100 * LOT)
+    same = live(2)
+    assert committed_units([old]) == committed_units([same]) == 60_000 * USDT.one // 1_000
+    assert old.price_units == same.price_units
+    assert not still_good(old, ideal(), 10**6, 0)
+    assert still_good(same, ideal(), 10**6, 0)
+    newer = replace(MARKET, version=3, notional_min_units=1)
+    assert still_good(live(3, market=newer), ideal(), 10**6, 0)
+    plan = plan_side(request(ideals=[ideal()], live=[old], budget_units=committed_units([old])))
+    assert (plan.cancels, plan.creates) == ([old], [])
+
+
+def test_an_ask_of_other_rules_binds_its_own_base() -> None:
+    old = live(1, market=COARSE, side=Side.SELL, lots=3, open_units=300 * LOT)
+    assert committed_units([old]) == 300 * LOT
+
+
 def test_a_smaller_budget_cancels_from_the_outside() -> None:
     orders = [live(n, level=n, ticks=6_000_000 - n) for n in range(3)]
     budget = committed_units(orders[:2])

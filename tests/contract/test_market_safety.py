@@ -228,3 +228,24 @@ async def test_a_trade_that_cannot_be_read_silences_its_market_until_a_person_ac
         assert item.remedies
         assert await release(engine, LatchKind.UNREADABLE_TRADES, "BTCUSDT")
         await until(lambda: both(engine))
+
+
+async def test_found_10_a_market_without_rules_is_closed_with_its_reason_and_opens_later(
+    stage: Stage,
+) -> None:
+    """Found row 10: ``symbols: []`` was an IndexError loop; the venue is asked again."""
+    real = stage.venue.market
+
+    async def nothing(spec: MarketSpec) -> VenueMarket | NoMarket:
+        return NoMarket("the venue lists 0 markets with the name BTCUSDT")
+
+    stage.venue.market = nothing  # type: ignore[method-assign]
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: set(gates(engine).values()) == {QuoteGate.MARKET_CLOSED})
+        view = engine.live()
+        assert view is not None
+        assert all("lists 0 markets" in gate.detail for gate in view.gates_of(POOL).values())
+        assert view.epoch == 1
+        stage.venue.market = real  # type: ignore[method-assign]
+        await until(lambda: both(engine))

@@ -66,6 +66,7 @@ class AccountDesk:
         self._resync: set[str] = set()
         self._odd: set[str] = set()
         self._odd_due_us = 0
+        self._odd_us: dict[str, int] = {}
         self._proof_due_us = 0
         self.reconcile_wanted = asyncio.Event()
 
@@ -94,7 +95,9 @@ class AccountDesk:
     def on_account_odd(self, symbol: str) -> None:
         """See ``AccountFeed.on_account_odd``. What was set aside is read over REST, in time."""
         known = symbol in self._state.markets
-        self._odd.update([symbol] if known else self._state.markets)
+        symbols = [symbol] if known else list(self._state.markets)
+        self._odd.update(symbols)
+        self._odd_us.update(dict.fromkeys(symbols, self._clock.now_us()))
 
     def on_account_subscribed(self) -> None:
         """See ``AccountFeed.on_account_subscribed``."""
@@ -154,7 +157,12 @@ class AccountDesk:
         """Trades that only REST has shown, long after a living stream should have: rebuild it."""
         now_us = self._clock.now_us()
         started_us = self._subscribed_us + _SILENCE_US
-        ages_us = [now_us - t.venue_time_us for t in trades if t.venue_time_us > started_us]
+        ages_us = [
+            now_us - trade.venue_time_us
+            for trade in trades
+            # What the stream told oddly was told: it is not silent.
+            if trade.venue_time_us > max(started_us, self._odd_us.get(trade.symbol, 0))
+        ]
         if self._subscribed_us and ages_us and max(ages_us) > _SILENCE_US:
             _LOG.warning("account stream is silent", account=self._state.config.account)
             self._subscribed_us = 0

@@ -13,6 +13,7 @@ from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.engine.model import EngineConfig, PoolWish
+from poolmaker.market.engine.prices import note_price
 from poolmaker.market.engine.readiness import ReadinessEvent
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.engine.ticker import Ticker, TickPorts
@@ -102,6 +103,7 @@ def feed(state: EngineState, clock: SystemClock) -> None:
     bids, asks = [(_MID - d, size) for d in away], [(_MID + d, size) for d in away]
     book.on_snapshot(BookSnapshot(1, bids, asks), clock.monotonic_us())
     book.on_diff(BookDiff(2, 2, [], []), clock.monotonic_us())
+    note_price(state, state.markets[MARKET.symbol], clock.monotonic_us())
 
 
 def tick_cpu_ms(pools: int) -> float:

@@ -108,7 +108,7 @@ def attention_of(
         for latch in state.latches.all()
         if latch.kind in _PERSON or now_us - latch.since_us > LASTING_US or _is_key(latch)
     ]
-    rows = [one for one in odd if one[0].source != "trades"]
+    rows = [one for one in odd if one[0].source != "trades" and one[0].matters]
     return [*(_latch(account, latch) for latch in lasting), *(_row(account, *one) for one in rows)]
 
 

@@ -73,7 +73,7 @@ LATCHES: Final[Mapping[LatchKind, LatchRule]] = {
     ),
     LatchKind.CANCELS_FAILING: LatchRule(
         gate=QuoteGate.CANCELS_FAILING,
-        set_by="cancels in a row that the venue refused or did not answer",
+        set_by="cancels in a row of a market that the venue refused or did not answer",
         cleared_by="a cancel that was answered, or the proven end of every order concerned",
         released_by="an operator, with a reason",
         command=_COMMAND,

@@ -62,10 +62,10 @@ class OutcomeDesk:
     def cancelled(self, cancel: CancelIntent, reply: CancelReply) -> None:
         """See ``Outcomes.cancelled``. "Not there" proves nothing yet; the resolver looks it up."""
         if isinstance(reply, CancelAccepted):
-            self._cancels_answered()
+            self._cancels_answered(cancel.symbol)
             self._state.shadow.on_report(self._cancelled(cancel, reply), self._clock.now_us())
         elif isinstance(reply, NotThere):
-            self._cancels_answered()
+            self._cancels_answered(cancel.symbol)
             self._state.cancel_sent_us.pop(cancel.target, None)
         else:
             self._cancel_failed(cancel, f"{reply.refusal.value}: {reply.text}")
@@ -76,16 +76,14 @@ class OutcomeDesk:
         self._cancel_failed(cancel, "no answer")
         _LOG.warning("cancel without an answer", intent=cancel.target, symbol=cancel.symbol)
 
-    def _cancels_answered(self) -> None:
-        state = self._state
-        state.failing_cancels.answered()
-        state.latches.clear(LatchKind.CANCELS_FAILING, state.config.account)
+    def _cancels_answered(self, symbol: str) -> None:
+        self._state.cancels_of(symbol).answered()
+        self._state.latches.clear(LatchKind.CANCELS_FAILING, symbol)
 
     def _cancel_failed(self, cancel: CancelIntent, cause: str) -> None:
-        state = self._state
-        if state.failing_cancels.failed(cancel.target):
+        if self._state.cancels_of(cancel.symbol).failed(cancel.target):
             kind, now_us = LatchKind.CANCELS_FAILING, self._clock.now_us()
-            state.latches.set(kind, state.config.account, cause, now_us)
+            self._state.latches.set(kind, cancel.symbol, cause, now_us)
 
     def _cancelled(self, cancel: CancelIntent, reply: CancelAccepted) -> OrderReport:
         return OrderReport(

@@ -83,7 +83,7 @@ def reference(
     state: EngineState, market: MarketDesk, strategy: StrategySnapshot, now_us: int
 ) -> MarketView | QuoteGate:
     """The market that a pool quotes in, or why there is none."""
-    if not market.book.usable(now_us, strategy.book_age_max_ms * 1_000):
+    if not (market.rungs and market.book.usable(now_us, strategy.book_age_max_ms * 1_000)):
         return QuoteGate.BOOK_STALE
     best, deep = _tops(state, market, [NO_DEPTH, _rungs(state, market, now_us)[0]])
     view = market_view(market.rules, best, deep) if best and deep else None

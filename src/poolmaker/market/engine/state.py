@@ -176,7 +176,7 @@ class EngineState:
         self.stopping = False
         self.unopened: dict[str, Unopened] = {}
         self.rows_accepted: set[str] = set()
-        self.failing_cancels = FailingCancels(config.cancel_failures_max)
+        self.failing_cancels: dict[str, FailingCancels] = {}
         self.cancel_sent_us: dict[IntentId, int] = {}
         self.orders_placed = 0
         self.fills_booked = 0
@@ -213,7 +213,7 @@ class EngineState:
         self.rows_accepted.update(rows)
         match kind:
             case LatchKind.CANCELS_FAILING:
-                self.failing_cancels.answered()
+                self.cancels_of(subject).answered()
             case LatchKind.CREATES_REFUSED:
                 pool, _, side = subject.rpartition(":")
                 self.pool(PoolId(pool)).refusals[Side(side)] = Refusals()
@@ -221,6 +221,11 @@ class EngineState:
                 self.markets[subject].unread = ()
             case _:
                 pass
+
+    def cancels_of(self, symbol: str) -> FailingCancels:
+        """Cancels that failed in a market: one market's odd answers stop no other."""
+        most = self.config.cancel_failures_max
+        return self.failing_cancels.setdefault(symbol, FailingCancels(most))
 
     def refused(self, desk: PoolDesk, side: Side) -> Latch | None:
         """The venue's last word on orders of a side, where it was no."""

@@ -89,8 +89,9 @@ class Ticker:
     def _clear_solved(self) -> None:
         """Cancels that failed count no more once every order that they were for has ended."""
         state = self._state
-        if state.failing_cancels.solved(state.shadow):
-            state.latches.clear(LatchKind.CANCELS_FAILING, state.config.account)
+        for symbol, failing in state.failing_cancels.items():
+            if failing.solved(state.shadow):
+                state.latches.clear(LatchKind.CANCELS_FAILING, symbol)
 
     def cancel(self, orders: Sequence[ExchangeOrder]) -> None:
         """Ask the venue to cancel orders, now."""
@@ -231,7 +232,7 @@ class Ticker:
     def _brake(self, desk: PoolDesk, side: Side) -> QuoteGate | None:
         """Why nothing new may be created although quotes are decided."""
         config = self._state.config
-        if self._state.latches.held(LatchKind.CANCELS_FAILING, config.account):
+        if self._state.latches.held(LatchKind.CANCELS_FAILING, desk.symbol):
             return QuoteGate.CANCELS_FAILING
         if desk.wish.capital is not None:
             oldest_us = self._clock.now_us() - config.unbooked_max_ms * 1_000

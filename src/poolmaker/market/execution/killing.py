@@ -162,7 +162,7 @@ def _item(held: HeldLatch) -> AttentionItem:
     latch = held.latch
     return AttentionItem(
         source="market",
-        kind="kill",
+        kind="killed",
         subject=latch.scope,
         since_us=latch.set_us,
         evidence={"reason": latch.reason, "set_by": latch.set_by, "asked_by": latch.asked_by},

@@ -293,6 +293,8 @@ class OddRow:
     problem: str
     excerpt: str
     identity: str = ""
+    matters: bool = True
+    """False where it says that nothing is held: it is named, and nobody has to look."""
 
     @property
     def key(self) -> str:

@@ -294,6 +294,7 @@ async def test_found_9_a_row_of_another_alphabet_is_set_aside_and_the_others_are
     ((row, since_us),) = venue.odd_rows()
     assert row.source == "balances"
     assert "asset" in row.problem
+    assert not row.matters
     assert since_us > 0
     venue._transport.answers = ANSWERS  # type: ignore[attr-defined]
     await venue.balances()

@@ -10,7 +10,7 @@ import pytest
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.ids import PoolId
 from poolmaker.kernel.market import Side
-from poolmaker.market.engine.bench import ACCOUNT, MARKET, engine_of, feed
+from poolmaker.market.engine.bench import MARKET, engine_of, feed
 from poolmaker.market.engine.latches import LatchKind
 from poolmaker.market.quoting import rules as quoting
 from poolmaker.market.tracking.model import BookDiff, OrderEvent
@@ -85,7 +85,7 @@ def test_whatever_a_decision_is_made_of_wakes_its_pool(decisions: Counted, what:
         case "order" | "own price":
             state.shadow.book(order, order.exchange_ids[0], MARKET.lot_units)
         case "latch":
-            state.latches.set(LatchKind.CANCELS_FAILING, ACCOUNT, "a test", 1)
+            state.latches.set(LatchKind.CANCELS_FAILING, MARKET.symbol, "a test", 1)
         case "strategy":
             desk.seen = None
         case _:

@@ -109,7 +109,12 @@ def odd_row(source: str, subject: str, row: Any, problem: Exception | str) -> Od
     named = row.get(_IDENTITIES.get(source)) if isinstance(row, dict) else None
     known = type(named) is int and 0 <= named <= _NUMBER_MAX
     said, shown = str(problem)[:EXCERPT_MAX], ascii(row)[:EXCERPT_MAX]
-    return OddRow(source, subject, said, shown, str(named) if known else "")
+    held = not (isinstance(row, dict) and _is_zero(row.get("free")) and _is_zero(row.get("locked")))
+    return OddRow(source, subject, said, shown, str(named) if known else "", matters=held)
+
+
+def _is_zero(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(r"0(\.0*)?", text) is not None
 
 
 def each(

@@ -451,7 +451,10 @@ async def test_found_16_what_no_pool_took_is_not_raised_and_has_a_way_out(dear: 
     assert [row["cancels"] for row in rows] == [False, True]
     assert rows[1]["tip_wei"] == 25 * GWEI
     await dear.mine()
-    assert isinstance(await evm.payer.find(asked(dear), 0), SendFailed)
+    failed = await evm.payer.find(asked(dear), 0)
+    assert isinstance(failed, SendFailed)
+    assert failed.other_fee is not None
+    assert failed.other_fee.units == 10**18 - await dear.balance("ETH")
     assert await dear.balance("USDT", dear.mixin) == 0
     assert await evm.payer.attention() == []
     again = asked(dear, reference="b" * 32)

@@ -356,6 +356,9 @@ class Provider:
     taken: dict[str, list[SendRequest]] = field(default_factory=dict)
     looked: dict[str, int] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
+    failure_fee: Money | None = None
+    """What a payment that fails has cost, and where it was taken."""
+    failure_location: str = ""
     refused: set[str] = field(default_factory=set)
     hidden: bool = False
     unread: bool = False
@@ -386,7 +389,12 @@ class Provider:
             return SendAbsent()
         provider_id = f"id-{reference[:8]}"
         if reference in self.failed:
-            return SendFailed(provider_id, "the address is not on the list")
+            return SendFailed(
+                provider_id,
+                "the address is not on the list",
+                other_fee=self.failure_fee,
+                other_location=self.failure_location,
+            )
         self.looked[reference] = self.looked.get(reference, 0) + 1
         if self.looked[reference] <= self.looks:
             return SendUnderWay(provider_id)

@@ -479,7 +479,12 @@ class Payer:
             case PaymentState.SIGNED:
                 return SendUnderWay(provider_id)
             case PaymentState.FAILED:
-                return SendFailed(provider_id, f"{payment.tx_hash} moved nothing")
+                return SendFailed(
+                    provider_id,
+                    f"{payment.tx_hash} moved nothing",
+                    other_fee=self._gas_fee(payment.gas_wei),
+                    other_location=custody_evm(self._wallet, GAS),
+                )
             case PaymentState.COMPLETED:
                 return SendCompleted(
                     provider_id=provider_id,

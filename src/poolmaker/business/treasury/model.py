@@ -122,10 +122,15 @@ class SendCompleted:
 
 @dataclass(frozen=True, slots=True)
 class SendFailed:
-    """The history says that it was rejected, cancelled or failed, and nothing was taken."""
+    """The history says that it was rejected, cancelled or failed, and nothing of it was taken.
+
+    What the attempt itself has cost is ``other_fee``, taken at ``other_location``.
+    """
 
     provider_id: str
     reason: str
+    other_fee: Money | None = None
+    other_location: str = ""
 
 
 SendStatus = SendAbsent | SendUnderWay | SendCompleted | SendFailed | SendPostponed

@@ -96,6 +96,22 @@ async def test_what_the_provider_refuses_stands_at_its_source_again() -> None:
         assert await _end(world, transfer) == TransferRefused("withdrawals are closed")
 
 
+async def test_found_16_what_a_failed_transfer_has_cost_is_booked_where_it_was_taken() -> None:
+    """A cancelled payment on the chain moves nothing and costs gas: custody must not differ."""
+    async with mixin_world() as world:
+        await _ready(world)
+        world.provider.failure_fee = Money(asset="USDT", units=7)
+        world.provider.failure_location = CUSTODY
+        world.provider.looks = 10_000
+        transfer = await _request(world, _wish(600))
+        row = await _until(world, transfer, "sent")
+        world.provider.failed.add(row.reference)
+        await _until(world, transfer, "returned")
+        assert await world.custody() == (0, 993)
+        assert await world.balance("platform:equity", "USDT") == 993
+        assert await world.balance(f"transit:{transfer}", "USDT") == 0
+
+
 async def test_a_lost_answer_is_looked_up_and_never_sent_twice_from_a_venue() -> None:
     async with mixin_world() as world:
         await _ready(world)

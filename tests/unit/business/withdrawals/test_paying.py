@@ -379,6 +379,21 @@ async def test_the_history_saying_failed_is_the_providers_own_word_and_releases(
         assert await world.available(alice) == (0, 1_000)
 
 
+async def test_found_16_what_a_failed_payout_has_cost_is_the_operators_and_not_the_users() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 100), "cash")
+        alice = await world.user("alice", usdt=1_000)
+        world.provider.failure_fee = Money(asset="USDT", units=7)
+        world.provider.failure_location = CUSTODY
+        withdrawal = await _request(world, alice, 600)
+        world.provider.failed.add((await world.withdrawal(withdrawal)).reference)
+        await world.until_withdrawal(withdrawal, "released")
+        assert await world.available(alice) == (0, 1_000)
+        assert await world.custody() == (0, 1_093)
+        assert await world.balance("platform:equity", "USDT") == 93
+
+
 async def test_one_is_in_flight_per_account_asset_and_address() -> None:
     async with model_world() as world:
         await world.open_pool()

@@ -27,6 +27,7 @@ from poolmaker.business.treasury.model import (
     Route,
     SendCompleted,
     SendEvent,
+    SendFailed,
     SendRequest,
     Transfer,
     TransferArrived,
@@ -416,7 +417,7 @@ class Carrier:
         """Why outgoing money is stopped."""
         return await self._ports.payouts.why_frozen(tx)
 
-    async def refused(self, work: Carriage, reason: str) -> None:
+    async def refused(self, work: Carriage, reason: str, failed: SendFailed | None = None) -> None:
         """The provider's own word: it stands at its source again."""
         row = replace(work.row, reason=reason)
         if row.parent == NOBODY:
@@ -424,9 +425,16 @@ class Carrier:
             kind, note = TroubleKind.TRANSFER_REFUSED, reason[:NOTE_MAX]
             incident = Incident(kind, way_of(row), note, self._clock.now_us())
             await self._ports.store.add_incident(work.tx, incident)
-        back = _back(row, row.units, "transfer_back")
-        await self._ports.ledger.ask(work.tx, back)
-        await self._go(replace(work, row=row), TransferEvent.REFUSED, key=back.key, note=reason)
+        back, data = _back(row, row.units, "transfer_back"), work.data
+        if failed is not None:
+            row = replace(row, provider_id=failed.provider_id)
+            data = msgspec.structs.replace(
+                data, other_fee=failed.other_fee, other_location=failed.other_location
+            )
+        for fact in (back, *_facts(row, data)):
+            await self._ports.ledger.ask(work.tx, fact)
+        work = replace(work, row=row)
+        await self._go(work, TransferEvent.REFUSED, data, key=back.key, note=reason)
 
     async def completed(self, work: Carriage, completed: SendCompleted) -> None:
         """What the history says is booked as it is, in the transaction that believes it."""
@@ -534,5 +542,7 @@ def _facts(row: Transfer, data: TransferData) -> list[MoveFee | MoveIn]:
 
 def _fact_keys(row: Transfer, data: TransferData) -> list[CommandKey]:
     if row.state is TransferState.REFUSED:
-        return [_back(row, row.units, "transfer_back").key]
-    return [arrival_key(row.target, row.arrival), *(fact.key for fact in _facts(row, data))]
+        ended = _back(row, row.units, "transfer_back").key
+    else:
+        ended = arrival_key(row.target, row.arrival)
+    return [ended, *(fact.key for fact in _facts(row, data))]

@@ -25,6 +25,7 @@ from poolmaker.business.treasury.model import (
     SendAnswer,
     SendCompleted,
     SendEvent,
+    SendFailed,
     Sending,
     SendPostponed,
     SendRefused,
@@ -83,8 +84,8 @@ class SendingDesk(Protocol[W]):
         """It has left."""
         ...
 
-    async def refused(self, work: W, reason: str) -> None:
-        """The provider's own word: it did not leave."""
+    async def refused(self, work: W, reason: str, failed: SendFailed | None = None) -> None:
+        """The provider's own word: it did not leave. ``failed`` tells what it has cost."""
         ...
 
     async def frozen(self, tx: Tx) -> str:
@@ -217,7 +218,9 @@ class Courier(Generic[W]):
             case Verdict.COMPLETED_BY_DECISION:
                 await self._desk.completed(work, completed_by_decision(outgoing))
             case Verdict.REFUSED:
-                await self._desk.refused(work, why_not_sent(status, outgoing.sending))
+                failed = status if isinstance(status, SendFailed) else None
+                reason = why_not_sent(status, outgoing.sending)
+                await self._desk.refused(work, reason, failed)
             case Verdict.SEND_AGAIN:
                 return await self.record(work, tx, SendEvent.SENDING_AGAIN)
             case Verdict.ASK_PERSON:

@@ -14,6 +14,7 @@ from poolmaker.business.ledger.accounts import suspense, user_available
 from poolmaker.business.ledger.commands import (
     DebitWithdraw,
     HoldWithdraw,
+    MoveFee,
     NetworkFee,
     Refund,
     ReleaseWithdraw,
@@ -22,7 +23,13 @@ from poolmaker.business.ledger.commands import (
 from poolmaker.business.ledger.model import Outcome, Posted, Refused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.decisions import DecisionRefusal, OutcomeDecision
-from poolmaker.business.treasury.model import Outgoing, SendCompleted, SendEvent, SendRequest
+from poolmaker.business.treasury.model import (
+    Outgoing,
+    SendCompleted,
+    SendEvent,
+    SendFailed,
+    SendRequest,
+)
 from poolmaker.business.treasury.ports import CustodyGate, SendingProvider
 from poolmaker.business.treasury.rules import received_units
 from poolmaker.business.treasury.service import Courier, CourierPorts
@@ -227,10 +234,20 @@ class Paying:
         freeze = await self._ports.store.freeze(tx)
         return freeze.reason if freeze is not None else ""
 
-    async def refused(self, work: Work, reason: str) -> None:
+    async def refused(self, work: Work, reason: str, failed: SendFailed | None = None) -> None:
         """The provider's own word: the held money goes back to whom it belongs."""
         await self._ports.store.free_lane(work.tx, work.row)
         work = replace(work, row=replace(work.row, reason=reason))
+        if failed is not None and failed.other_fee is not None:
+            # The hold is given back whole: what the attempt has cost is the operator's.
+            fee = MoveFee(
+                key=fact_key("payout_failed_fee", work.row.source, work.row.reference),
+                transfer=work.row.id,
+                location=failed.other_location or work.row.source,
+                money=failed.other_fee,
+                reference=failed.provider_id,
+            )
+            await self._ports.ledger.ask(work.tx, fee)
         await self._ask_release(work, work.data, WithdrawalEvent.REFUSED)
 
     async def completed(self, work: Work, completed: SendCompleted) -> None:

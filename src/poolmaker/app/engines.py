@@ -9,6 +9,7 @@ from poolmaker.bus.ports import StreamStore
 from poolmaker.infra.leases import LeaseCheck
 from poolmaker.infra.settings.model import Settings, VenueAccountSettings
 from poolmaker.infra.transactions import Transactions
+from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, PoolId, VenueAccountId
 from poolmaker.kernel.money import Asset
@@ -42,6 +43,7 @@ class DeskPorts:
     rng: Rng
     lease: LeaseCheck
     kill: KillSwitch
+    wake: Wakeup
 
 
 def open_desks(
@@ -77,6 +79,7 @@ def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: Des
         tracking=postgres_tracking(),
         intents=postgres_intents(),
         lease=ports.lease,
+        wake=ports.wake,
     )
     engine = AccountEngine(
         EngineConfig(account=account.account, assets=assets, tick_ms=account.tick_ms),

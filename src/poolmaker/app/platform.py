@@ -26,12 +26,12 @@ from poolmaker.app.tokens import make_missing, token_files
 from poolmaker.app.wiring import Root, Wired, wire
 from poolmaker.infra.clock import SteadyClock, SystemClock
 from poolmaker.infra.connections import Purpose
-from poolmaker.infra.database import Database
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.leases import LeaseKeeper, PgLeases
 from poolmaker.infra.logging import configure_logging, get_logger
 from poolmaker.infra.machine import MachineWatch
 from poolmaker.infra.settings.model import Settings
+from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, TakenOver, Unavailable
 from poolmaker.kernel.ids import Ids
@@ -40,12 +40,15 @@ from poolmaker.web.ports import Showing
 from poolmaker.web.site import create_site
 
 _LOG: Final = get_logger("app")
-IDLE_US: Final = SECOND_US // 10
+IDLE_US: Final = SECOND_US
+"""How long nobody looks where the database has nothing to tell."""
+CONTROL: Final = "control:"
+"""How the streams of wishes to the engines begin."""
 BACK_OFF_US: Final = SECOND_US // 2
 HTTP_TIMEOUT_S: Final = 30
 LEASE: Final = "platform"
 LEASE_US: Final = 6 * SECOND_US
-CHANNELS: Final = ("bus_event", "ledger_answer", "ledger_log")
+CHANNELS: Final = ("bus_event", "ledger_answer", "ledger_log", "saga_due")
 
 
 async def up(settings: Settings) -> None:
@@ -69,6 +72,8 @@ async def up(settings: Settings) -> None:
         rng=rng,
         health=HealthBoard(clock),
         stopping=asyncio.Event(),
+        wake=Wakeup(clock),
+        control=Wakeup(clock),
     )
     supervisor = Supervisor(root.stopping, root.health)
     supervisor.listen_for_signals()
@@ -78,6 +83,8 @@ async def up(settings: Settings) -> None:
             wired = await supervisor.unless_stopped(opening)
             if wired is not None:
                 await _run(root, supervisor, wired, listener)
+            if supervisor.is_taken_over and isinstance(root.lease, LeaseKeeper):
+                raise await root.lease.loss()
             supervisor.raise_failure()
     finally:
         listener.close()
@@ -97,7 +104,7 @@ async def _open(
     supervisor.start(Part("machine", machine.run))
     session = await stack.enter_async_context(_session())
     wired = await wire(root, data, session)
-    await _listen(root, data.app, stack)
+    await _listen(root, wired, stack)
     return wired
 
 
@@ -143,10 +150,17 @@ def _showing(platform: Platform) -> Showing:
     )
 
 
-async def _listen(root: Root, database: Database, stack: AsyncExitStack) -> None:
-    """Notifications are hints that set ``wake``; whoever waits also looks by himself."""
+async def _listen(root: Root, wired: Wired, stack: AsyncExitStack) -> None:
+    """Notifications are hints that ring; whoever waits also looks now and then without one."""
+
+    def heard(payload: str) -> None:
+        root.wake.ring()
+        wired.runner.wake_up()
+        if not payload or payload.startswith(CONTROL):
+            root.control.ring()
+
     for channel in CHANNELS:
-        listener = await database.listen(channel, lambda _: root.wake.set(), root.clock)
+        listener = await wired.data.app.listen(channel, heard, root.clock)
         stack.push_async_callback(listener.close)
 
 
@@ -176,33 +190,25 @@ def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
 async def _pump(root: Root, wired: Wired) -> None:
     """Facts into the ledger, capital to the engines, barriers: whenever there is something."""
     while True:
-        root.wake.clear()
+        seen = root.wake.rung
         try:
             done = await wired.business.rooms.pools.pump()
         except (Unavailable, OutcomeUnknown) as problem:
             _LOG.warning("pools wait", problem=str(problem))
             await root.clock.sleep_us(BACK_OFF_US)
             continue
-        wired.runner.wake_up()
-        if not done:
-            await _rest(root)
-
-
-async def _rest(root: Root) -> None:
-    woken = asyncio.ensure_future(root.wake.wait())
-    slept = asyncio.ensure_future(root.clock.sleep_us(IDLE_US))
-    try:
-        await asyncio.wait({woken, slept}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        woken.cancel()
-        slept.cancel()
+        if done:
+            wired.runner.wake_up()
+        else:
+            await root.wake.wait(seen, IDLE_US)
 
 
 async def _follow(root: Root, wired: Wired) -> None:
     """The history of shares follows the ledger's log."""
     while True:
+        seen = root.wake.rung
         if not await wired.business.rewards.follow():
-            await _rest(root)
+            await root.wake.wait(seen, IDLE_US)
 
 
 async def _learn(root: Root, wired: Wired) -> None:

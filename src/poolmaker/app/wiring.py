@@ -55,6 +55,7 @@ from poolmaker.infra.leases import LeaseCheck, NoLease
 from poolmaker.infra.machine import MachineWatch
 from poolmaker.infra.sagas.service import SagaRunner, Tools, open_sagas
 from poolmaker.infra.settings.model import Settings
+from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.kernel.money import parse_units
@@ -72,7 +73,11 @@ from poolmaker.views.model import Check, Health, Mode
 
 @dataclass(slots=True)
 class Root:
-    """What every part is made of. ``wake`` is set when something may have happened."""
+    """What every part is made of.
+
+    ``wake`` rings when something may have happened, ``control`` when engines may have been asked
+    for something.
+    """
 
     settings: Settings
     clock: Clock
@@ -80,7 +85,8 @@ class Root:
     rng: Rng
     health: HealthBoard
     stopping: asyncio.Event
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: Wakeup
+    control: Wakeup
     holder: str = field(default_factory=own_holder)
     """Names this start of this process wherever it holds a lease."""
     lease: LeaseCheck = field(default_factory=NoLease)
@@ -133,7 +139,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         *([MixinPlace(outside.mixin, outside.forms)] if outside.mixin is not None else []),
         *([chain] if chain is not None else []),
     ]
-    tools = Tools(clock, root.rng.fork("sagas"), root.health, root.lease)
+    tools = Tools(clock, root.rng.fork("sagas"), root.health, root.lease, root.wake.ring)
     live = _live(root, data, desks, scales)
     custody = CustodyWatch(
         CustodyWatchPorts(
@@ -185,6 +191,7 @@ def _desks(root: Root, data: Data, scales: Scales, kill: KillDesk) -> dict[Venue
         rng=root.rng.fork("engines"),
         lease=root.lease,
         kill=kill.switch,
+        wake=root.control,
     )
     return open_desks(root.settings, scales.assets, ports)
 

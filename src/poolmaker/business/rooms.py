@@ -241,6 +241,7 @@ def _with_treasury(
                 fundings=fundings,
                 carrier=carrier,
                 gate=custody,
+                ledger=stores.ledger,
             ),
             outside.clock,
             settings.treasury,

@@ -176,6 +176,7 @@ class Database:
                 timeout=_CONNECT_TIMEOUT_S,
                 command_timeout=statement_s,
                 init=partial(_prepare, dsn),
+                reset=_keep,
             )
         return cls(pool, dsn, wait_s)
 
@@ -363,6 +364,16 @@ async def _roll_back(connection: Any, unit: Any) -> None:
     try:
         await unit.rollback()
     except (*_LOST, asyncpg.PostgresError):
+        connection.terminate()
+
+
+async def _keep(connection: Any) -> None:
+    """Give a connection back as it is: nobody here sets, listens or locks for a whole session.
+
+    So the statement that would undo such things is not sent after each use. A transaction that was
+    left open ends with its connection.
+    """
+    if connection.is_in_transaction():
         connection.terminate()
 
 

@@ -205,6 +205,7 @@ class LeaseKeeper:
         self._lease_us = lease_us
         self._lease: Lease | None = None
         self._until_us = 0
+        self._name = ""
 
     def holds(self, margin_us: int = 0) -> bool:
         """See ``LeaseCheck.holds``."""
@@ -221,6 +222,7 @@ class LeaseKeeper:
 
         Raises LeaseHeld as soon as another holder is seen to renew it.
         """
+        self._name = name
         watch = LeaseWatch(self._clock, self._lease_us)
         waits_for = ""
         lapsed: Lease | None = None
@@ -242,6 +244,18 @@ class LeaseKeeper:
                     say(f"waits for {described(waits_for)}, which holds the lease {name!r}")
             if lapsed is None:
                 await self._clock.sleep_us(min(_LOOK_US, self._lease_us // 3))
+
+    async def loss(self) -> LeaseLost:
+        """What to say once another process has taken over, in whichever part that was noticed."""
+        try:
+            async with self._transactions.begin("lease find") as tx:
+                found = await self._leases.find(tx, self._name)
+        except (Unavailable, OutcomeUnknown):
+            found = None
+        by = (
+            described(found.holder) if found and found.holder != self._holder else "another process"
+        )
+        return LeaseLost(f"{by} has taken over; this one ends and takes nothing back")
 
     async def run(self) -> None:
         """Renew until cancelled. Raises LeaseLost when another process has taken it."""
@@ -274,13 +288,11 @@ class LeaseKeeper:
         try:
             async with self._transactions.begin(f"lease renew {lease.name}") as tx:
                 renewed = await self._leases.renew(tx, lease, self._lease_us)
-                found = await self._leases.find(tx, lease.name) if renewed is None else None
         except (Unavailable, OutcomeUnknown):
             return  # The next attempt tells; holds() says meanwhile that it has run out.
         if renewed is None:
             self._lease = None
-            by = described(found.holder) if found is not None else "another process"
-            raise LeaseLost(f"{by} has taken over; this process ends and takes nothing back")
+            raise await self.loss()
         self._lease, self._until_us = renewed, asked_us + self._lease_us
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import pytest
 
+from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
 from poolmaker.infra.sagas._store import PgSagaStore
 from poolmaker.infra.sagas.model import NEVER_US, Saga, SagaChange, SagaMoved, SagaStep
@@ -243,3 +245,17 @@ async def test_two_claims_at_once_never_share_a_saga(database: Database) -> None
         first = await place.store.claim(one, ["pay"], "a", NOW, 1_000, 3)
         second = await place.store.claim(two, ["pay"], "b", NOW, 1_000, 6)
     assert sorted(saga.id for saga in [*first, *second]) == [f"s{number}" for number in range(6)]
+
+
+async def test_a_started_and_a_woken_saga_ring_when_they_are_committed(database: Database) -> None:
+    heard: list[str] = []
+    listener = await database.listen("saga_due", heard.append, SystemClock())
+    place = Place(database, PgSagaStore())
+    while not heard:
+        await asyncio.sleep(0.01)
+    for act in (place.start("s1"), place.do(lambda tx: place.store.wake(tx, SagaId("s1"), NOW))):
+        heard.clear()
+        await act
+        while not heard:
+            await asyncio.sleep(0.01)
+    await listener.close()

@@ -73,6 +73,10 @@ class LedgerClient(Protocol):
         """Transactions after ``after_seq`` in order: the log is its own outbox."""
         ...
 
+    async def head(self, tx: Tx) -> int:
+        """The newest sequence, 0 for an empty ledger."""
+        ...
+
 
 class LedgerStore(Protocol):
     """What the single writer needs. Every call is a transaction of its own, durable on return.

@@ -415,6 +415,10 @@ class Ledger:
         """See ``LedgerClient.read``."""
         return await self._rows.read(tx, after_seq, limit)
 
+    async def head(self, tx: Tx) -> int:
+        """See ``LedgerClient.head``."""
+        return await self._rows.head(tx)
+
 
 def open_store(database: Database, clock: Clock, ledger: LedgerId = MAIN_LEDGER) -> PgLedgerStore:
     """The writer's store; ``database`` is open as the role of the writer."""

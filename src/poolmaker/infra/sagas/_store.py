@@ -22,9 +22,14 @@ from poolmaker.kernel.ids import CorrelationId, SagaId
 _COLUMNS: Final = "id, kind, state, version, due_us, tries, data, correlation"
 
 _START: Final = """
-INSERT INTO infra.saga (id, kind, state, version, due_us, tries, data, correlation, started_at_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $5)
-ON CONFLICT (id) DO NOTHING
+WITH started AS (
+    INSERT INTO infra.saga
+        (id, kind, state, version, due_us, tries, data, correlation, started_at_us)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $5)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+)
+SELECT count(pg_notify('saga_due', '')) FROM started
 """
 _CLAIM: Final = f"""
 WITH due AS (
@@ -66,8 +71,12 @@ SET tries = tries + 1, note = $5,
 WHERE id = $1 AND state = $2 AND version = $3 AND due_us IS NOT NULL
 """
 _WAKE: Final = """
-UPDATE infra.saga SET due_us = least(due_us, $2), woken = true
-WHERE id = $1 AND due_us IS NOT NULL
+WITH woken AS (
+    UPDATE infra.saga SET due_us = least(due_us, $2), woken = true
+    WHERE id = $1 AND due_us IS NOT NULL
+    RETURNING id
+)
+SELECT count(pg_notify('saga_due', '')) FROM woken
 """
 _RENEW: Final = """
 UPDATE infra.saga SET lease_until_us = infra.lease_now_us() + $3
@@ -107,7 +116,7 @@ class PgSagaStore:
     async def start(self, tx: Tx, saga: Saga) -> bool:
         """See ``SagaStore.start``."""
         require(saga.version == 0 and saga.due_us < NEVER_US, f"saga {saga.id}: is not new")
-        done = await connection_of(tx).execute(
+        started = await connection_of(tx).fetchval(
             _START,
             saga.id,
             saga.kind,
@@ -118,7 +127,7 @@ class PgSagaStore:
             saga.data,
             saga.correlation,
         )
-        return done == "INSERT 0 1"
+        return bool(started)
 
     async def claim(
         self, tx: Tx, kinds: Sequence[str], holder: str, now_us: int, lease_us: int, limit: int

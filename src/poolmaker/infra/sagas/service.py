@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,6 +54,8 @@ class Tools:
     health: HealthReporter
     lease: LeaseCheck = field(default_factory=NoLease)
     """Nothing is claimed while the process does not hold it."""
+    stepped: Callable[[], None] = lambda: None
+    """Hears of each step that ended: others may have something to do now."""
 
 
 def open_sagas() -> RunnerStore:
@@ -85,6 +87,7 @@ class SagaRunner:
         self._rng = tools.rng
         self._health = tools.health
         self._lease = tools.lease
+        self._stepped = tools.stepped
         self._holder = holder
         self._options = options or RunnerOptions()
         self._running: dict[asyncio.Task[None], Saga] = {}
@@ -151,6 +154,7 @@ class SagaRunner:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
         self.wake_up()
+        self._stepped()
 
     async def _wait_for_something(self) -> None:
         wait_us = self._options.poll_us

@@ -62,9 +62,15 @@ class ControlDesk:
 
     async def run(self) -> None:
         """Consume until cancelled."""
+        wake, config = self._stores.wake, self._state.config
         while True:
-            if not await self.consume():
-                await self._clock.sleep_us(self._state.config.control_poll_ms * 1_000)
+            seen = wake.rung if wake is not None else 0
+            if await self.consume():
+                continue
+            if wake is None:
+                await self._clock.sleep_us(config.control_poll_ms * 1_000)
+            else:
+                await wake.wait(seen, config.control_idle_ms * 1_000)
 
     async def consume(self) -> bool:
         """Apply one batch; whether there was anything."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from poolmaker.bus.ports import StreamStore
 from poolmaker.infra.leases import LeaseCheck, NoLease
 from poolmaker.infra.transactions import Transactions, Tx
+from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
 from poolmaker.market.engine.model import PoolWish
@@ -97,6 +98,8 @@ class EngineStores:
     intents: IntentStore
     lease: LeaseCheck = field(default_factory=NoLease)
     """An epoch is taken, and an order made, only while the process holds it."""
+    wake: Wakeup | None = None
+    """Rings when something may have been asked of an engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

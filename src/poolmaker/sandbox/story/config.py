@@ -103,7 +103,7 @@ networks = [
 {networks}]
 
 [treasury]
-poll_ms = 500
+poll_ms = 1000
 funding_fees = [
   {{ asset = "{BASE}", amount = "0.0001" }},
   {{ asset = "{QUOTE}", amount = "0.1" }},
@@ -203,7 +203,7 @@ session_id = {_text(bot["session_id"])}
 session_private_key = {_text(bot["session_private_key"])}
 server_public_key = {_text(bot["server_public_key"])}
 spend_private_key = {_text(bot["spend_private_key"])}
-poll_ms = 500
+poll_ms = 1000
 deposit_wait_s = 45
 """
 
@@ -215,7 +215,7 @@ rpc_url = {_text(chain["rpc"])}
 chain_id = {chain["chain_id"]}
 wallet_private_key = {_text(wallet_key)}
 gas_asset = "{GAS}"
-poll_ms = 500
+poll_ms = 1000
 """
 
 

@@ -89,6 +89,8 @@ async def image_of(connection: Connection, ledger: LedgerId, accounts: Sequence[
 async def _with_legs(
     connection: Connection, ledger: LedgerId, rows: Sequence[Record]
 ) -> list[Transaction]:
+    if not rows:
+        return []
     legs: dict[int, list[Leg]] = {row["seq"]: [] for row in rows}
     for row in await connection.fetch(_LEGS, ledger, list(legs)):
         legs[row["seq"]].append(Leg(row["code"], row["asset"], row["units"]))

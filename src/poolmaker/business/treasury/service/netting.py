@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.business.ledger.accounts import custody_venue
+from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.model import (
     FundingRow,
     FundingState,
@@ -20,13 +21,15 @@ from poolmaker.business.treasury.service.cash import Fundings
 from poolmaker.infra.sagas.model import Saga, SagaChange
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Transactions, Tx
-from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import CommandKey, CorrelationId, SagaId
 
 NET: Final = "treasury.net"
 _SAGA: Final = SagaId("treasury.net")
 _LOOKING: Final = "looking"
 _LOOK_BACK: Final = 100
+_QUIET_US: Final = 3 * SECOND_US
+"""How long a round that found nothing stands for the next ones while the books do not move."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class NettingPorts:
     fundings: Fundings
     carrier: Carrier
     gate: CustodyGate
+    ledger: LedgerClient
 
 
 class Netting:
@@ -50,6 +54,8 @@ class Netting:
         self._ports = ports
         self._clock = clock
         self._settings = settings
+        self._looked_at: tuple[int, int] | None = None
+        """Ledger head and time of a round that found nothing to do; None after any other."""
 
     async def start(self) -> None:
         """Make the row, once for ever."""
@@ -69,10 +75,21 @@ class Netting:
     async def step(self, saga: Saga) -> None:
         """Fund whom it can, plan what is missing, come back."""
         async with self._ports.transactions.begin("treasury.net") as tx:
-            await self.net(tx)
+            if not await self._is_quiet(tx):
+                await self.net(tx)
             due_us = self._clock.now_us() + self._settings.net_us
             change = SagaChange(saga.state, due_us, saga.data)
             await self._ports.sagas.advance(tx, saga, change, self._clock.now_us())
+
+    async def _is_quiet(self, tx: Tx) -> bool:
+        """Nothing was to be done a moment ago, and the books have not moved since."""
+        head, now_us = await self._ports.ledger.head(tx), self._clock.now_us()
+        if self._looked_at is not None:
+            seq, looked_us = self._looked_at
+            if seq == head and 0 <= now_us - looked_us < _QUIET_US:
+                return True
+        self._looked_at = head, now_us
+        return False
 
     async def net(self, tx: Tx) -> None:
         """One round, in the caller's transaction."""
@@ -83,10 +100,14 @@ class Netting:
         venues = {(custody_venue(account), asset) for account, asset in wanted}
         for place in sorted(_places(routes) | venues):
             await self._ports.store.lock_place(tx, *place)
+        if wanted:
+            self._looked_at = None
         for account, asset in wanted:
             await self._ports.fundings.fund(tx, account, asset)
         frees = await self._frees(tx, routes)
         transfers = list(await self._ports.store.open_transfers(tx))
+        if transfers or any(units < 0 for units in frees.values()):
+            self._looked_at = None
         newest = await self._ports.store.transfers(tx, _LOOK_BACK)
         since_us = self._clock.now_us() - self._settings.refused_us
         for route in (one for one in routes if not is_resting(one, newest, since_us)):

@@ -65,8 +65,26 @@ def _rungs(state: EngineState, market: MarketDesk, now_us: int) -> tuple[Depth, 
     if now_us >= market.depth_due_us:
         market.depth_due_us = now_us + _MEASURE_US
         depth = standing_depth(state, market)
-        market.rungs = tuple(depth.times(halves, 2) for halves in RUNGS)
+        both = _both_ways(market, depth)
+        deeper = (both.times(halves, 2) for halves in RUNGS[1:])
+        market.rungs = (depth.times(RUNGS[0], 2), *deeper)
     return market.rungs
+
+
+def _both_ways(market: MarketDesk, depth: Depth) -> Depth:
+    """Each part at least as large as the other is worth, so that averages reach for both assets.
+
+    A pool that owns one asset has no level in the other, and an excess of that comes all the same.
+    Only how deep averages are kept follows the middle of the book here; no price is made of it.
+    """
+    top, twice_one = market.book.top(), 2 * market.rules.market.base.one
+    if top is None:
+        return depth
+    worth = Depth(
+        -(-depth.quote_units * twice_one // top.halves),
+        -(-depth.base_units * top.halves // twice_one),
+    )
+    return depth.largest(worth)
 
 
 def note_price(state: EngineState, market: MarketDesk, now_us: int) -> None:

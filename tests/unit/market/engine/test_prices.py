@@ -164,6 +164,21 @@ def _elsewhere(start: StartQuoting) -> StartQuoting:
     )
 
 
+@pytest.mark.parametrize(
+    ("base", "quote", "excess"),
+    [
+        (0, 60_000 * USDT.one, {"excess_base_units": BTC.one // 10}),
+        (BTC.one, 0, {"excess_quote_units": 6_000 * USDT.one}),
+    ],
+)
+def test_found_2_a_pool_of_one_asset_has_an_average_for_an_excess_of_the_other(
+    base: int, quote: int, excess: dict[str, int]
+) -> None:
+    """Its level is of one asset only; what joins it with the other waited for ever."""
+    thin = Thin(2 * BTC.one, pool(base=base, quote=quote))
+    assert None not in thin.barrier(SECOND, **excess)
+
+
 def test_a_side_thinner_than_the_excess_has_no_price_at_the_barrier() -> None:
     """The part in the pool's ratio joins without one; the excess waits."""
     thin = Thin()

@@ -227,18 +227,21 @@ poll_ms = 500
 
 
 @contextlib.contextmanager
-def running_platform(folder: Path) -> Iterator[RunningPlatform]:
-    """Venue, Mixin and the platform; everything is stopped and what they left is removed."""
+def running_platform(folder: Path, *venue: str) -> Iterator[RunningPlatform]:
+    """Venue, Mixin and the platform; everything is stopped and what they left is removed.
+
+    ``venue`` is what else the venue is started with.
+    """
     home, port = folder / "home", _free_port()
     with contextlib.ExitStack() as stack:
         stack.callback(_erase, home)
         worlds = {
             name: _ready(
                 stack.enter_context(
-                    _process(f"poolmaker.sandbox.{name}", "--port", "0", cwd=folder)
+                    _process(f"poolmaker.sandbox.{name}", "--port", "0", *more, cwd=folder)
                 )
             )
-            for name in ("venue", "mixin")
+            for name, more in (("venue", venue), ("mixin", ()))
         }
         config = folder / "platform.toml"
         config.write_text(configuration(home, port, **worlds), "utf-8")

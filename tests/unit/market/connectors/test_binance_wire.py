@@ -122,6 +122,21 @@ def test_a_price_of_zero_is_refused_and_a_size_of_zero_removes() -> None:
         reader.levels([("0.00000000", "1.00000000")])
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"s": "ETHUSDT"}, {"U": 8, "u": 7}, {"U": 0, "u": 1_000_000}, {"U": -1}, {"u": 2**63}],
+)
+def test_a_change_of_another_market_or_over_an_impossible_run_is_refused(
+    changed: dict[str, object],
+) -> None:
+    """K3: applied, it would be a price of this market, or silence every change after it."""
+    fields: dict[str, object] = {"s": "BTCUSDT", "U": 7, "u": 9, "b": [], "a": []}
+    reader = wire.MarketWire(MARKET)
+    assert reader.diff(decode(fields, wire.DepthFrame)).last_id == 9
+    with pytest.raises(NoAnswer):
+        reader.diff(decode(fields | changed, wire.DepthFrame))
+
+
 def execution(**changed: object) -> wire.ExecutionFrame:
     fields: dict[str, object] = {
         "s": "BTCUSDT", "c": encode_client_id(intent_id(7)), "S": "BUY", "x": "TRADE",

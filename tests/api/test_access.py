@@ -28,6 +28,8 @@ COMMON = {
     "approval_id": "ap_none",
     "payment_id": "wd_1",
     "reference": "aa" * 16,
+    "saga_id": "wd_1",
+    "campaign_id": "hufi-1",
 }
 BODIES: dict[str, object] = {
     "/api/v1/outgoing/{payment_id}/decision": {"decision": "again"},
@@ -38,6 +40,18 @@ BODIES: dict[str, object] = {
         "asset_id": "b7938396-3f94-4e0a-9179-d3440718156f",
         "receiver": "7766b24c-1a03-4c3a-83a3-b4358266875d",
         "reason": "asked by mail",
+    },
+    "/api/v1/freeze/lift": {"reason": "over"},
+    "/api/v1/ledger/set-aside": {"key": "fill:1", "reason": "junk"},
+    "/api/v1/rewards/{reward_id}/assign": {"pool_id": "btcusdt", "reason": "theirs"},
+    "/api/v1/rewards/{reward_id}/keep": {"reason": "nobody was there"},
+    "/api/v1/streams/skip": {"consumer": "pools", "stream": "account:a", "seq": 7, "reason": "x"},
+    "/api/v1/suspense/resolve": {
+        "source": "mixin:x",
+        "to": "platform",
+        "asset": "USDT",
+        "amount": "1",
+        "reason": "ours",
     },
     "/api/v1/users": {"name": "dan", "mixin_id": "7766b24c-1a03-4c3a-83a3-b4358266875d"},
 }

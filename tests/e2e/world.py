@@ -72,6 +72,7 @@ from poolmaker.views.model import (
     WithdrawalSeen,
 )
 from poolmaker.web.ports import Showing
+from tests.e2e.attention import FakeAttention, FakeInterventions
 from tests.e2e.outside import Outside
 
 POOL = PoolId("btcusdt")
@@ -320,6 +321,8 @@ class FakeWorld(Outside):
         self.people = FakePeople(self.clock, self.ids)
         self.requests = FakeRequests()
         self.stopping = asyncio.Event()
+        self.attending = FakeAttention()
+        self.mending = FakeInterventions()
         self.mid = 61_250_00
         self.base_units = 41_250_000
         self.points: list[MarketPoint] = []
@@ -357,6 +360,8 @@ class FakeWorld(Outside):
             outgoing=self.outgoing,
             approvals=self.approvals,
             reading=self,
+            attention=self.attending,
+            interventions=self.mending.interventions(),
             live=self,
             stage=self,
             stopping=self.stopping,
@@ -368,6 +373,7 @@ class FakeWorld(Outside):
             clock=self.clock,
             reading=self,
             live=self,
+            attention=self.attending,
             stage=self,
             stopping=self.stopping,
         )
@@ -602,11 +608,6 @@ class FakeWorld(Outside):
         self, user_id: UserId, order_id: OrderId, request_id: str
     ) -> OrderSeen | Refused:
         return self._wish("resume", order_id, "FUNDING")
-
-    async def take_back(
-        self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
-        return self._wish("take_back", order_id, "IN_MM")
 
     async def withdraw(
         self,

@@ -14,10 +14,12 @@ Conventions
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from poolmaker.api.interventions import Interventions
+from poolmaker.api.results import Receipt, Refused
 from poolmaker.api.tokens import Tokens
 from poolmaker.infra.approvals.model import (
     Approval,
@@ -31,6 +33,7 @@ from poolmaker.infra.approvals.model import (
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import ApprovalId, Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.rng import Rng
+from poolmaker.recon.ports import Attention
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
 from poolmaker.views.model import (
     Mode,
@@ -42,22 +45,7 @@ from poolmaker.views.model import (
 )
 from poolmaker.views.ports import Live, Reading, Stage
 
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An expected refusal: nothing moved. ``code`` is stable, ``facts`` fill its sentence."""
-
-    code: str
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Done and durable. ``seq`` is the ledger transaction that moved money."""
-
-    id: str
-    seq: int
-    at_us: int
+__all__ = ["Receipt", "Refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +62,7 @@ class Destination:
 class NewOrder:
     """A user order to open: funds are locked, funded, and join the pool at its next barrier.
 
-    ``pays_by_mixin``: the funds are still to come from the user's wallet. ``least_shares`` is a
-    decimal text of shares, empty for none: with it the order joins whole for so many or not at all.
+    ``pays_by_mixin``: the funds are still to come from the user's wallet.
     """
 
     request_id: str
@@ -84,7 +71,6 @@ class NewOrder:
     base: Money
     quote: Money
     pays_by_mixin: bool = False
-    least_shares: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,15 +250,6 @@ class Orders(Protocol):
         self, user_id: UserId, order_id: OrderId, request_id: str
     ) -> OrderSeen | Refused:
         """Take the order's shares out into locked. Refuses ``wrong_state``, ``unknown_order``."""
-        ...
-
-    async def take_back(
-        self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
-        """What waits for a price goes back to its user, free; what has joined stays.
-
-        Refuses ``wrong_state``, ``still_waiting``, ``unknown_order``.
-        """
         ...
 
     async def resume(
@@ -532,6 +509,8 @@ class Platform:
     outgoing: OutgoingPayments
     approvals: Approvals
     reading: Reading
+    attention: Attention
+    interventions: Interventions
     live: Live
     stage: Stage
     stopping: asyncio.Event

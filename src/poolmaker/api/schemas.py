@@ -209,14 +209,12 @@ class OrderWish(_Wish):
     """An order to open. ``user_id`` is only for the operator, who opens it for somebody.
 
     ``pay`` says where the money is: in the user's balance already, or still in his Mixin wallet,
-    and then the answer has a payment link for each asset. With ``least_shares`` the order joins
-    whole for so many shares or more, or waits.
+    and then the answer has a payment link for each asset.
     """
 
     pool_id: Identifier
     base: AmountText
     quote: AmountText
-    least_shares: AmountText | None = None
     pay: Literal["balance", "mixin"] = "balance"
     user_id: Identifier | None = None
 
@@ -249,3 +247,77 @@ class ActWish(_Wish):
     ] = {}
     started_at_us: Annotated[int, Field(ge=0, le=2**53), _WHOLE]
     done: bool = False
+
+
+# ------------------------------------------------------------------- what needs a person
+
+
+KeptReason = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,120}$", max_length=120)]
+ItemId = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$", max_length=300)]
+Account = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}:[!-~]{1,150}$", max_length=180)]
+
+
+class ReasonWish(_Wish):
+    """Why, in words that are kept."""
+
+    reason: KeptReason
+
+
+class CloseWish(ReasonWish):
+    """An item of the list to close, by its id."""
+
+    id: ItemId
+
+
+class StreamWish(_Wish):
+    """An event at which a consumer of a stream has stopped."""
+
+    consumer: Visible
+    stream: Visible
+    seq: Annotated[int, Field(ge=1, le=2**53)]
+
+
+class SkipWish(StreamWish):
+    """An event to leave out, and why."""
+
+    reason: KeptReason
+
+
+class BearWish(ReasonWish):
+    """What is missing on an account, to be borne by platform equity."""
+
+    account: Account
+    asset: AssetCode
+    amount: AmountText
+
+
+class AsideWish(ReasonWish):
+    """The key of a fact that cannot be booked."""
+
+    key: ItemId
+
+
+class RefundWish(ReasonWish):
+    """Money in suspense, by its source, to be paid back to its sender."""
+
+    source: Visible
+
+
+class ResolveWish(ReasonWish):
+    """Money in suspense, and whose it is: ``user:<id>``, ``pool:<id>`` or ``platform``."""
+
+    source: Visible
+    to: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^(user:[A-Za-z0-9_\-]{1,63}|pool:[A-Za-z0-9_\-]{1,63}|platform)$"
+        ),
+    ]
+    asset: AssetCode
+    amount: AmountText
+
+
+class AssignWish(ReasonWish):
+    """The pool whose share holders a reward belongs to."""
+
+    pool_id: Identifier

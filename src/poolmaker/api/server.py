@@ -28,6 +28,7 @@ from poolmaker.api.params import unbounded
 from poolmaker.api.ports import Platform
 from poolmaker.api.problems import Problem, answer
 from poolmaker.api.routes import router
+from poolmaker.api.routes_attention import router as attention_router
 from poolmaker.api.routes_money import router as money_router
 from poolmaker.api.routes_outgoing import router as outgoing_router
 from poolmaker.api.routes_safety import router as safety_router
@@ -49,6 +50,7 @@ ROUTERS: Final = (
     treasury_router,
     users_router,
     outgoing_router,
+    attention_router,
     streams_router,
     safety_router,
 )

@@ -60,8 +60,6 @@ async def up(settings: Settings) -> None:
     """
     clock = SteadyClock(SystemClock())
     configure_logging(settings.log.level, settings.log.format, clock)
-    for note in settings.notes():
-        _say(note)
     listener = bind(settings.web.host, settings.web.port)
     rng = system_rng()
     make_missing(token_files(settings), rng.fork("staff"))
@@ -145,6 +143,7 @@ def _showing(platform: Platform) -> Showing:
         clock=platform.clock,
         reading=platform.reading,
         live=platform.live,
+        attention=platform.attention,
         stage=platform.stage,
         stopping=platform.stopping,
     )
@@ -170,7 +169,7 @@ def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
     supervisor.start(Part("pools", lambda: _pump(root, wired)))
     supervisor.start(Part("sagas", wired.runner.run))
     supervisor.start(Part("custody", wired.custody.run))
-    supervisor.start(Part("troubles", wired.troubles.run))
+    supervisor.start(Part("attention", wired.attention.run))
     supervisor.start(Part("kill", wired.kill.run, Purpose.ENGINE))
     supervisor.start(Part("engines", wired.engines.run))
     supervisor.start(Part("live", lambda: _patiently(root, wired.live.run)))

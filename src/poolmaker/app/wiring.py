@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from poolmaker import __version__
+from poolmaker.api.interventions import Interventions
 from poolmaker.api.ports import Platform
 from poolmaker.api.service import open_store as open_api_store
+from poolmaker.app.attention import AttentionRooms, open_attention
 from poolmaker.app.business import (
     Business,
     BusinessPorts,
@@ -23,6 +25,13 @@ from poolmaker.app.data import Data, open_writer
 from poolmaker.app.engines import Desk, DeskPorts, open_desks
 from poolmaker.app.evidence import PlaceHistories, coin_history
 from poolmaker.app.figures import Scales
+from poolmaker.app.interventions import (
+    InterventionRooms,
+    LedgerInterventions,
+    RoomInterventions,
+    SagaInterventions,
+    StreamInterventions,
+)
 from poolmaker.app.live import EngineLive, LivePorts
 from poolmaker.app.money import MoneyPorts, MoneyReading
 from poolmaker.app.outgoing import OutgoingDesk
@@ -44,8 +53,8 @@ from poolmaker.app.safety import EngineWatch, SafetyDesk, facts_of
 from poolmaker.app.stage import MemoryStage
 from poolmaker.app.tokens import FileTokens, token_files
 from poolmaker.app.treasury import TreasuryDesk, TreasuryDeskPorts
-from poolmaker.app.troubles import TroublePorts, TroubleWatch
 from poolmaker.bus.service import open_bus
+from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.history import open_history
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, open_store
 from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
@@ -66,6 +75,7 @@ from poolmaker.market.execution.kill import KillFiles
 from poolmaker.market.execution.killing import KillDesk
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import Mixin, MixinPorts
+from poolmaker.recon.attention import AttentionList
 from poolmaker.recon.custody import CustodyWatch, CustodyWatchPorts
 from poolmaker.recon.ports import CustodyPlace
 from poolmaker.views.model import Check, Health, Mode
@@ -107,7 +117,7 @@ class Wired:
     runner: SagaRunner
     live: EngineLive
     custody: CustodyWatch
-    troubles: TroubleWatch
+    attention: AttentionList
     scales: Scales
     platform: Platform
     kill: KillDesk
@@ -151,8 +161,21 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         ),
         settings.treasury.silence_s * SECOND_US,
     )
+    engines = EngineWatch(desks, kill, root.health, clock)
+    rooms = AttentionRooms(business, engines, outside.mixin, root.machine)
+    attention = open_attention(data.app, rooms, root.health, clock)
     surfaces = _Surfaces(
-        business, live, custody, scales, writer.head.epoch, outside.mixin, chain, desks, kill
+        business,
+        live,
+        custody,
+        scales,
+        writer.head.epoch,
+        outside.mixin,
+        chain,
+        desks,
+        kill,
+        attention,
+        Ledger(open_rows(), writer),
     )
     return Wired(
         data=data,
@@ -165,11 +188,11 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         runner=SagaRunner(business.handlers(), open_sagas(), data.app, tools, root.holder),
         live=live,
         custody=custody,
-        troubles=_troubles(root, business, outside),
+        attention=attention,
         scales=scales,
         platform=_platform(root, data, surfaces),
         kill=kill,
-        engines=EngineWatch(desks, kill, root.health, clock),
+        engines=engines,
     )
 
 
@@ -297,20 +320,6 @@ def _chain(
     return ChainSide(root.settings, evm, scales, ports)
 
 
-def _troubles(root: Root, business: Business, outside: _Outside) -> TroubleWatch:
-    return TroubleWatch(
-        TroublePorts(
-            treasury=business.rooms.treasury,
-            withdrawals=business.rooms.withdrawals,
-            rewards=business.rewards,
-            campaigns=business.campaigns,
-            mixin=outside.mixin,
-            health=root.health,
-            clock=root.clock,
-        )
-    )
-
-
 def _live(root: Root, data: Data, desks: dict[VenueAccountId, Desk], scales: Scales) -> EngineLive:
     targets = {pool.pool: pool.strategy.inventory_target_ppm for pool in root.settings.pools}
     engines = {account: desk.engine for account, desk in desks.items()}
@@ -329,6 +338,8 @@ class _Surfaces:
     chain: ChainSide | None
     desks: dict[VenueAccountId, Desk]
     kill: KillDesk
+    attention: AttentionList
+    ledger: Ledger
 
 
 def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
@@ -381,6 +392,8 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         ),
         approvals=Approvals(data.app, root.clock, root.ids, times),
         reading=reading,
+        attention=parts.attention,
+        interventions=_interventions(root, data, parts),
         live=parts.live,
         stage=MemoryStage(mode),
         stopping=root.stopping,
@@ -402,6 +415,27 @@ def _treasury_desk(root: Root, parts: _Surfaces) -> TreasuryDesk:
         clock=root.clock,
     )
     return TreasuryDesk(desk_ports, parts.scales)
+
+
+def _interventions(root: Root, data: Data, parts: _Surfaces) -> Interventions:
+    business, scales = parts.business, parts.scales
+    rooms = InterventionRooms(
+        withdrawals=business.rooms.withdrawals,
+        reception=business.rooms.reception,
+        rewards=business.rewards,
+        campaigns=business.campaigns,
+        ledger_attention=LedgerAttention(data.app),
+    )
+    small = {
+        one.asset: parse_units(one.amount, scales.of(one.asset))
+        for one in root.settings.treasury.shortfall_max
+    }
+    return Interventions(
+        sagas=SagaInterventions(data.app, open_sagas(), root.clock),
+        streams=StreamInterventions(data.app, open_bus()),
+        ledger=LedgerInterventions(parts.ledger, data.app, rooms, scales, small),
+        rooms=RoomInterventions(rooms, root.clock),
+    )
 
 
 def _money_reading(root: Root, parts: _Surfaces, people: People) -> MoneyReading:

@@ -11,7 +11,18 @@ from typing import Annotated, NoReturn
 import typer
 
 from poolmaker import __version__
-from poolmaker.cli import bench, books, kill, money, operate, outgoing, people, setup, worlds
+from poolmaker.cli import (
+    attend,
+    bench,
+    books,
+    kill,
+    money,
+    operate,
+    outgoing,
+    people,
+    setup,
+    worlds,
+)
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import home_of
 from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, complain
@@ -46,6 +57,16 @@ cli.add_typer(kill.engines, name="engine")
 cli.add_typer(outgoing.outgoing, name="outgoing")
 cli.add_typer(outgoing.chain, name="chain")
 cli.add_typer(books.ledger, name="ledger")
+cli.add_typer(attend.attention, name="attention")
+cli.add_typer(attend.sagas, name="saga")
+cli.add_typer(attend.streams, name="stream")
+cli.add_typer(attend.suspense, name="suspense")
+cli.add_typer(attend.rewards, name="reward")
+cli.add_typer(attend.campaigns, name="campaign")
+cli.command("freeze")(attend.freeze)
+cli.command("unfreeze")(attend.unfreeze)
+books.ledger.command("bear-deficit")(attend.bear_deficit)
+books.ledger.command("set-aside")(attend.set_aside)
 cli.add_typer(worlds.sandbox, name="sandbox")
 cli.add_typer(worlds.sim, name="sim")
 cli.command("bench")(bench.bench)

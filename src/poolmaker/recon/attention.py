@@ -45,6 +45,7 @@ class AttentionList:
         self._health = health
         self._clock = clock
         self._unread_since_us: dict[str, int] = {}
+        self._recent: AttentionPage | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -56,6 +57,7 @@ class AttentionList:
         """Tell health how many things need a person; it is red while something waits for one."""
         try:
             found = in_order(await self.open_items())
+            self._recent = summary(found, self._clock.now_us())
         except (Unavailable, OutcomeUnknown) as problem:
             self._health.report(COMPONENT, ok=False, sentence=f"not read: {problem}")
             return
@@ -111,6 +113,10 @@ class AttentionList:
     async def summary(self) -> AttentionPage:
         """The first few of every kind with all counts."""
         return summary(await self.open_items(), self._clock.now_us())
+
+    async def recent(self) -> AttentionPage:
+        """The summary of the last look, for pages that many people watch."""
+        return self._recent or await self.summary()
 
     async def of_kind(self, kind: str, after: str, limit: int) -> AttentionPage:
         """Every item of a kind ``<source>:<kind>`` after an item's id, page by page."""

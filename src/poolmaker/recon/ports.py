@@ -1,9 +1,11 @@
-"""What reconciliation asks of the places where we hold money."""
+"""What reconciliation asks of the places where we hold money, and what others ask of its list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Protocol
+
+from poolmaker.recon.listing import AttentionPage, CloseAnswer
 
 Holdings = Mapping[tuple[str, str], int]
 """(custody account, asset) -> atomic units of the register."""
@@ -23,4 +25,24 @@ class CustodyPlace(Protocol):
 
     async def holdings(self) -> Holdings:
         """All that it has; what is left out is nothing. Raises Unavailable where it is silent."""
+        ...
+
+
+class Attention(Protocol):
+    """The one list of what needs a person."""
+
+    async def summary(self) -> AttentionPage:
+        """The first few of every kind with all counts."""
+        ...
+
+    async def recent(self) -> AttentionPage:
+        """The summary as of a few seconds ago, at no cost."""
+        ...
+
+    async def of_kind(self, kind: str, after: str, limit: int) -> AttentionPage:
+        """Every item of a kind ``<source>:<kind>`` after an item's id, page by page."""
+        ...
+
+    async def close(self, item_id: str, by: str, reason: str) -> CloseAnswer:
+        """A named person closes an item that evidence cannot close."""
         ...

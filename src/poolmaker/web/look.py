@@ -8,6 +8,8 @@ from typing import Final
 
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.ids import PoolId
+from poolmaker.recon.listing import AttentionPage
+from poolmaker.views.attention import AttentionItemView, AttentionView
 from poolmaker.views.model import (
     AllocationSeen,
     ArrivalSeen,
@@ -59,6 +61,7 @@ class _Books:
     trial: TrialBalance
     custody: tuple[CustodyLine, ...]
     happenings: tuple[Happening, ...]
+    attention: AttentionView
 
 
 class Looker:
@@ -88,6 +91,7 @@ class Looker:
             trial=await reading.trial_balance(),
             custody=tuple(await reading.custody()),
             happenings=tuple(await reading.happenings(0, HAPPENINGS_SHOWN)),
+            attention=_attention(await self._showing.attention.recent()),
         )
 
     async def _outside(self) -> _Outside:
@@ -134,4 +138,23 @@ class Looker:
             trial=books.trial,
             custody=books.custody,
             happenings=books.happenings,
+            attention=books.attention,
         )
+
+
+def _attention(page: AttentionPage) -> AttentionView:
+    items = tuple(
+        AttentionItemView(
+            id=item.id,
+            source=item.source,
+            kind=item.kind,
+            subject=item.subject,
+            since_us=item.since_us,
+            evidence=item.evidence,
+            blocks=item.blocks,
+            commands=tuple(remedy.command for remedy in item.remedies),
+            count=item.count,
+        )
+        for item in page.items
+    )
+    return AttentionView(items, page.total)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from poolmaker.views.attention import AttentionView
 from poolmaker.views.model import (
     Act,
     AllocationSeen,
@@ -62,6 +63,7 @@ class Look:
     trial: TrialBalance
     custody: Sequence[CustodyLine]
     happenings: Sequence[Happening]
+    attention: AttentionView
 
 
 @dataclass(frozen=True, slots=True)

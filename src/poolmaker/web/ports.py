@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from poolmaker.kernel.clock import Clock
+from poolmaker.recon.ports import Attention
 from poolmaker.views.model import Mode
 from poolmaker.views.ports import Live, Reading, Stage
 
@@ -18,5 +19,6 @@ class Showing:
     clock: Clock
     reading: Reading
     live: Live
+    attention: Attention
     stage: Stage
     stopping: asyncio.Event

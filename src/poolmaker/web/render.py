@@ -13,8 +13,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from poolmaker.views import figures
+from poolmaker.views.attention import AttentionItemView
 from poolmaker.views.catalogue import Catalogues, Words
-from poolmaker.views.model import BarPart, Entry, Happening, Money, OrderSeen
+from poolmaker.views.model import (
+    BarPart,
+    Entry,
+    Happening,
+    Money,
+    OrderSeen,
+)
 from poolmaker.web import rules
 from poolmaker.web.assets import Assets
 from poolmaker.web.model import Look
@@ -25,6 +32,7 @@ DISPLAY_DECIMALS: Final = 8
 SHARE_DECIMALS: Final = 2
 PARTS: Final = (
     "top",
+    "attention",
     "market_head",
     "ladder",
     "fills",
@@ -192,6 +200,7 @@ def _values(look: Look, words: Words) -> dict[str, Any]:
         "next_words": partial(_next_words, words),
         "bar_words": partial(_bar_words, words, displays),
         "happening": partial(_happening, words, displays),
+        "attention_words": partial(_attention, words),
     }
 
 
@@ -210,6 +219,12 @@ def _next_words(words: Words, order: OrderSeen) -> str:
     if not order.waiting_for:
         return sentence
     return words.say("next.because", sentence=sentence, reason=order.waiting_for)
+
+
+def _attention(words: Words, item: AttentionItemView) -> str:
+    """What an item is called; a kind that the catalogue does not know is shown as it is."""
+    key = f"attention.{item.source}.{item.kind}"
+    return words.say(key) if words.has(key) else f"{item.source}: {item.kind.replace('_', ' ')}"
 
 
 def _assets(look: Look) -> tuple[str, str]:

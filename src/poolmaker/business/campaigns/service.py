@@ -31,6 +31,7 @@ from poolmaker.business.campaigns.rules import (
     window_at,
 )
 from poolmaker.business.pools.model import Pool
+from poolmaker.infra.attention import LISTED_MAX, AttentionItem, Remedy, and_more
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
@@ -180,9 +181,10 @@ class CampaignDesk:
             found = await self._ports.store.listed(tx, list(JoinState))
         return tuple(self._view(campaign) for campaign in found)
 
-    async def troubles(self) -> tuple[CampaignView, ...]:
+    async def attention(self) -> Sequence[AttentionItem]:
         """Required campaigns that do not let us take part: a person has to look."""
-        return tuple(view for view in await self.listed() if view.is_trouble)
+        found = [view for view in await self.listed() if view.is_trouble]
+        return and_more([_item(view) for view in found[:LISTED_MAX]], len(found))
 
     async def view(self, campaign: str) -> tuple[CampaignView, tuple[CampaignLine, ...]] | None:
         """A campaign with its story, or None."""
@@ -220,6 +222,25 @@ class CampaignDesk:
         line = CampaignLine(self._clock.now_us(), moved.state, event, moved.text)
         await self._ports.store.save(tx, moved, line)
         return moved
+
+
+def _item(view: CampaignView) -> AttentionItem:
+    campaign = view.campaign
+    return AttentionItem(
+        source="campaigns",
+        kind="not_joined",
+        subject=campaign.id,
+        since_us=campaign.seen.start_us,
+        evidence={"pool": campaign.pool, "state": campaign.state.value, "answer": campaign.text},
+        blocks=("campaign",),
+        remedies=(
+            Remedy(
+                action="join",
+                command=f"poolmaker campaign join {campaign.id}",
+                route="POST /api/v1/campaigns/{campaign_id}/join",
+            ),
+        ),
+    )
 
 
 def open_store() -> CampaignStore:

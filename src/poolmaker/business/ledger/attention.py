@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from poolmaker.business.ledger._store.attention import OddBalance, OpenRecord, PgLedgerAttention
+from poolmaker.business.ledger.codec import decode_command
+from poolmaker.business.ledger.commands import SetAside, StreamFact
 from poolmaker.business.ledger.model import IncidentKind
 from poolmaker.infra.attention import (
     LISTED_MAX,
@@ -15,7 +17,8 @@ from poolmaker.infra.attention import (
     closed_by_a_person,
 )
 from poolmaker.infra.transactions import Transactions, Tx
-from poolmaker.kernel.ids import MAIN_LEDGER, LedgerId
+from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, LedgerId, content_hash
 from poolmaker.kernel.money import format_units
 
 SOURCE: Final = "ledger"
@@ -48,6 +51,24 @@ class LedgerAttention:
                 *await self._unbookable(tx),
                 *await self._conflicts(tx),
             ]
+
+    async def aside(self, key: CommandKey, asked_as: CommandKey, reason: str) -> SetAside | None:
+        """The command that sets aside what waits under ``key``; None where nothing does."""
+        async with self._transactions.begin("ledger.aside") as tx:
+            body = await self._store.unbookable_body(tx, key)
+        if body is None:
+            return None
+        stream, seq = "", 0
+        try:
+            command = decode_command(body)
+        except CallerFault:
+            command = None
+        if isinstance(command, StreamFact):
+            stream, seq = command.stream, command.stream_seq
+        digest = content_hash(body).hex()
+        return SetAside(
+            key=asked_as, aside=key, digest=digest, stream=stream, stream_seq=seq, reason=reason
+        )
 
     async def _balances(
         self, tx: Tx, prefix: str, item: Callable[[OddBalance], AttentionItem], *, below_zero: bool

@@ -8,6 +8,8 @@ from typing import Final
 from poolmaker.business.rewards.model import (
     Allocation,
     Reward,
+    RewardDecision,
+    RewardDecisionKind,
     RewardIncident,
     RewardLine,
     RewardSeen,
@@ -67,6 +69,15 @@ _INCIDENTS: Final = """
 SELECT reward, trouble, opened_us, note, closed_us FROM business.reward_incident
 WHERE CASE WHEN $1 = '' THEN closed_us = 0 ELSE reward = $1 END
 ORDER BY opened_us, reward, number
+"""
+_DECIDE: Final = """
+INSERT INTO business.reward_decision (reward, number, kind, pool, decided_by, reason, at_us)
+SELECT $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6
+FROM business.reward_decision WHERE reward = $1
+"""
+_DECISION: Final = """
+SELECT reward, kind, pool, decided_by, reason, at_us FROM business.reward_decision
+WHERE reward = $1 ORDER BY number DESC LIMIT 1
 """
 _ADD_ALLOCATION: Final = """
 INSERT INTO business.reward_allocation (reward, body, digest) VALUES ($1, $2, $3)
@@ -172,6 +183,32 @@ class PgRewardStore:
             )
             for row in rows
         ]
+
+    async def add_decision(self, tx: Tx, decision: RewardDecision) -> None:
+        """See ``RewardStore.add_decision``."""
+        await connection_of(tx).execute(
+            _DECIDE,
+            decision.reward,
+            decision.kind,
+            decision.pool,
+            decision.by,
+            decision.reason,
+            decision.at_us,
+        )
+
+    async def decision(self, tx: Tx, reward: str) -> RewardDecision | None:
+        """See ``RewardStore.decision``."""
+        row = await connection_of(tx).fetchrow(_DECISION, reward)
+        if row is None:
+            return None
+        return RewardDecision(
+            reward=row["reward"],
+            kind=RewardDecisionKind(row["kind"]),
+            pool=PoolId(row["pool"]),
+            by=row["decided_by"],
+            reason=row["reason"],
+            at_us=row["at_us"],
+        )
 
     async def add_allocation(self, tx: Tx, allocation: Allocation, digest: str) -> None:
         """See ``RewardStore.add_allocation``."""

@@ -92,6 +92,8 @@ class RewardEvent(StrEnum):
     TRANSFER_REFUSED = "transfer_refused"
     ARRIVED = "arrived"
     NOT_ALLOCATED = "not_allocated"
+    KEEP_ASKED = "keep_asked"
+    KEPT = "kept"
     ALLOCATE_ASKED = "allocate_asked"
     ALLOCATE_POSTED = "allocate_posted"
     CREDITS_ASKED = "credits_asked"
@@ -123,6 +125,9 @@ REWARD_TABLE: Final[StateTable[RewardState, RewardEvent]] = StateTable(
         (_S.TRANSFERRING, _E.TRANSFER_ASKED): _S.TRANSFERRING,
         (_S.TRANSFERRING, _E.ARRIVED): _S.TRANSFERRED,
         (_S.TRANSFERRED, _E.NOT_ALLOCATED): _S.TRANSFERRED,
+        # A person has decided that it is the operator's.
+        (_S.TRANSFERRED, _E.KEEP_ASKED): _S.TRANSFERRED,
+        (_S.TRANSFERRED, _E.KEPT): _S.DONE,
         (_S.TRANSFERRED, _E.ALLOCATE_ASKED): _S.ALLOCATING,
         (_S.ALLOCATING, _E.ALLOCATE_POSTED): _S.ALLOCATED,
         (_S.ALLOCATED, _E.CREDITS_ASKED): _S.ALLOCATED,
@@ -201,6 +206,7 @@ class RewardData(Message, frozen=True, kw_only=True):
     transfer_asked: bool = False
     credits_asked: bool = False
     last_user: str = ""
+    keep_asked: bool = False
 
 
 class RewardTrouble(StrEnum):
@@ -214,6 +220,36 @@ class RewardTrouble(StrEnum):
     """Nobody knows whose campaign it was: no pool makes its market."""
     NO_WEIGHT = "no_weight"
     """Nobody had shares in the reward's period."""
+
+
+class RewardDecisionKind(StrEnum):
+    """What a person may decide about a reward that nobody can be given by the rules."""
+
+    KEEP = "keep"
+    """It is the operator's."""
+    ASSIGN = "assign"
+    """It belongs to the share holders of a named pool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardDecision:
+    """A named person's word on a reward. ``pool`` is empty unless it is assigned to one."""
+
+    reward: str
+    kind: RewardDecisionKind
+    pool: PoolId
+    by: str
+    reason: str
+    at_us: int
+
+
+class RewardDecisionRefusal(StrEnum):
+    """Why a decision is not taken."""
+
+    UNKNOWN = "unknown_reward"
+    NOT_WAITING = "wrong_state"
+    """It does not wait for a person."""
+    UNKNOWN_POOL = "unknown_pool"
 
 
 @dataclass(frozen=True, slots=True)

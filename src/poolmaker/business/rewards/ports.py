@@ -8,6 +8,7 @@ from typing import Protocol
 from poolmaker.business.rewards.model import (
     Allocation,
     Reward,
+    RewardDecision,
     RewardIncident,
     RewardLine,
     RewardTotals,
@@ -61,6 +62,14 @@ class RewardStore(Protocol):
 
     async def incidents(self, tx: Tx, reward: str) -> Sequence[RewardIncident]:
         """A reward's incidents, or every open one when ``reward`` is empty, oldest first."""
+        ...
+
+    async def add_decision(self, tx: Tx, decision: RewardDecision) -> None:
+        """Keep a person's word; the newest one counts and none is ever changed."""
+        ...
+
+    async def decision(self, tx: Tx, reward: str) -> RewardDecision | None:
+        """The newest decision about a reward, or None."""
         ...
 
     async def add_allocation(self, tx: Tx, allocation: Allocation, digest: str) -> None:

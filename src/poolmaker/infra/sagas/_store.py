@@ -101,7 +101,7 @@ LEFT JOIN LATERAL (
 """
 _NEEDING: Final = f"{_WAITING} WHERE s.incident <> '' ORDER BY s.id LIMIT $1"
 _UNMOVED: Final = f"""{_WAITING}
-WHERE s.due_us IS NOT NULL AND s.kind <> ALL ($1)
+WHERE s.due_us IS NOT NULL AND s.kind <> ALL ($1) AND s.kind || ':' || s.state <> ALL ($1)
     AND coalesce(last.at_us, s.started_at_us) < $2
 ORDER BY since_us, s.id LIMIT $3
 """

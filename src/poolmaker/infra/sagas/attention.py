@@ -19,7 +19,7 @@ PATIENCE_US: Final = 30 * MINUTE_US
 
 
 class SagaAttention:
-    """Reads the rows of sagas; ``steady`` are kinds that have no end and are never late."""
+    """Reads the rows of sagas; ``steady`` are kinds, or ``<kind>:<state>``, that may last."""
 
     def __init__(
         self,

@@ -88,7 +88,9 @@ class RunnerStore(SagaStore, Protocol):
     async def unmoved(
         self, tx: Tx, steady: Sequence[str], before_us: int, limit: int
     ) -> tuple[list[WaitingSaga], int]:
-        """Open sagas of other kinds than ``steady`` whose last advance was before a time.
+        """Open sagas whose last advance was before a time, but none whose wait is ``steady``.
+
+        ``steady`` names kinds, or ``<kind>:<state>`` where only that state may last.
 
         The one that waits longest comes first; the number is of all of them.
         """

@@ -12,6 +12,7 @@ from poolmaker.business.rewards.model import (
     UNBOOKED,
     Allocation,
     Reward,
+    RewardDecision,
     RewardIncident,
     RewardLine,
     RewardTotals,
@@ -32,6 +33,7 @@ _REWARD: Final = "reward"
 _REWARD_LINES: Final = "reward_lines"
 _REWARD_INCIDENTS: Final = "reward_incidents"
 _ALLOCATION: Final = "reward_allocation"
+_DECISION: Final = "reward_decision"
 _SHARES: Final = "share_change"
 _SHARE_CURSOR: Final = "share_cursor"
 
@@ -152,6 +154,15 @@ class ModelRewardStore:
             one for many in _values(tx, _REWARD_INCIDENTS) for one in many if not one.closed_us
         ]
         return sorted(found, key=lambda one: (one.opened_us, one.reward))
+
+    async def add_decision(self, tx: Tx, decision: RewardDecision) -> None:
+        """See ``RewardStore.add_decision``."""
+        model_tx(tx).put(_DECISION, decision.reward, decision)
+
+    async def decision(self, tx: Tx, reward: str) -> RewardDecision | None:
+        """See ``RewardStore.decision``."""
+        found: RewardDecision | None = model_tx(tx).get(_DECISION, reward)
+        return found
 
     async def add_allocation(self, tx: Tx, allocation: Allocation, digest: str) -> None:
         """See ``RewardStore.add_allocation``."""

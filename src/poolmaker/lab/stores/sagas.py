@@ -163,7 +163,9 @@ class ModelSagaStore:
         found = [
             one
             for one in [await self._waiting(tx, row) for row in rows]
-            if one.kind not in steady and one.since_us < before_us
+            if one.kind not in steady
+            and f"{one.kind}:{one.state}" not in steady
+            and one.since_us < before_us
         ]
         found.sort(key=lambda one: (one.since_us, one.id))
         return found[:limit], len(found)

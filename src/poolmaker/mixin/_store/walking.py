@@ -55,6 +55,15 @@ ON CONFLICT (kind, subject) DO NOTHING
 _INCIDENTS: Final = """
 SELECT kind, subject, note, at_us FROM mixin.incident ORDER BY at_us DESC, kind, subject LIMIT 500
 """
+_OPEN_INCIDENTS: Final = """
+SELECT kind, subject, note, at_us, total FROM (
+    SELECT i.*, count(*) OVER (PARTITION BY kind) AS total,
+        row_number() OVER (PARTITION BY kind ORDER BY at_us, subject) AS place
+    FROM mixin.incident AS i
+    WHERE NOT EXISTS (
+        SELECT FROM infra.attention_closing AS c WHERE c.item = $1 || i.kind || ':' || i.subject)
+) AS numbered WHERE place <= $2 ORDER BY kind, place
+"""
 
 
 class PgWalkStore(PgUnlistedStore):
@@ -120,6 +129,15 @@ class PgWalkStore(PgUnlistedStore):
         """See ``WalkStore.incidents``."""
         rows = await connection_of(tx).fetch(_INCIDENTS)
         return [Incident(row["kind"], row["subject"], row["note"], row["at_us"]) for row in rows]
+
+
+async def open_incidents(tx: Tx, item: str, limit: int) -> list[tuple[Incident, int]]:
+    """The oldest incidents of each kind that nobody closed under ``item``, with their number."""
+    rows = await connection_of(tx).fetch(_OPEN_INCIDENTS, item, limit)
+    return [
+        (Incident(row["kind"], row["subject"], row["note"], row["at_us"]), row["total"])
+        for row in rows
+    ]
 
 
 async def report(tx: Tx, incident: Incident) -> None:

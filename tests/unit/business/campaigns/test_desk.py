@@ -125,11 +125,11 @@ async def test_a_campaign_that_refuses_us_never_fails_an_order_p27(required: boo
         assert view.campaign.state is JoinState.REFUSED
         assert view.campaign.text == "Campaign has reached the maximum number"
         assert view.policy is (JoinPolicy.REQUIRED if required else JoinPolicy.OPTIONAL)
-        assert [one.campaign.id for one in await world.campaigns.troubles()] == (
+        assert [one.subject for one in await world.campaigns.attention()] == (
             [CAMPAIGN] if required else []
         )
         await world.campaigns.want(CAMPAIGN)
-        assert await world.campaigns.troubles() == ()
+        assert list(await world.campaigns.attention()) == []
         assert (await world.order(order)).state.value == "in_mm"
 
 
@@ -139,13 +139,13 @@ async def test_a_required_campaign_that_puts_us_off_is_told_until_it_is_joined_p
     async with reward_world(campaigns=settings) as world:
         await world.open_pool()
         await world.offer(campaign(world.clock))
-        assert await world.campaigns.troubles() == ()
+        assert list(await world.campaigns.attention()) == []
         async with world.stores.transactions.begin("refused") as tx:
             await world.hufi_campaigns.refused(tx, CAMPAIGN, "503", final=False)
-        (view,) = await world.campaigns.troubles()
-        assert view.campaign.state is JoinState.WANTED
+        (item,) = await world.campaigns.attention()
+        assert item.evidence["state"] == JoinState.WANTED
         await _joined(world)
-        assert await world.campaigns.troubles() == ()
+        assert list(await world.campaigns.attention()) == []
 
 
 async def test_a_trouble_ends_with_its_campaign() -> None:
@@ -154,10 +154,10 @@ async def test_a_trouble_ends_with_its_campaign() -> None:
         await world.open_pool()
         await world.offer(campaign(world.clock))
         await _refused(world, "", final=True)
-        (view,) = await world.campaigns.troubles()
-        assert view.campaign.text == "no reason was given"
+        (item,) = await world.campaigns.attention()
+        assert item.evidence["answer"] == "no reason was given"
         world.clock.advance(3 * DAY_US)
-        assert await world.campaigns.troubles() == ()
+        assert list(await world.campaigns.attention()) == []
 
 
 async def test_who_runs_a_campaign_may_have_joined_us_after_a_refusal() -> None:

@@ -10,13 +10,19 @@ import pytest
 from poolmaker.business.ledger.commands import AllocateReward
 from poolmaker.business.ledger.model import Outcome
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.rewards.model import RewardSettings, RewardTrouble
+from poolmaker.business.rewards.model import (
+    RewardDecision,
+    RewardDecisionKind,
+    RewardDecisionRefusal,
+    RewardSettings,
+    RewardTrouble,
+)
 from poolmaker.business.rewards.rules import digest_of
 from poolmaker.business.rewards.service import RewardDesk
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import CallerFault
-from poolmaker.kernel.ids import CommandKey
+from poolmaker.kernel.ids import CommandKey, PoolId
 from poolmaker.messages.base import decode
 from tests.support.business import POOL
 from tests.support.rewards import (
@@ -187,8 +193,8 @@ async def test_a_reward_without_any_weight_stays_and_is_told_and_tried_again() -
         await world.rest(600 * SECOND_US)
         assert (await world.reward(name)).state.value == "transferred"
         assert await world.hmt(UNALLOCATED) == 100 * 10**18
-        (incident,) = await world.rewards.open_incidents()
-        assert (incident.reward, incident.trouble) == (name, RewardTrouble.NO_WEIGHT)
+        (incident,) = await world.rewards.attention()
+        assert (incident.subject, incident.kind) == (name, RewardTrouble.NO_WEIGHT)
         view = await world.rewards.view(name)
         assert view is not None
         assert [line.event for line in view.timeline].count("not_allocated") == 1
@@ -201,11 +207,11 @@ async def test_a_reward_of_a_campaign_without_a_pool_waits_until_there_is_one() 
         name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
         await world.until_reward(name, "transferred")
         await world.rest(60 * SECOND_US)
-        (incident,) = await world.rewards.open_incidents()
-        assert incident.trouble is RewardTrouble.NO_POOL
+        (incident,) = await world.rewards.attention()
+        assert incident.kind == RewardTrouble.NO_POOL
         await world.offer(campaign(world.clock))
         await world.until_reward(name, "done")
-        assert await world.rewards.open_incidents() == ()
+        assert list(await world.rewards.attention()) == []
 
 
 async def test_a_second_payment_of_the_same_day_is_a_reward_of_its_own_p36() -> None:
@@ -234,12 +240,12 @@ async def test_told_again_it_is_the_same_reward_and_told_otherwise_an_incident()
         await world.confirm(seen)
         await world.until_reward(name, "done")
         await world.confirm(seen)
-        assert await world.rewards.open_incidents() == ()
+        assert list(await world.rewards.attention()) == []
         await world.confirm(replace(seen, units=UNITS + 1))
         await world.confirm(replace(seen, units=UNITS + 2))
-        (incident,) = await world.rewards.open_incidents()
-        assert incident.trouble is RewardTrouble.CONTRADICTED
-        assert str(UNITS + 1) in incident.note
+        (incident,) = await world.rewards.attention()
+        assert incident.kind == RewardTrouble.CONTRADICTED
+        assert str(UNITS + 1) in incident.evidence["note"]
         assert (await world.reward(name)).seen == seen
         (totals,) = await world.rewards.totals()
         assert totals.received == UNITS
@@ -388,3 +394,54 @@ async def test_rewards_are_listed_newest_period_first_by_campaign_or_all() -> No
             name_of(payment(5, 1, 2, key="a")),
         ]
         assert await world.rewards.view("rw_none") is None
+
+
+async def _unowned(world: RewardWorld) -> str:
+    """A reward of a day on which nobody held shares, waiting for a person."""
+    day = await one_day(world)
+    name = await world.confirm(payment(UNITS, day.from_us - DAY_US, day.from_us - DAY_US // 2))
+    await world.until_reward(name, "transferred")
+    await world.rest(60 * SECOND_US)
+    return name
+
+
+def _decision(name: str, pool: str = "") -> RewardDecision:
+    kind = RewardDecisionKind.ASSIGN if pool else RewardDecisionKind.KEEP
+    return RewardDecision(
+        reward=name, kind=kind, pool=PoolId(pool), by="olga", reason="nobody was there", at_us=1
+    )
+
+
+async def test_found_39_a_reward_without_weight_is_kept_by_a_persons_word_exactly_once() -> None:
+    async with reward_world() as world:
+        name = await _unowned(world)
+        equity = await world.balance("platform:equity", "HMT")
+        before = await world.hmt(UNALLOCATED)
+        assert await world.rewards.decide(_decision("rw_none")) is RewardDecisionRefusal.UNKNOWN
+        assert await world.rewards.decide(_decision(name)) is None
+        assert await world.rewards.decide(_decision(name)) is RewardDecisionRefusal.NOT_WAITING
+        await world.until_reward(name, "done")
+        row = await world.reward(name)
+        kept = UNITS - row.dust_units
+        assert (row.fee_units, row.users_units) == (kept, 0)
+        assert await world.balance("platform:equity", "HMT") == equity + kept
+        assert await world.hmt(UNALLOCATED) == before - kept
+        assert list(await world.rewards.attention()) == []
+        assert await world.rewards.decide(_decision(name)) is RewardDecisionRefusal.NOT_WAITING
+        assert world.parked == []
+
+
+async def test_found_39_a_reward_assigned_to_a_pool_is_shared_by_its_weights() -> None:
+    async with reward_world() as world:
+        day = await one_day(world, offered=False)
+        name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
+        await world.until_reward(name, "transferred")
+        await world.rest(60 * SECOND_US)
+        (item,) = await world.rewards.attention()
+        assert item.kind == RewardTrouble.NO_POOL
+        assert await world.rewards.decide(_decision(name, POOL)) is None
+        await world.until_reward(name, "done")
+        stored = await world.rewards.explain(name)
+        assert stored is not None
+        assert stored.allocation.users_units > 0
+        assert list(await world.rewards.attention()) == []

@@ -7,7 +7,7 @@ from typing import Final
 
 from poolmaker.infra.database import connection_of
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.ids import LedgerId
+from poolmaker.kernel.ids import CommandKey, LedgerId
 
 _BALANCES: Final = """
 SELECT a.code AS account, s.code AS asset, s.scale, b.raw, t.at_us, count(*) OVER () AS total
@@ -28,6 +28,12 @@ FROM ledger.incident AS i
 WHERE i.ledger_id = $1 AND i.kind = 'unbookable' AND NOT EXISTS (
     SELECT FROM ledger.idem AS d WHERE d.ledger_id = i.ledger_id AND d.key = i.key)
 ORDER BY i.at_us, i.key LIMIT $2
+"""
+_UNBOOKABLE_BODY: Final = """
+SELECT c.body FROM ledger.command AS c
+WHERE c.ledger_id = $1 AND c.key = $2 AND c.seq IS NULL AND c.reject IS NULL AND EXISTS (
+    SELECT FROM ledger.incident AS i
+    WHERE i.ledger_id = c.ledger_id AND i.kind = 'unbookable' AND i.key = c.key)
 """
 _CONFLICTS: Final = """
 SELECT c.key, encode(c.body_hash, 'hex') AS digest, c.at_us, count(*) OVER () AS total
@@ -89,6 +95,11 @@ class PgLedgerAttention:
         rows = await connection_of(tx).fetch(_UNBOOKABLE, self._ledger, limit)
         found = [OpenRecord(row["key"], row["subject"], row["at_us"]) for row in rows]
         return found, rows[0]["total"] if rows else 0
+
+    async def unbookable_body(self, tx: Tx, key: CommandKey) -> bytes | None:
+        """The body of a command row that waits under an open incident, or None."""
+        body: bytes | None = await connection_of(tx).fetchval(_UNBOOKABLE_BODY, self._ledger, key)
+        return body
 
     async def conflicts(self, tx: Tx, item: str, limit: int) -> tuple[list[OpenRecord], int]:
         """Keys that came with another body and that nobody has closed under ``item``."""

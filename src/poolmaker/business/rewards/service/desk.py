@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from poolmaker.business.rewards.attention import reward_item
 from poolmaker.business.rewards.model import (
     REWARD,
     REWARD_TABLE,
     UNBOOKED,
     Reward,
     RewardData,
+    RewardDecision,
+    RewardDecisionKind,
+    RewardDecisionRefusal,
     RewardEvent,
     RewardIncident,
     RewardLine,
@@ -31,6 +35,7 @@ from poolmaker.business.rewards.service.saga import (
     RewardPorts,
     receive_fact,
 )
+from poolmaker.infra.attention import LISTED_MAX, AttentionItem, and_more
 from poolmaker.infra.sagas.model import Saga
 from poolmaker.infra.sagas.ports import SagaHandler
 from poolmaker.infra.transactions import Tx
@@ -132,6 +137,26 @@ class RewardDesk:
         )
         await self._ports.store.open_incident(tx, incident)
 
+    # ------------------------------------------------------------------------------- for people
+
+    async def decide(self, decision: RewardDecision) -> RewardDecisionRefusal | None:
+        """Take a person's word on a reward that waits for one, and go on with it at once."""
+        waits = (RewardTrouble.NO_POOL, RewardTrouble.NO_WEIGHT)
+        async with self._ports.transactions.begin("rewards.decide") as tx:
+            row = await self._ports.store.lock(tx, decision.reward)
+            if row is None:
+                return RewardDecisionRefusal.UNKNOWN
+            open_ones = await self._ports.store.incidents(tx, row.id)
+            asked = any(one.trouble in waits and not one.closed_us for one in open_ones)
+            if row.state is not RewardState.TRANSFERRED or not asked:
+                return RewardDecisionRefusal.NOT_WAITING
+            known = await self._ports.store.decision(tx, row.id)
+            if known is not None and known.kind is RewardDecisionKind.KEEP:
+                return RewardDecisionRefusal.NOT_WAITING
+            await self._ports.store.add_decision(tx, decision)
+            await self._ports.sagas.wake(tx, row.saga, self._clock.now_us())
+        return None
+
     # -------------------------------------------------------------------------------------- reads
 
     async def listed(self, campaign: str = "", limit: int = SHOWN_MAX) -> tuple[RewardView, ...]:
@@ -184,7 +209,12 @@ class RewardDesk:
         async with self._ports.transactions.begin("rewards.totals") as tx:
             return tuple(await self._ports.store.totals(tx))
 
-    async def open_incidents(self) -> tuple[RewardIncident, ...]:
-        """Everything that a person has to look at, oldest first."""
-        async with self._ports.transactions.begin("rewards.incidents") as tx:
-            return tuple(await self._ports.store.incidents(tx, ""))
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Every open incident of a reward."""
+        async with self._ports.transactions.begin("rewards.attention") as tx:
+            open_ones = await self._ports.store.incidents(tx, "")
+        items: list[AttentionItem] = []
+        for trouble in RewardTrouble:
+            of_kind = [reward_item(one) for one in open_ones if one.trouble is trouble]
+            items += and_more(of_kind[:LISTED_MAX], len(of_kind))
+        return items

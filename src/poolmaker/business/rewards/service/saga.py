@@ -11,7 +11,13 @@ from typing import Final, assert_never
 import msgspec
 
 from poolmaker.business.ledger.accounts import user_available
-from poolmaker.business.ledger.commands import AllocateReward, CreditReward, Dust, ReceiveReward
+from poolmaker.business.ledger.commands import (
+    AllocateReward,
+    CreditReward,
+    Dust,
+    KeepReward,
+    ReceiveReward,
+)
 from poolmaker.business.ledger.model import Outcome, Posted, Refused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import (
@@ -20,6 +26,8 @@ from poolmaker.business.rewards.model import (
     Part,
     Reward,
     RewardData,
+    RewardDecision,
+    RewardDecisionKind,
     RewardEvent,
     RewardIncident,
     RewardLine,
@@ -187,7 +195,12 @@ class Distributing:
 
     async def _transferred(self, work: _Work) -> None:
         seen = work.row.seen
-        pool = await self._ports.campaigns.pool_of(work.tx, seen.campaign)
+        decision = await self._ports.store.decision(work.tx, work.row.id)
+        if decision is not None and decision.kind is RewardDecisionKind.KEEP:
+            await self._keep(work, decision)
+            return
+        assigned = decision.pool if decision is not None else None
+        pool = assigned or await self._ports.campaigns.pool_of(work.tx, seen.campaign)
         if pool is None:
             note = f"no pool of ours makes the market of {seen.campaign}"
             await self._not_allocated(work, RewardTrouble.NO_POOL, note)
@@ -208,6 +221,28 @@ class Distributing:
         await self._close(work, RewardTrouble.NO_WEIGHT)
         allocating = replace(work, row=replace(work.row, pool=pool))
         await self._allocate(allocating, found, (from_us, to_us))
+
+    async def _keep(self, work: _Work, decision: RewardDecision) -> None:
+        """By a person's word it is the operator's: all of it is the platform's part."""
+        units = work.row.seen.units - work.row.dust_units
+        key = request_key(work.saga.id, "keep", 0)
+        if not work.data.keep_asked:
+            keep = KeepReward(
+                key=key,
+                campaign=work.row.seen.campaign,
+                reward=work.row.id,
+                money=Money(asset=work.row.seen.asset, units=units),
+                reason=decision.reason,
+            )
+            await self._ports.ledger.ask(work.tx, keep)
+            data = msgspec.structs.replace(work.data, keep_asked=True)
+            note = f"decided by {decision.by}: {decision.reason}"
+            await self._go(work, RewardEvent.KEEP_ASKED, data, key=key, note=note)
+        elif await self._posted(work, key):
+            for trouble in (RewardTrouble.NO_POOL, RewardTrouble.NO_WEIGHT):
+                await self._close(work, trouble)
+            row = replace(work.row, fee_units=units)
+            await self._go(replace(work, row=row), RewardEvent.KEPT, key=key)
 
     async def _not_allocated(self, work: _Work, trouble: RewardTrouble, note: str) -> None:
         """Nobody can be given it: a person is told once, and it is tried again for ever."""

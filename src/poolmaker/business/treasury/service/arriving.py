@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poolmaker.business.ledger.commands import CreditDeposit, CreditSuspense, OperatorIn
@@ -182,6 +182,32 @@ class Reception:
         )
         await self._payouts.request_refund(tx, fact_key("refund", source), wish)
         return Disposition.REFUND, source
+
+    # ------------------------------------------------------------------------------- for people
+
+    async def resolved(self, tx: Tx, source: str, reason: str) -> None:
+        """Nothing of it is in suspense any more: a person has said whose it is."""
+        row = await self._store.suspense(tx, source)
+        if row is not None and row.state is SuspenseState.OPEN:
+            found = replace(row, state=SuspenseState.RESOLVED, reason=reason)
+            await self._store.save_suspense(tx, found)
+
+    async def refund_again(self, tx: Tx, source: str, reason: str, request_id: str) -> bool:
+        """Pay it back to its sender; False where none is known or it does not wait."""
+        row = await self._store.suspense(tx, source)
+        if row is None or row.state is not SuspenseState.OPEN or not row.sender:
+            return False
+        going = replace(row, state=SuspenseState.REFUNDING, reason=reason)
+        await self._store.save_suspense(tx, going)
+        wish = RefundWish(
+            source=source,
+            location=row.location,
+            money=row.money,
+            network=MIXIN_NETWORK,
+            address=row.sender,
+        )
+        await self._payouts.request_refund(tx, fact_key("refund", source, request_id), wish)
+        return True
 
 
 def _names(arrival: Arrival) -> PaymentNames:

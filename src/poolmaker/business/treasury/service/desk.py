@@ -18,6 +18,7 @@ from poolmaker.business.ledger.commands import (
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.booking import Booking, NotBooked, Trouble
 from poolmaker.business.treasury.custody import CustodyIncidentKind, Stopped
+from poolmaker.business.treasury.incidents import incident_item, suspense_item
 from poolmaker.business.treasury.model import (
     ArrivalRow,
     CustodyRow,
@@ -49,6 +50,7 @@ from poolmaker.business.treasury.service.stating import (
     StatedArrivals,
     StatedPorts,
 )
+from poolmaker.infra.attention import LISTED_MAX, AttentionItem, and_more
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import Unavailable
@@ -259,18 +261,22 @@ class Treasury:
         async with self._transactions.begin("treasury.incidents") as tx:
             return await self._store.incidents(tx)
 
-    async def troubles(self) -> Sequence[str]:
-        """What a person has to look at now, one sentence each; what has settled is left out."""
-        async with self._transactions.begin("treasury.troubles") as tx:
+    async def attention(self) -> Sequence[AttentionItem]:
+        """Incidents that have not settled, and money that nobody can be credited for."""
+        async with self._transactions.begin("treasury.attention") as tx:
             waiting = await self._store.open_suspense(tx)
-            nobodys = {row.source for row in waiting if row.state is SuspenseState.OPEN}
+            nobodys = [row for row in waiting if row.state is SuspenseState.OPEN]
             newest = await self._store.transfers(tx, _LOOK_BACK)
-            found = [
-                f"{one.kind.value} of {one.subject}: {one.note}"
+            names = {row.source for row in nobodys}
+            incidents = [
+                one
                 for one in await self._store.incidents(tx)
-                if await self._is_open(tx, one, nobodys, newest)
+                if await self._is_open(tx, one, names, newest)
             ]
-        return [*found, *(f"nobody knows whose {source} is" for source in sorted(nobodys))]
+        return [
+            *and_more([incident_item(one) for one in incidents[:LISTED_MAX]], len(incidents)),
+            *and_more([suspense_item(row) for row in nobodys[:LISTED_MAX]], len(nobodys)),
+        ]
 
     async def _is_open(
         self, tx: Tx, one: Incident, nobodys: set[str], newest: Sequence[Transfer]

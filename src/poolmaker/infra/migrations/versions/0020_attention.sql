@@ -43,3 +43,19 @@ ALTER TABLE bus.dead_letter ADD COLUMN skip_reason text NOT NULL DEFAULT '';
 
 -- What was credited for an order, whoever asks for its figures.
 CREATE INDEX reward_part_order ON business.reward_part (order_id);
+
+-- A person's word on a reward that nobody can be given by the rules; the newest counts.
+CREATE TABLE business.reward_decision (
+    reward text NOT NULL REFERENCES business.reward,
+    number integer NOT NULL CHECK (number > 0),
+    kind text NOT NULL CHECK (kind IN ('keep', 'assign')),
+    pool text NOT NULL,
+    decided_by text NOT NULL CHECK (decided_by <> ''),
+    reason text NOT NULL CHECK (reason <> ''),
+    at_us bigint NOT NULL,
+    PRIMARY KEY (reward, number),
+    CHECK ((kind = 'assign') = (pool <> ''))
+);
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON business.reward_decision
+    FOR EACH STATEMENT EXECUTE FUNCTION business.refuse_change();
+ALTER TABLE business.reward_decision ENABLE ALWAYS TRIGGER append_only;

@@ -1,0 +1,128 @@
+"""What a person may do about what needs one, as the API needs it; ``app`` plugs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from poolmaker.api.results import Receipt, Refused
+from poolmaker.views.attention import SagaView, StreamEventView
+from poolmaker.views.model import (
+    Money,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlace:
+    """An event at which a consumer of a stream has stopped."""
+
+    consumer: str
+    stream: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bearing:
+    """Platform equity is to bear what facts took beyond what was there on ``account``."""
+
+    request_id: str
+    account: str
+    money: Money
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolving:
+    """Money of ``suspense:<source>`` is to become that of the account ``target``."""
+
+    request_id: str
+    source: str
+    target: str
+    money: Money
+    reason: str
+
+
+class SagaCommands(Protocol):
+    """Sagas that are parked or wait."""
+
+    async def saga(self, saga_id: str) -> SagaView | None:
+        """One saga with its steps, or None."""
+        ...
+
+    async def resume(self, saga_id: str) -> SagaView | Refused:
+        """Let a parked saga go on. Refuses ``not_found`` and ``not_parked``."""
+        ...
+
+    async def retry(self, saga_id: str) -> SagaView | Refused:
+        """Let a waiting saga look again now. Refuses ``not_found``."""
+        ...
+
+
+class StreamCommands(Protocol):
+    """Streams that stopped at an event that could not be applied."""
+
+    async def event(self, place: StreamPlace) -> StreamEventView | None:
+        """The event and why it stopped the consumer; None when it has not stopped there."""
+        ...
+
+    async def replay(self, place: StreamPlace) -> StreamEventView | Refused:
+        """Try the event again. Refuses ``not_stopped``."""
+        ...
+
+    async def skip(self, place: StreamPlace, by: str, reason: str) -> StreamEventView | Refused:
+        """Leave the event out for this consumer. Refuses ``not_stopped``."""
+        ...
+
+
+class LedgerCommands(Protocol):
+    """What is missing, nobody's, or cannot be booked. Refusals are the ledger's own words."""
+
+    def is_small(self, money: Money) -> bool:
+        """Whether it is within what one person may let equity bear."""
+        ...
+
+    async def bear(self, asked: Bearing) -> Receipt | Refused:
+        """BEAR_DEFICIT."""
+        ...
+
+    async def resolve(self, asked: Resolving) -> Receipt | Refused:
+        """RESOLVE_SUSPENSE.v2."""
+        ...
+
+    async def refund(self, source: str, reason: str, request_id: str) -> Refused | None:
+        """Pay suspense back to its sender once more. Refuses ``no_sender``."""
+        ...
+
+    async def set_aside(self, key: str, reason: str, request_id: str) -> Receipt | Refused:
+        """SET_ASIDE of a fact that cannot be booked. Refuses ``unknown_transaction``."""
+        ...
+
+
+class RoomCommands(Protocol):
+    """Decisions about rewards, campaigns and the freeze of outgoing money."""
+
+    async def decide_reward(self, reward: str, pool: str, by: str, reason: str) -> Refused | None:
+        """A reward without owners is the operator's, or a pool's where one is named."""
+        ...
+
+    async def join_campaign(self, campaign: str) -> Refused | None:
+        """Ask again to take part."""
+        ...
+
+    async def freeze(self, by: str, reason: str) -> None:
+        """Stop outgoing money."""
+        ...
+
+    async def lift_freeze(self) -> None:
+        """Let outgoing money go again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interventions:
+    """Everything that a person may do about what needs one."""
+
+    sagas: SagaCommands
+    streams: StreamCommands
+    ledger: LedgerCommands
+    rooms: RoomCommands

@@ -1,0 +1,264 @@
+"""What a person may do about what the list of attention names.
+
+Nothing here decides who may: the API asks for a second person where money depends on it. Every
+ledger command is keyed by the request, so that the same request moves nothing twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from poolmaker.api.interventions import Bearing, Resolving, StreamPlace
+from poolmaker.api.results import Receipt, Refused
+from poolmaker.app.figures import Scales
+from poolmaker.bus.model import DeadLetter
+from poolmaker.bus.ports import StreamStore
+from poolmaker.business.campaigns.service import CampaignDesk
+from poolmaker.business.ledger.accounts import suspense
+from poolmaker.business.ledger.attention import LedgerAttention
+from poolmaker.business.ledger.commands import BearDeficit, Command, ResolveSuspenseTo
+from poolmaker.business.ledger.model import Posted
+from poolmaker.business.ledger.ports import LedgerClient
+from poolmaker.business.rewards.model import RewardDecision, RewardDecisionKind
+from poolmaker.business.rewards.service import RewardDesk
+from poolmaker.business.treasury.service import Reception
+from poolmaker.business.withdrawals.service import Withdrawals
+from poolmaker.infra.sagas.ports import RunnerStore
+from poolmaker.infra.transactions import Transactions
+from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.ids import CommandKey, PoolId, SagaId
+from poolmaker.kernel.money import parse_units
+from poolmaker.messages.base import Money as UnitMoney
+from poolmaker.views.attention import SagaStepView, SagaView, StreamEventView
+from poolmaker.views.model import (
+    Money,
+)
+
+BODY_MAX: Final = 20_000
+_NOT_FOUND: Final = Refused("not_found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterventionRooms:
+    """Whose waiting things a person may move on."""
+
+    withdrawals: Withdrawals
+    reception: Reception
+    rewards: RewardDesk
+    campaigns: CampaignDesk
+    ledger_attention: LedgerAttention
+
+
+class SagaInterventions:
+    """Sagas that are parked or wait."""
+
+    def __init__(self, transactions: Transactions, store: RunnerStore, clock: Clock) -> None:
+        self._transactions = transactions
+        self._store = store
+        self._clock = clock
+
+    async def saga(self, saga_id: str) -> SagaView | None:
+        """See ``SagaCommands.saga``."""
+        saga = SagaId(saga_id)
+        async with self._transactions.begin("interventions.saga") as tx:
+            found = await self._store.waiting(tx, saga)
+            steps = await self._store.steps(tx, saga)
+        if found is None:
+            return None
+        return SagaView(
+            saga_id=found.id,
+            kind=found.kind,
+            state=found.state,
+            incident=found.incident,
+            note=found.note,
+            tries=found.tries,
+            since_us=found.since_us,
+            steps=tuple(SagaStepView(one.state_after, one.at_us, one.note) for one in steps),
+        )
+
+    async def resume(self, saga_id: str) -> SagaView | Refused:
+        """See ``SagaCommands.resume``."""
+        async with self._transactions.begin("interventions.resume") as tx:
+            parked = await self._store.unpark(tx, SagaId(saga_id), self._clock.now_us())
+        seen = await self.saga(saga_id)
+        if seen is None:
+            return _NOT_FOUND
+        return seen if parked else Refused("not_parked", {"saga": saga_id})
+
+    async def retry(self, saga_id: str) -> SagaView | Refused:
+        """See ``SagaCommands.retry``."""
+        async with self._transactions.begin("interventions.retry") as tx:
+            await self._store.wake(tx, SagaId(saga_id), self._clock.now_us())
+        return await self.saga(saga_id) or _NOT_FOUND
+
+
+class StreamInterventions:
+    """Streams that stopped at an event."""
+
+    def __init__(self, transactions: Transactions, store: StreamStore) -> None:
+        self._transactions = transactions
+        self._store = store
+
+    async def event(self, place: StreamPlace) -> StreamEventView | None:
+        """See ``StreamCommands.event``."""
+        async with self._transactions.begin("interventions.event") as tx:
+            letter = await self._store.letter(tx, place.consumer, place.stream)
+            if letter is None or letter.seq != place.seq:
+                return None
+            found = await self._store.read(tx, place.stream, place.seq - 1, 1)
+        one = found[0] if found else None
+        return StreamEventView(
+            consumer=letter.consumer,
+            stream=letter.stream,
+            seq=letter.seq,
+            error=letter.error,
+            failures=letter.failures,
+            failed_at_us=letter.failed_at_us,
+            key=one.key if one is not None else "",
+            body=one.body[:BODY_MAX].decode("utf-8", "replace") if one is not None else "",
+            recorded_at_us=one.recorded_at_us if one is not None else 0,
+            replay_asked=letter.replay_asked,
+            skip_by=letter.skip_by,
+        )
+
+    async def replay(self, place: StreamPlace) -> StreamEventView | Refused:
+        """See ``StreamCommands.replay``."""
+        async with self._transactions.begin("interventions.replay") as tx:
+            letter = await self._at(place, await self._store.letter(tx, *_names(place)))
+            if letter is None:
+                return _not_stopped(place)
+            await self._store.ask_replay(tx, place.consumer, place.stream)
+        return await self.event(place) or _not_stopped(place)
+
+    async def skip(self, place: StreamPlace, by: str, reason: str) -> StreamEventView | Refused:
+        """See ``StreamCommands.skip``."""
+        seen = await self.event(place)
+        async with self._transactions.begin("interventions.skip") as tx:
+            asked = await self._store.ask_skip(tx, *_names(place), place.seq, by, reason)
+        return seen if asked and seen is not None else _not_stopped(place)
+
+    @staticmethod
+    async def _at(place: StreamPlace, letter: DeadLetter | None) -> DeadLetter | None:
+        return letter if letter is not None and letter.seq == place.seq else None
+
+
+def _names(place: StreamPlace) -> tuple[str, str]:
+    return place.consumer, place.stream
+
+
+def _not_stopped(place: StreamPlace) -> Refused:
+    return Refused("not_stopped", {"stream": place.stream, "event": str(place.seq)})
+
+
+class LedgerInterventions:
+    """Amounts that are missing or nobody's, and commands that cannot be booked."""
+
+    def __init__(
+        self,
+        ledger: LedgerClient,
+        transactions: Transactions,
+        rooms: InterventionRooms,
+        scales: Scales,
+        small: dict[str, int],
+    ) -> None:
+        self._ledger = ledger
+        self._transactions = transactions
+        self._rooms = rooms
+        self._scales = scales
+        self._small = small
+
+    def is_small(self, money: Money) -> bool:
+        """See ``LedgerCommands.is_small``."""
+        return self._units(money).units <= self._small.get(money.asset, 0)
+
+    async def bear(self, asked: Bearing) -> Receipt | Refused:
+        """See ``LedgerCommands.bear``."""
+        return await self._post(
+            asked.request_id,
+            BearDeficit(
+                key=CommandKey(f"bear:{asked.request_id}"),
+                account=asked.account,
+                money=self._units(asked.money),
+                reason=asked.reason,
+            ),
+        )
+
+    async def resolve(self, asked: Resolving) -> Receipt | Refused:
+        """See ``LedgerCommands.resolve``."""
+        money = self._units(asked.money)
+        command = ResolveSuspenseTo(
+            key=CommandKey(f"resolve:{asked.request_id}"),
+            source=asked.source,
+            target=asked.target,
+            money=money,
+            reason=asked.reason,
+        )
+        answer = await self._post(asked.request_id, command)
+        if isinstance(answer, Receipt):
+            async with self._transactions.begin("interventions.resolved") as tx:
+                left = await self._ledger.balance(tx, suspense(asked.source), money.asset)
+                if left <= 0:
+                    await self._rooms.reception.resolved(tx, asked.source, asked.reason)
+        return answer
+
+    async def refund(self, source: str, reason: str, request_id: str) -> Refused | None:
+        """See ``LedgerCommands.refund``."""
+        async with self._transactions.begin("interventions.refund") as tx:
+            sent = await self._rooms.reception.refund_again(tx, source, reason, request_id)
+        return None if sent else Refused("no_sender", {"source": source})
+
+    async def set_aside(self, key: str, reason: str, request_id: str) -> Receipt | Refused:
+        """See ``LedgerCommands.set_aside``."""
+        asked_as = CommandKey(f"aside:{request_id}")
+        command = await self._rooms.ledger_attention.aside(CommandKey(key), asked_as, reason)
+        if command is None:
+            return Refused("unknown_transaction")
+        return await self._post(request_id, command)
+
+    async def _post(self, request_id: str, command: Command) -> Receipt | Refused:
+        outcome = await self._ledger.submit(command)
+        if isinstance(outcome, Posted):
+            return Receipt(request_id, outcome.seq, outcome.at_us)
+        return Refused(outcome.reason.value)
+
+    def _units(self, money: Money) -> UnitMoney:
+        units = parse_units(money.amount, self._scales.of(money.asset))
+        return UnitMoney(asset=money.asset, units=units)
+
+
+class RoomInterventions:
+    """Rewards that nobody can be given, campaigns that did not take us, the freeze."""
+
+    def __init__(self, rooms: InterventionRooms, clock: Clock) -> None:
+        self._rooms = rooms
+        self._clock = clock
+
+    async def decide_reward(self, reward: str, pool: str, by: str, reason: str) -> Refused | None:
+        """See ``RoomCommands.decide_reward``."""
+        kind = RewardDecisionKind.ASSIGN if pool else RewardDecisionKind.KEEP
+        decision = RewardDecision(
+            reward=reward,
+            kind=kind,
+            pool=PoolId(pool),
+            by=by,
+            reason=reason,
+            at_us=self._clock.now_us(),
+        )
+        refusal = await self._rooms.rewards.decide(decision)
+        return Refused(refusal.value) if refusal is not None else None
+
+    async def join_campaign(self, campaign: str) -> Refused | None:
+        """See ``RoomCommands.join_campaign``."""
+        if await self._rooms.campaigns.view(campaign) is None:
+            return _NOT_FOUND
+        await self._rooms.campaigns.want(campaign)
+        return None
+
+    async def freeze(self, by: str, reason: str) -> None:
+        """See ``RoomCommands.freeze``."""
+        await self._rooms.withdrawals.freeze(reason, by)
+
+    async def lift_freeze(self) -> None:
+        """See ``RoomCommands.lift_freeze``."""
+        await self._rooms.withdrawals.unfreeze()

@@ -40,7 +40,7 @@ from poolmaker.web.ports import Showing
 from poolmaker.web.site import create_site
 
 _LOG: Final = get_logger("app")
-IDLE_US: Final = SECOND_US
+IDLE_US: Final = 2 * SECOND_US
 """How long nobody looks where the database has nothing to tell."""
 CONTROL: Final = "control:"
 """How the streams of wishes to the engines begin."""
@@ -212,8 +212,10 @@ async def _follow(root: Root, wired: Wired) -> None:
 
 async def _learn(root: Root, wired: Wired) -> None:
     while True:
+        seen = root.wake.rung
         await wired.learn_assets(root.clock)
         await root.clock.sleep_us(SECOND_US)
+        await root.wake.wait(seen, 5 * IDLE_US)
 
 
 async def _patiently(root: Root, run: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import aiohttp
 
@@ -62,7 +63,7 @@ from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.holder import own_holder
 from poolmaker.infra.leases import LeaseCheck, NoLease
 from poolmaker.infra.machine import MachineWatch
-from poolmaker.infra.sagas.service import SagaRunner, Tools, open_sagas
+from poolmaker.infra.sagas.service import RunnerOptions, SagaRunner, Tools, open_sagas
 from poolmaker.infra.settings.model import Settings
 from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import SECOND_US, Clock
@@ -79,6 +80,9 @@ from poolmaker.recon.attention import AttentionList
 from poolmaker.recon.custody import CustodyWatch, CustodyWatchPorts
 from poolmaker.recon.ports import CustodyPlace
 from poolmaker.views.model import Check, Health, Mode
+
+RUNNER: Final = RunnerOptions(poll_us=2 * SECOND_US)
+"""What is due rings; without a hint somebody looks this often."""
 
 
 @dataclass(slots=True)
@@ -185,7 +189,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         mixin=outside.mixin,
         routes=outside.routes,
         chain=chain,
-        runner=SagaRunner(business.handlers(), open_sagas(), data.app, tools, root.holder),
+        runner=SagaRunner(business.handlers(), open_sagas(), data.app, tools, root.holder, RUNNER),
         live=live,
         custody=custody,
         attention=attention,

@@ -25,7 +25,7 @@ class EngineConfig:
     assets: Mapping[str, Asset] = field(default_factory=dict)
     tick_ms: int = 1_000
     control_poll_ms: int = 100
-    control_idle_ms: int = 1_000
+    control_idle_ms: int = 2_000
     """The longest time between two looks where hints ring."""
     reconcile_ms: int = 10_000
     resolve_ms: int = 500

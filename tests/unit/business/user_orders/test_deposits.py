@@ -300,6 +300,25 @@ async def test_found_58_an_order_expires_only_when_what_was_paid_in_time_has_bee
         assert (await world.order(intent.order)).state != "expired"
 
 
+async def test_found_58_the_last_seconds_before_the_deadline_are_read_before_it_counts() -> None:
+    """A look shortly before the deadline has not seen what was paid after it, and in time."""
+    async with mixin_world(deposit_wait_us=60 * SECOND_US) as world:
+        await _look(world)
+        alice = await world.wallet("alice")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        deadline_us = await _deadline(world, intent.order)
+        await _look_for(world, 50)
+        while world.clock.now_us() < deadline_us + 2 * SECOND_US:
+            if world.clock.now_us() < deadline_us - 2 * SECOND_US:
+                await _look(world)
+            world.clock.advance(SECOND_US // 10)
+            await world.turn()
+        assert (await world.order(intent.order)).state == "created"
+        await world.pay(intent)
+        await _look_for(world, 10)
+        assert (await world.order(intent.order)).state != "expired"
+
+
 async def test_found_58_who_does_not_pay_expires_all_the_same() -> None:
     async with mixin_world(deposit_wait_us=60 * SECOND_US) as world:
         await _look(world)

@@ -60,6 +60,8 @@ async def up(settings: Settings) -> None:
     """
     clock = SteadyClock(SystemClock())
     configure_logging(settings.log.level, settings.log.format, clock)
+    for note in settings.notes():
+        _say(note)
     listener = bind(settings.web.host, settings.web.port)
     rng = system_rng()
     make_missing(token_files(settings), rng.fork("staff"))

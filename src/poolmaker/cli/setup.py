@@ -38,8 +38,15 @@ def show_config(
 def check_config(config: Config = None, home: Home = None, as_json: Json = False) -> None:
     """Check the configuration; a fault is one sentence and exit code 2."""
     settings = settings_of(config, home)
-    value = {"ok": True, "mode": str(settings.mode), "home": str(settings.home)}
-    show(as_json, value, lambda v: say(f"in order: mode {v['mode']}, data in {v['home']}"))
+    notes = list(settings.notes())
+    value = {"ok": True, "mode": str(settings.mode), "home": str(settings.home), "notes": notes}
+    show(as_json, value, _say_checked)
+
+
+def _say_checked(value: dict[str, Any]) -> None:
+    for note in value["notes"]:
+        say(note)
+    say(f"in order: mode {value['mode']}, data in {value['home']}")
 
 
 @database_commands.command("url")

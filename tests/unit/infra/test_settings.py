@@ -318,3 +318,15 @@ def test_any_damaged_file_loads_or_is_one_sentence(tmp_path: Path, data: st.Data
     except EnvironmentProblem as problem:
         said = str(problem)
     assert said.count("\n") == 0
+
+
+def test_a_file_of_an_earlier_version_loads_and_says_what_is_not_used_any_more(
+    tmp_path: Path,
+) -> None:
+    old = GOOD + "\n[payout]\nabsent_after_s = 600\npoll_s = 7\n"
+    loaded = load(written(tmp_path, old), {})
+    assert loaded.payout.poll_s == 7
+    (note,) = loaded.notes()
+    assert "payout.absent_after_s is not used any more" in note
+    assert f"{tmp_path / 'poolmaker.toml'}:" in note
+    assert load(written(tmp_path), {}).notes() == ()

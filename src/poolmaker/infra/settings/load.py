@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from poolmaker.infra.settings.model import Mode, Origin, Settings
+from poolmaker.infra.settings.retired import retire
 from poolmaker.infra.settings.rules import problems
 from poolmaker.infra.settings.schema import (
     KeyPath,
@@ -48,13 +49,14 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     file = _file(path, environ)
     if file is not None:
         read_file(file, sources)
+    notes = retire(sources)
     read_environment(environ, sources)
     _read_secret_files(sources)
     settings = _absolute(_validated(sources), sources)
     for problem in problems(settings):
         raise EnvironmentProblem(_sentence(sources, problem.path, problem.sentence))
     _refuse_shown_secrets(settings, file, sources)
-    return settings.with_origins(tuple(_origins(settings, sources)))
+    return settings.with_origins(tuple(_origins(settings, sources)), notes)
 
 
 def _file(path: Path | None, environ: Mapping[str, str]) -> Path | None:

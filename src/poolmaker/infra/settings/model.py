@@ -223,12 +223,17 @@ class Settings(Section):
     approvals: ApprovalSettings = ApprovalSettings()
 
     _origins: tuple[Origin, ...] = PrivateAttr(default=())
+    _notes: tuple[str, ...] = PrivateAttr(default=())
 
     def origins(self) -> tuple[Origin, ...]:
         """Every leaf with its value and where it came from, in the order of the model."""
         return self._origins
 
-    def with_origins(self, origins: tuple[Origin, ...]) -> Settings:
-        """The same settings, knowing where each came from."""
-        self._origins = origins
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about keys of an earlier version that the file still has."""
+        return self._notes
+
+    def with_origins(self, origins: tuple[Origin, ...], notes: tuple[str, ...] = ()) -> Settings:
+        """The same settings, knowing where each came from and which keys are of earlier days."""
+        self._origins, self._notes = origins, notes
         return self

@@ -1,7 +1,7 @@
 """Settings of earlier versions: a file that has them still loads, and says what became of each.
 
 Whoever removes a setting adds its line here, so that an upgrade never needs an editor
-before the platform can start.
+before the platform can start. A key stands here or in the sections, never in both.
 """
 
 from __future__ import annotations

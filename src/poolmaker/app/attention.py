@@ -37,6 +37,7 @@ class AttentionRooms:
     business: Business
     engines: EngineWatch
     mixin: Mixin | None
+    chain: AttentionSource | None
     machine: MachineWatch | None
 
 
@@ -61,6 +62,8 @@ def open_attention(
     if parts.mixin is not None:
         walker = parts.mixin.walker
         sources["mixin"] = MixinAttention(database, lambda: walker.problem, clock)
+    if parts.chain is not None:
+        sources["chain"] = parts.chain
     if parts.machine is not None:
         sources["machine"] = parts.machine
     return AttentionList(sources, database, health, clock)

@@ -21,6 +21,7 @@ import pytest
 
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.postgres.cluster import Cluster
+from poolmaker.infra.postgres.data_directory import living_server
 from poolmaker.infra.postgres.placement import place
 from poolmaker.kernel.money import parse_units
 from poolmaker.sandbox.story.model import ACTS, CRASHES, FILLS_MIN
@@ -291,6 +292,23 @@ def test_a_demo_that_is_killed_leaves_nothing_behind_and_the_next_one_starts(hom
     again = _begun(home)
     _interrupt(again)
     again.communicate(timeout=120)
+
+
+@pytest.mark.timeout(PATIENCE_S)
+def test_found_59_a_platform_that_is_killed_ends_the_demo_in_words_and_leaves_no_database(
+    home: Path,
+) -> None:
+    process = _begun(home)
+    children = _children(process)
+    assert living_server(place(home)) is not None
+    os.kill(children["cli"], signal.SIGKILL)
+    rest, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "the platform was ended from outside by SIGKILL" in rest
+    assert "{" not in rest
+    assert "Traceback" not in rest
+    assert _are_gone(list(children.values()))
+    assert living_server(place(home)) is None
 
 
 @pytest.mark.long

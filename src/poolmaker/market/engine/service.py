@@ -63,6 +63,7 @@ class Session:
         self.state.started_us = clock.now_us()
         self._ports = ports
         self._asked_for_markets = asyncio.Event()
+        self._restored = False
         self._journal = Journal(self.state, ports.stores, clock)
         asked = AccountPorts(ports.venue, ports.feeds, self._journal)
         self._account = AccountDesk(self.state, asked, clock)
@@ -82,6 +83,7 @@ class Session:
     async def run(self) -> None:
         """Work until cancelled or until something fails."""
         await self._restore()
+        self._restored = True
         while await self._control.consume():
             pass
         async with asyncio.TaskGroup() as tasks:
@@ -123,7 +125,8 @@ class Session:
         """Wait until no own order lives and all fills are booked; False when that took longer."""
         clock = self._ports.clock
         until_us = clock.monotonic_us() + timeout_us
-        while any(self.state.shadow.at_stake()) and clock.monotonic_us() < until_us:
+        # What rests is known once it was restored; a stop before that must not forget it.
+        while self._leaves_something() and clock.monotonic_us() < until_us:
             self._ticker.tick()
             await clock.sleep_us(_LOOK_US)
         try:
@@ -133,7 +136,10 @@ class Session:
         except (VenueUnavailable, DatabaseGone) as problem:
             # Nothing is lost by it: the next session reads both from where it stood.
             _LOG.warning("stopped without a last look at the trades", why=str(problem))
-        return not any(self.state.shadow.at_stake())
+        return not self._leaves_something()
+
+    def _leaves_something(self) -> bool:
+        return not self._restored or any(self.state.shadow.at_stake())
 
     def _fence(self, intent: CreateIntent) -> str:
         """Why a create must not leave any more; asked right before the socket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from poolmaker.app.safety import EngineWatch
 from poolmaker.bus.attention import BusAttention
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.attention import LedgerAttention
+from poolmaker.business.treasury.attention import CustodyAttention
 from poolmaker.business.treasury.service.netting import NET
 from poolmaker.business.user_orders.model import EXIT, FUND, ExitState, FundState
 from poolmaker.business.withdrawals.attention import FreezeAttention
@@ -39,6 +41,8 @@ class AttentionRooms:
     mixin: Mixin | None
     chain: AttentionSource | None
     machine: MachineWatch | None
+    text: Callable[[str, int], str]
+    """Units of an asset as an exact decimal."""
 
 
 def open_attention(
@@ -52,6 +56,7 @@ def open_attention(
         "bus": BusAttention(database, open_bus(), clock),
         "pools": rooms.pools,
         "treasury": rooms.treasury,
+        "custody": CustodyAttention(rooms.custody, parts.text),
         "transfers": rooms.carrier,
         "withdrawals": rooms.withdrawals,
         "freeze": FreezeAttention(rooms.withdrawals),
@@ -62,6 +67,7 @@ def open_attention(
     if parts.mixin is not None:
         walker = parts.mixin.walker
         sources["mixin"] = MixinAttention(database, lambda: walker.problem, clock)
+        sources["unlisted"] = parts.mixin.unlisted
     if parts.chain is not None:
         sources["chain"] = parts.chain
     if parts.machine is not None:

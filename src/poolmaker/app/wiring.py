@@ -166,7 +166,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         settings.treasury.silence_s * SECOND_US,
     )
     engines = EngineWatch(desks, kill, root.health, clock)
-    rooms = AttentionRooms(business, engines, outside.mixin, chain, root.machine)
+    rooms = AttentionRooms(business, engines, outside.mixin, chain, root.machine, scales.text)
     attention = open_attention(data.app, rooms, root.health, clock)
     surfaces = _Surfaces(
         business,

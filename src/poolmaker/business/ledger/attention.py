@@ -209,11 +209,6 @@ def _unbookable(one: OpenRecord) -> AttentionItem:
         blocks=("facts", "join", "leave"),
         remedies=(
             Remedy(
-                action="register_asset",
-                command="poolmaker ledger register-asset CODE SCALE",
-                route="POST /api/v1/assets",
-            ),
-            Remedy(
                 action="set_aside",
                 command=f"poolmaker ledger set-aside {one.key!r} --reason TEXT",
                 route="POST /api/v1/ledger/set-aside",

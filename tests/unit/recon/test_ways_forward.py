@@ -1,0 +1,132 @@
+"""Found row 39: every state and every incident has a way forward that exists."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+import pytest
+import typer
+
+from poolmaker.api.server import routes
+from poolmaker.business.ledger.model import IncidentKind
+from poolmaker.business.rewards.model import RewardTrouble
+from poolmaker.business.treasury.custody import CustodyIncidentKind
+from poolmaker.business.treasury.model import TroubleKind
+from poolmaker.cli.main import cli
+from poolmaker.market.engine.latches import LatchKind
+from poolmaker.mixin.attention import OwnIncident
+from poolmaker.views.catalogue import Catalogues
+from poolmaker.web.render import HERE
+from tests.tidy.tree import REPOSITORY
+from tools.diagrams import state_tables
+
+TABLES = {table.name: table for table in state_tables(REPOSITORY)}
+
+RESUME: Final = "poolmaker saga resume"
+RETRY: Final = "poolmaker saga retry"
+SAGAS: Final = (RESUME, RETRY)
+"""A state that a saga drives: it comes back by its own timer, late ones are listed, and a person
+may make it look again or let a parked one go on."""
+
+WAYS: Final[dict[str, tuple[str, ...]]] = {
+    "User order": (*SAGAS, "poolmaker order withdraw"),
+    "Funding of an order": SAGAS,
+    "Exit of an order": SAGAS,
+    "Withdrawal": (*SAGAS, "poolmaker outgoing sent", "poolmaker outgoing not-sent"),
+    "Transfer": (*SAGAS, "poolmaker outgoing sent", "poolmaker outgoing not-sent"),
+    "Reward": (*SAGAS, "poolmaker reward keep", "poolmaker reward assign"),
+    "Barrier ticket": (RETRY, "poolmaker stream replay", "poolmaker stream skip"),
+    "Taking part in a campaign": ("poolmaker campaign join",),
+    "Approval": ("poolmaker approval approve", "poolmaker approval cancel"),
+}
+"""Which commands move each table's waiting states on, besides evidence and time."""
+
+BY_EVIDENCE: Final[dict[str, str]] = {
+    "exchange order": "the venue's own word, which the reconciler asks for on a timer",
+    "market readiness": "the venue's own word; what holds for long is a latch on the list",
+    "order book": "a snapshot, which is asked for on a timer",
+}
+"""Tables whose every state moves by evidence that is asked for on a timer."""
+
+KINDS: Final[dict[str, type[StrEnum]]] = {
+    "ledger": IncidentKind,
+    "treasury": TroubleKind,
+    "rewards": RewardTrouble,
+    "custody": CustodyIncidentKind,
+    "market": LatchKind,
+    "mixin": OwnIncident,
+}
+
+
+def _commands() -> set[str]:
+    found: set[str] = set()
+
+    def walk(group: object, words: tuple[str, ...]) -> None:
+        for name, command in getattr(group, "commands", {}).items():
+            found.add(" ".join((*words, name)))
+            walk(command, (*words, name))
+
+    walk(typer.main.get_command(cli), ("poolmaker",))
+    return found
+
+
+COMMANDS = _commands()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_found_39_every_state_of_every_table_can_be_moved_on(name: str) -> None:
+    table = TABLES[name]
+    waiting = table.states() - table.terminal
+    assert waiting
+    for state in waiting:
+        assert any(before == state for before, _ in table.transitions), f"{state} is a dead end"
+    assert (name in WAYS) != (name in BY_EVIDENCE), f"{name}: say what moves its states on"
+
+
+def test_no_way_is_named_for_a_table_that_is_gone() -> None:
+    assert {*WAYS, *BY_EVIDENCE} == set(TABLES)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_found_39_the_ways_that_are_named_exist(name: str) -> None:
+    assert [command for command in WAYS[name] if command not in COMMANDS] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"), [(source, kind) for source, kinds in KINDS.items() for kind in kinds]
+)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_found_38_every_incident_kind_has_its_words(
+    source: str, kind: StrEnum, language: str
+) -> None:
+    words = Catalogues(HERE / "catalogues").words(language)
+    assert f"attention.{source}.{kind.value}" in words.sentences
+
+
+def _named(pattern: str) -> set[str]:
+    found: set[str] = set()
+    for path in sorted((REPOSITORY / "src" / "poolmaker").rglob("*.py")):
+        text = path.read_text("utf-8")
+        if "Remedy" in text or "LatchRule" in text:
+            found |= set(re.findall(pattern, text))
+    return found
+
+
+def test_found_39_every_command_that_a_remedy_names_is_there() -> None:
+    named = _named(r'"(poolmaker [a-z\-]+(?: [a-z\-]+)?)')
+    assert len(named) > 15
+    whole = {one for one in named if one in COMMANDS or one.rsplit(" ", 1)[0] in COMMANDS}
+    assert named - whole - {"poolmaker outgoing"} == set()
+
+
+def test_found_39_every_route_that_a_remedy_names_is_there() -> None:
+    there = [f"{m} {route.path}" for route in routes() for m in route.methods or ()]
+    named = _named(r'"((?:POST|GET) /api/v1/[^"\s]+)')
+    assert len(named) > 15
+    for one in named:
+        # A part in braces is filled in, with an id or with one of several words.
+        parts = re.split(r"\{+[^}]*\}+", one)
+        wanted = re.compile("[^/]+".join(re.escape(part) for part in parts))
+        assert any(wanted.fullmatch(path) for path in there), one

@@ -203,6 +203,15 @@ async def test_an_order_is_paused_resumed_and_withdrawn(
     assert world.calls == [(wish, "uo_ada")]
 
 
+async def test_what_waits_for_a_price_is_taken_back(client: Client, world: FakeWorld) -> None:
+    answer = await client.post("/api/v1/orders/uo_ada/take-back", {})
+    assert answer.status == 201
+    assert world.calls == [("take_back", "uo_ada")]
+    world.refuse = Refused("still_waiting")
+    answer = await client.post("/api/v1/orders/uo_ada/take-back", {})
+    assert (answer.status, answer.json["code"]) == (409, "still_waiting")
+
+
 async def test_a_body_beyond_the_limit_is_refused_unread(client: Client) -> None:
     answer = await client.post("/api/v1/users", raw=b"x" * 70_000)
     assert (answer.status, answer.json["code"]) == (413, "too_large")

@@ -609,6 +609,11 @@ class FakeWorld(Outside):
     ) -> OrderSeen | Refused:
         return self._wish("resume", order_id, "FUNDING")
 
+    async def take_back(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | Refused:
+        return self._wish("take_back", order_id, "IN_MM")
+
     async def withdraw(
         self,
         user_id: UserId,

@@ -62,7 +62,8 @@ class Destination:
 class NewOrder:
     """A user order to open: funds are locked, funded, and join the pool at its next barrier.
 
-    ``pays_by_mixin``: the funds are still to come from the user's wallet.
+    ``pays_by_mixin``: the funds are still to come from the user's wallet. ``least_shares`` is a
+    decimal text of shares, empty for none: with it the order joins whole for so many or not at all.
     """
 
     request_id: str
@@ -71,6 +72,7 @@ class NewOrder:
     base: Money
     quote: Money
     pays_by_mixin: bool = False
+    least_shares: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,15 @@ class Orders(Protocol):
         self, user_id: UserId, order_id: OrderId, request_id: str
     ) -> OrderSeen | Refused:
         """Take the order's shares out into locked. Refuses ``wrong_state``, ``unknown_order``."""
+        ...
+
+    async def take_back(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | Refused:
+        """What waits for a price goes back to its user, free; what has joined stays.
+
+        Refuses ``wrong_state``, ``still_waiting``, ``unknown_order``.
+        """
         ...
 
     async def resume(

@@ -96,7 +96,8 @@ async def _order(
     pool = await pool_of(platform, wish.pool_id)
     base = await money_of(platform, pool.base.asset, wish.base, positive=False)
     quote = await money_of(platform, pool.quote.asset, wish.quote, positive=False)
-    return NewOrder(request_id, user_id, PoolId(pool.pool_id), base, quote, wish.pay == "mixin")
+    pays, least = wish.pay == "mixin", wish.least_shares or ""
+    return NewOrder(request_id, user_id, PoolId(pool.pool_id), base, quote, pays, least)
 
 
 async def pool_of(platform: Platform, pool_id: str) -> PoolSeen:
@@ -118,6 +119,20 @@ async def pause_order(
 
     async def effect(made_id: str) -> object:
         return await platform.orders.pause(UserId(order.user_id), OrderId(order_id), made_id)
+
+    return await once(request, principal, platform.ids.correlation(), effect)
+
+
+@router.post("/orders/{order_id}/take-back", status_code=201, response_model=OrderSeen)
+async def take_back_excess(
+    request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
+) -> Response:
+    """Give back, free of charge, what of the order has waited too long for a price."""
+    platform = platform_of(request)
+    order = await _order_of(platform, order_id)
+
+    async def effect(made_id: str) -> object:
+        return await platform.orders.take_back(UserId(order.user_id), OrderId(order_id), made_id)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 

@@ -209,12 +209,14 @@ class OrderWish(_Wish):
     """An order to open. ``user_id`` is only for the operator, who opens it for somebody.
 
     ``pay`` says where the money is: in the user's balance already, or still in his Mixin wallet,
-    and then the answer has a payment link for each asset.
+    and then the answer has a payment link for each asset. With ``least_shares`` the order joins
+    whole for so many shares or more, or waits.
     """
 
     pool_id: Identifier
     base: AmountText
     quote: AmountText
+    least_shares: AmountText | None = None
     pay: Literal["balance", "mixin"] = "balance"
     user_id: Identifier | None = None
 

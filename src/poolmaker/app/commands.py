@@ -9,7 +9,7 @@ from poolmaker.app.figures import Scales
 from poolmaker.app.money import MoneyReading
 from poolmaker.app.people import People
 from poolmaker.app.reading import PlatformReading
-from poolmaker.business.ledger.accounts import custody_mixin
+from poolmaker.business.ledger.accounts import custody_mixin, share_asset
 from poolmaker.business.user_orders.model import (
     MIXIN,
     Accepted,
@@ -25,7 +25,7 @@ from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.infra.settings.outside import MIXIN_DECIMALS, FormSettings
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import OrderId, UserId
-from poolmaker.kernel.money import parse_units, power_of_ten
+from poolmaker.kernel.money import SCALE_MAX, Rounding, divide, parse_units, power_of_ten
 from poolmaker.messages.base import Money as UnitMoney
 from poolmaker.views.model import OrderSeen, UserSeen, WalletClaimSeen, WithdrawalSeen
 
@@ -97,8 +97,25 @@ class OrdersDesk:
             quote,
             order.request_id,
             by_mixin=order.pays_by_mixin,
+            shares_min=await self._share_units(order),
         )
         return await self._answer(answer)
+
+    async def _share_units(self, order: ports.NewOrder) -> int:
+        """The least shares in units of the pool's present epoch, rounded up."""
+        if not order.least_shares:
+            return 0
+        pools = {pool.pool_id: pool for pool in await self._reading.pools()}
+        pool = pools.get(order.pool_id)
+        scale = self._scales.of(share_asset(order.pool_id, pool.epoch)) if pool else SCALE_MAX
+        units = parse_units(order.least_shares, SCALE_MAX)
+        return divide(units, power_of_ten(SCALE_MAX - scale), Rounding.UP)
+
+    async def take_back(
+        self, user_id: UserId, order_id: OrderId, request_id: str
+    ) -> OrderSeen | ports.Refused:
+        """See ``Orders.take_back``."""
+        return await self._answer(await self._orders.take_back(user_id, order_id, request_id))
 
     async def pause(
         self, user_id: UserId, order_id: OrderId, request_id: str

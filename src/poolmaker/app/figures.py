@@ -8,24 +8,30 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.infra.settings.outside import MIXIN_DECIMALS
-from poolmaker.kernel.money import Asset, Ratio, Rounding, format_units
+from poolmaker.kernel.money import SCALE_MAX, Asset, Ratio, Rounding, format_units
 from poolmaker.messages.base import Money as UnitMoney
 from poolmaker.views.model import Money
 
+_SHARE: Final = "share:"
 _MIXIN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """Decimals of every asset by code; shares count like their pool's quote."""
+    """Decimals of every asset by code, as registered when the process began."""
 
     assets: dict[str, Asset]
 
     def of(self, asset: str) -> int:
-        """Decimals of an asset; of one that nobody registered Mixin's where its id names it."""
+        """Decimals of an asset; of one that nobody registered Mixin's where its id names it.
+
+        Shares that are not known yet are of an epoch that began since: those have 18 decimals.
+        """
         found = self.assets.get(asset)
         if found is not None:
             return found.scale
+        if asset.startswith(_SHARE):
+            return SCALE_MAX
         return MIXIN_DECIMALS if _MIXIN_ID.fullmatch(asset) else 0
 
     def text(self, asset: str, units: int) -> str:

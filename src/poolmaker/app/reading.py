@@ -35,7 +35,7 @@ from poolmaker.business.pools.service import PoolService
 from poolmaker.business.user_orders.model import Order
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
-from poolmaker.kernel.money import Ratio, Rounding, divide
+from poolmaker.kernel.money import Ratio, Rounding, divide, power_of_ten
 from poolmaker.recon.custody import CustodyReading, CustodyWatch
 from poolmaker.views.model import (
     AllocationSeen,
@@ -355,7 +355,7 @@ class PlatformReading:
         return Valuation(pool.market.base, pool.market.quote, self._ports.live.mid(pool.id))
 
     def _pool_seen(self, pool: Pool, books: BookView, flows: Flows) -> PoolSeen:
-        market, text = pool.market, self._scales.text
+        market = pool.market
         capital = books.amounts(pool_capital(pool.id))
         issued = books.amounts(pool_issued(pool.id))
         share, shares = next(iter(issued.items()), ("", 0))
@@ -373,16 +373,25 @@ class PlatformReading:
             base=self._scales.money(market.base, capital.get(market.base, 0)),
             quote=self._scales.money(market.quote, capital.get(market.quote, 0)),
             exits=tuple(self._scales.money(asset, units) for asset, units in exits.items()),
-            shares=text(market.quote, shares),
+            shares=self._scales.text(share, shares),
             holders=holders,
             nav=self._scales.money(market.quote, nav) if nav is not None else None,
-            share_price=_share_price(nav, shares),
+            share_price=self._share_price(pool, nav, share, shares),
             inventory_ppm=_inventory_ppm(capital, pool, price),
             target_ppm=pool.strategy.inventory_target_ppm,
             band_ppm=pool.strategy.inventory_band_ppm,
             fills=self._ports.live.fills_booked(pool.id),
             profit=pool_profit(flows, pool_capital(pool.id), self._worth(pool), self._scales),
         )
+
+    def _share_price(self, pool: Pool, nav: int | None, share: str, shares: int) -> str | None:
+        """Quote for one share, 1 at the first join of its epoch."""
+        if nav is None or not shares:
+            return None
+        quote = power_of_ten(self._scales.of(pool.market.quote))
+        value = nav * power_of_ten(self._scales.of(share)) * PPM
+        ppm = divide(value, shares * quote, Rounding.DOWN)
+        return f"{ppm // PPM}.{ppm % PPM:06d}"
 
     def _trial_line(self, asset: str, legs: Sequence[Leg]) -> TrialLine:
         held: defaultdict[str, int] = defaultdict(int)
@@ -424,13 +433,6 @@ def _places(
 
 def _display(scale: int, *, is_quote: bool) -> int:
     return min(scale, DISPLAY_QUOTE if is_quote else DISPLAY_MAX)
-
-
-def _share_price(nav: int | None, shares: int) -> str | None:
-    if nav is None or not shares:
-        return None
-    ppm = divide(nav * PPM, shares, Rounding.DOWN)
-    return f"{ppm // PPM}.{ppm % PPM:06d}"
 
 
 def _inventory_ppm(capital: Mapping[str, int], pool: Pool, price: Ratio | None) -> int | None:

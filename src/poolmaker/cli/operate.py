@@ -75,6 +75,9 @@ def open_order(
     pool_id: str,
     base: str,
     quote_amount: Annotated[str, typer.Argument(metavar="QUOTE")],
+    least_shares: Annotated[
+        str | None, typer.Option("--least-shares", help="Join whole for so many or not at all.")
+    ] = None,
     key: Key = None,
     config: Config = None,
     home: Home = None,
@@ -82,6 +85,8 @@ def open_order(
 ) -> None:
     """Open an order for a user: BASE and QUOTE are amounts of the pool's two assets."""
     body = {"user_id": user_id, "pool_id": pool_id, "base": base, "quote": quote_amount}
+    if least_shares is not None:
+        body["least_shares"] = least_shares
     order = client_of(config, home).post("/orders", body, key_of(key))
     show(as_json, order, _order)
 
@@ -97,6 +102,19 @@ def pause_order(
     """Take an order out of its pool; its money stays reserved for it."""
     client = client_of(config, home)
     show(as_json, client.post(f"/orders/{quote(order_id)}/pause", {}, key_of(key)), _order)
+
+
+@orders.command("take-back")
+def take_back_excess(
+    order_id: str,
+    key: Key = None,
+    config: Config = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Give back, free, what of an order has waited too long for a price."""
+    client = client_of(config, home)
+    show(as_json, client.post(f"/orders/{quote(order_id)}/take-back", {}, key_of(key)), _order)
 
 
 @orders.command("resume")

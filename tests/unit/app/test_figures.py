@@ -14,6 +14,12 @@ def test_amounts_keep_every_digit_of_their_scale() -> None:
     assert SCALES.money("USDT", 123456).amount == "1234.56"
 
 
+def test_shares_of_an_epoch_that_began_since_have_eighteen_decimals() -> None:
+    known = Scales({"share:btc:1": Asset("share:btc:1", 8)})
+    assert known.text("share:btc:1", 10**8) == "1.00000000"
+    assert known.text("share:btc:2", 10**18) == "1." + "0" * 18
+
+
 def test_sums_leave_out_what_is_nothing() -> None:
     moneys = (Money(asset="BTC", units=0), Money(asset="USDT", units=5))
     assert [money.asset for money in SCALES.sums(moneys)] == ["USDT"]

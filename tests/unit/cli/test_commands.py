@@ -106,6 +106,7 @@ def test_a_user_is_made_credited_and_opens_an_order(
         ("ledger", "statement", "us_ada"),
         ("order", "pause", "uo_ada"),
         ("order", "resume", "uo_ada"),
+        ("order", "take-back", "uo_ada"),
         ("config", "show", "--origin"),
         ("config", "check"),
     ],

@@ -261,7 +261,7 @@ class OrderRefusal(StrEnum):
     """The user has no such order."""
     WRONG_STATE = "wrong_state"
     """The order is not where this is possible."""
-    TOO_EARLY = "too_early"
+    STILL_WAITING = "still_waiting"
     """What waits for a price has not waited long enough to be taken back."""
     DESTINATION_MISSING = "destination_missing"
     """An asset of the pool has no destination, or has two."""

@@ -166,7 +166,7 @@ def take_back_refusal(
         return OrderRefusal.WRONG_STATE
     if not data.price_since_us:
         return OrderRefusal.WRONG_STATE
-    return OrderRefusal.TOO_EARLY if data.price_since_us > since_max_us else None
+    return OrderRefusal.STILL_WAITING if data.price_since_us > since_max_us else None
 
 
 def is_remainder(offered: int, left: int) -> bool:

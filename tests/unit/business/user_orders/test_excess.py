@@ -111,7 +111,7 @@ async def test_a_waiting_excess_asks_for_barriers_ever_more_seldom() -> None:
 async def test_an_excess_is_taken_back_free_after_ten_minutes_and_not_before() -> None:
     async with model_world() as world:
         bob, order = await _part_inside(world)
-        assert await _take_back(world, bob, order) == Declined(OrderRefusal.TOO_EARLY)
+        assert await _take_back(world, bob, order) == Declined(OrderRefusal.STILL_WAITING)
         await world.rest(10 * MINUTE_US)
         assert isinstance(await _take_back(world, bob, order), Accepted)
         found = await world.until_state(order, "in_mm")
@@ -340,7 +340,7 @@ def test_when_what_waits_may_be_taken_back() -> None:
         able = FUND_TABLE.next(state, FundEvent.GIVE_BACK) is not None
         assert (said is None) == able
         if able:
-            assert take_back_refusal(order, state, waiting, 99) is OrderRefusal.TOO_EARLY
+            assert take_back_refusal(order, state, waiting, 99) is OrderRefusal.STILL_WAITING
             fresh = FundData(order=order.id)
             assert take_back_refusal(order, state, fresh, 100) is OrderRefusal.WRONG_STATE
     assert take_back_refusal(order, None, None, 100) is OrderRefusal.WRONG_STATE

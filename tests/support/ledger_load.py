@@ -22,6 +22,7 @@ from poolmaker.business.ledger.service import (
 )
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
+from poolmaker.infra.logging import configure_logging
 from poolmaker.kernel.errors import OutcomeUnknown
 from poolmaker.kernel.ids import OrderId, UserId
 from tests.support.ledger import BTC, USDT, deposit, lock, unlock, usdt
@@ -82,6 +83,8 @@ async def lead(dsn: str, holder: str, answers: IO[str]) -> int:
 
 
 def main(dsn: str, holder: str, path: str) -> int:
+    # What is logged goes to standard error: standard output is what the test reads.
+    configure_logging("info", "console", SystemClock())
     with Path(path).open("a", encoding="utf-8") as answers:
         return asyncio.run(lead(dsn, holder, answers))
 

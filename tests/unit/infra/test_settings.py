@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
-from poolmaker.infra.settings import Mode, Settings, StrategySettings, load
+from poolmaker.infra.settings import EvmSettings, Mode, Settings, StrategySettings, load
+from poolmaker.infra.settings.keys import key_faults
 from poolmaker.infra.settings.sources import key_lines
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.messages.market import StrategySnapshot
@@ -330,3 +333,93 @@ def test_a_file_of_an_earlier_version_loads_and_says_what_is_not_used_any_more(
     assert "payout.absent_after_s is not used any more" in note
     assert f"{tmp_path / 'poolmaker.toml'}:" in note
     assert load(written(tmp_path), {}).notes() == ()
+
+
+OUTSIDE = """
+[[assets]]
+code = "ETH"
+scale = 18
+
+[mixin]
+api_url = "https://api.mixin.one"
+app_id = "7766b24c-1a03-4c3a-83a3-b4358266875d"
+session_id = "7766b24c-1a03-4c3a-83a3-b4358266875e"
+session_private_key = "{one}"
+server_public_key = "{two}"
+spend_private_key = "{three}"
+
+[evm]
+rpc_url = "https://polygon.example.org"
+chain_id = 137
+wallet_private_key = "0x{three}"
+
+[hufi]
+oracle_url = "https://oracle.example.org"
+launcher_url = "https://launcher.example.org"
+file_hosts = ["files.example.org"]
+account = "main-1"
+exchange = "mexc"
+escrow_factory = "0xc2132D05D31c914a87C6611C10748AEb04B58e8F"
+""".format(one="11" * 32, two="22" * 32, three="33" * 32)
+READ_ONLY = 'secret = "secret1"\nread_only_api_key = "ro_key1"\nread_only_secret = "ro_secret1"\n'
+LIVE = (
+    GOOD.replace('"sandbox"', '"live"')
+    .replace("http://", "https://")
+    .replace("ws://", "wss://")
+    .replace('secret = "secret1"\n', READ_ONLY)
+    .replace('symbol = "BTC/USDT"\n', 'symbol = "BTC/USDT"\nstay_min_s = 3600\n')
+    + OUTSIDE
+)
+
+
+def live(folder: Path, old: str = "", new: str = "") -> Settings:
+    assert old in LIVE
+    path = written(folder, LIVE.replace(old, new, 1) if old else LIVE)
+    path.chmod(0o600)
+    return load(path, {})
+
+
+def test_a_live_configuration_whose_keys_have_their_form_is_taken(tmp_path: Path) -> None:
+    assert live(tmp_path).mode is Mode.LIVE
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("0x" + "33" * 32, "0x1234", "wallet_private_key: a wallet's key has 64 hex"),
+        ("0x" + "33" * 32, "00" * 32, "wallet_private_key: the number is no key"),
+        ("0x" + "33" * 32, "ff" * 32, "wallet_private_key: the number is no key"),
+        ("chain_id = 137", "chain_id = 0", "chain_id"),
+        ("chain_id = 137", 'chain_id = "polygon"', "chain_id"),
+        ("chain_id = 137", "chain_id = 99999999999999999999", "chain_id"),
+        ("0xc2132D05", "0xc2132d05", "escrow_factory: its letters do not fit its checksum"),
+        ("0xc2132D05D31c914a87C6611C10748AEb04B58e8F", "0x" + "0" * 40, "the zero address"),
+        ("0xc2132D05D31c914a87C6611C10748AEb04B58e8F", "0x12", "escrow_factory"),
+        ('api_key = "key1"', 'api_key = "key 1"', "api_key: a key has visible"),
+        ('api_key = "key1"', 'api_key = ""', "api_key: a key has visible"),
+        ('secret = "secret1"', 'secret = "key1"', "are the same text"),
+        ("11" * 32, "11" * 31, "session_private_key: a key of the keystore"),
+        ("22" * 32, "not hex", "server_public_key: a key of the keystore"),
+        (f'spend_private_key = "{"33" * 32}"', f'spend_private_key = "{"11" * 32}"', "spend key"),
+        ("https://api.mixin.one", "http://api.mixin.one", "in live mode use https://"),
+        ("https://oracle", "http://oracle", "in live mode use https://"),
+        ("https://launcher", "http://launcher", "in live mode use https://"),
+        ("https://polygon", "http://polygon", "in live mode use https://"),
+        ('mode = "live"', 'mode = "live"\ndatabase_url = "hello"', "database_url: expected"),
+    ],
+)
+def test_found_51_what_could_never_work_is_refused_by_the_check(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(EnvironmentProblem, match=re.escape(said)):
+        live(tmp_path, old, new)
+
+
+@given(st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size=80))
+def test_no_text_but_a_key_of_the_curve_is_taken_for_a_wallet(text: str) -> None:
+    settings = Settings.model_construct(
+        evm=EvmSettings(rpc_url="http://x", chain_id=1, wallet_private_key=SecretStr(text))
+    )
+    faults = [path for path, _ in key_faults(settings)]
+    is_key = re.fullmatch("(0x)?[0-9a-fA-F]{64}", text) is not None
+    assert (("evm", "wallet_private_key") not in faults) == is_key

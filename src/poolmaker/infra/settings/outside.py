@@ -60,7 +60,7 @@ class EvmSettings(Section):
     """The chain on which campaigns pay, and the wallet that they pay to."""
 
     rpc_url: HttpUrl
-    chain_id: int = Field(ge=1)
+    chain_id: int = Field(ge=1, le=4_503_599_627_370_476)
     wallet_private_key: SecretStr
     gas_asset: AssetCode = "ETH"
     """The register's asset that pays for gas; the operator bears it."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.infra.settings.base import AmountSettings
+from poolmaker.infra.settings.keys import key_faults
 from poolmaker.infra.settings.model import Mode, PoolSettings, Settings
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.money import SCALE_MAX, parse_units
 
 _LOOPBACK: Final = ("127.", "localhost", "[::1]")
+_OPEN_SCHEMES: Final = frozenset({"http", "ws"})
 _GAS_SCALE: Final = 18
 _APPROVAL_DELAY_MIN_S: Final = 3_600
 _STAY_MIN_S: Final = 60
@@ -40,6 +42,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         _gas,
         _hufi,
         _mode,
+        _keys,
         _approvals,
     )
     for check in checks:
@@ -252,14 +255,26 @@ def _addresses(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]
 
 
 def _mode(settings: Settings) -> Iterator[Problem]:
-    """A sandbox lives on this machine, and nothing else does."""
+    """A sandbox lives on this machine; beyond it nothing is said where others can change it."""
     for path, url in _addresses(settings):
-        loopback = url.partition("://")[2].startswith(_LOOPBACK)
+        scheme, _, rest = url.partition("://")
+        loopback = rest.startswith(_LOOPBACK)
+        if settings.mode is Mode.LIVE and not loopback and scheme in _OPEN_SCHEMES:
+            sentence = (
+                f"{path[-1]} begins with {scheme}://, which others can read and change on the way; "
+                f"in live mode use {scheme}s://"
+            )
+            yield Problem(path, sentence)
         if settings.mode is Mode.SANDBOX and not loopback:
             sentence = (
                 f"mode is sandbox, but {path[-1]} is not on loopback; mode and addresses must agree"
             )
             yield Problem(path, sentence)
+
+
+def _keys(settings: Settings) -> Iterator[Problem]:
+    for path, sentence in key_faults(settings):
+        yield Problem(path, sentence)
 
 
 def _approvals(settings: Settings) -> Iterator[Problem]:

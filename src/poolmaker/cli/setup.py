@@ -94,7 +94,7 @@ def _embedded(settings: Any) -> Any:
 
 
 def doctor(config: Config = None, home: Home = None, as_json: Json = False) -> None:
-    """Look at everything the platform needs of this machine; changes nothing."""
+    """Look at what the platform needs: machine, services, keys and clocks; changes nothing."""
     findings = list(_findings(config, home))
     value = {"ok": all(found["ok"] for found in findings), "findings": findings}
     show(as_json, value, _diagnosis)
@@ -110,7 +110,9 @@ def _findings(config: Config, home: Home) -> list[dict[str, Any]]:
         return [_found("configuration", ok=False, sentence=str(problem)), *_postgres(place)]
     found = [_found("configuration", ok=True, sentence=f"mode {settings.mode}")]
     found += _external(settings) if settings.database_url else _postgres(settings.home)
-    return [*found, _port(settings.web.host, settings.web.port)]
+    found.append(_port(settings.web.host, settings.web.port))
+    asking = app.load("app.doctor").examine_outside(settings)
+    return [*found, *(asdict(finding) for finding in app.load("cli.running").run(asking))]
 
 
 def _found(name: str, *, ok: bool, sentence: str) -> dict[str, Any]:

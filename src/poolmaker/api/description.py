@@ -49,6 +49,9 @@ _CHANGING: Final = {
     "413": "The body is too large.",
     "415": "The body is not JSON.",
 }
+_BY_ITSELF: Final = "x-idempotent-by-itself"
+WITHOUT_KEY: Final = {_BY_ITSELF: True}
+"""``openapi_extra`` of a POST that needs no Idempotency-Key, because it only sets what it names."""
 _STREAM: Final = "/api/v1/stream"
 
 
@@ -82,7 +85,8 @@ def _describe(path: str, method: str, operation: dict[str, Any]) -> None:
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
     if method == "post":
-        operation.setdefault("parameters", []).append(_KEY)
+        is_needed = not operation.get(_BY_ITSELF, False)
+        operation.setdefault("parameters", []).append({**_KEY, "required": is_needed})
     if path == _STREAM:
         responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     for parameter in operation.get("parameters", []):

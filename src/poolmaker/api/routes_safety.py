@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from poolmaker.api.access import CHANGE_SAFETY, LOOK_AS_STAFF
 from poolmaker.api.calls import Allow, approver_of, json_answer, once, platform_of, unless_refused
+from poolmaker.api.description import WITHOUT_KEY
 from poolmaker.api.params import AccountPath, LatchPath
 from poolmaker.api.ports import (
     EngineSeen,
@@ -41,7 +42,7 @@ async def list_kill_latches(request: Request, _: Staff) -> Response:
     return json_answer(await _safety(request).latches())
 
 
-@router.post("/kill", status_code=201, response_model=KilledSeen)
+@router.post("/kill", status_code=201, response_model=KilledSeen, openapi_extra=WITHOUT_KEY)
 async def set_kill_latch(request: Request, principal: Keeper, wish: KillWish) -> Response:
     """Create no order of a scope any more, cancel what rests, and say what the venue still shows.
 

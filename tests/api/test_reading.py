@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from poolmaker.api.access import ROLE_SCOPES, Role
 from poolmaker.api.problems import CATALOGUES
 from poolmaker.api.server import create_api
 from poolmaker.infra.clock import SystemClock
 from tests.api.client import Client
+from tests.api.test_access import token
 from tests.e2e.world import OPERATOR_TOKEN, FakeWorld
 
 
@@ -73,6 +76,50 @@ async def test_a_page_of_entries_continues_where_the_last_one_ended(client: Clie
     first = (await client.get(f"{path}?limit=4")).json
     rest = (await client.get(f"{path}?limit=500&after={first['next_after']}")).json
     assert first["entries"] + rest["entries"] == whole
+
+
+@pytest.mark.parametrize(
+    ("path", "cursor", "key"),
+    [
+        ("/api/v1/users", "after", "user_id"),
+        ("/api/v1/orders", "before", "order_id"),
+        ("/api/v1/withdrawals", "before", "withdrawal_id"),
+        ("/api/v1/tokens", "after", "token_id"),
+        ("/api/v1/transfers", "after", "transfer_id"),
+        ("/api/v1/rewards", "after", "reward_id"),
+        ("/api/v1/ledger/transactions", "before", "seq"),
+    ],
+)
+async def test_found_35_a_list_read_page_by_page_is_the_whole_list(
+    world: FakeWorld, client: Client, path: str, cursor: str, key: str
+) -> None:
+    world.order_rows = dict(sorted(world.order_rows.items(), reverse=True))
+    whole = (await client.get(f"{path}?limit=500")).json
+    found: list[object] = []
+    after = ""
+    for _ in range(500):
+        page = await client.get(f"{path}?limit=1&{cursor}={after}" if after else f"{path}?limit=1")
+        found += [row[key] for row in page.json]
+        after = page.headers.get("next-cursor", "")
+        if not after:
+            break
+    assert found == [row[key] for row in whole]
+
+
+async def test_found_35_a_users_payouts_are_not_hidden_by_those_of_others(
+    world: FakeWorld, client: Client
+) -> None:
+    one = world.withdrawal_rows[0]
+    world.withdrawal_rows = [
+        replace(one, withdrawal_id=f"wd_{n:04}", user_id="us_ada" if n == 1 else "us_bo")
+        for n in range(999, 0, -1)
+    ]
+    mine = client.as_(token(world, Role.USER, ROLE_SCOPES[Role.USER]))
+    assert [row["withdrawal_id"] for row in (await mine.get("/api/v1/withdrawals")).json] == [
+        "wd_0001"
+    ]
+    assert (await mine.get("/api/v1/withdrawals/wd_0001")).status == 200
+    assert (await mine.get("/api/v1/withdrawals/wd_0002")).status == 404
 
 
 async def test_the_stream_tells_transactions_from_the_last_event_on() -> None:

@@ -223,6 +223,23 @@ async def test_found_35_users_and_orders_are_found_whatever_their_number(place: 
         assert not await store.orders_before(tx, UserId("us_other"), OrderId(""), 9)
 
 
+async def test_found_35_payouts_of_one_user_are_chosen_before_they_are_counted(
+    place: Place,
+) -> None:
+    rows = [_withdrawal(f"wd_{n}", user=UserId(f"us_{n % 2}")) for n in range(6)]
+    async with place.transactions.begin("make") as tx:
+        for row in rows:
+            await place.withdrawals.add(tx, row, WithdrawalLine(5, row.state, "requested"))
+    async with place.transactions.begin("look") as tx:
+        newest = place.withdrawals.newest
+        whole = await newest(tx, None, WithdrawalId(""), 9)
+        assert [row.id for row in whole] == [f"wd_{n}" for n in range(5, -1, -1)]
+        mine = await newest(tx, UserId("us_0"), WithdrawalId(""), 2)
+        assert [row.id for row in mine] == ["wd_4", "wd_2"]
+        rest = await newest(tx, UserId("us_0"), WithdrawalId("wd_2"), 2)
+        assert [row.id for row in rest] == ["wd_0"]
+
+
 async def test_a_user_is_disabled_and_a_wallet_claimed(place: Place) -> None:
     claim = WalletClaim(
         trace="t-1", user=UserId("us_1"), mixin_id="at-mixin", claimed_us=5, until_us=9

@@ -716,6 +716,9 @@ class FakeWorld(Outside):
             CustodyLine("custody:venue:main", "USDT", "13130.11", reported, "2061.05", now),
         )
 
+    async def happenings_before(self, before: int, limit: int) -> Sequence[Happening]:
+        return tuple(row for row in reversed(self.rows) if row.seq < before)[:limit]
+
     async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
         return tuple(row for row in reversed(self.rows) if row.seq > after)[:limit]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -291,10 +292,21 @@ async def account_entries(
 
 @router.get("/ledger/transactions", response_model=list[Happening])
 async def list_transactions(
-    request: Request, _: Staff, after: After = 0, limit: Limit = 100
+    request: Request, _: Staff, after: After = 0, before: After = 0, limit: Limit = 100
 ) -> Response:
-    """The newest transactions, newest first."""
-    return json_answer(await platform_of(request).reading.happenings(after, limit))
+    """The newest transactions after a sequence, or those before one, newest first."""
+    reading = platform_of(request).reading
+    if before:
+        return _older(await reading.happenings_before(before, limit))
+    return _older(await reading.happenings(after, limit), after)
+
+
+def _older(found: Sequence[Happening], after: int = 0) -> Response:
+    """Transactions with where they go on: what is older and after ``after`` is never cut off."""
+    answer = json_answer(found)
+    if found and found[-1].seq > after + 1:
+        answer.headers[CURSOR_HEADER] = str(found[-1].seq)
+    return answer
 
 
 @router.get("/ledger/transactions/{seq}", response_model=Happening)

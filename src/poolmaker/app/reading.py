@@ -29,7 +29,7 @@ from poolmaker.business.ledger.accounts import (
     user_available,
 )
 from poolmaker.business.ledger.history import LedgerHistory
-from poolmaker.business.ledger.model import Head, Leg
+from poolmaker.business.ledger.model import Head, Leg, Transaction
 from poolmaker.business.pools.model import Pool
 from poolmaker.business.pools.service import PoolService
 from poolmaker.business.user_orders.model import Order
@@ -157,10 +157,20 @@ class PlatformReading:
         line = told(found)
         return happening(found, line, await self._name(line.subject), self._scales)
 
+    async def happenings_before(self, before: int, limit: int) -> Sequence[Happening]:
+        """See ``Reading.happenings_before``."""
+        first = max(0, before - 1 - limit)
+        async with self._ports.transactions.begin("reading.happenings_before") as tx:
+            found = await self._ports.history.following(tx, first, before - 1 - first)
+        return await self._told([*reversed(found)])
+
     async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
         """See ``Reading.happenings``."""
         async with self._ports.transactions.begin("reading.happenings") as tx:
             found = await self._ports.history.newest(tx, after, limit)
+        return await self._told(found)
+
+    async def _told(self, found: Sequence[Transaction]) -> Sequence[Happening]:
         lines = [(each, told(each)) for each in found]
         return tuple(
             [

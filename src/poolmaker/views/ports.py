@@ -69,6 +69,10 @@ class Reading(Protocol):
         """Ledger against what each place reports, per asset."""
         ...
 
+    async def happenings_before(self, before: int, limit: int) -> Sequence[Happening]:
+        """The ``limit`` transactions before ledger sequence ``before``, newest first."""
+        ...
+
     async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
         """The newest ``limit`` transactions after ledger sequence ``after``, newest first."""
         ...

@@ -39,6 +39,10 @@ class LedgerHistory(Protocol):
         """The newest transactions after ``after_seq``, newest first."""
         ...
 
+    async def following(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+        """The transactions that follow ``after_seq``, in order."""
+        ...
+
     async def seq_of(self, tx: Tx, key: CommandKey) -> int:
         """Where the transaction that a key posted stands, 0 when it posted none."""
         ...

@@ -80,6 +80,10 @@ class PgLedgerHistory:
         """See ``LedgerHistory.newest``."""
         return await newest_transactions(connection_of(tx), self._ledger, after_seq, limit)
 
+    async def following(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+        """See ``LedgerHistory.following``."""
+        return await transactions_after(connection_of(tx), self._ledger, after_seq, limit)
+
     async def seq_of(self, tx: Tx, key: CommandKey) -> int:
         """See ``LedgerHistory.seq_of``."""
         return int(await connection_of(tx).fetchval(_SEQ_OF, self._ledger, key) or 0)

@@ -171,3 +171,11 @@ async def test_found_29_who_finds_a_key_at_work_for_long_gets_409_and_may_ask_ag
     answer = await shared.post(path, BODIES[path], key="one-key-2")
     assert (answer.status, answer.json["code"]) == (409, "key_in_progress")
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_found_53_a_whole_number_is_an_integer_however_json_writes_it() -> None:
+    act: dict[str, object] = {"number": 2.0, "of": 9, "name": "money", "started_at_us": 5.0}
+    assert (await client().post("/api/v1/sandbox/story", act)).status == 201
+    for odd in (2.5, "2", True, None):
+        answer = await client().post("/api/v1/sandbox/story", act | {"number": odd})
+        assert answer.status == 422, odd

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from poolmaker.api.access import Scope
 from poolmaker.api.tokens import DAYS_MAX
@@ -31,8 +31,20 @@ KillScope = Annotated[
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 3.0 is the integer 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class _Wish(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, body: Any) -> Any:
+        if not isinstance(body, dict):
+            return body
+        return {name: _whole(value) for name, value in body.items()}
 
 
 class OutcomeWish(_Wish):
@@ -85,13 +97,7 @@ class Nothing(_Wish):
     """A request whose path says it all."""
 
 
-def _whole(value: object) -> object:
-    """JSON has one kind of number: 3.0 is the integer 3."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-_WHOLE: Final = BeforeValidator(_whole)
-Days = Annotated[int, Field(ge=1, le=DAYS_MAX), _WHOLE]
+Days = Annotated[int, Field(ge=1, le=DAYS_MAX)]
 Scopes = Annotated[
     list[Annotated[Scope, Field(strict=False)]], Field(min_length=1, max_length=len(Scope))
 ]
@@ -241,13 +247,13 @@ class AvailableWish(_Wish):
 class ActWish(_Wish):
     """Where a told story stands. Times are microseconds since the Unix epoch."""
 
-    number: Annotated[int, Field(ge=0, le=99), _WHOLE]
-    of: Annotated[int, Field(ge=1, le=99), _WHOLE]
+    number: Annotated[int, Field(ge=0, le=99)]
+    of: Annotated[int, Field(ge=1, le=99)]
     name: Name
     facts: Annotated[
         dict[Name, Fact], Field(max_length=8, json_schema_extra={"additionalProperties": False})
     ] = {}
-    started_at_us: Annotated[int, Field(ge=0, le=2**53), _WHOLE]
+    started_at_us: Annotated[int, Field(ge=0, le=2**53)]
     done: bool = False
 
 

@@ -13,6 +13,7 @@ from poolmaker.infra.migrations.runner import migrate
 from poolmaker.infra.postgres.model import DatabaseRole, PostgresServer, Progress
 from poolmaker.infra.postgres.opening import open_postgres
 from poolmaker.infra.settings.model import Settings
+from poolmaker.infra.transactions import patiently
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.money import Asset
 
@@ -65,7 +66,8 @@ async def open_data(
 async def open_writer(data: Data, settings: Settings, clock: Clock, holder: str) -> LedgerWriter:
     """The ledger's writer, started: verified, leased, loaded, every configured asset registered."""
     writer = LedgerWriter(open_store(data.writer, clock), clock, holder)
-    await writer.start(open_evidence(data.app))
+    await patiently(lambda: writer.start(open_evidence(data.app)), clock)
     for asset in settings.assets:
-        await writer.register_asset(Asset(asset.code, asset.scale))
+        registered = Asset(asset.code, asset.scale)
+        await patiently(lambda registered=registered: writer.register_asset(registered), clock)  # type: ignore[misc]
     return writer

@@ -65,6 +65,7 @@ from poolmaker.infra.leases import LeaseCheck, NoLease
 from poolmaker.infra.machine import MachineWatch
 from poolmaker.infra.sagas.service import RunnerOptions, SagaRunner, Tools, open_sagas
 from poolmaker.infra.settings.model import Settings
+from poolmaker.infra.transactions import patiently
 from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
@@ -142,8 +143,9 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     desks = _desks(root, data, scales, kill)
     outside = _outside(root, data, session, desks, scales)
     business = open_business(settings, scales, _business_ports(root, data, writer, outside))
-    await business.rooms.pools.configure(pool_configs(settings, scales))
-    await business.rooms.netting.start()
+    pools = pool_configs(settings, scales)
+    await patiently(lambda: business.rooms.pools.configure(pools), clock)
+    await patiently(business.rooms.netting.start, clock)
     outside.gate.plug(business.rooms.withdrawals)
     if outside.mixin is not None:
         outside.mixin.walker.plug(business.rooms.reception)
@@ -205,7 +207,7 @@ async def _kill_switch(root: Root, data: Data) -> KillDesk:
     files = KillFiles(root.settings.home)
     files.open()
     kill = KillDesk(files, data.app, root.clock)
-    await kill.sync()
+    await patiently(kill.sync, root.clock)
     return kill
 
 

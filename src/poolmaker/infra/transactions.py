@@ -6,8 +6,17 @@ method takes the ``Tx`` it runs in and never commits by itself.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Final, Protocol, TypeVar
+
+from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+
+T = TypeVar("T")
+PATIENCE_US: Final = 120 * SECOND_US
+"""Longer than the server lets a transaction stand that nobody goes on with."""
+_PAUSE_US: Final = SECOND_US // 2
 
 
 class Tx:
@@ -26,3 +35,19 @@ class Transactions(Protocol):
         answer is lost ``OutcomeUnknown`` is raised: the caller must read before it acts.
         """
         ...
+
+
+async def patiently(step: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Do ``step``, again while the database cannot do it, for at most ``PATIENCE_US``.
+
+    For steps of a start that may be done twice: a process that was stopped in the middle of a
+    transaction holds its locks until the server ends it. Raises what the last try raised.
+    """
+    until_us = clock.monotonic_us() + PATIENCE_US
+    while True:
+        try:
+            return await step()
+        except (Unavailable, OutcomeUnknown):
+            if clock.monotonic_us() >= until_us:
+                raise
+        await clock.sleep_us(_PAUSE_US)

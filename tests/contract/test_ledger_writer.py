@@ -49,6 +49,7 @@ from tests.support.ledger import (
     USDT,
     btc,
     deposit,
+    fee,
     fill,
     join,
     key,
@@ -338,6 +339,35 @@ async def test_a_lost_answer_is_resolved_by_the_key_and_never_by_a_guess(
     assert writer.head.epoch == 1 + len(losses)
     report = await verify(open_evidence(await open_database(DatabaseRole.READER)))
     assert (report.ok, report.transactions) == (True, 20)
+    task.cancel()
+    await store.close()
+
+
+@pytest.mark.parametrize("lose_after", [True, False])
+async def test_a_stream_goes_on_when_the_answer_to_setting_its_first_fact_aside_is_lost(
+    lose_after: bool, open_database: OpenDatabase
+) -> None:
+    """Where a stream stands is changed by what is durable only, and then always."""
+    store, writer = await _flaky(open_database)
+    task = asyncio.create_task(writer.run())
+    first, second = fee("f1", SHIB, seq=1), fee("f2", usdt(1), seq=2)
+    for fact in (first, second):
+        with pytest.raises(Unbookable):
+            await writer.submit(fact)
+    aside = c.SetAside(
+        key=key("aside"),
+        aside=first.key,
+        digest=encode_command(first).body_hash.hex(),
+        stream=first.stream,
+        stream_seq=1,
+        reason="the venue has taken it back",
+    )
+    store.lose_after = [lose_after]
+    assert isinstance(await writer.submit(aside), Posted)
+    assert isinstance(await writer.submit(second), Posted)
+    assert await writer.submit(first) == Refused(Refusal.SET_ASIDE)
+    report = await verify(open_evidence(await open_database(DatabaseRole.READER)))
+    assert (report.ok, report.transactions) == (True, 2)
     task.cancel()
     await store.close()
 

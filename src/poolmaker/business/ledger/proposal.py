@@ -78,8 +78,17 @@ class _Parts:
 class StoppedStreams:
     """Streams with a fact that could not be booked: what comes behind it waits, too."""
 
-    def __init__(self) -> None:
-        self._at: dict[str, tuple[int, Stuck]] = {}
+    def __init__(self, at: Mapping[str, tuple[int, Stuck]] | None = None) -> None:
+        self._at = dict(at or {})
+
+    def copy(self) -> StoppedStreams:
+        """What a batch may change: it becomes the truth when the batch is durable."""
+        return StoppedStreams(self._at)
+
+    def stands_at(self, stream: str, stream_seq: int) -> bool:
+        """Whether a fact is the one that stopped its stream: nothing before it waits."""
+        seq, _ = self._at.get(stream, (-1, None))
+        return seq == stream_seq
 
     def stands_before(self, fact: StreamFact) -> Stuck | None:
         """The obstacle of an earlier fact of the same stream, or None."""
@@ -91,10 +100,6 @@ class StoppedStreams:
         seq, _ = self._at.get(fact.stream, (fact.stream_seq, stuck))
         if fact.stream_seq <= seq:
             self._at[fact.stream] = fact.stream_seq, stuck
-
-    def booked(self, fact: StreamFact) -> None:
-        """The stream goes on when the fact that stopped it is booked."""
-        self.passed(fact.stream, fact.stream_seq)
 
     def passed(self, stream: str, stream_seq: int) -> None:
         """The stream goes on when what stopped it is booked or set aside."""
@@ -137,6 +142,7 @@ class Proposal:
             reply = self._settle(asked, verdict, at_us)
         elif earlier.body_hash == asked.body_hash:
             reply = _again(earlier.outcome)
+            self._go_on(asked.command, reply)
         else:
             self._parts.conflicts.append(Conflict(key, asked.body, asked.body_hash, at_us))
             reply = Refused(Refusal.SAME_KEY_DIFFERENT_CONTENT)
@@ -175,23 +181,30 @@ class Proposal:
                 assert_never(reply)
 
     def _verdict(self, command: Command, at_us: int) -> Verdict:
-        if isinstance(command, SetAside) and not self._may_set_aside(command):
-            return Refusal.UNKNOWN_TRANSACTION
+        refusal = self._not_aside(command) if isinstance(command, SetAside) else None
+        if refusal is not None:
+            return refusal
         held_up = self._stopped.stands_before(command) if isinstance(command, StreamFact) else None
         return held_up or decide(self._books, command, at_us)
 
-    def _may_set_aside(self, command: SetAside) -> bool:
-        """Only what has no answer yet, and only under the hash of its whole body."""
+    def _not_aside(self, command: SetAside) -> Refusal | None:
+        """Only what has no answer yet, only under the hash of its whole body, and in order.
+
+        A fact that another holds up may not go before it: a barrier behind both would be passed
+        while the first is still to be booked. After a start that is known once both were tried.
+        """
         digest = command.digest
         is_hash = len(digest) == _DIGEST_LENGTH and set(digest) <= _HEXADECIMAL
-        return is_hash and command.aside not in (*self._answers, command.key)
+        if not is_hash or command.aside in (*self._answers, command.key):
+            return Refusal.UNKNOWN_TRANSACTION
+        is_first = self._stopped.stands_at(command.stream, command.stream_seq)
+        return Refusal.BEHIND_BARRIER if command.stream and not is_first else None
 
     def _set_aside(self, command: SetAside, at_us: int) -> None:
         body_hash, reason = bytes.fromhex(command.digest), Refusal.SET_ASIDE
         refusal = StoredRefusal(command.aside, body_hash, at_us, reason)
         self._parts.refusals.append(refusal)
         self._answers[command.aside] = StoredAnswer(body_hash, Refused(reason))
-        self._stopped.passed(command.stream, command.stream_seq)
 
     def _settle(self, asked: Asked, verdict: Verdict, at_us: int) -> Reply:
         command = asked.command
@@ -236,11 +249,18 @@ class Proposal:
         for line in lines:
             self._parts.touched[line.leg.account, line.leg.asset] = line.after_units
             self._parts.incidents += _incidents(line, posting)
-        if isinstance(command, StreamFact):
-            self._stopped.booked(command)
         if isinstance(command, SetAside):
             self._set_aside(command, at_us)
-        return self._remember(asked, Posted(seq, at_us))
+        posted = Posted(seq, at_us)
+        self._go_on(command, posted)
+        return self._remember(asked, posted)
+
+    def _go_on(self, command: Command, outcome: Outcome) -> None:
+        """A stream goes on when what stopped it is answered, or set aside by what was posted."""
+        if isinstance(command, StreamFact) or (
+            isinstance(command, SetAside) and isinstance(outcome, Posted)
+        ):
+            self._stopped.passed(command.stream, command.stream_seq)
 
 
 def _lacks_asset(verdict: Verdict) -> bool:

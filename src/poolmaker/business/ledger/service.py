@@ -251,12 +251,13 @@ class LedgerWriter:
         if recalled:
             self._books.recalled = dict(await self._store.recall(recalled))
         answers = await self._store.answers(keys)
-        proposal = Proposal(self._books, self._head, answers, self._stopped)
+        stopped = self._stopped.copy()
+        proposal = Proposal(self._books, self._head, answers, stopped)
         replies = [await self._decided(proposal, asked) for asked in batch]
         written = proposal.batch()
         if written is not None:
             await self._store.append(written)
-        self._head = proposal.head
+        self._head, self._stopped = proposal.head, stopped
         stuck = {
             asked.command.key: str(reply)
             for asked, reply in zip(batch, replies, strict=True)

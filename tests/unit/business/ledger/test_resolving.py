@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -36,8 +37,10 @@ from tests.support.ledger import (
     fee,
     fill,
     join,
+    join_v2,
     key,
     leave,
+    leave_v2,
     lock,
     operator_in,
     pooled_page,
@@ -220,13 +223,13 @@ def _stuck_stream() -> tuple[Page, StoppedStreams, c.TradeFee]:
     return page, stopped, bad
 
 
-def _aside(bad: c.TradeFee, digest: str = "") -> c.SetAside:
+def _aside(bad: c.StreamFact, digest: str = "", name: str = "aside") -> c.SetAside:
     return c.SetAside(
-        key=key("aside"),
+        key=key(name),
         aside=bad.key,
         digest=digest or encode_command(bad).body_hash.hex(),
         stream=STREAM,
-        stream_seq=5,
+        stream_seq=bad.stream_seq,
         reason="the venue has taken the asset back",
     )
 
@@ -249,6 +252,46 @@ def test_found_39_what_can_never_be_booked_is_set_aside_and_its_stream_goes_on()
     (refusal,) = batch.refusals
     assert (refusal.key, refusal.reason) == (bad.key, Refusal.SET_ASIDE)
     assert batch.rows == (RowAnswer(7, None, Refusal.SET_ASIDE),)
+
+
+_DEALINGS: dict[str, Callable[[str], c.Command]] = {
+    "join": lambda name: join_v2(name, 1000, 500_000, facts_seq=6),
+    "leave": lambda name: leave_v2(name, 1000, exit_id=name, facts_seq=6),
+    "old join": lambda name: join(name, 1000, 500_000, facts_seq=6),
+    "old leave": lambda name: leave(name, 1000, exit_id=name, facts_seq=6),
+}
+
+
+@pytest.mark.parametrize("dealing", _DEALINGS)
+def test_no_barrier_is_passed_by_a_fact_that_is_set_aside_behind_a_stuck_one(dealing: str) -> None:
+    """Whoever joins or leaves at a barrier has every fact before it booked or decided."""
+    page, stopped, bad = _stuck_stream()
+    page.must(deposit("b", btc(1000)), deposit("q", usdt(500_000)))
+    page.must(lock("more", btc(1000), usdt(500_000)))
+    behind = fill("f6", Side.BUY, 1, 500, seq=6)
+    proposal = Proposal(page.books, HEAD, {}, stopped)
+    proposal.assets_are_fresh = True
+
+    def say(command: c.Command) -> object:
+        return proposal.take(encode_command(command), START_US)
+
+    behind_barrier = Refused(Refusal.BEHIND_BARRIER)
+    assert isinstance(say(behind), Unbookable)
+    assert say(_aside(behind, name="early")) == behind_barrier
+    assert say(_DEALINGS[dealing]("w1")) == behind_barrier
+    # What stands first may go; what it held up is then decided by itself.
+    assert isinstance(say(_aside(bad)), Posted)
+    assert say(_DEALINGS[dealing]("w2")) == behind_barrier
+    assert isinstance(say(behind), Posted)
+    assert isinstance(say(_DEALINGS[dealing]("w3")), Posted)
+
+
+def test_what_this_writer_has_not_seen_stand_still_is_not_set_aside() -> None:
+    """After a start nobody knows yet what stands before it in its stream."""
+    page, _, bad = _stuck_stream()
+    proposal = Proposal(page.books, HEAD, {}, StoppedStreams())
+    refused = proposal.take(encode_command(_aside(bad)), START_US)
+    assert refused == Refused(Refusal.BEHIND_BARRIER)
 
 
 def test_only_what_has_no_answer_is_set_aside_and_only_under_its_whole_hash() -> None:

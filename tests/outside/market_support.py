@@ -51,6 +51,10 @@ ACCOUNT = VenueAccountId("sandbox-1")
 STRATEGY = StrategySnapshot(version=1, spread_cbps=30, level_spacing_cbps=30, spread_floor_cbps=1)
 
 
+LIMIT_S = 60.0
+"""How long a test waits for what must come; far more than a busy machine takes."""
+
+
 @dataclass
 class VenueProcess:
     """A running sandbox venue."""
@@ -234,7 +238,9 @@ class World:
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[bool]], timeout_s: float = 20, what: str = "the condition"
+    condition: Callable[[], Awaitable[bool]],
+    timeout_s: float = LIMIT_S,
+    what: str = "the condition",
 ) -> None:
     """Wait for something that must be asked for to become true."""
     deadline = asyncio.get_running_loop().time() + timeout_s
@@ -244,7 +250,7 @@ async def eventually(
 
 
 async def until(
-    condition: Callable[[], bool], timeout_s: float = 20, what: str = "the condition"
+    condition: Callable[[], bool], timeout_s: float = LIMIT_S, what: str = "the condition"
 ) -> None:
     """Wait for something to become true."""
 

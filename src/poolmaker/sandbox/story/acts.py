@@ -104,7 +104,8 @@ async def campaign(stage: Stage) -> Mapping[str, Any]:
     await stage.begin(ActName.CAMPAIGN)
     early_ms = CRASH_TAKES_MS if stage.crash.is_ahead else 0
     starts_in_ms = round((STARTS_IN_MS + early_ms) * slowness())
-    escrow = await stage.outside.launch(DAYS, starts_in_ms)
+    start_us = stage.clock.now_us() + starts_in_ms * 1_000
+    escrow = await stage.outside.launch(DAYS, start_us)
     found: dict[str, Any] = {}
 
     async def is_joined() -> bool:

@@ -19,22 +19,16 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.kernel.rng import system_rng
 from poolmaker.sandbox.story import acts
-from poolmaker.sandbox.story.model import (
-    DAY_S,
-    ActName,
-    StoryFailed,
-    StoryOptions,
-    Told,
-)
+from poolmaker.sandbox.story.model import ActName, StoryFailed, StoryOptions, Told
 from poolmaker.sandbox.story.plan import make_plan
 from poolmaker.sandbox.story.processes import checkout
+from poolmaker.sandbox.story.series import CampaignSeries
 from poolmaker.sandbox.story.stage import CONFIG_NAME, TOKEN_NAME, WORLDS, Stage
 from poolmaker.sandbox.story.sums import said
 from poolmaker.sandbox.story.wire import session
 
 SEED_MAX: Final = 1_000_000
 LOCK_NAME: Final = "demo.lock"
-DAYS_AFTER: Final = 90
 _LOGS: Final = (f"{name}.log" for name in ("platform", *WORLDS))
 _LEFT_BEHIND: Final = (CONFIG_NAME, TOKEN_NAME, *_LOGS)
 _FLAGS: Final = {
@@ -196,17 +190,19 @@ def _verdict(told: Told) -> str:
 
 
 async def _go_on(stage: Stage) -> None:
-    """The market and further campaign days go on until Ctrl-C.
+    """The market goes on until Ctrl-C, and one campaign follows the other.
 
     A process that dies ends the demo with a sentence.
     """
+    campaigns = CampaignSeries(stage.outside.launch, stage.clock)
     await stage.outside.rest(resting=False)
-    await stage.outside.launch(DAYS_AFTER, DAY_S * 1_000)
+    await campaigns.keep_up()
     stage.told.facts = {}
     await stage.show(force=True, name="free")
     stage.teller.say(f"the market goes on at {stage.page}; stop it with Ctrl-C")
     while True:
         stage.check()
+        await campaigns.keep_up()
         await stage.clock.sleep_us(SECOND_US)
 
 

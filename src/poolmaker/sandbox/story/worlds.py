@@ -9,6 +9,7 @@ from typing import Any, Final
 import aiohttp
 
 from poolmaker.kernel.clock import SECOND_US, Clock
+from poolmaker.sandbox.hufi.texts import iso
 from poolmaker.sandbox.story.config import Worlds, asset_id
 from poolmaker.sandbox.story.model import (
     BASE,
@@ -117,8 +118,9 @@ class Outside:
 
     # ------------------------------------------------------------------------------ and at HuFi
 
-    async def launch(self, days: int, starts_in_ms: int) -> str:
-        """A campaign for our market; the escrow's address."""
+    async def launch(self, days: int, start_us: int) -> str:
+        """A campaign for our market; the escrow's address. HuFi counts in milliseconds."""
+        start_ms = start_us // 1_000
         order = {
             "manifest": {
                 "type": "MARKET_MAKING",
@@ -126,11 +128,11 @@ class Outside:
                 "pair": f"{BASE}/{QUOTE}",
                 "daily_volume_target": TARGET,
                 "day_s": DAY_S,
+                "start_date": iso(start_ms),
+                "end_date": iso(start_ms + days * DAY_S * 1_000),
             },
             "token": REWARD,
             "amount": FUND,
-            "days": days,
-            "starts_in_ms": starts_in_ms,
         }
         found = await self._ask(
             "HuFi", "POST", self._worlds.hufi["admin"] + "/campaigns", order, once=True

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from poolmaker.evm.abi import TRANSFER, Undecodable, call_data, decoded, topic_of
 from poolmaker.evm.model import ChainTransfer, Head, Log, Receipt
-from poolmaker.evm.rpc import Rpc, RpcRefused, hexadecimal, quantity
+from poolmaker.evm.rpc import Rpc, RpcFailed, RpcRefused, RpcSilent, hexadecimal, quantity
 from poolmaker.evm.rules import moved_by, transfers_in
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import EnvironmentProblem, Unavailable
@@ -16,6 +16,8 @@ from poolmaker.kernel.errors import EnvironmentProblem, Unavailable
 _GWEI: Final = 10**9
 _ADDRESS: Final = 40
 _HASH: Final = 64
+SILENCES_MAX: Final = 3
+"""How often in a row a node may be silent to one question before it counts as unanswered."""
 _TX_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -29,6 +31,7 @@ class Chain:
         self.rpc = rpc
         self.chain_id = chain_id
         self._finality_blocks = finality_blocks
+        self._silences = 0
 
     async def verify(self) -> None:
         """Raise EnvironmentProblem when the node serves another chain."""
@@ -168,14 +171,30 @@ class Chain:
         first = receipt.logs[0].index
         if [log.index - first for log in receipt.logs] != list(range(len(receipt.logs))):
             raise Unavailable(f"the receipt of {receipt.tx_hash} lacks a log")
-        try:
-            block = await self.logs_of_block(receipt.block, receipt.block_hash)
-        except RpcRefused:
-            # A node that answers no such question: what was asked for is held against it above.
+        block = await self._logs_of_block(receipt)
+        if block is None:
             return
         own = sorted((log for log in block if log.tx_hash == receipt.tx_hash), key=_index)
         if tuple(own) != receipt.logs:
             raise Unavailable(f"the receipt of {receipt.tx_hash} has not the logs of its block")
+
+    async def _logs_of_block(self, receipt: Receipt) -> list[Log] | None:
+        """Every log of a receipt's block, None where the node answers no such question.
+
+        That is what it says, or what its silence to this question means while it answers others.
+        What was asked for is held against its receipts all the same.
+        """
+        try:
+            block = await self.logs_of_block(receipt.block, receipt.block_hash)
+        except RpcRefused:
+            return None
+        except (RpcSilent, RpcFailed):
+            self._silences += 1
+            if self._silences > SILENCES_MAX:
+                return None
+            raise
+        self._silences = 0
+        return block
 
 
 def _index(log: Log) -> int:

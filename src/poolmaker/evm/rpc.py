@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 from collections.abc import Sequence
@@ -16,6 +17,10 @@ from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 TIMEOUT_S: Final = 20
 _OK: Final = 200
 _TOO_MANY: Final = 429
+_BAD: Final = 400
+_BROKEN: Final = 500
+_MAY_PASS: Final = frozenset({408, 425, _TOO_MANY})
+"""What a status below 500 says of this moment, and not of the question."""
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _HEX: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 Call = tuple[str, tuple[object, ...]]
@@ -33,9 +38,15 @@ class RpcRefused(Unavailable):
 
 
 class RpcSilent(Unavailable):
-    """The node gave no answer at all."""
+    """The node gave no answer at all, or asks us to slow down."""
 
     code = "rpc_silent"
+
+
+class RpcFailed(Unavailable):
+    """The node answered with a status above 499 and no words."""
+
+    code = "rpc_failed"
 
 
 class Rpc:
@@ -118,21 +129,44 @@ class Rpc:
                     self._url, data=msgspec.json.encode(body), headers=headers
                 ) as reply,
             ):
-                if reply.status == _TOO_MANY:
-                    raise RpcSilent("the node asks us to slow down")
-                if reply.status != _OK:
-                    raise Unavailable(f"the node answers HTTP {reply.status}")
-                return msgspec.json.decode(await reply.read())
+                content = await reply.read()
+                return (
+                    msgspec.json.decode(content)
+                    if reply.status == _OK
+                    else _error(reply.status, content)
+                )
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise Unavailable(f"the node answers no JSON: {problem}") from problem
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             raise RpcSilent(f"the node does not answer: {problem!r}") from problem
 
 
+def _error(status: int, content: bytes) -> Any:
+    """The JSON-RPC errors that stand under a status other than 200, as they are.
+
+    Without any: RpcRefused where the status says that nothing was done, RpcSilent where it speaks
+    of this moment, RpcFailed otherwise.
+    """
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+        said = msgspec.json.decode(content)
+        rows = said if isinstance(said, list) else [said]
+        is_error = rows and all(isinstance(_error_of(one), dict) for one in rows)
+        if is_error and status != _TOO_MANY:
+            return said
+    if _BAD <= status < _BROKEN and status not in _MAY_PASS:
+        raise RpcRefused(status, f"HTTP {status}")
+    kind = RpcSilent if status in _MAY_PASS else RpcFailed
+    raise kind(f"the node answers HTTP {status}")
+
+
+def _error_of(said: object) -> object:
+    return said.get("error") if isinstance(said, dict) else None
+
+
 def _result(said: Any, wanted_id: object) -> Any:
     if not isinstance(said, dict):
         raise Unavailable("the node does not speak JSON-RPC")
-    error = said.get("error")
+    error = _error_of(said)
     if isinstance(error, dict):
         number = error.get("code")
         raise RpcRefused(number if isinstance(number, int) else 0, str(error.get("message", "")))

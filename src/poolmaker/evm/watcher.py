@@ -17,6 +17,8 @@ from poolmaker.kernel.errors import Unavailable
 SPAN_MAX: Final = 500
 OVERLAP: Final = 64
 """Final blocks that are read again: a node that lagged may have answered with too little."""
+GROWS_AFTER: Final = 8
+"""Spans in a row that are answered before more is asked for: a silence ends a look."""
 TAIL_MAX: Final = 2_000
 _WAITING_MAX: Final = 100
 
@@ -44,6 +46,7 @@ class Watcher:
         self._transactions = transactions
         self._clock = clock
         self._span = SPAN_MAX
+        self._answered = 0
         self._refusal = ""
 
     async def look(self) -> int:
@@ -97,18 +100,26 @@ class Watcher:
             try:
                 found = await self._transfers(start, end)
             except RpcSilent:
-                self._span = max(1, self._span // 2)
+                self._shrink()
                 raise
             except Unavailable as problem:
                 if self._span == 1:
                     raise
-                self._span //= 2
+                self._shrink()
                 self._refusal = f"{str(problem)[:160]}; {self._span} blocks at once"
                 continue
-            if self._span == SPAN_MAX:
-                self._refusal = ""
-            self._span = min(SPAN_MAX, self._span * 2)
+            self._grow()
             return found, end
+
+    def _shrink(self) -> None:
+        self._span, self._answered = max(1, self._span // 2), 0
+
+    def _grow(self) -> None:
+        if self._span == SPAN_MAX:
+            self._refusal = ""
+        self._answered += 1
+        if self._answered >= GROWS_AFTER:
+            self._span, self._answered = min(SPAN_MAX, self._span * 2), 0
 
     @property
     def sentence(self) -> str:

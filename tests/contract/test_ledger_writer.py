@@ -13,6 +13,7 @@ import pytest
 from poolmaker.bus.ports import KeyConflict
 from poolmaker.business.ledger import commands as c
 from poolmaker.business.ledger._store import PgLedgerStore
+from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.codec import encode_command
 from poolmaker.business.ledger.model import (
     Batch,
@@ -475,3 +476,42 @@ async def test_trial_balances_by_rules_and_by_sql_agree(open_database: OpenDatab
         assert rows["USDT"].held_units == rows["USDT"].owed_units == 1_000_005
         assert rows["BTC"].held_units == 1_000
         assert rows["share:p1:1"].difference == 0
+
+
+async def test_what_waits_is_listed_by_its_newest_reason_in_order_and_until_it_is_booked(
+    open_database: OpenDatabase,
+) -> None:
+    """Only what stands first in its stream has a way forward of its own."""
+    first, second = fee("f1", SHIB, seq=1), fee("f2", Money(asset="PEPE", units=1), seq=2)
+    third = fee("f3", usdt(1), seq=3)
+    settings = WriterSettings(poll_us=20_000)
+    async with running_ledger(open_database, settings=settings) as running:
+        attending = LedgerAttention(running.app)
+
+        async def listed() -> dict[str, tuple[str, str]]:
+            found = await attending.attention()
+            kinds = {item.kind for item in found if item.subject.startswith("f")}
+            assert kinds <= {"unbookable"}
+            return {
+                item.subject: (item.evidence["obstacle"], item.evidence.get("behind", ""))
+                for item in found
+                if item.kind == "unbookable"
+            }
+
+        async def becomes(wanted: dict[str, tuple[str, str]]) -> None:
+            async with asyncio.timeout(60):
+                while await listed() != wanted:
+                    await asyncio.sleep(0.01)
+
+        shib, pepe = "unknown_asset: SHIB", "unknown_asset: PEPE"
+        await running.ask(first, second, third)
+        await becomes({"f1": (shib, ""), "f2": (shib, "f1"), "f3": (shib, "f1")})
+        assert await attending.aside(second.key, key("no"), "r") is Refusal.BEHIND_BARRIER
+        assert await attending.aside(key("f9"), key("no"), "r") is Refusal.UNKNOWN_TRANSACTION
+        aside = await attending.aside(first.key, key("yes"), "the venue has taken it back")
+        assert isinstance(aside, c.SetAside)
+        assert isinstance(await running.ledger.submit(aside), Posted)
+        await becomes({"f2": (pepe, ""), "f3": (pepe, "f2")})
+        await running.writer.register_asset(Asset("PEPE", 18))
+        await becomes({})
+        assert isinstance(await running.answered("f3"), Posted)

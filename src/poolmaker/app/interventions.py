@@ -18,7 +18,7 @@ from poolmaker.business.campaigns.service import CampaignDesk
 from poolmaker.business.ledger.accounts import suspense
 from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.commands import BearDeficit, Command, ResolveSuspenseTo
-from poolmaker.business.ledger.model import Posted
+from poolmaker.business.ledger.model import Posted, Refusal
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import RewardDecision, RewardDecisionKind
 from poolmaker.business.rewards.service import RewardDesk
@@ -212,8 +212,8 @@ class LedgerInterventions:
         """See ``LedgerCommands.set_aside``."""
         asked_as = CommandKey(f"aside:{request_id}")
         command = await self._rooms.ledger_attention.aside(CommandKey(key), asked_as, reason)
-        if command is None:
-            return Refused("unknown_transaction")
+        if isinstance(command, Refusal):
+            return Refused(command.value)
         return await self._post(request_id, command)
 
     async def _post(self, request_id: str, command: Command) -> Receipt | Refused:

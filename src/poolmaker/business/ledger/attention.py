@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from poolmaker.business.ledger._store.attention import OddBalance, OpenRecord, PgLedgerAttention
+from poolmaker.business.ledger._store.attention import (
+    OddBalance,
+    OpenRecord,
+    PgLedgerAttention,
+    UnbookableRow,
+)
 from poolmaker.business.ledger.codec import decode_command
 from poolmaker.business.ledger.commands import SetAside, StreamFact
-from poolmaker.business.ledger.model import IncidentKind
+from poolmaker.business.ledger.model import IncidentKind, Refusal
 from poolmaker.infra.attention import (
     LISTED_MAX,
     AttentionItem,
@@ -52,19 +57,19 @@ class LedgerAttention:
                 *await self._conflicts(tx),
             ]
 
-    async def aside(self, key: CommandKey, asked_as: CommandKey, reason: str) -> SetAside | None:
-        """The command that sets aside what waits under ``key``; None where nothing does."""
+    async def aside(self, key: CommandKey, asked_as: CommandKey, reason: str) -> SetAside | Refusal:
+        """The command that sets aside what waits under ``key``, or why there is none.
+
+        ``BEHIND_BARRIER``: another fact of its stream stands before it and has to be solved first.
+        """
         async with self._transactions.begin("ledger.aside") as tx:
             body = await self._store.unbookable_body(tx, key)
+            waiting, _ = await self._store.unbookable(tx, LISTED_MAX)
         if body is None:
-            return None
-        stream, seq = "", 0
-        try:
-            command = decode_command(body)
-        except CallerFault:
-            command = None
-        if isinstance(command, StreamFact):
-            stream, seq = command.stream, command.stream_seq
+            return Refusal.UNKNOWN_TRANSACTION
+        if _held_up_by(waiting).get(key, key) != key:
+            return Refusal.BEHIND_BARRIER
+        stream, seq = _place_of(body) or ("", 0)
         digest = content_hash(body).hex()
         return SetAside(
             key=asked_as, aside=key, digest=digest, stream=stream, stream_seq=seq, reason=reason
@@ -88,12 +93,33 @@ class LedgerAttention:
 
     async def _unbookable(self, tx: Tx) -> tuple[AttentionItem, ...]:
         found, total = await self._store.unbookable(tx, LISTED_MAX)
-        return and_more([_unbookable(one) for one in found], total)
+        first = _held_up_by(found)
+        return and_more([_unbookable(one, first.get(one.key, one.key)) for one in found], total)
 
     async def _conflicts(self, tx: Tx) -> tuple[AttentionItem, ...]:
         prefix = f"{SOURCE}:{CONFLICT}:"
         found, total = await self._store.conflicts(tx, prefix, LISTED_MAX)
         return and_more([_conflict(one) for one in found], total)
+
+
+def _place_of(body: bytes) -> tuple[str, int] | None:
+    """Stream and sequence of a fact; None for what carries none or cannot be read."""
+    try:
+        command = decode_command(body)
+    except CallerFault:
+        return None
+    return (command.stream, command.stream_seq) if isinstance(command, StreamFact) else None
+
+
+def _held_up_by(waiting: Sequence[UnbookableRow]) -> dict[CommandKey, CommandKey]:
+    """For each fact that waits the first of its stream that does; its own key for the first."""
+    places = {one.key: _place_of(one.body) for one in waiting}
+    first: dict[str, tuple[int, CommandKey]] = {}
+    for key, place in places.items():
+        if place is not None:
+            stream, seq = place
+            first[stream] = min(first.get(stream, (seq, key)), (seq, key))
+    return {key: first[place[0]][1] for key, place in places.items() if place is not None}
 
 
 def _amount(one: OddBalance) -> str:
@@ -199,18 +225,20 @@ def _suspense(one: OddBalance) -> AttentionItem:
     )
 
 
-def _unbookable(one: OpenRecord) -> AttentionItem:
+def _unbookable(one: UnbookableRow, first: CommandKey) -> AttentionItem:
+    """``first`` is the fact of its stream that waits first: only that one can be set aside."""
+    behind = {"behind": first} if first != one.key else {}
     return AttentionItem(
         source=SOURCE,
         kind=IncidentKind.UNBOOKABLE.value,
         subject=one.key,
-        since_us=one.at_us,
-        evidence={"obstacle": one.what},
+        since_us=one.since_us,
+        evidence={"obstacle": one.why, **behind},
         blocks=("facts", "join", "leave"),
         remedies=(
             Remedy(
                 action="set_aside",
-                command=f"poolmaker ledger set-aside {one.key!r} --reason TEXT",
+                command=f"poolmaker ledger set-aside {first!r} --reason TEXT",
                 route="POST /api/v1/ledger/set-aside",
             ),
         ),

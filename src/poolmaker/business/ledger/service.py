@@ -107,7 +107,7 @@ class LedgerWriter:
         self._renew_at_us = 0
         self._stopped = StoppedStreams()
         self._parked: set[CommandKey] = set()
-        self._told: set[CommandKey] = set()
+        self._told: dict[CommandKey, str] = {}
         self._divergences = 0
         self._closed = False
 
@@ -280,16 +280,16 @@ class LedgerWriter:
         return reply
 
     async def _park(self, stuck: Mapping[CommandKey, str]) -> None:
-        """What cannot be booked waits for the next poll; a person is told once."""
+        """What cannot be booked waits for the next poll; a person is told each reason once."""
         at_us = next_ledger_time(self._head.at_us, self._clock.now_us())
         incidents = [
             Incident(IncidentKind.UNBOOKABLE, why, key, at_us)
             for key, why in stuck.items()
-            if key not in self._told
+            if self._told.get(key) != why
         ]
         if incidents:
             await self._store.open_incidents(incidents)
-        self._told |= stuck.keys()
+        self._told.update(stuck)
         self._parked |= stuck.keys()
 
     async def _renew_when_due(self) -> None:

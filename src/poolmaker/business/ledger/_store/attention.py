@@ -23,11 +23,16 @@ _SINCE: Final = """
 SELECT max(at_us) FROM ledger.incident WHERE ledger_id = $1 AND kind = $2 AND subject = $3
 """
 _UNBOOKABLE: Final = """
-SELECT i.subject, i.key, i.at_us, count(*) OVER () AS total
-FROM ledger.incident AS i
-WHERE i.ledger_id = $1 AND i.kind = 'unbookable' AND NOT EXISTS (
-    SELECT FROM ledger.idem AS d WHERE d.ledger_id = i.ledger_id AND d.key = i.key)
-ORDER BY i.at_us, i.key LIMIT $2
+SELECT i.key, i.subject, i.since_us, c.body, count(*) OVER () AS total
+FROM (
+    SELECT DISTINCT ON (o.key) o.key, o.subject, min(o.at_us) OVER (PARTITION BY o.key) AS since_us
+    FROM ledger.incident AS o
+    WHERE o.ledger_id = $1 AND o.kind = 'unbookable' AND NOT EXISTS (
+        SELECT FROM ledger.idem AS d WHERE d.ledger_id = o.ledger_id AND d.key = o.key)
+    ORDER BY o.key, o.at_us DESC, o.subject
+) AS i
+LEFT JOIN ledger.command AS c ON c.ledger_id = $1 AND c.key = i.key
+ORDER BY i.since_us, i.key LIMIT $2
 """
 _UNBOOKABLE_BODY: Final = """
 SELECT c.body FROM ledger.command AS c
@@ -58,11 +63,21 @@ class OddBalance:
 
 @dataclass(frozen=True, slots=True)
 class OpenRecord:
-    """A command that waits or that was refused as a conflict; ``what`` says more of it."""
+    """A command that was refused as a conflict; ``what`` says more of it."""
 
     key: str
     what: str
     at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnbookableRow:
+    """A command that waits, why it does since when, and its body; empty where no row holds it."""
+
+    key: CommandKey
+    why: str
+    since_us: int
+    body: bytes
 
 
 class PgLedgerAttention:
@@ -90,10 +105,15 @@ class PgLedgerAttention:
         found = await connection_of(tx).fetchval(_SINCE, self._ledger, kind, subject)
         return int(found or 0)
 
-    async def unbookable(self, tx: Tx, limit: int) -> tuple[list[OpenRecord], int]:
-        """Facts that wait: their incident is open while their key has no answer."""
+    async def unbookable(self, tx: Tx, limit: int) -> tuple[list[UnbookableRow], int]:
+        """Facts that wait: their incident is open while their key has no answer; oldest first."""
         rows = await connection_of(tx).fetch(_UNBOOKABLE, self._ledger, limit)
-        found = [OpenRecord(row["key"], row["subject"], row["at_us"]) for row in rows]
+        found = [
+            UnbookableRow(
+                CommandKey(row["key"]), row["subject"], row["since_us"], row["body"] or b""
+            )
+            for row in rows
+        ]
         return found, rows[0]["total"] if rows else 0
 
     async def unbookable_body(self, tx: Tx, key: CommandKey) -> bytes | None:

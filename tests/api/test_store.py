@@ -77,10 +77,10 @@ async def test_a_token_lets_in_whom_it_was_granted_to_with_its_scopes(tokens: To
     await tokens.grant(mine)
     await tokens.grant(looker)
     assert await tokens.principal(mine.token_hash) == Principal(
-        Role.USER, "name-1", UserId("us_ada"), frozenset({Scope.READ}), "tk_1"
+        Role.USER, "name-1", UserId("us_ada"), frozenset({Scope.READ}), "tk_1", mine.expires_us
     )
     assert await tokens.principal(looker.token_hash) == Principal(
-        Role.VIEWER, "name-2", None, ROLE_SCOPES[Role.VIEWER], "tk_2"
+        Role.VIEWER, "name-2", None, ROLE_SCOPES[Role.VIEWER], "tk_2", looker.expires_us
     )
     assert await tokens.principal(ONE) is None
     listed = await tokens.tokens(UserId("us_ada"), "", 10)

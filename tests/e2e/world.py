@@ -167,7 +167,14 @@ class FakePeople:
             return self.staff[token_hash]
         for one in self.granted.values():
             if one.token_hash == token_hash and self._lives(one):
-                return Principal(one.role, one.name, one.user_id, one.scopes, one.token_id)
+                return Principal(
+                    role=one.role,
+                    name=one.name,
+                    user_id=one.user_id,
+                    scopes=one.scopes,
+                    token_id=one.token_id,
+                    expires_us=one.expires_us,
+                )
         return None
 
     def _lives(self, token: NewToken) -> bool:

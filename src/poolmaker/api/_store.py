@@ -22,7 +22,7 @@ ON CONFLICT (token_id) DO UPDATE SET token_hash = $2
 WHERE token.revoked_us IS NULL AND token.granted_by = $9
 """
 _PRINCIPAL: Final = """
-SELECT role, name, user_id, scopes, token_id FROM api.token
+SELECT role, name, user_id, scopes, token_id, expires_us FROM api.token
 WHERE token_hash = $1 AND revoked_us IS NULL AND expires_us > $2
 """
 _TOKEN: Final = "SELECT * FROM api.token WHERE token_id = $1"  # noqa: S105 - a statement
@@ -95,8 +95,14 @@ class ApiStore:
         if row is None:
             return None
         user_id = UserId(row["user_id"]) if row["user_id"] is not None else None
-        scopes = frozenset(map(Scope, row["scopes"]))
-        return Principal(Role(row["role"]), row["name"], user_id, scopes, row["token_id"])
+        return Principal(
+            role=Role(row["role"]),
+            name=row["name"],
+            user_id=user_id,
+            scopes=frozenset(map(Scope, row["scopes"])),
+            token_id=row["token_id"],
+            expires_us=row["expires_us"],
+        )
 
     async def token(self, token_id: str) -> TokenSeen | None:
         """See ``Tokens.token``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,6 +17,7 @@ from poolmaker.api.access import (
     GRANT_STAFF,
     LOOK_AS_STAFF,
     LOOK_AT_OWN,
+    ROLE_SCOPES,
     Role,
     Scope,
 )
@@ -50,7 +51,9 @@ from poolmaker.api.tokens import (
     scopes_of,
     token_hash,
 )
+from poolmaker.infra.approvals import model
 from poolmaker.infra.approvals.model import Approval, ApprovalRefused
+from poolmaker.kernel.clock import DAY_US
 from poolmaker.kernel.ids import ApprovalId, UserId
 from poolmaker.views.model import UserSeen, WalletClaimSeen
 
@@ -76,6 +79,7 @@ async def create_user(request: Request, principal: Manager, wish: UserWish) -> R
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
+        _granted_until_us(platform, principal, ROLE_SCOPES[Role.USER], None)
         user = unless_refused(await platform.people.create(made_id, wish.name, wish.mixin_id))
         granted = await _grant(platform, principal, made_id, _users_token(user, None, None))
         return msgspec.to_builtins(user) | granted
@@ -156,7 +160,7 @@ async def create_token(
     user_id: UserPath,
     wish: NewUserToken | None = None,
 ) -> Response:
-    """One more token for a user, shown once; it may do no more than the caller's own."""
+    """One more token for a user, shown once; it may do no more than the caller's, nor longer."""
     platform = platform_of(request)
     wanted = wish or NewUserToken()
 
@@ -217,7 +221,10 @@ async def revoke_token(
 async def rotate_token(
     request: Request, principal: TokenOwner, token_id: TokenPath, _: Nothing | None = None
 ) -> Response:
-    """A new token in place of an old one, which is let in no more; shown once."""
+    """A new token in place of an old one, which is let in no more; shown once.
+
+    It ends when the caller's own token ends, if not before.
+    """
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
@@ -265,14 +272,32 @@ def _token_id(made_id: str) -> str:
     return f"tk_{made_id.rpartition('_')[2]}"
 
 
+def _granted_until_us(
+    platform: Platform, principal: Principal, scopes: frozenset[Scope], days: int | None
+) -> int:
+    """When a token ends that this caller grants: no token grants more, or for longer, than it has.
+
+    Raises ``scope_missing`` or ``token_outlives``.
+    """
+    if not scopes <= principal.scopes:
+        missing = ", ".join(sorted(scopes - principal.scopes))
+        raise Problem("scope_missing", {"scope": missing})
+    now_us = platform.clock.now_us()
+    until_us = expiry_us(now_us, days)
+    if until_us <= principal.expires_us:
+        return until_us
+    if days is not None:
+        left = (principal.expires_us - now_us) // DAY_US
+        raise Problem("token_outlives", {"days": str(left)})
+    return principal.expires_us
+
+
 async def _grant(
     platform: Platform, principal: Principal, made_id: str, wanted: _Wanted
 ) -> Mapping[str, object]:
     """Grant a token under the id that the request's key stands for: one key, one token."""
-    if principal.role is Role.USER and not wanted.scopes <= principal.scopes:
-        raise Problem("scope_missing", {"scope": ", ".join(sorted(wanted.scopes))})
+    expires_us = _granted_until_us(platform, principal, wanted.scopes, wanted.days)
     token = fresh_token(platform.rng)
-    expires_us = expiry_us(platform.clock.now_us(), wanted.days)
     await platform.tokens.grant(
         NewToken(
             token_id=_token_id(made_id),
@@ -311,13 +336,8 @@ async def approve(
     request: Request, principal: Approver, approval_id: ApprovalPath, _: Nothing | None = None
 ) -> Response:
     """Say yes to what another person requested, who then sends the same request again."""
-    platform = platform_of(request)
-
-    async def effect(_: str) -> object:
-        who = await approver_of(request, principal)
-        return _unless_ended(await platform.approvals.approve(ApprovalId(approval_id), who))
-
-    return await once(request, principal, platform.ids.correlation(), effect)
+    decide = platform_of(request).approvals.approve
+    return await _decided(request, principal, approval_id, decide)
 
 
 @router.post("/approvals/{approval_id}/cancel", status_code=201, response_model=ApprovalSeen)
@@ -325,19 +345,25 @@ async def cancel_approval(
     request: Request, principal: Approver, approval_id: ApprovalPath, _: Nothing | None = None
 ) -> Response:
     """Take a request back, or refuse another's."""
-    platform = platform_of(request)
+    decide = platform_of(request).approvals.cancel
+    return await _decided(request, principal, approval_id, decide)
+
+
+_Decide = Callable[[ApprovalId, model.Approver], Awaitable[Approval | ApprovalRefused]]
+
+
+async def _decided(
+    request: Request, principal: Principal, approval_id: str, decide: _Decide
+) -> Response:
+    """One person's word about what waits, and how it stands then."""
 
     async def effect(_: str) -> object:
-        who = await approver_of(request, principal)
-        return _unless_ended(await platform.approvals.cancel(ApprovalId(approval_id), who))
+        answer = await decide(ApprovalId(approval_id), await approver_of(request, principal))
+        if isinstance(answer, ApprovalRefused):
+            return Refused(answer.reason.value)
+        return _approval(answer)
 
-    return await once(request, principal, platform.ids.correlation(), effect)
-
-
-def _unless_ended(answer: Approval | ApprovalRefused) -> ApprovalSeen | Refused:
-    if isinstance(answer, ApprovalRefused):
-        return Refused(answer.reason.value)
-    return _approval(answer)
+    return await once(request, principal, platform_of(request).ids.correlation(), effect)
 
 
 def _approval(approval: Approval) -> ApprovalSeen:

@@ -25,6 +25,7 @@ class Principal:
     user_id: UserId | None = None
     scopes: frozenset[Scope] = frozenset()
     token_id: str = ""
+    expires_us: int = NEVER_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.api.access import ROLE_SCOPES, Role
-from poolmaker.api.budgets import Budgets, BudgetSizes
+from poolmaker.api.budgets import Budgets, BudgetSizes, Rank
 from poolmaker.api.problems import Problem
 from poolmaker.api.server import create_api
 from poolmaker.infra.clock import SystemClock
@@ -21,7 +21,15 @@ from tests.api.client import Client
 from tests.api.test_access import token
 from tests.e2e.world import OPERATOR_TOKEN, VIEWER_TOKEN, FakeWorld
 
-SMALL = BudgetSizes(at_once=2, at_once_in_all=3, per_second=10, burst=5, streams=1)
+SMALL = BudgetSizes(
+    at_once=2,
+    at_once_in_all=3,
+    kept_for_staff=0,
+    kept_for_safety=0,
+    per_second=10,
+    burst=5,
+    streams=1,
+)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 300_000)), max_size=60))
@@ -36,7 +44,7 @@ def test_nobody_gets_more_than_burst_and_rate_and_nobody_pays_for_another(
     for caller, wait_us in asked:
         clock.advance(wait_us)
         try:
-            with budgets.request(caller):
+            with budgets.request(caller, Rank.USER):
                 taken[caller] += 1
         except Problem:
             refused[caller] += 1
@@ -51,24 +59,60 @@ def test_at_once_is_bounded_for_one_and_for_all_and_what_ends_makes_room() -> No
     budgets = Budgets(ManualClock(), SMALL)
     with ExitStack() as held:
         for caller in ("a", "a", "b"):
-            held.enter_context(budgets.request(caller))
+            held.enter_context(budgets.request(caller, Rank.USER))
         for caller in ("a", "c"):
-            with pytest.raises(Problem) as refused, budgets.request(caller):
+            with pytest.raises(Problem) as refused, budgets.request(caller, Rank.USER):
                 pass
             assert (refused.value.status, refused.value.retry_after_s) == (429, 1)
-    with budgets.request("a"):
+    with budgets.request("a", Rank.USER):
         pass
+
+
+@given(st.lists(st.tuples(st.sampled_from(Rank), st.booleans()), max_size=80))
+def test_found_34_what_is_kept_for_the_higher_ranks_is_there_whatever_the_lower_ones_take(
+    asked: list[tuple[Rank, bool]],
+) -> None:
+    sizes = BudgetSizes(
+        at_once_in_all=20,
+        pages_at_once_in_all=6,
+        kept_for_staff=4,
+        kept_for_safety=3,
+        streams_in_all=20,
+        page_streams_in_all=6,
+    )
+    budgets = Budgets(ManualClock(), sizes)
+    taken = {False: dict.fromkeys(Rank, 0), True: dict.fromkeys(Rank, 0)}
+    with ExitStack() as held:
+        for number, (rank, is_stream) in enumerate(asked):
+            place = (budgets.stream if is_stream else budgets.request)(f"caller {number}", rank)
+            with suppress(Problem):
+                held.enter_context(place)
+                taken[is_stream][rank] += 1
+            for counts in taken.values():
+                pages, users, staff, _ = counts.values()
+                assert pages <= 6
+                assert pages + users <= 20 - 4 - 3
+                assert pages + users + staff <= 20 - 3
+                assert sum(counts.values()) <= 20
+        free = 20 - sum(taken[False].values())
+        got = 0
+        for number in range(20):
+            with suppress(Problem):
+                held.enter_context(budgets.request(f"safety {number}", Rank.SAFETY))
+                got += 1
+        assert got == free
+        assert got + taken[False][Rank.SAFETY] >= 3
 
 
 def test_an_open_stream_counts_until_it_ends() -> None:
     budgets = Budgets(ManualClock(), SMALL)
-    with budgets.stream("a"):
-        with pytest.raises(Problem) as refused, budgets.stream("a"):
+    with budgets.stream("a", Rank.USER):
+        with pytest.raises(Problem) as refused, budgets.stream("a", Rank.USER):
             pass
         assert refused.value.code == "too_many_streams"
-        with budgets.stream("b"):
+        with budgets.stream("b", Rank.USER):
             pass
-    with budgets.stream("a"):
+    with budgets.stream("a", Rank.USER):
         pass
 
 

@@ -162,6 +162,9 @@ class FakePeople:
         if token.token_id not in self.revoked:
             self.granted[token.token_id] = token
 
+    def filed(self, token_hash: bytes) -> Principal | None:
+        return self.staff.get(token_hash)
+
     async def principal(self, token_hash: bytes) -> Principal | None:
         if token_hash in self.staff:
             return self.staff[token_hash]

@@ -87,6 +87,10 @@ class ApiStore:
                 token.granted_by,
             )
 
+    def filed(self, token_hash: bytes) -> Principal | None:  # noqa: ARG002
+        """See ``Tokens.filed``. None of these tokens lies in a file."""
+        return None
+
     async def principal(self, token_hash: bytes) -> Principal | None:
         """See ``Tokens.principal``."""
         async with self._transactions.begin("api.principal") as tx:

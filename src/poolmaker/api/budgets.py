@@ -1,7 +1,9 @@
 """How much of the platform one caller may use at once, and all callers together.
 
 Every budget is counted before anything is read for the caller. A budget that is spent is answered
-429 with Retry-After: the caller is told when to come again, and others do not notice.
+429 with Retry-After: the caller is told when to come again, and others do not notice. Whatever
+callers without a token and users take, places are left for the staff, and a few more for what keeps
+money safe.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from poolmaker.api.problems import Problem
@@ -19,20 +22,62 @@ CALLERS_KEPT: Final = 10_000
 RETRY_STREAM_S: Final = 5
 
 
+class Rank(IntEnum):
+    """Who a place is for. A lower rank leaves the higher ones the places that are kept for them."""
+
+    ANONYMOUS = 0
+    """Nobody known: pages, told apart by address."""
+    USER = 1
+    STAFF = 2
+    SAFETY = 3
+    """Staff who ask for health, the kill switch or the freeze."""
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetSizes:
     """What one caller may use, and all together. ``page`` sizes are of one address."""
 
     at_once: int = 8
-    page_at_once: int = 32
+    page_at_once: int = 16
+    pages_at_once_in_all: int = 24
     at_once_in_all: int = 64
+    kept_for_staff: int = 8
+    kept_for_safety: int = 4
     per_second: int = 50
     burst: int = 200
     unknown_per_second: int = 20
     """Requests of one address with a token that nobody knows."""
+    unknown_at_once: int = 16
     streams: int = 4
     page_streams: int = 20
+    page_streams_in_all: int = 100
     streams_in_all: int = 200
+
+
+class _Places:
+    """So many places at once for all callers together, some kept for the higher ranks."""
+
+    def __init__(self, in_all: int, pages: int, sizes: BudgetSizes) -> None:
+        above_staff = in_all - sizes.kept_for_safety
+        users = above_staff - sizes.kept_for_staff
+        self._most = (users, users, above_staff, in_all)
+        self._pages = pages
+        self._taken = [0] * len(Rank)
+
+    def is_full(self, rank: Rank) -> bool:
+        """Whether there is no place for one more of this rank."""
+        if rank is Rank.ANONYMOUS and self._taken[rank] >= self._pages:
+            return True
+        return sum(self._taken) >= self._most[rank]
+
+    @contextmanager
+    def taken(self, rank: Rank) -> Iterator[None]:
+        """One place, for as long as the block lasts."""
+        self._taken[rank] += 1
+        try:
+            yield
+        finally:
+            self._taken[rank] -= 1
 
 
 @dataclass(slots=True)
@@ -50,45 +95,52 @@ class Budgets:
 
     def __init__(self, clock: Clock, sizes: BudgetSizes | None = None) -> None:
         self._clock = clock
-        self._sizes = sizes or BudgetSizes()
+        self._sizes = sizes = sizes or BudgetSizes()
         self._uses: OrderedDict[str, _Use] = OrderedDict()
-        self._at_once = 0
-        self._streams = 0
+        self._requests = _Places(sizes.at_once_in_all, sizes.pages_at_once_in_all, sizes)
+        self._streams = _Places(sizes.streams_in_all, sizes.page_streams_in_all, sizes)
+        self._unknown = 0
 
     @contextmanager
-    def request(self, caller: str, *, page: bool = False) -> Iterator[None]:
+    def request(self, caller: str, rank: Rank) -> Iterator[None]:
         """One request of ``caller``, for as long as the block lasts."""
         use, sizes = self._taken(caller, self._sizes.per_second), self._sizes
-        at_once = sizes.page_at_once if page else sizes.at_once
-        if use.at_once >= at_once or self._at_once >= sizes.at_once_in_all:
+        at_once = sizes.page_at_once if rank is Rank.ANONYMOUS else sizes.at_once
+        if use.at_once >= at_once or self._requests.is_full(rank):
             raise Problem("too_many_requests", retry_after_s=1)
         use.at_once += 1
-        self._at_once += 1
         try:
-            yield
+            with self._requests.taken(rank):
+                yield
         finally:
             use.at_once -= 1
-            self._at_once -= 1
 
     @contextmanager
-    def stream(self, caller: str, *, page: bool = False) -> Iterator[None]:
+    def stream(self, caller: str, rank: Rank) -> Iterator[None]:
         """One open stream of ``caller``, for as long as the block lasts."""
         use, sizes = self._taken(caller, self._sizes.per_second), self._sizes
-        if use.streams >= (sizes.page_streams if page else sizes.streams):
+        if use.streams >= (sizes.page_streams if rank is Rank.ANONYMOUS else sizes.streams):
             raise Problem("too_many_streams", retry_after_s=RETRY_STREAM_S)
-        if self._streams >= sizes.streams_in_all:
+        if self._streams.is_full(rank):
             raise Problem("busy", retry_after_s=RETRY_STREAM_S)
         use.streams += 1
-        self._streams += 1
+        try:
+            with self._streams.taken(rank):
+                yield
+        finally:
+            use.streams -= 1
+
+    @contextmanager
+    def unknown_token(self, address: str) -> Iterator[None]:
+        """A token that may be unknown is looked up for ``address``, in places of its own."""
+        self._taken(f"unknown from {address}", self._sizes.unknown_per_second)
+        if self._unknown >= self._sizes.unknown_at_once:
+            raise Problem("too_many_requests", retry_after_s=1)
+        self._unknown += 1
         try:
             yield
         finally:
-            use.streams -= 1
-            self._streams -= 1
-
-    def unknown_token(self, address: str) -> None:
-        """Count a token that may be unknown, shown from ``address``."""
-        self._taken(f"unknown from {address}", self._sizes.unknown_per_second)
+            self._unknown -= 1
 
     def _taken(self, caller: str, per_second: int) -> _Use:
         """What the caller uses after one more request; refused when the rate is used up."""

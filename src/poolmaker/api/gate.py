@@ -2,7 +2,8 @@
 
 In this order: it gets a correlation id and a language; a path or query that no route could mean and
 a body that is too large are refused; its token says who is calling; it takes its place in the
-budgets of that caller; and it has a limited time. Everything under it uses the connections of
+budgets of that caller; without a known token it ends there if it is for the API; and it has a
+limited time. Everything under it uses the connections of
 clients, never those of engines and sagas.
 """
 
@@ -19,7 +20,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from poolmaker.api.budgets import Budgets
+from poolmaker.api.access import Role
+from poolmaker.api.budgets import Budgets, Rank
 from poolmaker.api.problems import CATALOGUES, CORRELATION_HEADER, Problem, answer
 from poolmaker.api.tokens import Principal, Tokens, token_hash
 from poolmaker.infra.connections import Purpose, working_for
@@ -31,6 +33,7 @@ REQUEST_S: Final = 20
 KNOWN_MAX: Final = 10_000
 API_PREFIX: Final = "/api/"
 _STREAMS: Final = frozenset({"/api/v1/stream", "/stream"})
+_SAFETY: Final = ("/api/v1/health", "/api/v1/kill", "/api/v1/freeze")
 _BEARER: Final = re.compile(r"Bearer ([!-~]{16,200})")
 _DIGITS_MAX: Final = 9
 
@@ -43,7 +46,7 @@ class Gate:
         self._ids = ids
         self._tokens = tokens
         self._budgets = budgets
-        self._known: OrderedDict[bytes, str] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[str, Rank]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer with the problem that stops it."""
@@ -64,40 +67,54 @@ class Gate:
                 await answering.problem(request, problem, receive)
 
     async def _pass(self, request: Request, receive: Receive, send: _Answering) -> None:
+        """Run the request in the place of its caller.
+
+        Nothing of the API is for nobody: without a known token it is refused before its body is
+        read, so that a slow body without one keeps no place.
+        """
         _require_readable(request)
         match = _BEARER.fullmatch(request.headers.get("authorization", ""))
-        if match is None:
-            with self._place(request, f"address {_address(request)}", page=True):
-                await self._run(request, receive, send)
-            return
-        hashed = token_hash(match[1])
-        caller = self._known.get(hashed, "")
-        if caller:
-            with self._place(request, caller, page=False):
-                await self._recognise(request, hashed)
-                await self._run(request, receive, send)
-            return
-        self._budgets.unknown_token(_address(request))
-        with self._budgets.request(f"token {hashed.hex()}"):
-            caller = await self._recognise(request, hashed)
-        with self._place(request, caller or f"token {hashed.hex()}", page=False):
+        hashed = token_hash(match[1]) if match is not None else b""
+        caller = await self._caller(request, hashed) if hashed else None
+        if caller is not None:
+            with self._place(request, *caller):
+                if await self._recognise(request, hashed) is not None:
+                    await self._run(request, receive, send)
+                    return
+        with self._place(request, f"address {_address(request)}", Rank.ANONYMOUS):
+            if request.url.path.startswith(API_PREFIX):
+                raise Problem("unauthenticated")
             await self._run(request, receive, send)
 
-    async def _recognise(self, request: Request, hashed: bytes) -> str:
-        """Who is calling, empty for nobody known. The tokens decide each time; nothing is kept.
+    async def _caller(self, request: Request, hashed: bytes) -> tuple[str, Rank] | None:
+        """Whose budget a token uses, and the rank of its places; None for nobody known.
+
+        A token that was never seen is looked for in the files of the staff first: that asks
+        nothing of the database, so that no crowd of guesses is in their way.
+        """
+        if hashed not in self._known and not self._remember(hashed, self._tokens.filed(hashed)):
+            with self._budgets.unknown_token(_address(request)):
+                await self._recognise(request, hashed)
+        return self._known.get(hashed)
+
+    async def _recognise(self, request: Request, hashed: bytes) -> Principal | None:
+        """Who is calling, None for nobody known. The tokens decide each time; nothing is kept.
 
         What is remembered is only whose budget the next request with this token uses.
         """
-        principal = await self._principal(hashed)
-        request.state.principal = principal
+        request.state.principal = principal = await self._principal(hashed)
+        self._remember(hashed, principal)
+        return principal
+
+    def _remember(self, hashed: bytes, principal: Principal | None) -> bool:
         self._known.pop(hashed, None)
         if principal is None:
-            return ""
-        caller = caller_of(principal)
-        self._known[hashed] = caller
+            return False
+        rank = Rank.USER if principal.role is Role.USER else Rank.STAFF
+        self._known[hashed] = (caller_of(principal), rank)
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
-        return caller
+        return True
 
     async def _principal(self, hashed: bytes) -> Principal | None:
         try:
@@ -106,10 +123,14 @@ class Gate:
         except (Unavailable, OutcomeUnknown, TimeoutError):
             raise Problem("unavailable") from None
 
-    def _place(self, request: Request, caller: str, *, page: bool) -> AbstractContextManager[None]:
-        if request.url.path in _STREAMS:
-            return self._budgets.stream(caller, page=page)
-        return self._budgets.request(caller, page=page)
+    def _place(self, request: Request, caller: str, rank: Rank) -> AbstractContextManager[None]:
+        """What keeps money safe is counted apart: no other work of a person is in its way."""
+        path = request.url.path
+        if path in _STREAMS:
+            return self._budgets.stream(caller, rank)
+        if rank is Rank.STAFF and path.startswith(_SAFETY):
+            return self._budgets.request(f"{caller} for safety", Rank.SAFETY)
+        return self._budgets.request(caller, rank)
 
     async def _run(self, request: Request, receive: Receive, send: _Answering) -> None:
         bounded = _Bounded(receive)

@@ -64,6 +64,10 @@ class Tokens(Protocol):
         """Let the token in until it expires or is revoked."""
         ...
 
+    def filed(self, token_hash: bytes) -> Principal | None:
+        """Whose token this is, if it lies in a file of the staff; asks nothing of the database."""
+        ...
+
     async def principal(self, token_hash: bytes) -> Principal | None:
         """Whose token this is; None for an unknown, expired or revoked one."""
         ...

@@ -87,13 +87,17 @@ class FileTokens:
         self._granted = granted
         self._kept: dict[Role, _Kept] = {}
 
-    async def principal(self, token_hash: bytes) -> Principal | None:
-        """See ``Tokens.principal``."""
+    def filed(self, token_hash: bytes) -> Principal | None:
+        """See ``Tokens.filed``."""
         for role in self._files:
             hashed = self._hashed(role)
             if hashed is not None and hmac.compare_digest(hashed, token_hash):
                 return Principal(role, role.value, None, ROLE_SCOPES[role], f"{FILE_ID}{role}")
-        return await self._granted.principal(token_hash)
+        return None
+
+    async def principal(self, token_hash: bytes) -> Principal | None:
+        """See ``Tokens.principal``."""
+        return self.filed(token_hash) or await self._granted.principal(token_hash)
 
     async def alive(self, token_ids: frozenset[str]) -> frozenset[str]:
         """See ``Tokens.alive``. A stream ends with its token; a file's lives while it is there."""

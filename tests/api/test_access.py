@@ -53,6 +53,7 @@ BODIES: dict[str, object] = {
         "amount": "1",
         "reason": "ours",
     },
+    "/api/v1/users/{user_id}/wallet": {"mixin_id": "7766b24c-1a03-4c3a-83a3-b4358266875d"},
     "/api/v1/users": {"name": "dan", "mixin_id": "7766b24c-1a03-4c3a-83a3-b4358266875d"},
 }
 

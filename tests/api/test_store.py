@@ -104,6 +104,20 @@ async def test_found_26_a_revoked_token_is_let_in_no_more(tokens: Tokens) -> Non
     assert seen.revoked_at_us > 0
 
 
+async def test_a_token_that_binds_a_wallet_is_never_had_by_a_grant_that_does_not(
+    database: Database,
+) -> None:
+    store = open_store(database, ManualClock(), DAY_US)
+    own = replace(a_token(1), binds_wallet=True)
+    await store.grant(own)
+    found = await store.principal(own.token_hash)
+    assert found is not None
+    assert found.binds_wallet
+    await store.grant(replace(own, token_hash=TWO, binds_wallet=False))
+    assert await store.principal(TWO) is None
+    assert await store.principal(own.token_hash) == found
+
+
 async def test_found_26_a_token_ends_at_its_expiry_to_the_microsecond(database: Database) -> None:
     clock = ManualClock()
     store, token = open_store(database, clock, DAY_US), a_token(1)

@@ -56,7 +56,9 @@ def held(world: FakeWorld, role: Role, scopes: frozenset[Scope], days: int) -> s
     text = token(world, role, scopes)
     until_us = world.clock.now_us() + days * DAY_US
     granted = world.people.granted
-    granted["tk_ada"] = replace(granted["tk_ada"], expires_us=until_us)
+    granted["tk_ada"] = replace(
+        granted["tk_ada"], expires_us=until_us, binds_wallet=role is Role.USER
+    )
     return text
 
 
@@ -103,6 +105,7 @@ async def _issue(
         for one in issued:
             assert one.expires_us <= caller.expires_us
             assert one.scopes <= caller.scopes
+            assert one.binds_wallet == caller.binds_wallet
             callers.append((answer.json["token"], one))
 
 

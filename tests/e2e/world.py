@@ -123,6 +123,7 @@ class FakePeople:
     granted: dict[str, NewToken] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
     staff: dict[bytes, Principal] = field(default_factory=dict)
+    claimed: list[tuple[str, str]] = field(default_factory=list)
 
     async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
         if request_id not in self.made:
@@ -147,6 +148,7 @@ class FakePeople:
             return Refused("unknown_user")
         if user.mixin_id:
             return Refused("wallet_taken")
+        self.claimed.append((user_id, mixin_id))
         return WalletClaimSeen(user_id, mixin_id, "trace", "memo", "https://mixin.one/pay", 1)
 
     async def disable(self, user_id: UserId, *, disabled: bool) -> UserSeen | Refused:
@@ -177,6 +179,7 @@ class FakePeople:
                     scopes=one.scopes,
                     token_id=one.token_id,
                     expires_us=one.expires_us,
+                    binds_wallet=one.binds_wallet,
                 )
         return None
 

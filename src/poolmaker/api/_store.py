@@ -16,13 +16,14 @@ CLAIM_US: Final = 30 * SECOND_US
 
 _GRANT: Final = """
 INSERT INTO api.token
-    (token_id, token_hash, role, name, user_id, scopes, granted_us, expires_us, granted_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    (token_id, token_hash, role, name, user_id, scopes, granted_us, expires_us, granted_by,
+     binds_wallet)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (token_id) DO UPDATE SET token_hash = $2
-WHERE token.revoked_us IS NULL AND token.granted_by = $9
+WHERE token.revoked_us IS NULL AND token.granted_by = $9 AND token.binds_wallet = $10
 """
 _PRINCIPAL: Final = """
-SELECT role, name, user_id, scopes, token_id, expires_us FROM api.token
+SELECT role, name, user_id, scopes, token_id, expires_us, binds_wallet FROM api.token
 WHERE token_hash = $1 AND revoked_us IS NULL AND expires_us > $2
 """
 _TOKEN: Final = "SELECT * FROM api.token WHERE token_id = $1"  # noqa: S105 - a statement
@@ -85,6 +86,7 @@ class ApiStore:
                 self._clock.now_us(),
                 token.expires_us,
                 token.granted_by,
+                token.binds_wallet,
             )
 
     def filed(self, token_hash: bytes) -> Principal | None:  # noqa: ARG002
@@ -106,6 +108,7 @@ class ApiStore:
             scopes=frozenset(map(Scope, row["scopes"])),
             token_id=row["token_id"],
             expires_us=row["expires_us"],
+            binds_wallet=row["binds_wallet"],
         )
 
     async def token(self, token_id: str) -> TokenSeen | None:

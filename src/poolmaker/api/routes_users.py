@@ -113,10 +113,19 @@ async def _user(platform: Platform, user_id: str) -> UserSeen:
 async def claim_wallet(
     request: Request, principal: WalletOwner, user_id: UserPath, wish: WalletWish
 ) -> Response:
-    """For a user without a wallet: say which one is theirs, and how a payment from it proves it."""
+    """For a user without a wallet: say which one is theirs, and how a payment from it proves it.
+
+    A user claims with a token from before wallets were bound, or with one that such a token issued.
+    Everybody else needs a second person of the staff.
+    """
     platform = platform_of(request)
 
-    async def effect(_: str) -> object:
+    async def effect(made_id: str) -> object:
+        if not principal.binds_wallet:
+            if principal.role is Role.USER:
+                return Refused("wallet_needs_staff")
+            body = {"mixin_id": wish.mixin_id}
+            await permitted(request, principal, "wallet.claim", user_id, body, made_id)
         return await platform.people.claim_wallet(UserId(user_id), wish.mixin_id)
 
     return await once(request, principal, platform.ids.correlation(), effect)
@@ -308,6 +317,7 @@ async def _grant(
             scopes=wanted.scopes,
             expires_us=expires_us,
             granted_by=principal.name,
+            binds_wallet=principal.binds_wallet,
         )
     )
     return {

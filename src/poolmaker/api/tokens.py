@@ -26,6 +26,8 @@ class Principal:
     scopes: frozenset[Scope] = frozenset()
     token_id: str = ""
     expires_us: int = NEVER_US
+    binds_wallet: bool = False
+    """A user's token from before wallets were bound, or issued by one: the user's own hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class NewToken:
     scopes: frozenset[Scope]
     expires_us: int
     granted_by: str
+    binds_wallet: bool = False
 
 
 class Tokens(Protocol):

@@ -131,7 +131,10 @@ def bind_user(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Bind the wallet of a user who has none: a payment from it proves that it is theirs."""
+    """Bind the wallet of a user who has none: a payment from it proves that it is theirs.
+
+    It needs a second person, unless the user does it with their own token of before.
+    """
     client = client_of(config, home)
     claim = client.post(f"/users/{quote(user_id)}/wallet", {"mixin_id": mixin_id}, key_of(key))
     show(as_json, claim, _claim)

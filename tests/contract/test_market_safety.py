@@ -6,14 +6,17 @@ The database is real; the venue behind the ports is scripted.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from poolmaker.infra.database import Database
-from poolmaker.kernel.errors import OutcomeUnknown
+from poolmaker.infra.database import Database, DatabaseUnavailable
+from poolmaker.infra.transactions import Tx
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown
 from poolmaker.kernel.market import Market, Side
-from poolmaker.market.engine.latches import LatchKind
+from poolmaker.market.engine.latches import LATCHES, LatchKind
 from poolmaker.market.engine.service import AccountEngine
 from poolmaker.market.execution.model import (
     CancelIntent,
@@ -34,7 +37,7 @@ from poolmaker.market.tracking.model import (
 )
 from poolmaker.messages.market import MarketSpec, QuoteGate, StopQuoting
 from tests.unit.market.makers import POOL
-from tests.unit.market.scripted import Stage, away, open_sides, until
+from tests.unit.market.scripted import Stage, away, lost, open_sides, until
 
 
 @pytest.fixture
@@ -249,3 +252,110 @@ async def test_found_10_a_market_without_rules_is_closed_with_its_reason_and_ope
         assert view.epoch == 1
         stage.venue.market = real  # type: ignore[method-assign]
         await until(lambda: both(engine))
+
+
+class Dying:
+    """A database that is gone for every transaction once ``gone`` is set."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.gone = False
+
+    @asynccontextmanager
+    async def begin(self, label: str) -> AsyncIterator[Tx]:
+        if self.gone:
+            raise DatabaseUnavailable("planned: the database is gone")
+        async with self._database.begin(label) as tx:
+            yield tx
+
+
+def without_lists(stage: Stage) -> None:
+    """Nothing of what rests can be looked up or listed from now on."""
+
+    async def no_list(market: Market) -> OpenOrders:
+        raise away()
+
+    stage.venue.open_orders = no_list  # type: ignore[method-assign]
+    stage.venue.lookup_problem = away
+
+
+async def test_an_order_whose_answer_was_lost_goes_with_the_others_on_a_stop(stage: Stage) -> None:
+    """It may rest: it is cancelled by client id, whatever the venue says of look-ups."""
+
+    def unanswered(intent: CreateIntent) -> None:
+        without_lists(stage)
+        lost(intent)
+
+    await stage.quote()
+    stage.venue.events = False
+    stage.venue.after_create = unanswered
+    async with stage.running():
+        await until(lambda: len(stage.venue.live()) == 2)
+        assert (await stage.states())["OPEN"] == 0
+        await stage.tell(StopQuoting(pool=POOL, reason="test"))
+        await until(lambda: not stage.venue.live())
+
+
+async def test_without_a_database_what_was_never_answered_is_cancelled_too(stage: Stage) -> None:
+    """The database dies while the answers of two orders that rest are still awaited."""
+    dying = Dying(stage.database)
+    stage.database = dying  # type: ignore[assignment]
+    answer = asyncio.Event()
+    real = stage.venue.create
+
+    async def unanswered(intent: CreateIntent) -> CreateReply:
+        reply = await real(intent)
+        await answer.wait()
+        return reply
+
+    await stage.quote()
+    stage.venue.events = False
+    stage.venue.create = unanswered  # type: ignore[method-assign]
+    async with stage.running():
+        await until(lambda: len(stage.venue.live()) == 2)
+        dying.gone = True
+        await until(lambda: not stage.venue.live())
+
+
+async def test_without_a_database_what_arrives_late_is_cancelled_too(stage: Stage) -> None:
+    """Two orders had left when the database died, and arrive after they were first cancelled."""
+    dying = Dying(stage.database)
+    stage.database = dying  # type: ignore[assignment]
+    stage.venue.arrival_max_us = 600_000_000
+    cancelled, arriving = asyncio.Event(), set[asyncio.Task[CreateReply]]()
+    create, real = stage.venue.create, stage.venue.cancel
+
+    async def arrives(intent: CreateIntent) -> CreateReply:
+        await cancelled.wait()
+        return await create(intent)
+
+    async def late(intent: CreateIntent) -> CreateReply:
+        arriving.add(asyncio.create_task(arrives(intent)))
+        await asyncio.Event().wait()
+        raise AssertionError("nobody answers")
+
+    async def too_early(cancel: CancelIntent) -> CancelReply:
+        reply = await real(cancel)
+        cancelled.set()
+        return reply
+
+    await stage.quote()
+    stage.venue.events = False
+    stage.venue.create = late  # type: ignore[method-assign]
+    stage.venue.cancel = too_early  # type: ignore[method-assign]
+    async with stage.running():
+        await until(lambda: len(arriving) == 2)
+        dying.gone = True
+        await until(lambda: len(stage.venue.created) == 2 and not stage.venue.live())
+
+
+@pytest.mark.parametrize("kind", [kind for kind, rule in LATCHES.items() if not rule.by_engine])
+async def test_a_latch_that_has_a_way_of_its_own_is_not_released_at_the_engine(
+    stage: Stage, kind: LatchKind
+) -> None:
+    """One person could let an unread stop go by it."""
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        with pytest.raises(CallerFault):
+            await release(engine, kind, stage.config.account)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from poolmaker.bus.ports import StreamStore
-from poolmaker.infra.leases import LeaseCheck
+from poolmaker.infra.leases import LEASE_LOST, LeaseCheck
 from poolmaker.infra.settings.model import Settings, VenueAccountSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.infra.wakeup import Wakeup
@@ -65,12 +65,19 @@ def connector_config(account: VenueAccountSettings, assets: Mapping[str, Asset])
     )
 
 
-def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: DeskPorts) -> Desk:
-    config = connector_config(account, assets)
+def _last_look(account: VenueAccountSettings, ports: DeskPorts) -> Callable[[PoolId], str]:
+    """Why a pool's create must not leave although it is signed; empty when it may."""
 
     def barred(pool: PoolId) -> str:
-        return ports.kill.holds(account.account, pool)
+        if killed := ports.kill.holds(account.account, pool):
+            return f"killed: {killed}"
+        return "" if ports.lease.holds() else LEASE_LOST
 
+    return barred
+
+
+def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: DeskPorts) -> Desk:
+    config, barred = connector_config(account, assets), _last_look(account, ports)
     venue = open_account(config, ports.clock, ports.rng.fork(account.id), barred)
     stores = EngineStores(
         transactions=ports.transactions,

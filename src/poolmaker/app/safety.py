@@ -23,7 +23,7 @@ from poolmaker.infra.settings.model import Settings
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.ids import VenueAccountId
-from poolmaker.market.engine.latches import LATCHES, LatchKind
+from poolmaker.market.engine.latches import LATCHES
 from poolmaker.market.engine.model import EngineHealth
 from poolmaker.market.execution.killing import HeldLatch, KillDesk
 
@@ -81,7 +81,7 @@ class SafetyDesk:
     ) -> LatchReleased | Refused:
         """See ``Safety.release_latch``."""
         desk = self._desks.get(VenueAccountId(account))
-        known = {latch.value: latch for latch in LatchKind if latch is not LatchKind.KILLED}
+        known = {kind.value: kind for kind, rule in LATCHES.items() if rule.by_engine}
         if desk is None or kind not in known:
             return Refused("not_found")
         name, _, reason = word.partition(": ")

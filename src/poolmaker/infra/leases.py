@@ -19,6 +19,8 @@ from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem, OutcomeUnknown, TakenOver, Unavailable
 
 _LOOK_US: Final = SECOND_US // 4
+LEASE_LOST: Final = "this process no longer holds its lease"
+"""Why nothing leaves any more."""
 
 
 class LeaseLost(TakenOver):

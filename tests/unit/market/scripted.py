@@ -122,6 +122,7 @@ class ScriptedVenue:
     book_frozen: bool = False
     mid_ticks: int = 6_000_000
     moves: list[int] = field(default_factory=list)
+    arrival_max_us: int = 0
 
     # what the world does
 
@@ -377,7 +378,7 @@ def open_sides(engine: AccountEngine) -> set[Side]:
     return {order.side for order in orders if order.state in ("OPEN", "PARTLY_FILLED")}
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 10) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
     """Wait for something to become true."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not condition():

@@ -8,6 +8,7 @@ from typing import Final
 
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.checks import ensure
+from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, IntentId, PoolId, VenueAccountId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset
@@ -52,7 +53,7 @@ class _Journal:
 class Taking:
     """Takes every order at once, as a venue without delay would."""
 
-    def __init__(self, state: EngineState, clock: SystemClock) -> None:
+    def __init__(self, state: EngineState, clock: Clock) -> None:
         self._state = state
         self._clock = clock
         self.taken = 0
@@ -65,7 +66,7 @@ class Taking:
             self._state.shadow.acked(intent.intent, f"x{self.taken}", self._clock.now_us())
 
 
-def engine_of(pools: int, clock: SystemClock) -> tuple[EngineState, Ticker, Taking]:
+def engine_of(pools: int, clock: Clock) -> tuple[EngineState, Ticker, Taking]:
     """An engine of one market in memory with so many pools, reconciled and with a live book."""
     state = EngineState(EngineConfig(account=ACCOUNT), 1)
     spec = MarketSpec.of(MARKET)
@@ -96,7 +97,7 @@ def _pool(pool: PoolId, spec: MarketSpec) -> PoolDesk:
     return PoolDesk(PoolWish(pool=pool, start=start, quoting=True, capital=capital))
 
 
-def feed(state: EngineState, clock: SystemClock) -> None:
+def feed(state: EngineState, clock: Clock) -> None:
     """A book of twenty deep levels a side that everybody trusts."""
     book, size = state.markets[MARKET.symbol].book, 1_000 * BTC.one
     away = [(n + 1) * 1_000 * MARKET.tick_units for n in range(20)]

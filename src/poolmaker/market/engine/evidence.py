@@ -208,9 +208,7 @@ class Evidence:
         return [order for order in found.values() if not order.terminal]
 
     def _late(self, order: ExchangeOrder) -> bool:
-        sent_us = self._state.cancel_sent_us.get(order.intent)
-        retry_us = self._state.config.cancel_retry_ms * 1_000
-        return sent_us is None or self._clock.monotonic_us() - sent_us > retry_us
+        return self._state.cancel_is_due(order.intent, self._clock.monotonic_us())
 
     async def _look_up(self, order: ExchangeOrder) -> None:
         report = await self._ask(order.market, order)

@@ -42,6 +42,11 @@ class LatchRule:
     command: str
     route: str
 
+    @property
+    def by_engine(self) -> bool:
+        """Whether a person lets it go at the engine; else it has a way of its own."""
+        return self.route == _ROUTE
+
 
 _COMMAND: Final = "poolmaker engine release {account} {kind} {subject} --reason TEXT"
 _ROUTE: Final = "POST /api/v1/engines/{account}/latches/{kind}/release"

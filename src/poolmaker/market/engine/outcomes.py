@@ -20,7 +20,7 @@ from poolmaker.market.execution.model import (
     Refused,
 )
 from poolmaker.market.execution.throttle import Throttle
-from poolmaker.market.tracking.model import OrderEvent, OrderReport, ReportedState
+from poolmaker.market.tracking.model import OrderEvent, OrderReport, OrderState, ReportedState
 
 _LOG: Final = get_logger("market")
 _DOUBLINGS_MAX: Final = 10
@@ -63,10 +63,14 @@ class OutcomeDesk:
         """See ``Outcomes.cancelled``. "Not there" proves nothing yet; the resolver looks it up."""
         if isinstance(reply, CancelAccepted):
             self._cancels_answered(cancel.symbol)
+            self._state.cancel_sent_us.pop(cancel.target, None)
             self._state.shadow.on_report(self._cancelled(cancel, reply), self._clock.now_us())
         elif isinstance(reply, NotThere):
             self._cancels_answered(cancel.symbol)
-            self._state.cancel_sent_us.pop(cancel.target, None)
+            order = self._state.shadow.find(cancel.target)
+            if order is None or order.state is not OrderState.UNKNOWN:
+                # What is unknown is looked up in any case, and cancelled again in its time.
+                self._state.cancel_sent_us.pop(cancel.target, None)
         else:
             self._cancel_failed(cancel, f"{reply.refusal.value}: {reply.text}")
             self._wait(reply)

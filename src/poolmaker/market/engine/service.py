@@ -8,6 +8,7 @@ from typing import Final
 
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.database import DatabaseGone
+from poolmaker.infra.leases import LEASE_LOST
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import (
@@ -17,6 +18,7 @@ from poolmaker.kernel.errors import (
     TakenOver,
     VenueUnavailable,
 )
+from poolmaker.kernel.ids import IntentId
 from poolmaker.market.engine._store import PgEngine
 from poolmaker.market.engine.account import AccountDesk, AccountPorts
 from poolmaker.market.engine.books import BookKeeper, BookPorts
@@ -24,7 +26,7 @@ from poolmaker.market.engine.control import ControlDesk
 from poolmaker.market.engine.evidence import Evidence, EvidencePorts
 from poolmaker.market.engine.health import attention_of, health_of, not_started
 from poolmaker.market.engine.journal import Journal
-from poolmaker.market.engine.latches import Latch, LatchKind
+from poolmaker.market.engine.latches import LATCHES, Latch, LatchKind
 from poolmaker.market.engine.live import live_view
 from poolmaker.market.engine.model import EngineConfig, EngineHealth, LiveView
 from poolmaker.market.engine.outcomes import OutcomeDesk
@@ -32,8 +34,8 @@ from poolmaker.market.engine.ports import EnginePorts, EngineStore
 from poolmaker.market.engine.reporter import Reporter
 from poolmaker.market.engine.state import EngineState, MarketDesk, Unopened
 from poolmaker.market.engine.ticker import Ticker, TickPorts
-from poolmaker.market.execution.model import CreateIntent
-from poolmaker.market.execution.sender import Sender, SenderPorts
+from poolmaker.market.execution.model import CancelAccepted, CreateIntent
+from poolmaker.market.execution.sender import CANCEL_WEIGHTS, Sender, SenderPorts
 from poolmaker.market.tracking.book import OrderBook
 from poolmaker.market.tracking.mid_average import DepthAverages
 from poolmaker.market.tracking.model import ExchangeOrder, NoMarket, VenueMarket
@@ -43,6 +45,7 @@ _LOG: Final = get_logger("market")
 _RESTART_US: Final = 500_000
 _RESTART_MAX_US: Final = 10_000_000
 _LOOK_US: Final = 50_000
+_CANCEL_AGAIN_US: Final = 250_000
 _SENTENCE_MAX: Final = 300
 _REOPEN_US: Final = 5_000_000
 _ENDED_RESTORED_US: Final = 120_000_000
@@ -64,6 +67,8 @@ class Session:
         self._ports = ports
         self._asked_for_markets = asyncio.Event()
         self._restored = False
+        self._ended_us: int | None = None
+        self._gone: set[IntentId] = set()
         self._journal = Journal(self.state, ports.stores, clock)
         asked = AccountPorts(ports.venue, ports.feeds, self._journal)
         self._account = AccountDesk(self.state, asked, clock)
@@ -111,15 +116,32 @@ class Session:
         await self._evidence.run_reconciler()
 
     async def withdraw(self) -> None:
-        """Cancel what may rest, without a database: best effort after a failure."""
-        orders = [order for order in self.state.shadow.living() if order.exchange_ids]
-        await asyncio.gather(*(self._withdraw(order) for order in orders))
+        """Cancel what may rest, without a database, until nothing that had left can still arrive.
+
+        Best effort after a failure; called again it asks for what is not proven to be gone.
+        """
+        clock, entry = self._ports.clock, self._ports.entry
+        self._ended_us = clock.monotonic_us() if self._ended_us is None else self._ended_us
+        while True:
+            is_last = clock.monotonic_us() >= self._ended_us + entry.arrival_max_us
+            await asyncio.gather(*(self._withdraw(order) for order in self._may_rest()))
+            if is_last or not self._may_rest():
+                return
+            await clock.sleep_us(_CANCEL_AGAIN_US)
+
+    def _may_rest(self) -> list[ExchangeOrder]:
+        living = self.state.shadow.living()
+        return [order for order in living if order.intent not in self._gone]
 
     async def _withdraw(self, order: ExchangeOrder) -> None:
+        await self._ports.throttle.take(CANCEL_WEIGHTS, urgent=True)
         try:
-            await self._ports.entry.cancel(self._ticker.cancel_intent(order))
+            reply = await self._ports.entry.cancel(self._ticker.cancel_intent(order))
         except (OutcomeUnknown, VenueUnavailable) as problem:
             _LOG.warning("an order may still rest", intent=order.intent, why=str(problem))
+            return
+        if isinstance(reply, CancelAccepted):
+            self._gone.add(order.intent)
 
     async def drained(self, timeout_us: int) -> bool:
         """Wait until no own order lives and all fills are booked; False when that took longer."""
@@ -151,7 +173,7 @@ class Session:
         if state.halted or state.stopping:
             return "the account is halted"
         if not self._ports.stores.lease.holds():
-            return "this process no longer holds its lease"
+            return LEASE_LOST
         if not desk.wish.quoting or intent.decided_us <= desk.fenced_us:
             return "the pool was asked for something else since"
         market = state.markets.get(intent.market.symbol)
@@ -269,9 +291,10 @@ class AccountEngine:
             self._session.state.halt(reason, self._ports.clock.now_us())
 
     async def release(self, kind: LatchKind, subject: str, by: str, reason: str) -> bool:
-        """A person lets a latch go; whether it held. A kill latch has a way of its own."""
+        """A person lets a latch go; whether it held. CallerFault where that is done elsewhere."""
         session = self._session
-        require(kind is not LatchKind.KILLED, "a kill latch is released by the kill switch")
+        rule = LATCHES[kind]
+        require(rule.by_engine, f"{kind.value}: released by {rule.released_by}")
         if session is None or session.state.latches.held(kind, subject) is None:
             return False
         stores, account = self._ports.stores, self._config.account

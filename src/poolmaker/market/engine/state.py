@@ -227,6 +227,11 @@ class EngineState:
         most = self.config.cancel_failures_max
         return self.failing_cancels.setdefault(symbol, FailingCancels(most))
 
+    def cancel_is_due(self, intent: IntentId, now_us: int) -> bool:
+        """Whether no cancel of it was sent within the time of a retry (monotonic)."""
+        sent_us = self.cancel_sent_us.get(intent)
+        return sent_us is None or now_us - sent_us > self.config.cancel_retry_ms * 1_000
+
     def refused(self, desk: PoolDesk, side: Side) -> Latch | None:
         """The venue's last word on orders of a side, where it was no."""
         return self.latches.held(LatchKind.CREATES_REFUSED, side_name(desk.wish.pool, side))

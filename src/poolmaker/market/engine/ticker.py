@@ -193,9 +193,14 @@ class Ticker:
         self._note_gates(desk, dict.fromkeys(Side, (gate, detail)))
 
     def _withdraw(self, desk: PoolDesk) -> None:
-        """Cancel every order of a pool that rests."""
+        """Cancel every order of a pool that rests, and by client id every one that may rest."""
         orders = self._state.shadow.of_pool(desk.wish.pool)
-        self.cancel([order for order in orders if order.state in _RESTING])
+        self.cancel([o for o in orders if o.state in _RESTING or self._may_rest(o)])
+
+    def _may_rest(self, order: ExchangeOrder) -> bool:
+        """Whether its outcome is unknown and it is time to cancel it, again."""
+        now_us = self._clock.monotonic_us()
+        return order.state is OrderState.UNKNOWN and self._state.cancel_is_due(order.intent, now_us)
 
     def _stopped(self, desk: PoolDesk) -> tuple[QuoteGate, str] | None:
         """Why the pool may have no order at all, whatever is known of its market."""

@@ -17,6 +17,11 @@ class OrderEntry(Protocol):
     cannot be known whether the venue acted, OutcomeUnknown is raised.
     """
 
+    @property
+    def arrival_max_us(self) -> int:
+        """How long after it left a request may still take effect at the venue."""
+        ...
+
     async def create(self, intent: CreateIntent) -> CreateReply:
         """Place a post-only limit order under the intent's client id."""
         ...

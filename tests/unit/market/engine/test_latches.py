@@ -27,6 +27,15 @@ def test_only_what_a_person_or_a_broken_promise_set_waits_for_a_person() -> None
     assert waiting == {LatchKind.KILLED, LatchKind.HALTED}
 
 
+def test_what_an_engine_releases_is_what_the_table_sends_there() -> None:
+    """A stop that was read by nobody is no latch to let go: its message is replayed or left out."""
+    for kind, rule in LATCHES.items():
+        assert rule.by_engine is rule.command.startswith("poolmaker engine release "), kind
+        assert rule.by_engine is rule.route.startswith("POST /api/v1/engines/"), kind
+    elsewhere = {kind for kind, rule in LATCHES.items() if not rule.by_engine}
+    assert elsewhere == {LatchKind.KILLED, LatchKind.CONTROL_STOPPED}
+
+
 @pytest.mark.parametrize("kind", LatchKind)
 def test_a_latch_holds_from_when_it_was_set_until_it_is_cleared(kind: LatchKind) -> None:
     latches = Latches()

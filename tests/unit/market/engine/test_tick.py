@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
 import pytest
 
 from poolmaker.infra.clock import SystemClock
-from poolmaker.kernel.ids import PoolId
+from poolmaker.kernel.clock import ManualClock
+from poolmaker.kernel.ids import Ids, IntentId, PoolId
 from poolmaker.kernel.market import Side
+from poolmaker.kernel.rng import Rng
 from poolmaker.market.engine.bench import MARKET, engine_of, feed
 from poolmaker.market.engine.latches import LatchKind
+from poolmaker.market.engine.outcomes import OutcomeDesk
+from poolmaker.market.engine.ticker import Ticker, TickPorts
+from poolmaker.market.execution.client_ids import encode_client_id
+from poolmaker.market.execution.model import CancelIntent, CreateIntent, NotThere
+from poolmaker.market.execution.throttle import Throttle
 from poolmaker.market.quoting import rules as quoting
 from poolmaker.market.tracking.model import BookDiff, OrderEvent
 from poolmaker.market.tracking.shadow import ENDED_KEPT_US
 from poolmaker.messages.market import QuoteGate
+from tests.unit.market.makers import order as order_of
 
 
 class Counted:
@@ -35,6 +44,23 @@ class Counted:
         """Decisions since the last call."""
         found, self.count = self.count, 0
         return found
+
+
+class Cancelling:
+    """Sender, journal and order entry that only keep what is to be cancelled."""
+
+    def __init__(self) -> None:
+        self.cancels: list[CancelIntent] = []
+
+    def submit(self, creates: list[CreateIntent], cancels: list[CancelIntent]) -> None:
+        assert not creates
+        self.cancels += cancels
+
+    def note_cancels(self, cancels: Sequence[CancelIntent]) -> None:
+        assert cancels
+
+    def client_id(self, intent: IntentId) -> str:
+        return encode_client_id(intent)
 
 
 @pytest.fixture
@@ -119,3 +145,37 @@ def test_ended_orders_are_not_looked_at_before_their_time() -> None:
     assert state.shadow.forget_ended(10 + ENDED_KEPT_US) == 0
     assert state.shadow.forget_ended(11 + ENDED_KEPT_US) == 6
     assert state.shadow.forget_ended(12 + ENDED_KEPT_US) == 0
+
+
+def test_an_order_of_unknown_outcome_is_cancelled_by_client_id_in_its_time() -> None:
+    """It may rest: once asked for again and again, but not in every tick."""
+    clock = ManualClock(10**15)
+    state, _, _ = engine_of(1, clock)
+    sent = Cancelling()
+    ticker = Ticker(state, TickPorts(sent, sent, sent, Ids(clock, Rng(1))), clock)  # type: ignore[arg-type]
+    (desk,) = state.pools.values()
+    known, doubtful = (order_of(n, pool=desk.wish.pool, market=MARKET) for n in (1, 2))
+    for one in (known, doubtful):
+        state.shadow.register(one)
+    state.shadow.acked(known.intent, "x1", clock.now_us())
+    state.shadow.on_event(doubtful.intent, OrderEvent.OUTCOME_LOST, clock.now_us())
+    desk.wish = replace(desk.wish, quoting=False)
+    outcomes = OutcomeDesk(state, Throttle(clock, []), clock)
+    for _ in range(5):
+        ticker.tick()
+    asked = [cancel.target for cancel in sent.cancels]
+    assert asked == [known.intent, doubtful.intent]
+    for cancel in sent.cancels:
+        assert (cancel.exchange_order_id == "") == (cancel.target == doubtful.intent)
+        assert cancel.client_id
+        outcomes.cancelled(cancel, NotThere())
+    ticker.tick()
+    assert len(sent.cancels) == 2
+    clock.advance(state.config.cancel_retry_ms * 1_000 + 1)
+    ticker.tick()
+    ticker.tick()
+    assert [cancel.target for cancel in sent.cancels[2:]] == [doubtful.intent]
+    state.shadow.on_event(doubtful.intent, OrderEvent.ABSENT_PROVED, clock.now_us())
+    clock.advance(state.config.cancel_retry_ms * 1_000 + 1)
+    ticker.tick()
+    assert len(sent.cancels) == 3

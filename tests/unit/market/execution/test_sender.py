@@ -36,6 +36,7 @@ class Desk:
         self.store_fails = False
         self.hang = asyncio.Event()
         self.hang.set()
+        self.arrival_max_us = 0
 
     async def store_creates(self, intents: Sequence[CreateIntent]) -> None:
         await self.storing.wait()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from poolmaker.kernel.money import Asset
 from poolmaker.messages.market import VENUE_SCALE
 
+_ARRIVAL_MARGIN_US: Final = 500_000
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -30,6 +31,11 @@ class BinanceConfig:
     timeout_ms: int = 5_000
     receive_window_ms: int = 3_000
     keep_alive_ms: int = 5_000
+
+    @property
+    def arrival_max_us(self) -> int:
+        """How long after it was signed a request may still take effect: the venue's window."""
+        return self.receive_window_ms * 1_000 + _ARRIVAL_MARGIN_US
 
     def asset(self, code: str) -> Asset:
         """The asset of a venue's code."""

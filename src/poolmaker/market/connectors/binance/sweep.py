@@ -15,7 +15,6 @@ from poolmaker.market.execution.client_ids import decode_client_id
 from poolmaker.market.execution.model import Refusal
 
 _LOOK_US: Final = 250_000
-_MARGIN_US: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Sweeper:
         """
         work = _Work()
         began_us = self._clock.monotonic_us()
-        window_us = self._transport.config.receive_window_ms * 1_000 + _MARGIN_US
+        window_us = self._transport.config.arrival_max_us
         while (passed_us := self._clock.monotonic_us() - began_us) < timeout_us:
             ours = await self._look(symbols, work)
             if ours is not None and not ours and passed_us >= window_us:

@@ -186,6 +186,11 @@ class BinanceVenue:
 
     # ------------------------------------------------------------------------------- orders
 
+    @property
+    def arrival_max_us(self) -> int:
+        """See ``OrderEntry.arrival_max_us``."""
+        return self._transport.config.arrival_max_us
+
     def client_id(self, intent: IntentId) -> str:
         """See ``OrderEntry.client_id``."""
         return encode_client_id(intent)

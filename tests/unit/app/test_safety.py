@@ -1,0 +1,35 @@
+"""What surfaces may do to engines and latches."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from poolmaker.api.ports import LatchReleased, Refused
+from poolmaker.app.safety import SafetyDesk
+from poolmaker.kernel.ids import VenueAccountId
+from poolmaker.market.engine.latches import LATCHES, LatchKind
+
+MAIN = VenueAccountId("main")
+
+
+class Engine:
+    """Lets every latch go."""
+
+    async def release(self, kind: LatchKind, subject: str, by: str, reason: str) -> bool:
+        return bool(kind and subject and by and reason)
+
+
+@pytest.mark.parametrize("kind", LatchKind)
+async def test_the_api_releases_at_an_engine_only_what_the_table_sends_there(
+    kind: LatchKind,
+) -> None:
+    """An unread stop among them: one person alone does not let it go."""
+    desks: Any = {MAIN: SimpleNamespace(engine=Engine())}
+    nothing: Any = None
+    safety = SafetyDesk(nothing, desks, nothing)
+    answer = await safety.release_latch("main", kind.value, "main", "operator: looked")
+    wanted = LatchReleased(released=True) if LATCHES[kind].by_engine else Refused("not_found")
+    assert answer == wanted

@@ -40,11 +40,13 @@ from poolmaker.messages.market import (
 from tests.unit.market.makers import BTC, MARKET, POOL, trade
 from tests.unit.market.scripted import (
     ACCOUNT,
+    LIMIT_S,
     SPEC,
     STRATEGY,
     Resting,
     Stage,
     away,
+    eventually,
     lost,
     open_sides,
     pool_of,
@@ -64,6 +66,20 @@ def both(engine: AccountEngine) -> bool:
 def gates(engine: AccountEngine) -> set[QuoteGate]:
     pool = pool_of(engine)
     return {since.gate for since in pool.gates.values()} if pool is not None else set()
+
+
+def filled(stage: Stage) -> int:
+    """Fill whatever rests; how many orders that were."""
+    resting = stage.venue.live()
+    for order in resting:
+        stage.venue.fill(order, order.lots)
+    return len(resting)
+
+
+def alive(engine: AccountEngine) -> int:
+    """Own orders that may still rest, pending and unknown ones included."""
+    pool = pool_of(engine)
+    return len(pool.orders) if pool is not None else 0
 
 
 def booked(engine: AccountEngine) -> int:
@@ -86,12 +102,12 @@ def start(strategy: StrategySnapshot, version: int) -> StartQuoting:
 
 async def fact_of(stage: Stage, kind: type[Any]) -> Any:
     """The first fact of a kind, once it is there."""
-    for _ in range(500):
-        for fact in await stage.facts():
-            if isinstance(fact, kind):
-                return fact
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"no {kind.__name__}")
+
+    async def found() -> list[Any]:
+        return [fact for fact in await stage.facts() if isinstance(fact, kind)]
+
+    await eventually(found)
+    return (await found())[0]
 
 
 async def fills(stage: Stage) -> list[FillFact]:
@@ -367,8 +383,10 @@ async def test_e1_a_list_of_open_orders_older_than_the_order_ends_nothing(stage:
             return OpenOrders(())
 
         stage.venue.open_orders = nothing  # type: ignore[method-assign]
-        await asyncio.sleep(1.5)
-        assert both(engine)
+        await until(lambda: stage.venue.calls["lookup"] >= 5)
+        assert stage.venue.calls["cancel"] == 0
+        assert len(stage.venue.created) == 2
+        await until(lambda: both(engine))
         stage.venue.fill(stage.venue.live(Side.BUY)[0], 10)
         await until(lambda: booked(engine) == 1)
 
@@ -466,11 +484,10 @@ async def test_a_barrier_looks_as_deep_as_its_newest_wish_says_also_after_a_rest
 
 
 async def eventually_facts(stage: Stage, count: int) -> None:
-    for _ in range(500):
-        if len(await stage.facts()) >= count:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"fewer than {count} facts")
+    async def enough() -> bool:
+        return len(await stage.facts()) >= count
+
+    await eventually(enough)
 
 
 # ------------------------------------------------------------------ gates and brakes
@@ -486,11 +503,12 @@ async def test_facts_that_the_ledger_does_not_book_stop_new_orders(stage: Stage)
             stage.venue.fill(order, order.lots)
         await until(lambda: booked(engine) == 2)
         await until(lambda: gates(engine) <= {QuoteGate.UNBOOKED_FACTS, QuoteGate.NONE})
-        await asyncio.sleep(0.4)
-        for order in stage.venue.live():
-            stage.venue.fill(order, order.lots)
-        await until(lambda: gates(engine) == {QuoteGate.UNBOOKED_FACTS})
-        assert not stage.venue.live()
+        # What was decided before is filled as it comes, until nothing new comes.
+        await until(lambda: gates(engine) == {QuoteGate.UNBOOKED_FACTS} and not filled(stage))
+        await until(lambda: not filled(stage) and not alive(engine))
+        created = stage.venue.calls["create"]
+        await asyncio.sleep(0.3)
+        assert stage.venue.calls["create"] == created
         await stage.tell(stage.capital(2, 100))
         await until(lambda: both(engine))
 
@@ -519,11 +537,8 @@ async def test_exchange_fault_30_a_closed_market_is_polled_and_quoted_again_when
     async with stage.running() as engine:
         await until(lambda: both(engine))
         stage.venue.is_open = False
-        stage.venue.refuse_creates = [Refused(Refusal.MARKET_CLOSED, "Market is closed.")] * 4
-        for order in stage.venue.live():
-            stage.venue.fill(order, order.lots)
-        await until(lambda: gates(engine) == {QuoteGate.MARKET_CLOSED})
-        assert not stage.venue.live()
+        stage.venue.refuse_creates = [Refused(Refusal.MARKET_CLOSED, "Market is closed.")] * 1_000
+        await until(lambda: not filled(stage) and gates(engine) == {QuoteGate.MARKET_CLOSED})
         stage.venue.refuse_creates = []
         stage.venue.is_open = True
         await until(lambda: both(engine))
@@ -560,7 +575,7 @@ async def test_a_replaced_engine_stores_nothing_and_creates_nothing(stage: Stage
         await until(lambda: both(second))
         for order in stage.venue.live():
             stage.venue.fill(order, order.lots)
-        done, _ = await asyncio.wait({task}, timeout=10)
+        done, _ = await asyncio.wait({task}, timeout=LIMIT_S)
         assert task in done
         failure = task.exception()
         assert failure is not None
@@ -617,11 +632,11 @@ async def test_a_wish_that_cannot_be_read_halts_the_account(stage: Stage) -> Non
         )
         await stage.tell(barrier)
         await until(lambda: gates(engine) == {QuoteGate.HALTED} and not stage.venue.live())
-        for _ in range(200):
-            if any(isinstance(told, Halted) for told in await stage.reports()):
-                return
-            await asyncio.sleep(0.02)
-    raise AssertionError("not told")
+
+        async def is_told() -> bool:
+            return any(isinstance(told, Halted) for told in await stage.reports())
+
+        await eventually(is_told)
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.database import Database, DatabaseUnavailable
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import CallerFault, OutcomeUnknown
@@ -37,7 +38,7 @@ from poolmaker.market.tracking.model import (
 )
 from poolmaker.messages.market import MarketSpec, QuoteGate, StopQuoting
 from tests.unit.market.makers import POOL
-from tests.unit.market.scripted import Stage, away, lost, open_sides, until
+from tests.unit.market.scripted import Stage, away, eventually, lost, open_sides, until
 
 
 @pytest.fixture
@@ -203,7 +204,7 @@ async def test_a_person_releases_a_halt_and_a_back_off(stage: Stage) -> None:
         await until(lambda: both(engine))
         engine.halt("a person wants to look")
         await until(lambda: not stage.venue.live())
-        assert set(gates(engine).values()) == {QuoteGate.HALTED}
+        await until(lambda: set(gates(engine).values()) == {QuoteGate.HALTED})
         assert await release(engine, LatchKind.HALTED, stage.config.account)
         await until(lambda: both(engine))
         assert not await release(engine, LatchKind.HALTED, stage.config.account)
@@ -226,7 +227,12 @@ async def test_a_trade_that_cannot_be_read_silences_its_market_until_a_person_ac
         stage.venue.trades_after = odd  # type: ignore[method-assign]
         await until(lambda: set(gates(engine).values()) == {QuoteGate.UNREADABLE_TRADES})
         await until(lambda: not stage.venue.live())
-        (item,) = [one for one in await engine.attention() if one.kind == "unreadable_trades"]
+
+        async def named() -> list[AttentionItem]:
+            return [one for one in await engine.attention() if one.kind == "unreadable_trades"]
+
+        await eventually(named)
+        (item,) = await named()
         assert item.evidence["cause"].endswith("not an amount")
         assert item.remedies
         assert await release(engine, LatchKind.UNREADABLE_TRADES, "BTCUSDT")

@@ -51,7 +51,7 @@ ACCOUNT = VenueAccountId("sandbox-1")
 STRATEGY = StrategySnapshot(version=1, spread_cbps=30, level_spacing_cbps=30, spread_floor_cbps=1)
 
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 """How long a test waits for what must come; far more than a busy machine takes."""
 
 
@@ -93,7 +93,7 @@ async def venue_process(*arguments: str) -> AsyncIterator[VenueProcess]:
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LIMIT_S):
             info = json.loads(await process.stdout.readline())
         yield VenueProcess(process, info)
     finally:
@@ -117,6 +117,7 @@ class World:
             report_ms=100,
             twap_span_min_ms=500,
             absence=AbsenceRule(misses_min=3, span_min_us=1_500_000),
+            stop_ms=60_000,
         )
     )
     timeout_ms: int = 2_000

@@ -78,6 +78,10 @@ def order_of(platform: RunningPlatform, order_id: str) -> dict[str, Any]:
     return found
 
 
+def own_levels(platform: RunningPlatform) -> list[Any]:
+    return [level for market in platform.get("/market/live") for level in market["own"]]
+
+
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
     with running_platform(tmp_path_factory.mktemp("platform"), "--flow", "none") as found:
@@ -105,9 +109,9 @@ def test_found_1_a_tiny_bid_moves_neither_the_price_of_a_join_nor_the_pools_quot
     bo = user_with(platform, "bo", 1, BTC="0.1")
     order_id = open_order(platform, bo, "0.1", "0")
     platform.until(lambda: order_of(platform, order_id)["state"] == "IN_MM", "bo joins")
-    own = [level for market in platform.get("/market/live") for level in market["own"]]
+    platform.until(lambda: own_levels(platform), "the pool quotes")
+    own = own_levels(platform)
     assert all(float(level["price"]) < 62_000 for level in own if level["side"] == "BUY")
-    assert own, "the pool quotes"
     # 0.1 BTC for at most its depth price of 57,000, and never for the spoofed one.
     assert float(first["shares"]) == pytest.approx(60_000, rel=1e-6)
     assert 5_500 < float(order_of(platform, order_id)["shares"]) <= 5_700

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,6 +45,8 @@ from tests.outside.market_support import (
 from tests.support.proxy import Wire, slow_proxy, through
 
 pytestmark = pytest.mark.timeout(600)
+USABLE_LOOKS = 300
+LOOKED_S = 120
 BOOK_AGE_US = STRATEGY.book_age_max_ms * 1_000
 ETH_POOL = PoolId("pool-eth")
 ETH = MarketSpec(symbol="ETHUSDT", base="ETH", base_scale=8, quote="USDT", quote_scale=8)
@@ -143,6 +145,18 @@ async def barrier(world: World, name: str) -> BarrierPrice:
     return next(price for price in found.prices if price.pool == POOL)
 
 
+async def priced(world: World, name: str) -> BarrierPrice:
+    """The first barrier that names a price: a book that is just not fresh gives none."""
+    found: list[BarrierPrice] = []
+
+    async def has_price() -> bool:
+        found.append(await barrier(world, f"{name} {len(found)}"))
+        return found[-1].mid is not None
+
+    await eventually(has_price, what=f"a price at {name}")
+    return found[-1]
+
+
 async def barriers(world: World) -> list[Barrier]:
     return [fact for _, fact in await world.facts() if isinstance(fact, Barrier)]
 
@@ -167,10 +181,10 @@ async def test_found_1_and_22_a_spoof_in_a_thin_quiet_book_moves_nothing(
         before = prices(engine)
         shown: set[str] = set()
         watching = asyncio.create_task(watch_prices(engine, shown))
-        quiet = await barrier(world, "before")
+        quiet = await priced(world, "before")
         await place(empty, 1, "BUY", "0.0001", "62990")
         await asyncio.sleep(3)
-        spoofed = await barrier(world, "after")
+        spoofed = await priced(world, "after")
         await until(lambda: best_bid(engine) == "62990.00000000", what="the spoof is seen")
         await until(lambda: prices(engine) == before, what="the same prices rest")
         await asked(empty, "DELETE", "log")
@@ -195,14 +209,17 @@ async def test_found_7_a_change_of_tick_and_step_changes_no_price(
     await world.quote()
     async with world.running() as engine:
         await until(lambda: quoting(engine), what="quoting")
-        first = await barrier(world, "v1")
+        first = await priced(world, "v1")
         await flowing.admin(
             "symbols/BTCUSDT/filters", tick_size="0.1", step_size="0.0001", min_qty="0.0001"
         )
         seen: list[BarrierPrice] = []
-        while not seen or seen[-1].rules_version < 2 or seen[-1].mid is None:
-            assert len(seen) < 200, "the change was never noticed"
+
+        async def is_noticed() -> bool:
             seen.append(await barrier(world, f"during {len(seen)}"))
+            return seen[-1].rules_version >= 2 and seen[-1].mid is not None
+
+        await eventually(is_noticed, what="a price under the new rules")
         await until(lambda: quoting(engine), what="quoting under the new rules")
         prices = [price for side in Side for price in resting(engine, side)]
         await flowing.admin("symbols/BTCUSDT/fees", maker_rate="0.0005", taker_rate="0.0007")
@@ -211,7 +228,7 @@ async def test_found_7_a_change_of_tick_and_step_changes_no_price(
         await eventually(lambda: none_open(flowing), what="its orders are gone")
         await flowing.admin("symbols/BTCUSDT/status", status="TRADING")
         await until(lambda: quoting(engine), what="quoting again")
-        last = await barrier(world, "fees")
+        last = await priced(world, "fees")
         await engine.stop()
     assert all(price.endswith(("0.00000000", "0000000")) for price in prices)
     named = [price for price in (first, *seen, last) if price.mid is not None]
@@ -355,14 +372,29 @@ class Looks:
         return good
 
 
-async def look_for(world: World, engine: AccountEngine, seconds: float) -> Looks:
-    """Look at the book every 10 ms for a while, from the first time on that it is usable."""
-    await until(lambda: Looks().look(world, pool_of(engine)), what="a first book")
-    looks = Looks()
+Enough = Callable[[Looks], bool]
+"""Whether a market was looked at enough."""
+
+
+def for_a_time(seconds: float) -> Enough:
+    """From now on."""
     until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
-        looks.look(world, pool_of(engine))
-        await asyncio.sleep(0.01)
+    return lambda _looks: time.monotonic() >= until_s
+
+
+def often_usable(looks: Looks) -> bool:
+    """However long a busy machine takes."""
+    return looks.usable >= USABLE_LOOKS
+
+
+async def look_for(world: World, engine: AccountEngine, enough: Callable[[], Enough]) -> Looks:
+    """Look at the book every 10 ms, from the first time on that it is usable."""
+    await until(lambda: Looks().look(world, pool_of(engine)), what="a first book")
+    looks, is_enough = Looks(), enough()
+    async with asyncio.timeout(LOOKED_S):
+        while not is_enough(looks):
+            looks.look(world, pool_of(engine))
+            await asyncio.sleep(0.01)
     return looks
 
 
@@ -377,15 +409,15 @@ async def decided_in(database: Database, spans: list[tuple[int, int]]) -> int:
 
 
 async def measured(
-    database: Database, venue: VenueProcess, wire: Wire, seconds: float
+    database: Database, venue: VenueProcess, wire: Wire, enough: Callable[[], Enough]
 ) -> tuple[Looks, int, int]:
     """(looks, WebSockets made, creates from an unusable book) behind a proxy."""
     async with slow_proxy(venue.info["rest"], wire) as proxy:
         moved = replace(venue, info=through(proxy, venue.info))
-        world = World(database, moved, timeout_ms=5_000)
+        world = World(database, moved, timeout_ms=30_000)
         await world.quote()
         async with world.running() as engine:
-            looks = await look_for(world, engine, seconds)
+            looks = await look_for(world, engine, enough)
         return looks, proxy.upgrades, await decided_in(database, looks.unusable_us)
 
 
@@ -404,11 +436,12 @@ TOGETHER = Wire(handshake_s=3, packet_s=0.15, loss=0.01)
 async def test_found_18_a_slow_wire_has_a_live_book(
     database: Database, flowing: VenueProcess, name: str
 ) -> None:
-    """Row 18: live 0 % of 40 s. One connection is made, and its book stays; here with much room."""
-    looks, upgrades, stale = await measured(database, flowing, SLOW[name], 4)
-    assert upgrades == 2
-    assert looks.share >= 0.5
-    assert stale == 0
+    """Row 18: live 0 % of 40 s, because the connection was made again and again.
+
+    One is made, and its book is usable; for which share of the time the long test says.
+    """
+    _, upgrades, stale = await measured(database, flowing, SLOW[name], lambda: often_usable)
+    assert (stale, upgrades) == (0, 2)
 
 
 @pytest.mark.long
@@ -418,11 +451,11 @@ async def test_found_18_the_share_of_time_with_a_live_book_behind_a_slow_wire(
 ) -> None:
     """Prints the table: each alone has a live book at least 95 % of 40 s, all together is shown."""
     for name, wire in SLOW.items():
-        looks, upgrades, stale = await measured(database, flowing, wire, 40)
+        looks, upgrades, stale = await measured(database, flowing, wire, lambda: for_a_time(40))
         print(f"{name:24} live {looks.share:7.2%} sockets {upgrades} stale quotes {stale}")
         assert looks.share >= 0.95, name
         assert (stale, upgrades) == (0, 2), name
-    looks, upgrades, stale = await measured(database, flowing, TOGETHER, 40)
+    looks, upgrades, stale = await measured(database, flowing, TOGETHER, lambda: for_a_time(40))
     print(f"{'all together':24} live {looks.share:7.2%} sockets {upgrades} stale quotes {stale}")
     assert stale == 0
 
@@ -441,7 +474,7 @@ async def test_found_22_depth_requests_of_a_quiet_market_are_few(
         await until(lambda: quoting(engine), what="quoting")
         for minute in (1, 2):
             await asked(empty, "DELETE", "log")
-            looks = await look_for(world, engine, 60)
+            looks = await look_for(world, engine, lambda: for_a_time(60))
             requests = await depth_requests(empty)
             print(f"quiet minute {minute}: {requests} depth requests, live {looks.share:.2%}")
             assert requests <= 10

@@ -70,6 +70,11 @@ def _come(platform: RunningPlatform, amount: str, tx_id: str) -> None:
     platform.at_venue("/deposit", arrived)
 
 
+def _is_well(platform: RunningPlatform, check: str) -> bool:
+    checks = platform.get("/health")["checks"]
+    return next(bool(row["ok"]) for row in checks if row["name"] == check)
+
+
 def _incidents(platform: RunningPlatform, kind: str, asset: str = "USDT") -> list[Any]:
     rows = platform.get("/custody/incidents")
     return [
@@ -127,8 +132,7 @@ def test_found_28_a_shortfall_stops_what_leaves_until_the_venue_has_it_again(
     trader = ccxt.binance(ccxt_settings(dict(platform.venue), 1))
     trader.withdraw("USDT", 1_000, "0x" + "1" * 40, params={"network": "ETH"})
     platform.until(lambda: _incidents(platform, "shortfall"), "the shortfall")
-    checks = {row["name"]: row["ok"] for row in platform.get("/health")["checks"]}
-    assert not checks["custody"]
+    platform.until(lambda: not _is_well(platform, "custody"), "health says so")
     stopped = _approved(platform, "/treasury/operator-out", out)
     assert (stopped.status, stopped.json["code"]) == (409, "custody_stopped"), stopped.body
     (short,) = _incidents(platform, "shortfall")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -64,13 +64,18 @@ from poolmaker.messages.market import (
 from tests.unit.market.makers import BTC, MARKET, POOL, SYMBOL, USDT
 
 ACCOUNT = VenueAccountId("scripted-1")
+LIMIT_S = 120.0
+"""How long a test waits for what must come; far more than a busy machine takes."""
 SPEC = MarketSpec.of(MARKET)
-STRATEGY = StrategySnapshot(version=1, levels=1, spread_cbps=1_000, spread_floor_cbps=1)
+STRATEGY = StrategySnapshot(
+    version=1, levels=1, spread_cbps=1_000, spread_floor_cbps=1, book_age_max_ms=120_000
+)
+"""A busy machine that holds the stream back for some seconds makes no book old."""
 CONFIG = EngineConfig(
     account=ACCOUNT, assets={"BTC": BTC, "USDT": USDT, "BNB": Asset("BNB", 8)}, tick_ms=20,
     control_poll_ms=10, reconcile_ms=100, resolve_ms=20, report_ms=20, balance_report_ms=50,
     cancel_retry_ms=60, refusal_pause_ms=20, refusal_pause_max_ms=100, twap_span_min_ms=0,
-    stop_ms=3_000, closed_check_ms=50, absence=AbsenceRule(misses_min=3, span_min_us=100_000),
+    stop_ms=60_000, closed_check_ms=50, absence=AbsenceRule(misses_min=3, span_min_us=100_000),
 )  # fmt: skip
 
 
@@ -378,10 +383,21 @@ def open_sides(engine: AccountEngine) -> set[Side]:
     return {order.side for order in orders if order.state in ("OPEN", "PARTLY_FILLED")}
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 60) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = LIMIT_S) -> None:
     """Wait for something to become true."""
+
+    async def asked() -> object:
+        return condition()
+
+    await eventually(asked, timeout_s)
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[object]], timeout_s: float = LIMIT_S
+) -> None:
+    """Wait for something that must be asked for to become true."""
     deadline = asyncio.get_running_loop().time() + timeout_s
-    while not condition():
+    while not await condition():
         assert asyncio.get_running_loop().time() < deadline, "it did not come true"
         await asyncio.sleep(0.01)
 

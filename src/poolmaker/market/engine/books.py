@@ -95,19 +95,20 @@ class BookKeeper:
     # ------------------------------------------------------------------ a market's life
 
     async def run(self, symbol: str) -> None:
-        """Keep one market until cancelled; its stream is read anew after every change of rules."""
+        """Keep one market until cancelled; a book that begins anew gets a stream of its own."""
         desk = self._state.markets[symbol]
         pace = _Pace(rules_us=self._clock.monotonic_us() + self._rules_pause_us)
         while True:
-            version = desk.rules.market.version
+            book = desk.book
             stream = asyncio.create_task(self._ports.feeds.run_book(desk.rules.market, self))
             try:
-                while desk.rules.market.version == version and not stream.done():
+                while desk.book is book and not stream.done():
                     await self._look(desk, pace)
                     await self._clock.sleep_us(_LOOK_US)
             finally:
                 stream.cancel()
                 ended = await asyncio.gather(stream, return_exceptions=True)
+                desk.subscribed = False
             if isinstance(ended[0], Exception):
                 raise ended[0]
 
@@ -152,7 +153,10 @@ class BookKeeper:
         else:
             desk.closed = ""
             rules = await self._ports.journal.know_rules(found)
-            if rules != desk.rules:
+            if rules.market.version == desk.rules.market.version:
+                # They were only not to be had for a moment: all that was read with them holds.
+                desk.rules = rules
+            else:
                 self.change_rules(desk, rules)
         if not desk.rules.is_open:
             closed_us = self._state.config.closed_check_ms * 1_000

@@ -184,7 +184,9 @@ class Kept:
         return seen / looks
 
     async def until_live(self) -> None:
+        until_us = self.clock.monotonic_us() + 10 * MINUTE
         while not self.live:
+            assert self.clock.monotonic_us() < until_us, "no book for ten minutes"
             await self.clock.sleep_us(10 * MS)
 
 
@@ -432,5 +434,35 @@ def test_found_10_a_market_that_is_gone_is_closed_with_its_reason_and_asked_agai
         await one.watch(8)
         assert (one.desk.rules.is_open, one.desk.closed) == (True, "")
         assert one.desk.ready
+        await one.until_live()
+        assert (one.desk.subscribed, one.wire.connections) == (True, 1)
+
+    kept(work)
+
+
+def test_a_book_that_begins_anew_is_subscribed_anew_whatever_its_rules_are() -> None:
+    """A stream belongs to the book that it was begun for: none is left without one."""
+
+    async def work(one: Kept) -> None:
+        await one.until_live()
+        one.keeper.change_rules(one.desk, one.desk.rules)
+        assert not one.desk.subscribed
+        await one.until_live()
+        assert (one.desk.subscribed, one.wire.connections) == (True, 2)
+
+    kept(work)
+
+
+def test_the_end_of_a_stream_leaves_nothing_subscribed() -> None:
+    """What a stream says between a change of rules and its end is not taken for the next one's."""
+
+    async def work(one: Kept) -> None:
+        await one.until_live()
+        one.wire.handshake_us = SECOND
+        one.keeper.change_rules(one.desk, one.desk.rules)
+        one.keeper.on_book_subscribed(SYMBOL)
+        await one.clock.sleep_us(SECOND // 2)
+        assert not one.desk.subscribed
+        await one.until_live()
 
     kept(work)

@@ -68,14 +68,16 @@ LIMIT_S = 120.0
 """How long a test waits for what must come; far more than a busy machine takes."""
 SPEC = MarketSpec.of(MARKET)
 STRATEGY = StrategySnapshot(
-    version=1, levels=1, spread_cbps=1_000, spread_floor_cbps=1, book_age_max_ms=120_000
-)
-"""A busy machine that holds the stream back for some seconds makes no book old."""
+    version=1, levels=1, spread_cbps=1_000, spread_floor_cbps=1, book_age_max_ms=120_000,
+    order_age_max_ms=0,
+)  # fmt: skip
+"""A busy machine that takes some seconds makes no book and no order old."""
 CONFIG = EngineConfig(
     account=ACCOUNT, assets={"BTC": BTC, "USDT": USDT, "BNB": Asset("BNB", 8)}, tick_ms=20,
     control_poll_ms=10, reconcile_ms=100, resolve_ms=20, report_ms=20, balance_report_ms=50,
     cancel_retry_ms=60, refusal_pause_ms=20, refusal_pause_max_ms=100, twap_span_min_ms=0,
-    stop_ms=60_000, closed_check_ms=50, absence=AbsenceRule(misses_min=3, span_min_us=100_000),
+    stop_ms=60_000, unbooked_max_ms=600_000, closed_check_ms=50,
+    absence=AbsenceRule(misses_min=3, span_min_us=100_000),
 )  # fmt: skip
 
 

@@ -360,6 +360,7 @@ class Approvals(Protocol):
 class LatchSeen:
     """A kill latch that holds. ``effective_us``: when the only person there is may release it."""
 
+    id: str
     scope: str
     set_by: str
     reason: str
@@ -385,7 +386,10 @@ class SweptSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KilledSeen:
-    """A latch that was set. ``proven``: nothing of ours stands at any account of its scope."""
+    """A latch that was set: in a file, in a row, else in the platform's memory alone.
+
+    ``proven``: nothing of ours stands at any account of its scope, and one was looked at.
+    """
 
     scope: str
     file: bool
@@ -396,10 +400,15 @@ class KilledSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What became of a wish to release: ``released``, ``second_person`` or ``waits``."""
+    """What became of a wish to release; ``sentence`` says the verdict to a person.
+
+    ``released``, ``second_person``, ``waits``, ``still_held`` where a latch holds that was not
+    judged, ``held`` where the wish was taken back.
+    """
 
     scope: str
     verdict: str
+    sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -443,11 +452,13 @@ class Safety(Protocol):
         ...
 
     async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:
-        """Latch, cancel, prove. Refuses ``unknown_scope`` for what is not configured."""
+        """Latch, cancel, prove. Refuses ``unknown_scope`` for what nobody here knows."""
         ...
 
-    async def release(self, scope: str, name: str, reason: str, *, alone: bool) -> Released:
-        """Release, or note the wish."""
+    async def release(
+        self, scope: str, approver: Approver, reason: str, ids: Sequence[str]
+    ) -> Released:
+        """Release the latches of these ids, all of the scope without any, or note the wish."""
         ...
 
     async def take_back(self, scope: str) -> Released:
@@ -476,7 +487,13 @@ class WithoutEngines:
         """See ``Safety.kill``."""
         return Refused("unknown_scope", {"scope": scope})
 
-    async def release(self, scope: str, name: str, reason: str, *, alone: bool) -> Released:  # noqa: ARG002
+    async def release(
+        self,
+        scope: str,
+        approver: Approver,  # noqa: ARG002
+        reason: str,  # noqa: ARG002
+        ids: Sequence[str],  # noqa: ARG002
+    ) -> Released:
         """See ``Safety.release``."""
         return Released(scope=scope, verdict="released")
 

@@ -6,6 +6,7 @@ while nothing else does. Releasing one is never forgotten and therefore needs it
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -23,7 +24,8 @@ from poolmaker.api.ports import (
     Released,
     Safety,
 )
-from poolmaker.api.schemas import KillWish, LatchWish, ScopeWish
+from poolmaker.api.problems import CATALOGUES
+from poolmaker.api.schemas import KillWish, LatchWish, ReleaseWish, ScopeWish
 from poolmaker.api.tokens import Principal
 
 router = APIRouter(prefix="/api/v1")
@@ -36,6 +38,12 @@ def _safety(request: Request) -> Safety:
     return platform_of(request).safety
 
 
+def _said(request: Request, released: Released) -> Released:
+    """With the verdict's sentence in the language of the request."""
+    words = CATALOGUES.words(CATALOGUES.negotiate(request.headers.get("accept-language", "")))
+    return replace(released, sentence=words.say(f"release.{released.verdict}"))
+
+
 @router.get("/kill", response_model=list[LatchSeen])
 async def list_kill_latches(request: Request, _: Staff) -> Response:
     """Kill latches that hold, and where: in a file, in the database or in both."""
@@ -46,21 +54,20 @@ async def list_kill_latches(request: Request, _: Staff) -> Response:
 async def set_kill_latch(request: Request, principal: Keeper, wish: KillWish) -> Response:
     """Create no order of a scope any more, cancel what rests, and say what the venue still shows.
 
-    The latch holds before this answers. The same wish again changes nothing.
+    The latch holds before this answers. The same wish again is one more latch of the same scope.
     """
     killed = await _safety(request).kill(wish.scope, principal.name, wish.reason)
     return json_answer(unless_refused(killed), 201)
 
 
 @router.post("/kill/release", status_code=201, response_model=Released)
-async def release_kill_latch(request: Request, principal: Keeper, wish: KillWish) -> Response:
+async def release_kill_latch(request: Request, principal: Keeper, wish: ReleaseWish) -> Response:
     """Release a latch: a second person, or the only one a day after they asked for it."""
 
     async def effect(_: str) -> object:
         approver = await approver_of(request, principal)
-        return await _safety(request).release(
-            wish.scope, approver.name, wish.reason, alone=approver.alone
-        )
+        released = await _safety(request).release(wish.scope, approver, wish.reason, wish.ids)
+        return _said(request, released)
 
     return await once(request, principal, platform_of(request).ids.correlation(), effect)
 
@@ -70,7 +77,7 @@ async def take_back_release(request: Request, principal: Keeper, wish: ScopeWish
     """Take back the wish to release a latch: it holds as before."""
 
     async def effect(_: str) -> object:
-        return await _safety(request).take_back(wish.scope)
+        return _said(request, await _safety(request).take_back(wish.scope))
 
     return await once(request, principal, platform_of(request).ids.correlation(), effect)
 

@@ -28,6 +28,7 @@ KillScope = Annotated[
     str,
     StringConstraints(pattern=r"^(platform|(account|pool):[A-Za-z0-9][A-Za-z0-9._\-]{0,62})$"),
 ]
+LatchId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -74,10 +75,22 @@ class WalletWish(_Wish):
 
 
 class KillWish(_Wish):
-    """A scope to kill or to release, and why."""
+    """A scope to kill, and why."""
 
     scope: KillScope
     reason: Sentence
+
+
+class ReleaseWish(_Wish):
+    """A scope to release, and why.
+
+    ``ids`` are the latches that were judged; without any it is all that hold the scope when this
+    is read.
+    """
+
+    scope: KillScope
+    reason: Sentence
+    ids: Annotated[list[LatchId], Field(max_length=100)] = []
 
 
 class ScopeWish(_Wish):

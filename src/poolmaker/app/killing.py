@@ -6,7 +6,7 @@ Nothing here needs the database, the engine or the API: only the configuration a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -40,10 +40,13 @@ class SweptAccount:
 Target = tuple[VenueAccountSettings, tuple[str, ...] | None]
 
 
-def targets(settings: Settings, scope: str) -> list[Target]:
+def targets(
+    settings: Settings, scope: str, known: Collection[tuple[str, str, str]] = ()
+) -> list[Target]:
     """Accounts that a latch concerns, with the markets there; None for all of them.
 
-    Raises CallerFault for an account or a pool that is not configured.
+    ``known`` are pools as (pool, account, symbol) that may be there although they are not
+    configured, any more. Raises CallerFault for an account or a pool that is neither.
     """
     require_scope(scope)
     kind, _, name = scope.partition(":")
@@ -52,20 +55,22 @@ def targets(settings: Settings, scope: str) -> list[Target]:
     if kind == "account":
         found: list[Target] = [(one, None) for one in settings.venue_accounts if one.id == name]
     else:
+        places = {(pool.id, pool.account, pool.symbol) for pool in settings.pools} | set(known)
         found = [
-            (account, (pool.symbol,))
-            for pool in settings.pools
+            (account, (symbol,))
+            for pool, where, symbol in sorted(places)
             for account in settings.venue_accounts
-            if pool.id == name and account.id == pool.account
+            if pool == name and account.id == where
         ]
-    require(found, f"{scope} is not in the configuration")
+    require(found, f"{scope} is not known here")
     return found
 
 
-async def sweep(settings: Settings, scope: str, timeout_us: int = TIMEOUT_US) -> list[SweptAccount]:
-    """Cancel what is ours at every account that a latch concerns, all at once, and prove it."""
-    work = (_swept(settings, one, timeout_us) for one in targets(settings, scope))
-    return list(await asyncio.gather(*work))
+async def sweep(
+    settings: Settings, found: Sequence[Target], timeout_us: int = TIMEOUT_US
+) -> list[SweptAccount]:
+    """Cancel what is ours at these accounts, all at once, and prove it."""
+    return list(await asyncio.gather(*(_swept(settings, one, timeout_us) for one in found)))
 
 
 async def _swept(settings: Settings, target: Target, timeout_us: int) -> SweptAccount:
@@ -81,5 +86,5 @@ async def _swept(settings: Settings, target: Target, timeout_us: int) -> SweptAc
 
 
 def is_proven(swept: Sequence[SweptAccount]) -> bool:
-    """Whether nothing of ours stands at any of them."""
-    return all(one.sweep.proven for one in swept)
+    """Whether nothing of ours stands at any of them, and one was looked at."""
+    return bool(swept) and all(one.sweep.proven for one in swept)

@@ -17,6 +17,7 @@ from poolmaker.api.ports import (
 )
 from poolmaker.app.engines import Desk
 from poolmaker.app.killing import SweptAccount, is_proven, sweep, targets
+from poolmaker.infra.approvals.model import Approver
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.settings.model import Settings
@@ -48,12 +49,17 @@ class SafetyDesk:
 
     async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:
         """See ``Safety.kill``. The latch comes first; the proof may take some seconds."""
+        known = [
+            (pool, account, symbol)
+            for account, desk in self._desks.items()
+            for pool, symbol in desk.engine.symbols().items()
+        ]
         try:
-            targets(self._settings, scope)
+            found = targets(self._settings, scope, known)
         except CallerFault:
             return Refused("unknown_scope", {"scope": scope})
         held = await self._kill.set(scope, name, reason)
-        swept = await sweep(self._settings, scope, SWEEP_US)
+        swept = await sweep(self._settings, found, SWEEP_US)
         return KilledSeen(
             scope=scope,
             file=held.file,
@@ -62,9 +68,11 @@ class SafetyDesk:
             accounts=tuple(_swept(one) for one in swept),
         )
 
-    async def release(self, scope: str, name: str, reason: str, *, alone: bool) -> Released:
+    async def release(
+        self, scope: str, approver: Approver, reason: str, ids: Sequence[str]
+    ) -> Released:
         """See ``Safety.release``."""
-        verdict = await self._kill.release(scope, name, reason, alone=alone)
+        verdict = await self._kill.release(scope, approver, reason, ids)
         return Released(scope=scope, verdict=verdict.value)
 
     async def take_back(self, scope: str) -> Released:
@@ -167,6 +175,7 @@ def facts_of(health: EngineHealth) -> dict[str, str]:
 def _latch(held: HeldLatch) -> LatchSeen:
     latch = held.latch
     return LatchSeen(
+        id=latch.id,
         scope=latch.scope,
         set_by=latch.set_by,
         reason=latch.reason,

@@ -206,7 +206,7 @@ async def _kill_switch(root: Root, data: Data) -> KillDesk:
     """The latches of this home, read before any engine is made."""
     files = KillFiles(root.settings.home)
     files.open()
-    kill = KillDesk(files, data.app, root.clock)
+    kill = KillDesk(files, data.app, root.clock, root.rng.fork("kill"))
     await patiently(kill.sync, root.clock)
     return kill
 

@@ -7,7 +7,8 @@ nothing of ours.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
@@ -15,17 +16,18 @@ import typer
 from poolmaker import app
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of, settings_of
-from poolmaker.cli.output import CHECK_FAILED, say, show, table
-from poolmaker.kernel.errors import EnvironmentProblem
+from poolmaker.cli.output import CHECK_FAILED, complain, say, show, table
+from poolmaker.kernel.errors import CallerFault, EnvironmentProblem
 
 kill = typer.Typer(no_args_is_help=True, help="Stop orders: of a pool, an account, everything.")
 engines = typer.Typer(no_args_is_help=True, help="Engines: how they are, and what holds them back.")
 
-OPERATOR: Final = "operator"
-"""Whose token this command line uses: the name under which a latch is set."""
-
 Scope = Annotated[str, typer.Argument(help="platform, account:ID or pool:ID.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept with it.")]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option("--id", help="A latch that you judged, by id; default: all that hold the scope."),
+]
 
 
 @kill.command("set")
@@ -38,30 +40,68 @@ def set_latch(
 ) -> None:
     """Create no order any more and cancel what rests; works without platform and database.
 
-    Exit code 1 while the venue's own list still shows an order of ours.
+    Exit code 1 while the venue's own list still shows an order of ours, or nothing holds.
     """
     settings = settings_of(config, home)
-    latches = app.load("market.execution.kill")
-    latch = app.load("market.execution.killing").new_latch(
-        scope, OPERATOR, reason, app.load("infra.clock").SystemClock().now_us()
+    killing, latches = app.load("app.killing"), app.load("market.execution.kill")
+    now_us, rng = (
+        app.load("infra.clock").SystemClock().now_us(),
+        app.load("kernel.rng").system_rng(),
     )
-    latches.KillFiles(settings.home).set(latch)
-    killing = app.load("app.killing")
-    swept = app.load("cli.running").run(killing.sweep(settings, scope))
-    proven = killing.is_proven(swept)
+    new_latch = app.load("market.execution.killing").new_latch
+    latch = new_latch(scope, latches.OPERATOR, reason, now_us, rng)
+    found = _targets(settings, scope, config, home)
+    file = latches.KillFiles(settings.home).set(latch)
+    swept = app.load("cli.running").run(killing.sweep(settings, found))
     value = {
         "scope": scope,
-        "set": True,
-        "proven": proven,
+        "set": file.holds,
+        "problem": file.problem,
+        "proven": killing.is_proven(swept),
         "accounts": [one.plain() for one in swept],
     }
+    if not file.holds:
+        complain(f"the latch cannot be kept in a file ({file.problem}); the platform is asked")
+        value |= _held_by_platform(scope, reason, config, home)
     show(as_json, value, _swept)
-    if not proven:
+    if not (value["set"] and value["proven"]):
         raise typer.Exit(CHECK_FAILED)
 
 
+def _targets(settings: Any, scope: str, config: Path | None, home: Path | None) -> Any:
+    """Accounts that a scope concerns; what is not configured any more the platform may know.
+
+    Raises CallerFault for what it does not know. Where nobody answers, the latch is set as asked.
+    """
+    killing = app.load("app.killing")
+    try:
+        return killing.targets(settings, scope)
+    except CallerFault as unknown:
+        try:
+            pools = client_of(config, home).get_all("/pools")
+        except (EnvironmentProblem, ApiRefused) as silent:
+            complain(f"{unknown}, and it cannot be looked up ({silent}); latched without a sweep")
+            return []
+    known = [(one["pool_id"], one["venue_account"], one["symbol"]) for one in pools]
+    return killing.targets(settings, scope, known)
+
+
+def _held_by_platform(
+    scope: str, reason: str, config: Path | None, home: Path | None
+) -> dict[str, Any]:
+    """What the platform answers when it is asked to hold what no file can; else nothing."""
+    try:
+        wish = {"scope": scope, "reason": reason}
+        told = client_of(config, home).post("/kill", wish, key_of(None))
+    except (EnvironmentProblem, ApiRefused) as silent:
+        complain(f"NO LATCH HOLDS: {silent}")
+        return {}
+    return {"set": True, "proven": told["proven"], "accounts": told["accounts"]}
+
+
 def _swept(value: dict[str, Any]) -> None:
-    say(f"killed: {value['scope']}; it holds until it is released")
+    if value["set"]:
+        say(f"killed: {value['scope']}; it holds until it is released")
     rows = [
         (
             one["account"],
@@ -80,7 +120,7 @@ def status(config: Config = None, home: Home = None, as_json: Json = False) -> N
     """Show every latch that holds; the files are read also when no platform answers."""
     settings = settings_of(config, home)
     found = {
-        latch.scope: _held(latch, file=True, row=None)
+        latch.id: _held(latch, file=True, row=None)
         for latch in app.load("market.execution.kill").KillFiles(settings.home).latches()
     }
     try:
@@ -88,17 +128,18 @@ def status(config: Config = None, home: Home = None, as_json: Json = False) -> N
         answers = True
     except (EnvironmentProblem, ApiRefused):
         told, answers = [], False
-    found |= {one["scope"]: one for one in told}
+    found |= {one["id"]: one for one in told}
     value = {
         "killed": bool(found),
         "platform_answers": answers,
-        "latches": [found[scope] for scope in sorted(found)],
+        "latches": sorted(found.values(), key=lambda one: (one["scope"], one["set_us"])),
     }
     show(as_json, value, _status)
 
 
 def _held(latch: Any, *, file: bool, row: bool | None) -> dict[str, Any]:
     return {
+        "id": latch.id,
         "scope": latch.scope,
         "set_by": latch.set_by,
         "reason": latch.reason,
@@ -117,16 +158,24 @@ def _status(value: dict[str, Any]) -> None:
         return
     words = {True: "yes", False: "no", None: "not known"}
     rows = [
-        (one["scope"], one["set_by"], one["reason"], words[one["file"]], words[one["row"]])
+        (
+            one["scope"],
+            one["set_by"],
+            one["reason"],
+            words[one["file"]],
+            words[one["row"]],
+            one["id"],
+        )
         for one in value["latches"]
     ]
-    table(("scope", "set by", "reason", "file", "database"), rows)
+    table(("scope", "set by", "reason", "file", "database", "id"), rows)
 
 
 @kill.command("release")
 def release(
     scope: Scope,
     reason: Reason,
+    ids: Ids = None,
     key: Key = None,
     config: Config = None,
     home: Home = None,
@@ -134,21 +183,13 @@ def release(
 ) -> None:
     """Release a latch: by a second person, or by the only one a day after they asked.
 
-    Exit code 1 while it still holds.
+    Exit code 1 while it still holds, also by a latch that was set meanwhile.
     """
-    body = {"scope": scope, "reason": reason}
+    body = {"scope": scope, "reason": reason, "ids": ids or []}
     answer = client_of(config, home).post("/kill/release", body, key_of(key))
-    show(as_json, answer, lambda one: say(f"{one['scope']}: {_words(one)}"))
+    show(as_json, answer, _said)
     if answer["verdict"] != "released":
         raise typer.Exit(CHECK_FAILED)
-
-
-def _words(answer: dict[str, Any]) -> str:
-    return {
-        "released": "released",
-        "second_person": "asked for; a second person has to release it",
-        "waits": "asked for; nobody else may release it, so ask again after a day",
-    }[answer["verdict"]]
 
 
 @kill.command("take-back")
@@ -161,7 +202,11 @@ def take_back(
 ) -> None:
     """Take back the wish to release a latch: it holds as before."""
     answer = client_of(config, home).post("/kill/take-back", {"scope": scope}, key_of(key))
-    show(as_json, answer, lambda one: say(f"{one['scope']}: held"))
+    show(as_json, answer, _said)
+
+
+def _said(answer: dict[str, Any]) -> None:
+    say(f"{answer['scope']}: {answer['sentence']}")
 
 
 @engines.command("list")

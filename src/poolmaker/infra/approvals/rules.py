@@ -20,12 +20,25 @@ def canonical(body: Mapping[str, str]) -> bytes:
 
 
 def approving(approval: Approval, approver: Approver, now_us: int, delay_us: int) -> ApprovalEvent:
-    """What it is when ``approver`` says yes at ``now_us``."""
-    if approver.name != approval.requested_by:
+    """What it is when ``approver`` says yes to an approval at ``now_us``."""
+    first, first_us = approval.requested_by, approval.requested_us
+    return consent(first, first_us, approver, now_us, delay_us)
+
+
+def consent(
+    first: str, first_us: int, approver: Approver, now_us: int, delay_us: int
+) -> ApprovalEvent:
+    """What ``approver``'s yes at ``now_us`` is to what ``first`` asked for at ``first_us``."""
+    if approver.name != first:
         return ApprovalEvent.SECOND_PERSON
-    if approver.alone and now_us >= approval.requested_us + delay_us:
+    if approver.alone and now_us >= first_us + delay_us:
         return ApprovalEvent.SAME_PERSON_AFTER_DELAY
     return ApprovalEvent.SAME_PERSON
+
+
+def is_agreed(event: ApprovalEvent) -> bool:
+    """Whether such a yes is enough."""
+    return APPROVAL_TABLE.next(ApprovalState.WAITING, event) is ApprovalState.APPROVED
 
 
 def is_old(approval: Approval, now_us: int, valid_us: int) -> bool:

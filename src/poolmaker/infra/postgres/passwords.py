@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -66,14 +67,22 @@ def verifier(password: str) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` at once and durably, readable to us alone."""
+    """Replace ``path`` by ``text`` at once and durably, readable to us alone.
+
+    Raises OSError where that cannot be done; then nothing is left of it.
+    """
     half = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    half.replace(path)
+    try:
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        half.replace(path)
+    except OSError:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

@@ -18,7 +18,7 @@ from poolmaker.kernel.errors import (
     TakenOver,
     VenueUnavailable,
 )
-from poolmaker.kernel.ids import IntentId
+from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.market.engine._store import PgEngine
 from poolmaker.market.engine.account import AccountDesk, AccountPorts
 from poolmaker.market.engine.books import BookKeeper, BookPorts
@@ -308,6 +308,11 @@ class AccountEngine:
         session.state.released(kind, subject, rows)
         _LOG.warning("latch released", account=account, latch=kind, subject=subject, by=by)
         return True
+
+    def symbols(self) -> dict[PoolId, str]:
+        """The market of every pool that it was asked to quote, also long ago."""
+        pools = self._session.state.pools if self._session is not None else {}
+        return {pool: desk.symbol for pool, desk in pools.items() if desk.symbol}
 
     def latches(self) -> list[Latch]:
         """What holds it back, the oldest first."""

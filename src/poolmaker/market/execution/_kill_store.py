@@ -21,7 +21,7 @@ UPDATE market.kill_latch SET asked_by = $2, asked_us = $3 WHERE id = $1 AND rele
 """
 _RELEASE: Final = """
 UPDATE market.kill_latch SET released_by = $2, release_reason = $3, released_us = $4
-WHERE scope = $1 AND released_us = 0
+WHERE id = ANY ($1::text[]) AND released_us = 0
 """
 _RELEASED: Final = """
 SELECT id FROM market.kill_latch WHERE released_us > 0 AND id = ANY ($1::text[])
@@ -45,9 +45,9 @@ class PgKillLatches:
         """Note that ``name`` asked to release it; an empty name takes that back."""
         await connection_of(tx).execute(_ASK, latch_id, name, now_us)
 
-    async def release(self, tx: Tx, scope: str, name: str, reason: str, now_us: int) -> None:
-        """Let go of every latch of a scope."""
-        await connection_of(tx).execute(_RELEASE, scope, name, reason, now_us)
+    async def release(self, tx: Tx, ids: list[str], name: str, reason: str, now_us: int) -> None:
+        """Let go of these latches and of no others."""
+        await connection_of(tx).execute(_RELEASE, ids, name, reason, now_us)
 
     async def released(self, tx: Tx, ids: list[str]) -> set[str]:
         """Those of the latches that were let go."""

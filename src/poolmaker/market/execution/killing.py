@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from poolmaker.infra.approvals.model import Approver
 from poolmaker.infra.attention import AttentionItem, Remedy
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import DAY_US, Clock
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
+from poolmaker.kernel.rng import Rng
 from poolmaker.market.execution._kill_store import PgKillLatches
 from poolmaker.market.execution.kill import (
     KillFiles,
     KillLatch,
     LatchedKillSwitch,
+    LatchFile,
     ReleaseVerdict,
+    is_scope,
+    plain,
     release_verdict,
     require_scope,
 )
@@ -42,70 +47,99 @@ class HeldLatch:
         return self.latch.asked_us + DAY_US if self.latch.asked_us else 0
 
 
-def new_latch(scope: str, by: str, reason: str, now_us: int) -> KillLatch:
-    """A latch that is not set yet."""
-    require_scope(scope)
-    return KillLatch(id=f"{scope}@{now_us}", scope=scope, set_by=by, reason=reason, set_us=now_us)
+def new_latch(scope: str, by: str, reason: str, now_us: int, rng: Rng) -> KillLatch:
+    """A latch that is not set yet, unlike any of before whatever the clock says.
+
+    Raises CallerFault for what is no scope.
+    """
+    latch_id, words = f"{require_scope(scope)}@{now_us}-{rng.bits(64):016x}", plain(reason)
+    return KillLatch(id=latch_id, scope=scope, set_by=plain(by), reason=words, set_us=now_us)
 
 
 class KillDesk:
-    """The latches of one installation. ``run`` keeps files and rows the same."""
+    """The latches of one installation. ``run`` keeps files and rows the same.
 
-    def __init__(self, files: KillFiles, transactions: Transactions, clock: Clock) -> None:
+    Every ``set`` makes a latch of its own, and a release lets only those go that were judged: a
+    latch that is set while another is released holds.
+    """
+
+    def __init__(
+        self, files: KillFiles, transactions: Transactions, clock: Clock, rng: Rng
+    ) -> None:
         self.switch = LatchedKillSwitch(files)
         self._files = files
         self._transactions = transactions
         self._clock = clock
+        self._rng = rng
         self._store = PgKillLatches()
+        # Only where rows are read and written again; setting a latch waits for nobody.
+        self._keeping = asyncio.Lock()
 
     async def set(self, scope: str, by: str, reason: str) -> HeldLatch:
-        """Hold from now on. The file is written before this waits for anything."""
-        latch = new_latch(scope, by, reason, self._clock.now_us())
-        self._files.set(latch)
+        """Hold from now on, in this process whatever disk and database say.
+
+        The file is written before this waits for anything. Raises CallerFault for no scope.
+        """
+        latch = new_latch(scope, by, reason, self._clock.now_us(), self._rng)
+        file = self._write(latch)
         _LOG.warning("kill latch set", scope=scope, by=by, reason=reason)
-        return HeldLatch(latch, file=True, row=await self._add(latch))
+        return HeldLatch(latch, file=file.holds, row=await self._add(latch))
 
     def scopes(self) -> list[str]:
-        """Scopes that are killed, as files say now and rows said last."""
-        return sorted({latch.scope for latch in self._files.latches()} | self.switch.rows)
+        """Scopes that are killed, as files say now and rows said last; why none can be read."""
+        files = {latch.scope for latch in self._files.latches()}
+        return sorted((files | self.switch.scopes() | {self._files.why(())}) - {""})
 
     async def held(self) -> tuple[HeldLatch, ...]:
         """Every latch, with what the database knows of it if it answers."""
-        files = {latch.scope: latch for latch in self._files.latches()}
+        files = {latch.id: latch for latch in self._files.latches()}
         try:
             async with asyncio.timeout(ROW_S):
-                rows = {latch.scope: latch for latch in await self._rows()}
+                rows = {latch.id: latch for latch in await self._rows()}
         except (Unavailable, OutcomeUnknown, TimeoutError):
             rows = {}
-        known = files | rows
+        known = self.switch.unwritten | files | rows
         return tuple(
-            HeldLatch(latch, file=scope in files, row=scope in rows)
-            for scope, latch in sorted(known.items())
+            HeldLatch(latch, file=latch.id in files, row=latch.id in rows)
+            for latch in sorted(known.values(), key=lambda one: (one.scope, one.set_us, one.id))
         )
 
-    async def release(self, scope: str, name: str, reason: str, *, alone: bool) -> ReleaseVerdict:
+    async def release(
+        self, scope: str, approver: Approver, reason: str, ids: Collection[str] = ()
+    ) -> ReleaseVerdict:
         """Let go if a second person wishes it, or the only one after a day; else note the wish.
 
-        Raises Unavailable while the database cannot keep it: a release is never forgotten.
+        ``ids`` are the latches that the person judged; without any it is what the scope is held
+        by when this reads them. Raises Unavailable while the database cannot keep it: a release
+        is never forgotten.
         """
-        await self.sync()
-        latches = [latch for latch in await self._rows() if latch.scope == scope]
+        async with self._keeping:
+            await self._sync()
+            held = [latch for latch in await self._rows() if latch.scope == scope]
+            judged = [latch for latch in held if not ids or latch.id in ids]
+            verdict = await self._judge(judged, approver, reason)
+            if verdict is not ReleaseVerdict.RELEASED:
+                return verdict
+            await self._sync()
+            _LOG.warning("kill latch released", scope=scope, by=approver.name, reason=reason)
+            return ReleaseVerdict.STILL_HELD if scope in self.scopes() else verdict
+
+    async def _judge(
+        self, latches: Sequence[KillLatch], approver: Approver, reason: str
+    ) -> ReleaseVerdict:
+        """Release all of them, or note the wish for all of them."""
         now_us = self._clock.now_us()
-        verdicts = [release_verdict(one, name, alone=alone, now_us=now_us) for one in latches]
-        worst = next((v for v in verdicts if v is not ReleaseVerdict.RELEASED), None)
+        verdicts = [release_verdict(latch, approver, now_us) for latch in latches]
+        refused = next((v for v in verdicts if v is not ReleaseVerdict.RELEASED), None)
         async with self._transactions.begin("kill release") as tx:
-            if worst is None:
-                await self._store.release(tx, scope, name, reason, now_us)
-            else:
-                for latch in latches:
-                    if not latch.asked_us:
-                        await self._store.ask(tx, latch.id, name, now_us)
-        if worst is not None:
-            return worst
-        self._files.clear(scope)
-        self.switch.rows -= {scope}
-        _LOG.warning("kill latch released", scope=scope, by=name, reason=reason)
-        return ReleaseVerdict.RELEASED
+            if refused is None:
+                ids = [latch.id for latch in latches]
+                await self._store.release(tx, ids, approver.name, reason, now_us)
+                return ReleaseVerdict.RELEASED
+            for latch in latches:
+                if not latch.asked_us:
+                    await self._store.ask(tx, latch.id, approver.name, now_us)
+        return refused
 
     async def take_back(self, scope: str) -> None:
         """The wish to release a latch is taken back; it holds as before."""
@@ -125,24 +159,43 @@ class KillDesk:
 
     async def sync(self) -> None:
         """A file without a row gets one, a row without a file too; what was released is gone."""
+        async with self._keeping:
+            await self._sync()
+
+    async def _sync(self) -> None:
         files = {latch.id: latch for latch in self._files.latches()}
+        here = self.switch.unwritten | files
         async with self._transactions.begin("kill sync") as tx:
-            released = await self._store.released(tx, list(files)) if files else set()
+            released = await self._store.released(tx, list(here)) if here else set()
             rows = {latch.id: latch for latch in await self._store.held(tx)}
-            for latch_id, latch in files.items():
-                if latch_id not in released and latch_id not in rows:
-                    await self._store.add(tx, latch)
-                    rows[latch_id] = latch
+            for latch_id in here.keys() - rows.keys() - released:
+                await self._store.add(tx, here[latch_id])
+                rows[latch_id] = here[latch_id]
         self.switch.rows = frozenset(latch.scope for latch in rows.values())
         for latch_id in released:
-            if files[latch_id].scope not in self.switch.rows:
-                self._files.clear(files[latch_id].scope)
-        for latch in rows.values():
-            self._files.set(latch)
+            self.switch.unwritten.pop(latch_id, None)
+        self._files.clear(released)
+        for latch_id in rows.keys() - files.keys():
+            if is_scope(rows[latch_id].scope):
+                self._write(rows[latch_id])
+
+    def _write(self, latch: KillLatch) -> LatchFile:
+        """The latch as a file; while that is not whole this process remembers it."""
+        file = self._files.set(latch)
+        if file.problem:
+            if latch.id not in self.switch.unwritten:
+                _LOG.error("a latch's file cannot be written", id=latch.id, why=file.problem)
+            self.switch.unwritten[latch.id] = latch
+        else:
+            self.switch.unwritten.pop(latch.id, None)
+        return file
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """See ``AttentionSource.attention``: every latch that holds."""
-        return [_item(held) for held in await self.held()]
+        """See ``AttentionSource.attention``: every scope that is held, by its oldest latch."""
+        oldest: dict[str, HeldLatch] = {}
+        for held in await self.held():
+            oldest.setdefault(held.latch.scope, held)
+        return [_item(held) for held in oldest.values()]
 
     async def _rows(self) -> list[KillLatch]:
         async with self._transactions.begin("kill look") as tx:

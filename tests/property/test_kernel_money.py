@@ -187,6 +187,16 @@ def test_trailing_zeros_say_nothing(units: int, scale: int, zeros: int) -> None:
     assert parse_units(longer, scale) == units
 
 
+@pytest.mark.parametrize(("zeros", "good"), [(126, True), (127, False)])
+def test_a_text_of_more_than_128_characters_is_no_amount(zeros: int, *, good: bool) -> None:
+    text = "7." + "0" * zeros
+    if good:
+        assert parse_units(text, 0) == 7
+    else:
+        with pytest.raises(CallerFault, match="expected a decimal"):
+            parse_units(text, 0)
+
+
 @given(st.integers(1, 9), SCALES)
 def test_a_digit_that_the_scale_cannot_hold_is_refused(digit: int, scale: int) -> None:
     with pytest.raises(CallerFault):

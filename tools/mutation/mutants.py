@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,7 +36,10 @@ _NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "UP": "DOWN", 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mutant:
-    """One mistake: in which function (qualified name), what was and is now, the whole source."""
+    """One mistake: in which function (qualified name), what was and is now, the whole source.
+
+    ``change`` numbers the second and later of the same kind in a function: ``1 => 2 #2``.
+    """
 
     function: str
     change: str
@@ -50,11 +54,16 @@ def mutants_of(source: str) -> list[Mutant]:
     """Every mistake that these rules can make in a module, no source twice."""
     lines = source.encode().splitlines(keepends=True)
     found: dict[str, Mutant] = {}
+    alike: Counter[tuple[str, str]] = Counter()
     for function, node in _places(ast.parse(source), ""):
         for place, new in (*_statement_changes(node), *_expression_changes(node)):
             text = _spliced(lines, place, new)
+            if text in found:
+                continue
             change = f"{_line(ast.unparse(place))} => {_line(new)}"
-            found.setdefault(text, Mutant(function, change, text))
+            alike[function, change] += 1
+            number = alike[function, change]
+            found[text] = Mutant(function, change if number == 1 else f"{change} #{number}", text)
     return list(found.values())
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import Phase, settings
 
 from tools.mutation.finder import MutantFinder
 from tools.mutation.mutants import Mutant, mutants_of
@@ -24,16 +26,34 @@ from tools.mutation.mutants import Mutant, mutants_of
 MUTANTS_MAX = 600
 CPU_S = 5
 """What the tests of one mutant may use of a processor; how busy the machine is does not count."""
-WALL_S = 120
+WALL_S = 900
+"""After so long a mutant waits for something that never comes, however busy the machine is."""
 _PRELOADED = (
+    "aiohttp.web",
     "alembic.command",
+    "anyio.pytest_plugin",
     "asyncpg",
+    "hypothesis.stateful",
     "msgspec",
-    "pytest",
+    "pytest_asyncio.plugin",
+    "pytest_timeout",
     "sqlalchemy.ext.asyncio",
     "structlog",
+    "xdist.plugin",
 )
-"""What tests import that is no part of the platform."""
+"""What tests import that is no part of the platform; importing it again would use the seconds."""
+_OPTIONS = (
+    "-x",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-o",
+    "timeout=0",
+    "--assert=plain",
+    "--hypothesis-profile=mutants",
+    "-m",
+    "not long",
+)
 
 
 class UnfitTestsError(Exception):
@@ -72,30 +92,38 @@ class Tried:
 
 
 def chosen(targets: Sequence[Target], limit: int = MUTANTS_MAX) -> list[tuple[Target, Mutant]]:
-    """At most ``limit`` mutants: each module's share is in proportion to how many it has.
+    """At most ``limit`` mutants, a module after the other; each has the same chance.
 
-    Which ones is a matter of a hash of what they change, so an edit elsewhere changes nothing.
+    Which ones is a matter of a hash of what they change: new code displaces a few of the others
+    and never puts one that was not tried before in their place.
     """
-    found = {target: mutants_of(_source(target.module)) for target in targets}
-    total = sum(len(mutants) for mutants in found.values())
-    picked: list[tuple[Target, Mutant]] = []
-    for target, mutants in found.items():
-        share = len(mutants) if total <= limit else len(mutants) * limit // total
-        ranked = sorted(mutants, key=lambda one, module=target.module: one.rank(module))  # type: ignore[misc]
-        picked += [(target, mutant) for mutant in ranked[:share]]
-    return picked
+    every = [(target, one) for target in targets for one in mutants_of(_source(target.module))]
+    ranked = sorted(every, key=lambda pair: pair[1].rank(pair[0].module))[:limit]
+    return sorted(ranked, key=lambda pair: targets.index(pair[0]))
 
 
-def run(targets: Sequence[Target], workers: int = 2, limit: int = MUTANTS_MAX) -> list[Tried]:
-    """Try every chosen mutant. Raises UnfitTestsError when the tests do not pass without any."""
+def run(
+    picked: Sequence[tuple[Target, Mutant]],
+    workers: int = 2,
+    seen: Callable[[Tried], object] = lambda _: None,
+) -> list[Tried]:
+    """Try these mutants and show each to ``seen``.
+
+    Raises UnfitTestsError when the tests of a module do not pass without any mistake.
+    """
     server = get_context("forkserver")
     server.set_forkserver_preload(list(_PRELOADED))
-    for target in targets:
+    for target in dict.fromkeys(target for target, _ in picked):
         if _outcome(server, target, "") is not Verdict.SURVIVED:
             raise UnfitTestsError(f"{target.module}: its tests fail or take over {CPU_S} s")
-    picked = enumerate(chosen(targets, limit))
     with TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda one: _tried(server, Path(folder), one[0], *one[1]), picked))
+
+        def tried(one: tuple[int, tuple[Target, Mutant]]) -> Tried:
+            found = _tried(server, Path(folder), one[0], *one[1])
+            seen(found)
+            return found
+
+        return list(pool.map(tried, enumerate(picked)))
 
 
 def _tried(
@@ -128,8 +156,17 @@ def _test(module: str, file: str, tests: Sequence[str]) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     if file:
         sys.meta_path.insert(0, MutantFinder(module, file))
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not long"]
-    os._exit(int(pytest.main([*options, *tests])))
+    # The same examples in every run, and none is made smaller: that a test fails is enough.
+    settings.register_profile(
+        "mutants",
+        deadline=None,
+        max_examples=50,
+        database=None,
+        derandomize=True,
+        phases=(Phase.explicit, Phase.generate),
+    )
+    gc.freeze()
+    os._exit(int(pytest.main([*_OPTIONS, *tests])))
 
 
 def _source(module: str) -> str:

@@ -122,7 +122,7 @@ def depths_wanted(pools: Iterable[Pool], tickets: Iterable[Ticket]) -> tuple[Dep
 def _excess(pool: Pool, ticket: Ticket) -> tuple[int, int]:
     """Base and quote units that a join brings beyond the pool's ratio as it is now."""
     capital = Holding(max(0, pool.base_units), max(0, pool.quote_units))
-    if not pool.issued or capital == Holding(0, 0):
+    if not pool.issued:
         return 0, 0
     offer = Holding(ticket.base_units, ticket.quote_units)
     even = in_ratio(capital, offer)
@@ -187,14 +187,9 @@ def _reduced(tickets: Iterable[Ticket], pools: dict[PoolId, Pool]) -> tuple[Tick
     )
 
 
-def _lifts(
-    tickets: Iterable[Ticket], pools: dict[PoolId, Pool], applied: Iterable[Ticket]
-) -> tuple[Pool, ...]:
+def _lifts(alive: Iterable[Ticket], pools: dict[PoolId, Pool]) -> tuple[Pool, ...]:
     """Pools whose drain has no leaver left. A waiting leaver has no drain yet and needs none."""
-    finished = {ticket.id for ticket in applied}
-    holding = {
-        ticket.pool for ticket in tickets if ticket.drain_version > 0 and ticket.id not in finished
-    }
+    holding = {ticket.pool for ticket in alive if ticket.drain_version > 0}
     return tuple(
         replace(pool, lifted_version=pool.drain_version)
         for pool in pools.values()
@@ -284,7 +279,7 @@ def plan(
         rounded,
         applied=applied,
         reduced=reduced,
-        lifts=_lifts(alive, by_id, applied) if not rounded.drains else (),
+        lifts=_lifts(alive, by_id) if not rounded.drains else (),
         asked=tuple(moved(ticket, TicketEvent.BARRIER_ASKED) for ticket in ready) if due else (),
     )
 

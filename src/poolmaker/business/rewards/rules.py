@@ -43,7 +43,7 @@ def form_of(location: str) -> str | None:
 def target_of(location: str) -> str:
     """Where a reward goes from ``location`` before users get it: itself when it is there."""
     form = form_of(location)
-    return custody_mixin(form) if location.startswith(_EVM) and form else location
+    return location if form is None else custody_mixin(form)
 
 
 def step_of(form: Form | None) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poolmaker.business.ledger.model import Leg
 from poolmaker.business.pools.model import (
@@ -26,6 +28,7 @@ from poolmaker.business.pools.rules import (
     plan,
     pool_of_leg,
     reask_due,
+    share_of,
     staying_after,
     wants_quoting,
     with_leg,
@@ -59,10 +62,13 @@ def test_positions_follow_the_legs_of_capital_shares_and_exits() -> None:
         Leg("pool:btc:issued", "share:btc:1", 900),
         Leg("pool:btc:capital", "BTC", 200),
         Leg("exit:btc.uo_1-2", "BTC", -200),
+        Leg("pool:btc:capital", "USDT", 50),
+        Leg("exit:btc.uo_1-2", "USDT", -50),
     ):
         assert pool_of_leg(leg) == POOL
         pool = with_leg(pool, leg)
-    assert (pool.base_units, pool.quote_units, pool.issued) == (300, 900, 900)
+    assert (pool.base_units, pool.quote_units, pool.issued) == (300, 850, 900)
+    assert (pool.exit_base_units, pool.exit_quote_units) == (200, 50)
     assert (pool.claim_units("BTC"), pool.claim_units("USDT"), pool.claim_units("X")) == (
         500,
         900,
@@ -80,6 +86,29 @@ def test_legs_of_others_belong_to_no_pool() -> None:
 
 def test_net_asset_value_is_rounded_down() -> None:
     assert nav_units(3, 10, Ratio(1, 2)) == 11
+
+
+@given(
+    issued=st.integers(1, 50), shares=st.integers(0, 50),
+    base=st.integers(0, 999), quote=st.integers(0, 999),
+)  # fmt: skip
+def test_shares_claim_their_part_of_each_asset_rounded_down(
+    issued: int, shares: int, base: int, quote: int
+) -> None:
+    pool = _pool(issued=issued, base_units=base, quote_units=quote)
+    assert share_of(_pool(base_units=base, quote_units=quote), 0) == (0, 0)
+    if shares > issued:
+        with pytest.raises(CallerFault, match=f"shares: expected 0 to {issued}, was {shares}"):
+            share_of(pool, shares)
+        return
+    claims = share_of(pool, shares)
+    for claim, held in zip(claims, (base, quote), strict=True):
+        assert 0 <= held * shares - claim * issued < issued
+
+
+def test_shares_below_zero_claim_nothing() -> None:
+    with pytest.raises(CallerFault, match="expected 0 to 5, was -1"):
+        share_of(_pool(issued=5), -1)
 
 
 def test_those_who_stay_are_all_but_the_leavers() -> None:
@@ -119,7 +148,8 @@ def test_the_engine_knows_a_pool_while_it_has_capital_or_somebody_waits_to_bring
     assert wants_quoting(_pool(), [_ticket("1")])
     assert not wants_quoting(_pool(), [_ticket("1", state=TicketState.USED)])
     assert not wants_quoting(_pool(), [_ticket("1", TicketKind.LEAVE)])
-    assert wants_quoting(_pool(issued=1), [])
+    for capital in ("issued", "base_units", "quote_units"):
+        assert wants_quoting(_pool(**{capital: 1}), [])
     assert not wants_quoting(_pool(issued=1, paused="a reason"), [])
 
 
@@ -139,6 +169,35 @@ def test_nobody_gets_a_barrier_before_the_interval_is_over() -> None:
         todo = plan(row, [_pool()], [_ticket("1")], 0, now_us, SETTINGS)
         assert len(todo.asked) == asked
         assert len(todo.taken) == asked
+
+
+def test_the_first_round_waits_for_nothing() -> None:
+    todo = plan(AccountRow(account=ACCOUNT), [_pool()], [_ticket("1")], 0, 1, SETTINGS)
+    assert [ticket.id for ticket in todo.asked] == ["1"]
+
+
+def test_barriers_keep_their_distance_even_when_rounds_are_further_apart() -> None:
+    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=900, barriers=1, barrier_at_us=1_000)
+    ready = [_ticket("1", state=TicketState.READY)]
+    assert plan(row, [_pool()], ready, 0, 1_059, SETTINGS).asked == ()
+    assert len(plan(row, [_pool()], ready, 0, 1_060, SETTINGS).asked) == 1
+
+
+def test_who_comes_while_a_drain_runs_begins_a_round_and_waits_for_it_as_well() -> None:
+    pool = _pool(issued=10, drain_version=1)
+    stuck = replace(_ticket("l", TicketKind.LEAVE, TicketState.DRAINING), drain_version=1)
+    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    todo = plan(row, [pool], [stuck, _ticket("j")], 0, 2_000, SETTINGS)
+    assert [ticket.id for ticket in todo.taken] == ["j"]
+    assert todo.asked == ()
+
+
+def test_a_leaver_who_only_waits_keeps_no_drain_of_others() -> None:
+    pool = _pool(issued=10, drain_version=1)
+    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    waiting = replace(_ticket("l", TicketKind.LEAVE), due_us=9_000)
+    todo = plan(row, [pool], [waiting], 0, 1_001, SETTINGS)
+    assert [one.lifted_version for one in todo.lifts] == [1]
 
 
 def test_leavers_are_drained_together_and_the_barrier_waits_for_them() -> None:
@@ -231,8 +290,22 @@ def test_a_barrier_is_asked_for_the_depth_of_all_excess(
 
 
 def test_what_joins_first_has_no_excess() -> None:
-    (wanted,) = depths_wanted([_pool()], [_joining("a", 10, 20)])
-    assert (wanted.excess_base_units, wanted.excess_quote_units) == (0, 0)
+    dust = _pool(base_units=5, quote_units=5)
+    for pool in (_pool(), dust):
+        (wanted,) = depths_wanted([pool], [_joining("a", 10, 20)])
+        assert (wanted.excess_base_units, wanted.excess_quote_units) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("held", "excess"),
+    [((0, 1_000), (50, 0)), ((-5, 1_000), (50, 0)), ((1_000, 0), (0, 50)), ((0, 0), (0, 0))],
+)
+def test_of_a_pool_that_has_one_asset_the_other_is_all_excess(
+    held: tuple[int, int], excess: tuple[int, int]
+) -> None:
+    pool = _pool(issued=10, base_units=held[0], quote_units=held[1])
+    (wanted,) = depths_wanted([pool], [_joining("a", 50, 50)])
+    assert (wanted.excess_base_units, wanted.excess_quote_units) == excess
 
 
 def test_a_ticket_is_not_taken_before_it_is_due() -> None:

@@ -10,6 +10,7 @@ import pytest
 from poolmaker.business.ledger.accounts import order_shares, pool_issued, share_asset
 from poolmaker.business.ledger.model import Leg, Transaction
 from poolmaker.business.rewards.model import (
+    Part,
     Reward,
     RewardSettings,
     RewardState,
@@ -28,6 +29,7 @@ from poolmaker.business.rewards.rules import (
     share_changes,
     step_of,
     target_of,
+    users_after,
     weights,
 )
 from poolmaker.kernel.errors import CallerFault, InvariantBroken
@@ -109,6 +111,17 @@ def test_a_reward_goes_from_its_wallet_to_mixin_in_its_own_form() -> None:
     assert form_of("custody:venue:main") is None
     assert step_of(HMT_MIXIN) == STEP
     assert step_of(None) == 1
+
+
+def test_users_follow_each_other_by_name_and_who_got_nothing_is_left_out() -> None:
+    parts = [
+        Part(order=OrderId(f"uo_{name}"), user=UserId(name), weight=1, units=units)
+        for name, units in (("d", 1), ("b", 1), ("c", 0), ("a", 1), ("b", 2))
+    ]
+    assert users_after(parts, "", 9) == ["a", "b", "d"]
+    assert users_after(parts, "", 2) == ["a", "b"]
+    assert users_after(parts, "a", 9) == ["b", "d"]
+    assert users_after(parts, "d", 9) == []
 
 
 def test_the_fee_is_rounded_down_to_what_can_be_paid() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poolmaker.api.ports import Refused
+from poolmaker.api.ports import Refused, UnlistedReturn
 from tests.api.client import Client
 from tests.e2e.world import TREASURER_TOKEN, VIEWER_TOKEN, FakeWorld
 
@@ -73,7 +73,9 @@ async def test_found_40_more_than_the_limit_needs_a_second_person(
             "/unlisted/returns",
             {
                 "asset_id": "b7938396-3f94-4e0a-9179-d3440718156f",
+                "sender": "7766b24c-1a03-4c3a-83a3-b4358266875d",
                 "receiver": "7766b24c-1a03-4c3a-83a3-b4358266875d",
+                "amount": "0.5",
                 "reason": "asked by mail",
             },
         ),
@@ -86,6 +88,32 @@ async def test_found_27_what_undoes_or_gives_away_is_done_by_two(
     assert world.calls == []
     await _asked(client.as_(TREASURER_TOKEN), path, body, "key-00002")
     assert len(world.calls) == 1
+
+
+async def test_a_return_is_approved_with_the_sender_the_receiver_and_the_amount(
+    client: Client, world: FakeWorld
+) -> None:
+    body = {
+        "asset_id": "b7938396-3f94-4e0a-9179-d3440718156f",
+        "receiver": "7766b24c-1a03-4c3a-83a3-b4358266875d",
+        "amount": "0.5",
+        "reason": "asked by mail",
+    }
+    path, second = "/unlisted/returns", client.as_(TREASURER_TOKEN)
+    assert await _asked(client, path, body, "key-00001") == (409, "approval_pending")
+    other = {**body, "amount": "0.6"}
+    assert await _asked(second, path, other, "key-00002") == (409, "approval_pending")
+    sender = {**body, "sender": body["receiver"]}
+    assert await _asked(second, path, sender, "key-00003") == (409, "approval_pending")
+    assert world.calls == []
+    await _asked(second, path, body, "key-00004")
+    (call,) = world.calls
+    assert call == (
+        "return_unlisted",
+        UnlistedReturn(body["asset_id"], "", body["receiver"], "0.5"),
+    )
+    too_fine = {**body, "amount": "0.000000001"}
+    assert await _asked(client, path, too_fine, "key-00005") == (422, "invalid")
 
 
 async def test_found_40_fees_settle_and_float_trades_both_ways(

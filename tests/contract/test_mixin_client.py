@@ -21,7 +21,6 @@ from poolmaker.business.treasury.model import (
     SendRequest,
     SendUnderWay,
 )
-from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
 from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.infra.transactions import Tx
@@ -31,14 +30,12 @@ from poolmaker.messages.base import Money
 from poolmaker.mixin.api import IN_DOUBT, TOO_MANY
 from poolmaker.mixin.codec.amounts import to_units
 from poolmaker.mixin.codec.memos import DepositAction, DepositMemo, read_deposit_memo
-from poolmaker.mixin.model import MixinForm, MixinRefused, SeenRequest
+from poolmaker.mixin.model import MixinRefused, SeenRequest
 from poolmaker.mixin.rules import MEANINGS, RefusalMeaning, meaning_of
-from poolmaker.mixin.service import MixinPorts, open_mixin
 from tests.support.mixin import ADDRESS, ETHER, ETHER_USDT, USDT
 from tests.support.mixin_client import (
     ERC20_FORM,
     ETHER_FORM,
-    FORMS,
     UNIT,
     USDT_FORM,
     Crash,
@@ -46,7 +43,6 @@ from tests.support.mixin_client import (
     house,
     make_client,
     request,
-    settings_of,
 )
 
 
@@ -152,118 +148,6 @@ async def test_what_waits_is_asked_again_and_blocks_nobody(home: House) -> None:
     assert [one.reference for one in home.desk.seen].count(first.reference) == 2
     assert await home.booked() == 3 * UNIT == await home.held()
     assert (await home.client.desk.balances())[USDT_FORM.name].unbooked_units == 0
-
-
-BITCOIN = "c6d0c728-2624-429b-8e0d-d9d19b6592fa"
-POL = "b7938396-3f94-4e0a-9179-d3440718156f"
-
-
-async def _returned(home: House, tries: int = 20) -> None:
-    """Until nothing of assets without a form is here, or on its way back."""
-    for _ in range(tries):
-        with contextlib.suppress(Unavailable, OutcomeUnknown):
-            await home.client.unlisted.step()
-        await home.client.walker.walk()
-        if not await home.client.unlisted.held():
-            return
-    raise AssertionError(await home.client.unlisted.held())
-
-
-async def test_payments_in_assets_without_a_form_go_back_to_their_sender(home: House) -> None:
-    """Found the same day: 60 ERC-20 USDT, 0.5 ETH and 3 POL stayed with the bot, in no list."""
-    before = await home.user_holds(asset=BITCOIN)
-    await _funded(home, "0.5", "0.25", asset=BITCOIN)
-    await _funded(home, "3")
-    assert [one.asset for one in home.desk.seen] == ["USDT"]
-    (row,) = await home.client.unlisted.held()
-    assert (row.asset_id, row.payments, row.units) == (BITCOIN, 2, 75_000_000)
-    assert row.sender == home.mixin.users[0]["app_id"]
-    assert await home.client.desk.incidents() == []
-    assert await home.rows("SELECT * FROM mixin.output WHERE asset_id = $1", BITCOIN) == []
-    await _returned(home)
-    assert await home.user_holds(asset=BITCOIN) == before
-    assert await home.booked() == 3 * UNIT == await home.held()
-
-
-async def test_what_is_counted_is_counted_once_whatever_is_walked_again(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
-    for _ in range(3):
-        assert await home.client.walker.walk() == 0
-        await home.client.walker.sweep()
-    fresh = home.restart()
-    await fresh.client.walker.walk()
-    await fresh.client.walker.sweep()
-    (row,) = await home.client.unlisted.held()
-    assert (row.payments, row.units) == (1, 50_000_000)
-
-
-async def test_junk_fills_no_table_and_no_list(home: House) -> None:
-    for _ in range(40):
-        await home.mixin.fund("0.00000001", BITCOIN)
-        await home.mixin.fund("0.00000001", ETHER_USDT)
-    await home.client.walker.walk()
-    rows = await home.client.unlisted.held()
-    assert [(row.asset_id, row.payments, row.units) for row in rows] == [(BITCOIN, 40, 40)]
-    kinds = [one.kind for one in await home.client.desk.incidents()]
-    assert kinds == ["dust"], "one per form, however often it is paid"
-    await _returned(home)
-    await home.mixin.fund("0.00000001", BITCOIN)
-    await home.client.walker.walk()
-    assert not await home.client.unlisted.step(), "who pays again and again waits for it"
-
-
-async def test_what_came_from_a_chain_without_a_form_waits_for_a_person(home: House) -> None:
-    address = await home.client.desk.deposit_address(USDT_FORM.name)
-    order = {"amount": "3", "tx_id": "0xpol", "asset": POL, "destination": address.address}
-    await home.mixin.admin("POST", "/deposit", order)
-    await home.client.walker.walk()
-    (row,) = await home.client.unlisted.held()
-    assert (row.asset_id, row.sender, row.units) == (POL, "", 300_000_000)
-    assert await home.client.unlisted.step() == 0
-    (item,) = await home.client.unlisted.attention()
-    assert (item.subject, item.evidence["amount"]) == (POL, f"3.00000000 {POL}")
-    assert [one.action for one in item.remedies] == ["return", "close"]
-    receiver = home.mixin.users[1]["app_id"]
-    before = await home.user_holds(1, asset=POL)
-    assert await home.client.unlisted.begin(POL, "", receiver)
-    await _returned(home)
-    assert await home.user_holds(1, asset=POL) == before + 300_000_000
-
-
-async def test_what_has_no_form_arrives_once_a_form_is_configured(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
-    form = MixinForm(name="btc", asset="BTC", scale=8, decimals=8, mixin_id=BITCOIN)
-    client = make_client(home.mixin, home.database, (*FORMS, form))
-    client.walker.plug(home.desk)
-    await client.walker.walk()
-    await client.walker.sweep()
-    (arrival,) = home.desk.seen
-    assert (arrival.location, arrival.units) == ("custody:mixin:btc", 50_000_000)
-    assert await client.unlisted.held() == []
-
-
-async def test_a_sweep_corrects_what_was_not_counted(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
-    await home.rows("UPDATE mixin.unlisted SET units = 1 RETURNING units")
-    await home.client.walker.sweep()
-    rows = await home.client.unlisted.held()
-    assert sum(row.units for row in rows) == 50_000_000
-
-
-async def test_a_closed_gate_holds_returns(home: House) -> None:
-    class Closed:
-        async def may_send(self, _: object) -> bool:
-            return False
-
-    await _funded(home, "0.5", asset=BITCOIN)
-    ports = MixinPorts(
-        session=home.mixin.session, transactions=home.database, clock=SystemClock(),
-        rng=Rng("c"), gate=Closed(),
-    )  # fmt: skip
-    held = open_mixin(settings_of(home.mixin), FORMS, ports)
-    assert await held.unlisted.step() == 0
-    (row,) = await home.client.unlisted.held()
-    assert row.returning_units == 0
 
 
 async def test_found_58_a_look_says_up_to_when_everything_was_read(home: House) -> None:

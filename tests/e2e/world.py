@@ -19,6 +19,7 @@ from poolmaker.api.ports import (
     Platform,
     Receipt,
     Refused,
+    UnlistedReturn,
 )
 from poolmaker.api.tokens import NewToken, Principal, TokenSeen
 from poolmaker.infra.approvals.model import (
@@ -565,12 +566,12 @@ class FakeWorld(Outside):
         self.calls.append(("take", (incident, by)))
         return Refused("unknown_incident")
 
-    async def unlisted(self) -> Sequence[UnlistedView]:
+    async def unlisted(self, after: str, limit: int) -> Sequence[UnlistedView]:
         return ()
 
-    async def return_unlisted(self, asset_id: str, receiver: str) -> UnlistedView | Refused:
-        self.calls.append(("return_unlisted", (asset_id, receiver)))
-        return Refused("nothing_to_return")
+    async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | Refused:
+        self.calls.append(("return_unlisted", wish))
+        return Refused("nothing_to_return", {"asset": wish.asset_id})
 
     def _received(self, kind: str, incoming: Incoming, account: str) -> Receipt | Refused:
         self.calls.append((kind, incoming))

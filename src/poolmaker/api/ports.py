@@ -94,6 +94,16 @@ class Incoming:
     reference: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnlistedReturn:
+    """What a sender paid at Mixin in an asset without a form, and who gets it."""
+
+    asset_id: str
+    sender: str
+    receiver: str
+    amount: str
+
+
 # ----------------------------------------------------------------------- the API's own two stores
 
 
@@ -228,12 +238,16 @@ class Treasury(Protocol):
         """A person looks after an open incident. Refuses ``unknown_incident``."""
         ...
 
-    async def unlisted(self) -> Sequence[UnlistedView]:
-        """What the bot was paid in assets without a form, by asset."""
+    async def unlisted(self, after: str, limit: int) -> Sequence[UnlistedView]:
+        """What is here of assets without a form, by ``asset:sender``, after one of them."""
         ...
 
-    async def return_unlisted(self, asset_id: str, receiver: str) -> UnlistedView | Refused:
-        """Pay what came from a chain to a user of Mixin. Refuses ``nothing_to_return``."""
+    async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | Refused:
+        """Pay exactly that to a user of Mixin, the sender's oldest payments.
+
+        Refuses ``nothing_to_return``, ``asset_configured``, ``return_under_way``, ``frozen`` and
+        ``return_differs`` where they do not hold exactly the amount.
+        """
         ...
 
 

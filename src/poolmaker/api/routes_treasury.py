@@ -18,11 +18,19 @@ from poolmaker.api.calls import (
     json_answer,
     money_of,
     once,
+    page_answer,
     permitted,
     platform_of,
 )
-from poolmaker.api.params import UserPath
-from poolmaker.api.ports import Incoming, OwnMoney, Platform, Receipt, Refused
+from poolmaker.api.params import Cursor, Limit, UserPath
+from poolmaker.api.ports import (
+    Incoming,
+    OwnMoney,
+    Platform,
+    Receipt,
+    Refused,
+    UnlistedReturn,
+)
 from poolmaker.api.routes import Staff
 from poolmaker.api.schemas import (
     BearRequest,
@@ -233,21 +241,28 @@ async def bear_shortfall(request: Request, principal: Together, wish: BearReques
 
 
 @router.get("/unlisted", response_model=list[UnlistedView])
-async def list_unlisted(request: Request, _: Staff) -> Response:
-    """What the bot was paid in assets that nobody has configured, one line per asset."""
-    return json_answer(await platform_of(request).treasury.unlisted())
+async def list_unlisted(
+    request: Request, _: Staff, after: Cursor = "", limit: Limit = 200
+) -> Response:
+    """What the bot was paid in assets that nobody has configured, a line per asset and sender."""
+    found = await platform_of(request).treasury.unlisted(after, limit)
+    return page_answer(found, limit, lambda one: f"{one.asset_id}:{one.sender}")
 
 
 @router.post("/unlisted/returns", status_code=201, response_model=UnlistedView)
 async def return_unlisted(
     request: Request, principal: Together, wish: UnlistedReturnRequest
 ) -> Response:
-    """Pay what came from a chain to a user of Mixin. Needs a second person, or a day."""
+    """Pay what a sender paid, or what came from a chain, to a user of Mixin.
+
+    Exactly the amount, of the oldest payments, or nothing. Needs a second person, or a day.
+    """
     platform = platform_of(request)
+    order = UnlistedReturn(wish.asset_id, wish.sender, wish.receiver, wish.amount)
 
     async def effect(made_id: str) -> object:
         body = _words(wish.model_dump())
         await permitted(request, principal, "unlisted.return", wish.asset_id, body, made_id)
-        return await platform.treasury.return_unlisted(wish.asset_id, wish.receiver)
+        return await platform.treasury.return_unlisted(order)
 
     return await once(request, principal, platform.ids.correlation(), effect)

@@ -17,6 +17,7 @@ AssetCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:._
 Reference = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 Location = Annotated[str, StringConstraints(pattern=r"^custody:[a-z0-9:_.\-]{1,100}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_\-]{1,63}$")]
+MixinAmount = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}(\.[0-9]{1,8})?$")]
 MixinId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Visible = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 
@@ -208,10 +209,15 @@ class BearRequest(_Wish):
 
 
 class UnlistedReturnRequest(_Wish):
-    """Whom at Mixin to pay what came from a chain in an asset without a form, and why."""
+    """Whom at Mixin to pay what came in an asset without a form, and why.
+
+    ``sender`` and ``amount`` are what the list shows; without a sender it came from a chain.
+    """
 
     asset_id: MixinId
+    sender: MixinId | Literal[""] = ""
     receiver: MixinId
+    amount: MixinAmount
     reason: Reason
 
 

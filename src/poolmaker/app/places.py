@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from poolmaker.app.figures import Scales
@@ -68,9 +67,10 @@ class MixinPlace:
             (custody_mixin(name), self._assets[name]): balance.units - balance.unbooked_units
             for name, balance in found.items()
         }
-        unlisted: Counter[tuple[str, str]] = Counter()
-        for row in await self._mixin.unlisted.held():
-            unlisted[custody_mixin(row.asset_id), row.asset_id] += row.units
+        unlisted = {
+            (custody_mixin(asset_id), asset_id): units
+            for asset_id, units in (await self._mixin.unlisted.sums()).items()
+        }
         return {**unlisted, **listed}
 
 

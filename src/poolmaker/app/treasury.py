@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,9 @@ from poolmaker.business.treasury.custody import CustodyIncident
 from poolmaker.business.treasury.service import CustodyRecords, Treasury
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import UserId
-from poolmaker.kernel.money import Amount
-from poolmaker.mixin.model import Unlisted
+from poolmaker.kernel.money import Amount, format_units, parse_units
+from poolmaker.mixin.codec.amounts import DECIMALS
+from poolmaker.mixin.model import ReturnOrder, ReturnRefusal, Unlisted
 from poolmaker.mixin.unlisted import UnlistedReturns
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
 from poolmaker.views.model import Money
@@ -146,38 +146,30 @@ class TreasuryDesk:
 
     # --------------------------------------------------------------------- assets without a form
 
-    async def unlisted(self) -> Sequence[UnlistedView]:
+    async def unlisted(self, after: str, limit: int) -> Sequence[UnlistedView]:
         """See ``Treasury.unlisted``."""
         if self._parts.returns is None:
             return ()
-        by_asset: defaultdict[str, list[Unlisted]] = defaultdict(list)
-        for row in await self._parts.returns.held():
-            by_asset[row.asset_id].append(row)
-        return tuple(self._unlisted(asset, rows) for asset, rows in sorted(by_asset.items()))
+        asset_id, _, sender = after.partition(":")
+        return [_unlisted(row) for row in await self._parts.returns.page((asset_id, sender), limit)]
 
-    def _unlisted(self, asset_id: str, rows: Sequence[Unlisted]) -> UnlistedView:
-        def text(units: int) -> str:
-            return self._scales.text(asset_id, units)
-
-        return UnlistedView(
-            asset_id=asset_id,
-            payments=sum(row.payments for row in rows),
-            senders=sum(1 for row in rows if row.sender),
-            amount=text(sum(row.units for row in rows)),
-            returning=text(sum(row.returning_units for row in rows)),
-            unidentified=text(sum(row.units for row in rows if not row.sender)),
-            first_at_us=min(row.first_us for row in rows),
-            last_at_us=max(row.last_us for row in rows),
-            problem=next((row.reason for row in rows if row.reason), ""),
-        )
-
-    async def return_unlisted(self, asset_id: str, receiver: str) -> UnlistedView | ports.Refused:
+    async def return_unlisted(self, wish: ports.UnlistedReturn) -> UnlistedView | ports.Refused:
         """See ``Treasury.return_unlisted``."""
-        returns = self._parts.returns
-        if returns is None or not await returns.begin(asset_id, "", receiver):
-            return ports.Refused("nothing_to_return", {"asset": asset_id})
-        lines = {line.asset_id: line for line in await self.unlisted()}
-        return lines.get(asset_id) or ports.Refused("nothing_to_return", {"asset": asset_id})
+        facts = {"asset": wish.asset_id}
+        if self._parts.returns is None:
+            return ports.Refused(ReturnRefusal.NOTHING.value, facts)
+        order = ReturnOrder(
+            asset_id=wish.asset_id,
+            sender=wish.sender,
+            receiver=wish.receiver,
+            units=parse_units(wish.amount, DECIMALS),
+        )
+        done = await self._parts.returns.begin(order)
+        if isinstance(done, Unlisted):
+            return _unlisted(done)
+        payable = format_units(done.payable_units, DECIMALS)
+        facts |= {"stated": wish.amount, "payable": payable}
+        return ports.Refused(done.reason.value, facts)
 
     # ----------------------------------------------------------------------------- answers
 
@@ -206,6 +198,20 @@ class TreasuryDesk:
             "reported": self._scales.text(money.asset, booking.known_units),
         }
         return ports.Refused(booking.reason.value, facts)
+
+
+def _unlisted(row: Unlisted) -> UnlistedView:
+    return UnlistedView(
+        asset_id=row.asset_id,
+        sender=row.sender,
+        payments=row.payments,
+        amount=format_units(row.units, DECIMALS),
+        returning=format_units(row.returning_units, DECIMALS),
+        return_to=row.return_to if row.returning_units else "",
+        first_at_us=row.first_us,
+        last_at_us=row.last_us,
+        problem=row.reason,
+    )
 
 
 def _misplaced(incoming: ports.Incoming) -> ports.Refused:

@@ -157,36 +157,47 @@ def bear_shortfall(
 
 @unlisted.command("list")
 def list_unlisted(config: Config = None, home: Home = None, as_json: Json = False) -> None:
-    """List what the bot was paid in assets that nobody has configured."""
-    show(as_json, client_of(config, home).get("/unlisted"), _unlisted)
+    """List what the bot was paid in assets that nobody has configured, by asset and sender."""
+    show(as_json, client_of(config, home).get_all("/unlisted"), _unlisted)
 
 
 def _unlisted(found: list[dict[str, Any]]) -> None:
     rows = [
         (
             one["asset_id"],
+            one["sender"] or "from a chain",
             one["amount"],
-            one["unidentified"],
+            one["returning"],
             one["payments"],
             one["problem"] or "-",
         )
         for one in found
     ]
-    table(("asset", "amount", "from a chain", "payments", "problem"), rows)
+    table(("asset", "sender", "amount", "returning", "payments", "problem"), rows)
 
 
 @unlisted.command("return")
 def return_unlisted(
     asset_id: str,
     receiver: Annotated[str, typer.Option("--to", help="The receiver's id at Mixin.")],
+    amount: Annotated[str, typer.Option("--amount", help="Exactly what goes back.")],
     reason: Reason,
+    sender: Annotated[
+        str, typer.Option("--from", help="The sender's id at Mixin; none: it came from a chain.")
+    ] = "",
     key: Key = None,
     config: Config = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Pay what came from a chain to a user of Mixin; needs a second person, or a day."""
+    """Pay what a sender paid to a user of Mixin; needs a second person, or a day."""
     client = client_of(config, home)
-    body = {"asset_id": asset_id, "receiver": receiver, "reason": reason}
+    body = {
+        "asset_id": asset_id,
+        "sender": sender,
+        "receiver": receiver,
+        "amount": amount,
+        "reason": reason,
+    }
     one = client.post("/unlisted/returns", body, key_of(key))
     show(as_json, one, lambda found: _unlisted([found]))

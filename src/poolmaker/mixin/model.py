@@ -272,6 +272,56 @@ class Unlisted:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnlistedStuck:
+    """What of an unlisted asset does not go back by itself, all rows of the asset together.
+
+    ``reason`` is one of those for which returns were refused. ``total``: how many assets there are.
+    """
+
+    asset_id: str
+    payments: int
+    units: int
+    first_us: int
+    reason: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnOrder:
+    """What a person decided: exactly ``units`` of what ``sender`` paid go to ``receiver``.
+
+    ``sender`` is empty for what came from a chain or from several. Units are the network's.
+    """
+
+    asset_id: str
+    sender: str
+    receiver: str
+    units: int
+
+
+class ReturnRefusal(StrEnum):
+    """Why nothing goes back now."""
+
+    NOTHING = "nothing_to_return"
+    """Nothing of that sender is here."""
+    CONFIGURED = "asset_configured"
+    """The asset has a form now: what came of it is booked as any other payment."""
+    FROZEN = "frozen"
+    UNDER_WAY = "return_under_way"
+    """Of each asset one return goes at a time."""
+    DIFFERS = "return_differs"
+    """The oldest payments of the sender do not hold exactly what was stated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnRefused:
+    """``payable_units``: what one payment can give back now, where the stated amount differs."""
+
+    reason: ReturnRefusal
+    payable_units: int = 0
+
+
 class PaymentState(StrEnum):
     """Where a payment stands."""
 

@@ -22,6 +22,7 @@ from poolmaker.mixin.model import (
     SeenSnapshot,
     Stage,
     Unlisted,
+    UnlistedStuck,
 )
 
 
@@ -130,8 +131,24 @@ class WalkStore(Protocol):
         """Count an output of an asset without a form; the caller counts each once."""
         ...
 
-    async def unlisted(self, tx: Tx) -> list[Unlisted]:
-        """What is here of assets without a form, by asset and sender, at most 1,000 rows."""
+    async def unlisted(self, tx: Tx, after: tuple[str, str], limit: int) -> list[Unlisted]:
+        """What is here of assets without a form, after an (asset, sender), in their order."""
+        ...
+
+    async def unlisted_sums(self, tx: Tx) -> Mapping[str, int]:
+        """The network's units that are here of each asset without a form."""
+        ...
+
+    async def stuck_unlisted(self, tx: Tx, limit: int) -> list[UnlistedStuck]:
+        """Assets of which something does not go back by itself, at most ``limit``."""
+        ...
+
+    async def lock_asset(self, tx: Tx, asset_id: str) -> None:
+        """Wait until nobody else begins or ends a return of the asset."""
+        ...
+
+    async def returning(self, tx: Tx, asset_ids: Sequence[str]) -> frozenset[str]:
+        """Of which of these assets a return is under way."""
         ...
 
     async def lock_unlisted(self, tx: Tx, asset_id: str, sender: str) -> Unlisted | None:
@@ -142,11 +159,25 @@ class WalkStore(Protocol):
         """Insert or overwrite a row."""
         ...
 
-    async def settle_unlisted(self, tx: Tx, held: Mapping[str, int], now_us: int) -> None:
-        """Make the rows' sums what the network holds per asset; no other asset has a row then.
+    async def settle_unlisted(
+        self, tx: Tx, held: Mapping[tuple[str, str], int], now_us: int
+    ) -> None:
+        """Make the rows what the network holds by asset and sender; nobody else has a row then.
 
-        What is not counted by sender is nobody's. Assets with a return under way stay as they are.
+        Rows with a return under way stay as they are.
         """
+        ...
+
+    async def booked(self, tx: Tx, output_ids: Sequence[str]) -> frozenset[str]:
+        """Which of them were judged as money of a form: they never go back as unlisted."""
+        ...
+
+    async def free_kept(self, tx: Tx, asset_ids: Sequence[str]) -> None:
+        """Outputs that were kept for a return that ended without paying wait for a form again."""
+        ...
+
+    async def forget_unlisted(self, tx: Tx, asset_ids: Sequence[str]) -> None:
+        """Nothing of these assets is counted any more, but for returns under way."""
         ...
 
     async def report(self, tx: Tx, incident: Incident) -> None:
@@ -177,15 +208,19 @@ class PayStore(Protocol):
         """Write its state, attempt and end."""
         ...
 
-    async def largest(self, tx: Tx, asset_id: str, count: int) -> list[OwnOutput]:
-        """Outputs that may be spent, largest first."""
+    async def largest(
+        self, tx: Tx, asset_id: str, count: int, *, for_return: bool = False
+    ) -> list[OwnOutput]:
+        """Outputs that may be spent, largest first; for a return only what is in no books."""
         ...
 
-    async def oldest(self, tx: Tx, asset_id: str, count: int) -> list[OwnOutput]:
-        """Outputs that may be spent, oldest first."""
+    async def oldest(
+        self, tx: Tx, asset_id: str, count: int, *, for_return: bool = False
+    ) -> list[OwnOutput]:
+        """Outputs that may be spent, oldest first; for a return only what is in no books."""
         ...
 
-    async def total(self, tx: Tx, asset_id: str) -> int:
+    async def total(self, tx: Tx, asset_id: str, *, for_return: bool = False) -> int:
         """Units of all outputs that may be spent."""
         ...
 

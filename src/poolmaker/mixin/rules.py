@@ -20,7 +20,6 @@ from poolmaker.business.treasury.model import (
 )
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.ids import SagaId, request_uuid
 from poolmaker.messages.base import Money
 from poolmaker.mixin.codec import transactions as codec
 from poolmaker.mixin.codec.amounts import DECIMALS
@@ -55,7 +54,6 @@ from poolmaker.mixin.model import (
     PaymentState,
     Role,
     SeenOutput,
-    Unlisted,
 )
 
 INPUTS_MAX: Final = 255
@@ -71,8 +69,6 @@ SPENDABLE_FATES: Final = (
     OutputFate.SUSPENSE,
     OutputFate.OPERATOR,
 )
-RETURN_FIRST_US: Final = 60 * SECOND_US
-RETURN_MAX_US: Final = 24 * 60 * 60 * SECOND_US
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -507,33 +503,6 @@ def unlisted_form(asset_id: str) -> MixinForm:
     check_uuid(asset_id, "asset")
     return MixinForm(
         name=asset_id, asset=asset_id, scale=DECIMALS, decimals=DECIMALS, mixin_id=asset_id
-    )
-
-
-def return_due_us(row: Unlisted) -> int:
-    """When what a sender paid of an unlisted asset goes back by itself; 0 for never.
-
-    Each return to the same sender waits twice as long as the one before, up to a day: nobody
-    makes us work for every payment that costs them nothing.
-    """
-    if not row.sender or row.reason or row.returning_units or not row.units:
-        return 0
-    if not row.returns:
-        return row.last_us
-    return row.returned_us + min(RETURN_MAX_US, RETURN_FIRST_US << min(row.returns, 11))
-
-
-def return_request(row: Unlisted) -> SendRequest:
-    """The payment by which it goes back, the same for ever."""
-    saga = SagaId(f"unlisted {row.asset_id} {row.sender}")
-    return SendRequest(
-        source=custody_mixin(row.asset_id),
-        reference=request_uuid(saga, f"return {row.returns}").hex,
-        asset=row.asset_id,
-        units=row.returning_units,
-        network=NETWORK,
-        address=row.return_to,
-        tag="",
     )
 
 

@@ -179,7 +179,9 @@ def mixin_over(
         UnlistedPorts(
             safe=safe, store=store, transactions=ports.transactions, wallet=wallet,
             clock=ports.clock, gate=ports.gate,
-        )
+        ),
+        keystore.app_id,
+        forms,
     )  # fmt: skip
     return Mixin(wallet, returns, walker, desk)
 

@@ -25,6 +25,7 @@ from poolmaker.mixin.model import (
     SeenSnapshot,
 )
 from poolmaker.mixin.ports import Safe, WalkStore
+from poolmaker.mixin.return_rules import payer_of
 
 PAGE: Final = 500
 SWEEP_US: Final = 10 * MINUTE_US
@@ -59,6 +60,7 @@ class DepositWalker:
         self._poll_us = poll_us
         self._arrivals: ScannedArrivals | None = None
         self._looked_us = 0
+        self._has_adopted = False
         self.problem = ""
         """Why the last walk failed, empty when it did not: deposits are not seen meanwhile."""
 
@@ -74,8 +76,8 @@ class DepositWalker:
             try:
                 await self.look()
                 if clock.monotonic_us() - swept_us >= SWEEP_US:
-                    swept_us = clock.monotonic_us()
                     await self.sweep()
+                    swept_us = clock.monotonic_us()
                 self.problem = ""
             except (Unavailable, OutcomeUnknown) as problem:
                 self.problem = str(problem)
@@ -100,6 +102,8 @@ class DepositWalker:
     async def walk(self) -> int:
         """Keep and judge every output that is new; how many there were."""
         count = 0
+        if not self._has_adopted:
+            await self._adopt()
         while True:
             since, page, fresh = await self._page()
             for one in fresh:
@@ -113,27 +117,41 @@ class DepositWalker:
         """Keep and judge every unspent output that the walk has passed by; how many there were.
 
         There should be none: the network promises that a sequence never appears late. Nothing
-        of ours depends on the promise. What assets without a form sum up to is corrected by it.
+        of ours depends on the promise. What was counted of assets without a form is corrected by
+        it, and forgotten before anything of it is judged where the asset has a form now.
         """
+        counted_to = await self._adopt()
         count, since, seen = 0, 0, set[str]()
-        held: Counter[str] = Counter()
+        held: Counter[tuple[str, str]] = Counter()
         while True:
             page = await self._ports.safe.outputs(since, state="unspent")
             fresh = [one for one in page if one.output_id not in seen]
+            ids = [one.output_id for one in fresh]
             async with self._ports.transactions.begin("mixin.swept") as tx:
-                known = await self._ports.store.known(tx, [one.output_id for one in fresh])
+                known = await self._ports.store.known(tx, ids)
+                booked = await self._ports.store.booked(tx, ids)
             for one in fresh:
                 seen.add(one.output_id)
-                if self._is_unlisted(one):
-                    held[one.asset_id] += one.units
-                else:
+                if not self._is_unlisted(one):
                     count += one.output_id not in known and await self._take(one)
+                elif one.output_id not in booked and one.sequence <= counted_to:
+                    held[one.asset_id, payer_of(one, self._app_id)] += one.units
             if len(page) < PAGE or not fresh:
                 await self._settle(held)
                 return count
             since = fresh[-1].sequence
 
-    async def _settle(self, held: Mapping[str, int]) -> None:
+    async def _adopt(self) -> int:
+        """Hand over what assets were paid before they got a form; up to where all is counted."""
+        ports, listed = self._ports, list(self._forms)
+        async with ports.transactions.begin("mixin.adopt") as tx:
+            await ports.store.forget_unlisted(tx, listed)
+            await ports.store.free_kept(tx, listed)
+            counted_to = await ports.store.cursor(tx, self._app_id)
+        self._has_adopted = True
+        return counted_to
+
+    async def _settle(self, held: Mapping[tuple[str, str], int]) -> None:
         async with self._ports.transactions.begin("mixin.unlisted") as tx:
             await self._ports.store.settle_unlisted(tx, held, self._ports.clock.now_us())
 

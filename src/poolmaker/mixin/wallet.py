@@ -32,6 +32,7 @@ from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.mixin import rules
 from poolmaker.mixin.codec.encoding import Malformed
 from poolmaker.mixin.codec.keys import GhostKeys
+from poolmaker.mixin.codec.selection import Selection
 from poolmaker.mixin.model import (
     Conflict,
     Incident,
@@ -230,7 +231,10 @@ class MixinWallet:
 
     async def _begin(self, payment: Payment) -> None:
         """Journal a transaction for it, or one that joins outputs first."""
-        found = rules.plan(payment, self._form_named(payment.form))
+        form = self._form_named(payment.form)
+        if form not in self._forms and any(own.mixin_id == form.mixin_id for own in self._forms):
+            raise Unpayable(f"the asset {form.mixin_id} is configured now: it is booked instead")
+        found = rules.plan(payment, form)
         try:
             priced = await self._price(found)
             wanted = rules.locks_wanted(found, priced, self._keystore.app_id)
@@ -271,18 +275,22 @@ class MixinWallet:
                 return
             references: tuple[bytes, ...] = ()
             for draft in drafts:
-                store, asset_id = self._ports.store, draft.asset_id
-                picked = rules.choose(
-                    await store.oldest(tx, asset_id, rules.INPUTS_MAX),
-                    await store.largest(tx, asset_id, rules.INPUTS_MAX),
-                    await store.total(tx, asset_id),
-                    draft,
-                )
+                store, picked = self._ports.store, await self._pick(tx, payment, draft)
                 made = rules.finish(draft, picked, references)
                 row = rules.journalled(draft, made, payment, picked.change_units)
                 references = (bytes.fromhex(row.hash),)
                 await store.add(tx, row, self._ports.clock.now_us())
                 await store.reserve(tx, [one.output_id for one in picked.picked], row.hash)
+
+    async def _pick(self, tx: Tx, payment: Payment, draft: Draft) -> Selection[OwnOutput]:
+        store, asset_id = self._ports.store, draft.asset_id
+        back = payment.form == asset_id
+        return rules.choose(
+            await store.oldest(tx, asset_id, rules.INPUTS_MAX, for_return=back),
+            await store.largest(tx, asset_id, rules.INPUTS_MAX, for_return=back),
+            await store.total(tx, asset_id, for_return=back),
+            draft,
+        )
 
     async def _is_mine_to_build(self, tx: Tx, payment: Payment) -> bool:
         store = self._ports.store
@@ -302,7 +310,9 @@ class MixinWallet:
         async with self._ports.transactions.begin("mixin.join") as tx:
             if not await self._is_mine_to_build(tx, payment):
                 return
-            outputs = await store.largest(tx, asset_id, rules.INPUTS_MAX)
+            outputs = await store.largest(
+                tx, asset_id, rules.INPUTS_MAX, for_return=payment.form == asset_id
+            )
             row = rules.to_self(payment, Role.JOIN, name, asset_id, outputs, lock)
             await store.add(tx, row, self._ports.clock.now_us())
             await store.reserve(tx, [one.output_id for one in outputs], row.hash)

@@ -28,14 +28,18 @@ class CustodyIncidentView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlistedView:
-    """What is at Mixin of an asset without a form. ``unidentified`` came from a chain."""
+    """What one sender paid at Mixin in an asset without a form, and is still here.
+
+    ``sender`` is empty for what came from a chain or from several. ``returning`` of ``amount`` are
+    under way to ``return_to``; ``problem`` says why the last return was refused.
+    """
 
     asset_id: str
+    sender: str
     payments: int
-    senders: int
     amount: str
     returning: str
-    unidentified: str
+    return_to: str
     first_at_us: int
     last_at_us: int
     problem: str

@@ -37,11 +37,18 @@ UPDATE mixin.payment SET state = $2, attempt = $3, transaction_id = $4, fee_unit
     other_fee_asset = $6, other_fee_units = $7, reason = $8
 WHERE request_id = $1 AND state = 'open'
 """
-_OWN: Final = "SELECT output_id, transaction_hash, output_index, units, keys FROM mixin.output"
-_SPENDABLE: Final = "WHERE asset_id = $1 AND state = 'unspent' AND disposition = ANY ($2)"
-_OLDEST: Final = f"{_OWN} {_SPENDABLE} ORDER BY sequence LIMIT $3"
-_LARGEST: Final = f"{_OWN} {_SPENDABLE} ORDER BY units DESC, sequence LIMIT $3"
-_TOTAL: Final = f"SELECT coalesce(sum(units), 0) FROM mixin.output {_SPENDABLE}"  # noqa: S608
+_OWN: Final = "SELECT output_id, transaction_hash, output_index, units, keys FROM mixin.output AS o"
+# What is in the books and what goes back unbooked are two purses, also of one asset.
+_SPENDABLE: Final = """
+WHERE o.asset_id = $1 AND o.state = 'unspent' AND o.disposition = ANY ($2)
+    AND CASE WHEN $3 THEN o.form = o.asset_id OR EXISTS (
+            SELECT FROM mixin.transaction AS t JOIN mixin.payment AS p ON p.request_id = t.payment
+            WHERE t.hash = o.transaction_hash AND p.form = o.asset_id)
+        ELSE o.form <> o.asset_id END
+"""
+_OLDEST: Final = f"{_OWN} {_SPENDABLE} ORDER BY sequence LIMIT $4"
+_LARGEST: Final = f"{_OWN} {_SPENDABLE} ORDER BY units DESC, sequence LIMIT $4"
+_TOTAL: Final = f"SELECT coalesce(sum(units), 0) FROM mixin.output AS o {_SPENDABLE}"  # noqa: S608
 _AT: Final = f"""
 {_OWN} JOIN unnest($1::text[], $2::integer[]) WITH ORDINALITY AS asked (hash, index, place)
 ON transaction_hash = asked.hash AND output_index = asked.index ORDER BY asked.place
@@ -109,19 +116,28 @@ class PgPayStore:
             payment.other_fee_units, payment.reason,
         )  # fmt: skip
 
-    async def largest(self, tx: Tx, asset_id: str, count: int) -> list[OwnOutput]:
+    async def largest(
+        self, tx: Tx, asset_id: str, count: int, *, for_return: bool = False
+    ) -> list[OwnOutput]:
         """See ``PayStore.largest``."""
-        rows = await connection_of(tx).fetch(_LARGEST, asset_id, list(SPENDABLE_FATES), count)
+        rows = await connection_of(tx).fetch(
+            _LARGEST, asset_id, list(SPENDABLE_FATES), for_return, count
+        )
         return [_own(row) for row in rows]
 
-    async def oldest(self, tx: Tx, asset_id: str, count: int) -> list[OwnOutput]:
+    async def oldest(
+        self, tx: Tx, asset_id: str, count: int, *, for_return: bool = False
+    ) -> list[OwnOutput]:
         """See ``PayStore.oldest``."""
-        rows = await connection_of(tx).fetch(_OLDEST, asset_id, list(SPENDABLE_FATES), count)
+        rows = await connection_of(tx).fetch(
+            _OLDEST, asset_id, list(SPENDABLE_FATES), for_return, count
+        )
         return [_own(row) for row in rows]
 
-    async def total(self, tx: Tx, asset_id: str) -> int:
+    async def total(self, tx: Tx, asset_id: str, *, for_return: bool = False) -> int:
         """See ``PayStore.total``."""
-        return int(await connection_of(tx).fetchval(_TOTAL, asset_id, list(SPENDABLE_FATES)))
+        fates = list(SPENDABLE_FATES)
+        return int(await connection_of(tx).fetchval(_TOTAL, asset_id, fates, for_return))
 
     async def outputs_at(self, tx: Tx, places: Sequence[tuple[str, int]]) -> list[OwnOutput]:
         """See ``PayStore.outputs_at``."""

@@ -43,8 +43,10 @@ UPDATE mixin.output SET form = $2, disposition = $3, dust_units = $4, opponent =
     deposit_hash = $6, ask_us = $7, asks = $8
 WHERE output_id = $1
 """
+# What is kept for a return is in no books, although the asset may have got a form since.
 _UNBOOKED: Final = """
-SELECT coalesce(sum(CASE WHEN disposition = ANY ($2) THEN units ELSE dust_units END), 0)
+SELECT coalesce(sum(CASE WHEN disposition = ANY ($2) OR (disposition = 'refund' AND form = asset_id)
+    THEN units ELSE dust_units END), 0)
 FROM mixin.output WHERE asset_id = $1 AND state = 'unspent'
 """
 _OURS: Final = "SELECT EXISTS (SELECT FROM mixin.transaction WHERE hash = $1)"

@@ -362,9 +362,13 @@ def is_from_a_chain(arrival: Arrival) -> bool:
 
 
 def suspense_source(arrival: Arrival) -> str:
-    """The name of the suspense account of one arrival: its place and its reference there."""
-    place = arrival.location.split(":")[1]
-    return f"{place}:{arrival.reference}"
+    """The name of the suspense account of one arrival; see ``suspense_name``."""
+    return suspense_name(arrival.location, arrival.reference)
+
+
+def suspense_name(location: str, reference: str) -> str:
+    """The name of a suspense account: the place of what came, and its reference there."""
+    return f"{location.split(':')[1]}:{reference}"
 
 
 def is_on_its_way(location: str, asset: str, reference: str, transfers: Sequence[Transfer]) -> bool:

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poolmaker.business.ledger.commands import ResolveSuspenseTo
 from poolmaker.business.ledger.model import Refusal
 from poolmaker.business.treasury.booking import Booked, NotBooked, Trouble
 from poolmaker.business.treasury.custody import CustodyFinding, CustodyIncidentKind
 from poolmaker.business.treasury.service import Treasury
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import CallerFault, Unavailable
-from poolmaker.kernel.ids import UserId, VenueAccountId
+from poolmaker.kernel.ids import CommandKey, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
 from tests.support.business import ACCOUNT, CUSTODY, USDT, World, mixin_world, model_world, ways
 
@@ -146,6 +147,59 @@ async def test_found_27_what_was_stated_wrong_is_reversed_and_stated_right() -> 
         assert await treasury.reverse(undone.seq, "no") == NotBooked(Trouble.NOT_REVERSIBLE)
         assert await treasury.reverse(10_000, "no") == NotBooked(Trouble.NOT_REVERSIBLE)
         assert await treasury.reverse(0, "no") == NotBooked(Trouble.NOT_REVERSIBLE)
+
+
+@pytest.mark.parametrize("spent", [False, True])
+async def test_what_mixin_told_is_in_suspense_once_reversed_and_becomes_the_right_users(
+    spent: bool,
+) -> None:
+    """Nobody can state anew what a place tells by itself: reversed, it was in no list for ever."""
+    async with mixin_world() as world:
+        mixin = "custody:mixin:usdt"
+        world.places.strange = {mixin}
+        alice, bob = await world.wallet("alice"), await world.wallet("bob")
+        intent = await world.order_by_mixin(alice, 0, 1_000)
+        await world.pay(intent, USDT=1_000 if spent else 400)
+        if spent:
+            await world.until_state(intent.order, "in_mm")
+        else:
+            await world.rest(SECOND_US)
+        units = 1_000 if spent else 400
+        held = await world.balance(mixin, "USDT")
+        async with world.stores.transactions.begin("look") as tx:
+            log = await world.ledger.read(tx, 0, 100)
+        (deposit,) = [one for one in log if one.kind == "CREDIT_DEPOSIT"]
+        undone = await _treasury(world).reverse(deposit.seq, "it is bob's")
+        assert isinstance(undone, Booked)
+        again = await _treasury(world).reverse(deposit.seq, "it is bob's")
+        assert again == Booked(undone.seq, already=True)
+        await world.rest(SECOND_US)
+        assert await world.balance(mixin, "USDT") == held, "it is still there"
+        (row,) = await _treasury(world).open_suspense()
+        assert (row.money.units, row.sender, row.reason) == (units, "a-wallet", "it is bob's")
+        listed = {item.subject for item in await _treasury(world).attention()}
+        assert row.source in listed
+        target = f"user:{bob}:available"
+        await world.ledger.submit(
+            ResolveSuspenseTo(
+                key=CommandKey("r"), source=row.source, target=target, money=row.money, reason="his"
+            )
+        )
+        assert await world.available(bob) == (0, units)
+        owed = await world.balance(f"deficit:user:{alice}:available", "USDT")
+        assert owed == (units if spent else 0), "what is spent is owed and listed"
+        assert spent or world.books_balance()
+
+
+async def test_what_the_place_lets_people_state_anew_is_in_no_suspense_once_reversed() -> None:
+    async with model_world() as world:
+        alice = await world.user("alice")
+        world.places.deposits[CUSTODY, "USDT", "d1"] = 100
+        wrong = await _treasury(world).credit_deposit(alice, ACCOUNT, _usdt(100), "d1")
+        assert isinstance(wrong, Booked)
+        assert isinstance(await _treasury(world).reverse(wrong.seq, "no"), Booked)
+        assert await _treasury(world).open_suspense() == []
+        assert await world.custody() == (0, 0)
 
 
 async def test_a_lock_is_not_for_people_to_reverse() -> None:

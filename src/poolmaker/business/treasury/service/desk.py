@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 from poolmaker.business.ledger.accounts import custody_venue, is_custody, transit
 from poolmaker.business.ledger.commands import (
     CreditDeposit,
+    CreditSuspense,
     FloatTrade,
     OperatorIn,
     OperatorOut,
     Reversal,
     SettleFees,
 )
+from poolmaker.business.ledger.model import Transaction
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.booking import Booking, NotBooked, Trouble
 from poolmaker.business.treasury.custody import CustodyIncidentKind, Stopped
@@ -40,6 +42,7 @@ from poolmaker.business.treasury.rules import (
     not_booked,
     reversal_key,
     settle_key,
+    suspense_name,
     way_of,
 )
 from poolmaker.business.treasury.service.cash import Fundings
@@ -54,9 +57,9 @@ from poolmaker.infra.attention import LISTED_MAX, AttentionItem, and_more
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import Unavailable
-from poolmaker.kernel.ids import CommandKey, SagaId, UserId, VenueAccountId
+from poolmaker.kernel.ids import CommandKey, SagaId, UserId, VenueAccountId, fact_key
 from poolmaker.kernel.money import Amount
-from poolmaker.messages.base import Money
+from poolmaker.messages.base import Money, decode
 
 _LOOK_BACK: Final = 100
 REVERSIBLE: Final = frozenset(
@@ -71,6 +74,10 @@ REVERSIBLE: Final = frozenset(
     }
 )
 """What people state or decide; what sagas book has its own way back."""
+_ARRIVALS: Final[Mapping[str, type[CreditDeposit | OperatorIn]]] = {
+    "CREDIT_DEPOSIT": CreditDeposit,
+    "OPERATOR_IN": OperatorIn,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +106,7 @@ class Treasury:
         self._users = ports.users
         self._on_the_way_out = ports.on_the_way_out
         self._store = ports.store
+        self._evidence = ports.evidence
         self._gate = ports.custody
         self._fundings = ports.fundings
         self._booker = LedgerBooker(ports.transactions, ports.ledger)
@@ -222,15 +230,50 @@ class Treasury:
         return await self._booker.book(bear_command(one, by_a_person=True))
 
     async def reverse(self, seq: int, reason: str) -> Booking:
-        """Undo what a person stated or decided: the mirror image of transaction ``seq``."""
+        """Undo what a person stated or decided: the mirror image of transaction ``seq``.
+
+        What came to a place that tells by itself is still there and nobody can state it anew: it
+        is in suspense from then on, until somebody says whose it is.
+        """
         require(reason.strip(), "reason: expected some words")
         async with self._transactions.begin("treasury.reverse") as tx:
             found = await self._ledger.read(tx, seq - 1, 1) if seq > 0 else []
-        if not found or found[0].kind not in REVERSIBLE:
-            return NotBooked(Trouble.NOT_REVERSIBLE)
-        undone = found[0].key
-        fact = Reversal(key=reversal_key(undone), reverses=undone, reason=reason)
+            if not found or found[0].kind not in REVERSIBLE:
+                return NotBooked(Trouble.NOT_REVERSIBLE)
+            undone = found[0].key
+            fact = Reversal(key=reversal_key(undone), reverses=undone, reason=reason)
+            if await self._ledger.outcome(tx, fact.key) is None:
+                await self._ledger.ask(tx, fact)
+                await self._keep_what_is_there(tx, found[0], reason)
         return await self._booker.book(fact)
+
+    async def _keep_what_is_there(self, tx: Tx, undone: Transaction, reason: str) -> None:
+        if undone.kind not in _ARRIVALS:
+            return
+        arrived = decode(undone.body, _ARRIVALS[undone.kind])
+        location, money = arrived.location, arrived.money
+        if self._evidence.knows(location, money.asset):
+            return
+        told = await self._store.arrival(tx, location, arrived.reference)
+        row = Suspense(
+            source=suspense_name(location, arrived.reference),
+            location=location,
+            reference=arrived.reference,
+            money=money,
+            sender=told.sender if told is not None else "",
+            transaction_id="",
+            at_us=undone.at_us,
+            state=SuspenseState.OPEN,
+            reason=reason,
+        )
+        key = fact_key("suspense", reversal_key(undone.key))
+        await self._ledger.ask(
+            tx,
+            CreditSuspense(
+                key=key, source=row.source, location=location, money=money, reference=row.reference
+            ),
+        )
+        await self._store.save_suspense(tx, row)
 
     async def custody(self) -> tuple[CustodyRow, ...]:
         """What the ledger says is where, with the rows by which a place may already differ.

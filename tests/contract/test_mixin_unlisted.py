@@ -127,8 +127,8 @@ async def test_junk_fills_no_table_and_no_list(home: House) -> None:
 
 async def test_what_came_from_a_chain_without_a_form_waits_for_a_person(home: House) -> None:
     address = await home.client.desk.deposit_address(USDT_FORM.name)
-    order = {"amount": "3", "tx_id": "0xpol", "asset": POL, "destination": address.address}
-    await home.mixin.admin("POST", "/deposit", order)
+    paid = {"amount": "3", "tx_id": "0xpol", "asset": POL, "destination": address.address}
+    await home.mixin.admin("POST", "/deposit", paid)
     await home.client.walker.walk()
     (row,) = await _held(home.client)
     assert (row.asset_id, row.sender, row.units) == (POL, "", 300_000_000)

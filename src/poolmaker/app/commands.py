@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from poolmaker.api import ports
 from poolmaker.app.figures import Scales
@@ -76,6 +77,9 @@ class PeopleDesk:
         return ports.Refused(found.reason.value) if isinstance(found, Declined) else _seen(found)
 
 
+NO_ORDER: Final = OrderId("")
+
+
 class OrdersDesk:
     """``api.ports.Orders`` over user orders; answers with the order as it stands."""
 
@@ -115,19 +119,22 @@ class OrdersDesk:
         self, user_id: UserId, order_id: OrderId, request_id: str
     ) -> OrderSeen | ports.Refused:
         """See ``Orders.take_back``."""
-        return await self._answer(await self._orders.take_back(user_id, order_id, request_id))
+        answer = await self._orders.take_back(user_id, order_id, request_id)
+        return await self._answer(answer, order_id)
 
     async def pause(
         self, user_id: UserId, order_id: OrderId, request_id: str
     ) -> OrderSeen | ports.Refused:
         """See ``Orders.pause``."""
-        return await self._answer(await self._orders.pause(user_id, order_id, request_id))
+        answer = await self._orders.pause(user_id, order_id, request_id)
+        return await self._answer(answer, order_id)
 
     async def resume(
         self, user_id: UserId, order_id: OrderId, request_id: str
     ) -> OrderSeen | ports.Refused:
         """See ``Orders.resume``."""
-        return await self._answer(await self._orders.resume(user_id, order_id, request_id))
+        answer = await self._orders.resume(user_id, order_id, request_id)
+        return await self._answer(answer, order_id)
 
     async def withdraw(
         self,
@@ -141,14 +148,20 @@ class OrdersDesk:
             Destination(asset=to.asset, network=to.network, address=to.address, tag=to.memo)
             for to in payout
         ]
-        return await self._answer(
-            await self._orders.withdraw(user_id, order_id, destinations, request_id)
-        )
+        answer = await self._orders.withdraw(user_id, order_id, destinations, request_id)
+        return await self._answer(answer, order_id)
 
-    async def _answer(self, answer: Answer) -> OrderSeen | ports.Refused:
+    async def _answer(
+        self, answer: Answer, order_id: OrderId = NO_ORDER
+    ) -> OrderSeen | ports.Refused:
         match answer:
             case Declined(OrderRefusal.NO_WALLET):
                 return ports.Refused("no_mixin")
+            case Declined(OrderRefusal.BAD_AMOUNT):
+                return ports.Refused("bad_order_amount")
+            case Declined(OrderRefusal.WRONG_STATE):
+                stands = await self._reading.order(order_id)
+                return ports.Refused("wrong_state", {"state": stands.state if stands else ""})
             case Declined():
                 return ports.Refused(answer.reason.value)
             case Accepted():
@@ -193,7 +206,7 @@ class PayoutDesk:
         )
         match answer:
             case NotRequested(reason):
-                return ports.Refused(reason.value)
+                return ports.Refused(reason.value, self._scales.facts(asset))
             case Requested(withdrawal):
                 seen = await self._reading.withdrawal(withdrawal)
                 ensure(seen is not None, f"withdrawal {withdrawal} was made and is not there")

@@ -34,6 +34,11 @@ class Scales:
             return SCALE_MAX
         return MIXIN_DECIMALS if _MIXIN_ID.fullmatch(asset) else 0
 
+    def facts(self, asset: str) -> dict[str, str]:
+        """What a refusal says of an asset: its code, its decimals, and which assets there are."""
+        listed = ", ".join(sorted(self.assets))
+        return {"asset": asset, "scale": str(self.of(asset)), "assets": listed}
+
     def text(self, asset: str, units: int) -> str:
         """The exact decimal text."""
         return format_units(units, self.of(asset))

@@ -182,6 +182,7 @@ class LedgerInterventions:
                 money=self._units(asked.money),
                 reason=asked.reason,
             ),
+            asked.money.asset,
         )
 
     async def resolve(self, asked: Resolving) -> Receipt | Refused:
@@ -194,7 +195,7 @@ class LedgerInterventions:
             money=money,
             reason=asked.reason,
         )
-        answer = await self._post(asked.request_id, command)
+        answer = await self._post(asked.request_id, command, money.asset)
         if isinstance(answer, Receipt):
             async with self._transactions.begin("interventions.resolved") as tx:
                 left = await self._ledger.balance(tx, suspense(asked.source), money.asset)
@@ -216,11 +217,11 @@ class LedgerInterventions:
             return Refused(command.value)
         return await self._post(request_id, command)
 
-    async def _post(self, request_id: str, command: Command) -> Receipt | Refused:
+    async def _post(self, request_id: str, command: Command, asset: str = "") -> Receipt | Refused:
         outcome = await self._ledger.submit(command)
         if isinstance(outcome, Posted):
             return Receipt(request_id, outcome.seq, outcome.at_us)
-        return Refused(outcome.reason.value)
+        return Refused(outcome.reason.value, self._scales.facts(asset))
 
     def _units(self, money: Money) -> UnitMoney:
         units = parse_units(money.amount, self._scales.of(money.asset))

@@ -16,7 +16,7 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import UserId
 from poolmaker.kernel.money import Amount, format_units, parse_units
 from poolmaker.mixin.codec.amounts import DECIMALS
-from poolmaker.mixin.model import ReturnOrder, ReturnRefusal, Unlisted
+from poolmaker.mixin.model import ReturnOrder, Unlisted
 from poolmaker.mixin.unlisted import UnlistedReturns
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
 from poolmaker.views.model import Money
@@ -81,14 +81,14 @@ class TreasuryDesk:
         """See ``Treasury.operator_out``."""
         amount = self._amount(own.money)
         if amount is None:
-            return ports.Refused("unknown_asset", {"asset": own.money.asset})
+            return ports.Refused("unknown_asset", self._scales.facts(own.money.asset))
         return self._own(own, await self._treasury.operator_out(location, amount, own.reference))
 
     async def settle(self, account: str, own: ports.OwnMoney) -> ports.Receipt | ports.Refused:
         """See ``Treasury.settle``."""
         amount = self._amount(own.money)
         if amount is None:
-            return ports.Refused("unknown_asset", {"asset": own.money.asset})
+            return ports.Refused("unknown_asset", self._scales.facts(own.money.asset))
         return self._own(own, await self._treasury.settle_fees(account, amount, own.reference))
 
     async def trade_float(
@@ -97,7 +97,7 @@ class TreasuryDesk:
         """See ``Treasury.trade_float``."""
         amount = self._amount(own.money)
         if amount is None:
-            return ports.Refused("unknown_asset", {"asset": own.money.asset})
+            return ports.Refused("unknown_asset", self._scales.facts(own.money.asset))
         booking = await self._treasury.trade_float(amount, own.reference, into_float=into_float)
         return self._own(own, booking)
 
@@ -155,9 +155,8 @@ class TreasuryDesk:
 
     async def return_unlisted(self, wish: ports.UnlistedReturn) -> UnlistedView | ports.Refused:
         """See ``Treasury.return_unlisted``."""
-        facts = {"asset": wish.asset_id}
         if self._parts.returns is None:
-            return ports.Refused(ReturnRefusal.NOTHING.value, facts)
+            return ports.Refused("nothing_to_return", {"asset": wish.asset_id})
         order = ReturnOrder(
             asset_id=wish.asset_id,
             sender=wish.sender,
@@ -168,8 +167,10 @@ class TreasuryDesk:
         if isinstance(done, Unlisted):
             return _unlisted(done)
         payable = format_units(done.payable_units, DECIMALS)
-        facts |= {"stated": wish.amount, "payable": payable}
-        return ports.Refused(done.reason.value, facts)
+        return ports.Refused(
+            done.reason.value,
+            {"asset": wish.asset_id, "stated": wish.amount, "payable": payable},
+        )
 
     # ----------------------------------------------------------------------------- answers
 
@@ -183,7 +184,8 @@ class TreasuryDesk:
     def _plain(self, request_id: str, booking: Booking) -> ports.Receipt | ports.Refused:
         if isinstance(booking, Booked):
             return ports.Receipt(request_id, booking.seq, self._parts.clock.now_us())
-        return ports.Refused(booking.reason.value)
+        reason = booking.reason
+        return ports.Refused(reason.value)
 
     def _receipt(
         self, request_id: str, money: Money, reference: str, booking: Booking
@@ -192,12 +194,14 @@ class TreasuryDesk:
             return ports.Receipt(request_id, booking.seq, self._parts.clock.now_us())
         if booking.reason is Refusal.SAME_KEY_DIFFERENT_CONTENT:
             return ports.Refused("reference_used", {"reference": reference})
-        facts = {
-            "asset": money.asset,
-            "stated": money.amount,
-            "reported": self._scales.text(money.asset, booking.known_units),
-        }
-        return ports.Refused(booking.reason.value, facts)
+        return ports.Refused(
+            booking.reason.value,
+            {
+                **self._scales.facts(money.asset),
+                "stated": money.amount,
+                "reported": self._scales.text(money.asset, booking.known_units),
+            },
+        )
 
 
 def _unlisted(row: Unlisted) -> UnlistedView:
@@ -215,5 +219,6 @@ def _unlisted(row: Unlisted) -> UnlistedView:
 
 
 def _misplaced(incoming: ports.Incoming) -> ports.Refused:
-    facts = {"location": incoming.location, "asset": incoming.money.asset}
-    return ports.Refused("unknown_place", facts)
+    return ports.Refused(
+        "unknown_place", {"location": incoming.location, "asset": incoming.money.asset}
+    )

@@ -247,7 +247,7 @@ class RewardDecisionRefusal(StrEnum):
     """Why a decision is not taken."""
 
     UNKNOWN = "unknown_reward"
-    NOT_WAITING = "wrong_state"
+    NOT_WAITING = "reward_not_waiting"
     """It does not wait for a person."""
     UNKNOWN_POOL = "unknown_pool"
 

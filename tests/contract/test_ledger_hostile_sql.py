@@ -164,7 +164,7 @@ async def test_only_the_writer_may_propose(
     calls = [
         "SELECT ledger.take_lease('main', 'me', 0, 0, 0)",
         "SELECT ledger.take_lease('main', 'me', 0)",
-        "SELECT ledger.renew_lease('main', 1, 0)",
+        "SELECT ledger.prolong_lease('main', 1, 0)",
         "SELECT ledger.register_asset('main', 'X', 1)",
         "SELECT ledger.open_incidents('main', '{}', '{}', '{}', '')",
     ]

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from poolmaker.app.schema import bring_up_to_date
 from poolmaker.business.ledger.service import LedgerWriter, open_evidence, open_store
 from poolmaker.infra.connections import SharedDatabase
 from poolmaker.infra.database import Database
-from poolmaker.infra.migrations.runner import migrate
 from poolmaker.infra.postgres.model import DatabaseRole, PostgresServer, Progress
 from poolmaker.infra.postgres.opening import open_postgres
 from poolmaker.infra.settings.model import Settings
@@ -29,9 +29,12 @@ class Data:
 
 @asynccontextmanager
 async def open_server(
-    settings: Settings, clock: Clock, on_progress: Progress | None = None
+    settings: Settings, clock: Clock, on_progress: Progress
 ) -> AsyncIterator[PostgresServer]:
-    """The server that the settings name, up and migrated; let go of at the end."""
+    """The server that the settings name, up and migrated; let go of at the end.
+
+    Raises LeaseHeld when its schema is older and another platform works on it.
+    """
     url = settings.database_url
     server = await open_postgres(
         settings.home,
@@ -40,16 +43,14 @@ async def open_server(
         on_progress=on_progress,
     )
     try:
-        await migrate(server)
+        await bring_up_to_date(server, clock, on_progress)
         yield server
     finally:
         await server.stop()
 
 
 @asynccontextmanager
-async def open_data(
-    settings: Settings, clock: Clock, on_progress: Progress | None = None
-) -> AsyncIterator[Data]:
+async def open_data(settings: Settings, clock: Clock, on_progress: Progress) -> AsyncIterator[Data]:
     """The server with its connections; closed at the end."""
     async with open_server(settings, clock, on_progress) as server:
         app = await SharedDatabase.open_shared(server.dsn(DatabaseRole.APP))

@@ -21,6 +21,7 @@ from poolmaker.api.ports import Platform
 from poolmaker.api.server import bind, create_api, serve
 from poolmaker.app.data import open_data
 from poolmaker.app.engines import Desk
+from poolmaker.app.schema import LEASE_US, PLATFORM_LEASE
 from poolmaker.app.supervisor import Part, Supervisor
 from poolmaker.app.tokens import make_missing, token_files
 from poolmaker.app.wiring import Root, Wired, wire
@@ -46,8 +47,6 @@ CONTROL: Final = "control:"
 """How the streams of wishes to the engines begin."""
 BACK_OFF_US: Final = SECOND_US // 2
 HTTP_TIMEOUT_S: Final = 30
-LEASE: Final = "platform"
-LEASE_US: Final = 6 * SECOND_US
 CHANNELS: Final = ("bus_event", "ledger_answer", "ledger_log", "saga_due")
 
 
@@ -96,7 +95,7 @@ async def _open(
     """Everything made, nothing running but the lease and the look at the machine."""
     data = await stack.enter_async_context(open_data(root.settings, clock, _say))
     root.lease = LeaseKeeper(PgLeases(), data.app, clock, root.holder, LEASE_US)
-    await root.lease.acquire(LEASE, _say)
+    await root.lease.acquire(PLATFORM_LEASE, _say)
     stack.push_async_callback(_give_back, root.lease)
     stack.push_async_callback(supervisor.end)
     supervisor.start(Part("lease", root.lease.run, Purpose.ENGINE))

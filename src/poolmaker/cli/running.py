@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from poolmaker import app
+from poolmaker.cli.output import complain
 from poolmaker.kernel.money import format_units
 
 T = TypeVar("T")
@@ -32,11 +33,16 @@ async def _with_server(settings: Any, work: Callable[[Any], Awaitable[T]]) -> T:
         await server.stop()
 
 
-async def _with_books(settings: Any, work: Callable[[Any], Awaitable[T]]) -> T:
-    """Run ``work`` on the ledger's evidence, with the server up for as long as it takes."""
+async def _with_books(settings: Any, work: Callable[[Any], Awaitable[T]], nothing: T) -> T:
+    """Run ``work`` on the ledger's evidence, with the server up for as long as it takes.
+
+    It only reads: another schema than this version's is refused, and where there is none the
+    answer is ``nothing``.
+    """
 
     async def on(server: Any) -> T:
-        await app.load("infra.migrations.runner").migrate(server)
+        if not await app.load("app.schema").has_schema(server):
+            return nothing
         role = app.load("infra.postgres.model").DatabaseRole.READER
         database = await app.load("infra.database").Database.open(server.dsn(role), max_size=2)
         try:
@@ -49,12 +55,13 @@ async def _with_books(settings: Any, work: Callable[[Any], Awaitable[T]]) -> T:
 
 def verify(settings: Any) -> Any:
     """The report of a replay of the whole log."""
-    return asyncio.run(_with_books(settings, app.load("business.ledger.verify").verify))
+    verifying = app.load("business.ledger.verify")
+    return asyncio.run(_with_books(settings, verifying.verify, verifying.NOTHING_WRITTEN))
 
 
 def trial_balance(settings: Any) -> dict[str, Any]:
     """Held, owed and their difference per asset."""
-    return asyncio.run(_with_books(settings, _trial))
+    return asyncio.run(_with_books(settings, _trial, {"ok": True, "seq": 0, "lines": []}))
 
 
 async def _trial(evidence: Any) -> dict[str, Any]:
@@ -82,8 +89,13 @@ def reader_url(settings: Any) -> str:
 
 
 def migrate(settings: Any) -> str:
-    """The revision after bringing the schema to what this version needs."""
-    return str(asyncio.run(_with_server(settings, app.load("infra.migrations.runner").migrate)))
+    """The revision after bringing the schema to what this version needs, with nobody on it."""
+    clock = app.load("infra.clock").SystemClock()
+
+    async def work(server: Any) -> str:
+        return str(await app.load("app.schema").bring_up_to_date(server, clock, complain))
+
+    return asyncio.run(_with_server(settings, work))
 
 
 def touch(settings: Any) -> None:

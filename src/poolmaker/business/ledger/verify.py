@@ -46,6 +46,12 @@ class VerifyReport:
     problems: tuple[str, ...]
 
 
+NOTHING_WRITTEN: Final = VerifyReport(
+    ok=True, transactions=0, entries=0, head_hash=GENESIS_HASH.hex(), problems=()
+)
+"""What is seen where no ledger was ever begun."""
+
+
 @dataclass(slots=True)
 class _Replay:
     books: Books

@@ -42,7 +42,7 @@ _MAY_PASS: Final = ("53", "55P03", "57014", "40001", "40P01")
 _TAKE: Final = "SELECT * FROM ledger.take_lease($1, $2, $3, $4, $5)"
 _RETAKE: Final = "SELECT * FROM ledger.take_lease($1, $2, $3)"
 _LEASE: Final = "SELECT holder, epoch, lease_until_us FROM ledger.head WHERE ledger_id = $1"
-_RENEW: Final = "SELECT ledger.renew_lease($1, $2, $3)"
+_RENEW: Final = "SELECT ledger.prolong_lease($1, $2, $3)"
 _REGISTER: Final = "SELECT ledger.register_asset($1, $2, $3)"
 _INCIDENTS: Final = "SELECT ledger.open_incidents($1, $2, $3, $4, $5)"
 _ANSWERS: Final = """

@@ -168,6 +168,28 @@ async def test_found_29_who_works_under_a_key_is_one_until_it_answers_gives_up_o
     assert not (await store.claim("o", "key-1", ONE, "co_5")).is_mine
 
 
+async def test_old_answers_are_forgotten_and_what_has_none_never(database: Database) -> None:
+    clock = ManualClock()
+    store = open_store(database, clock, DAY_US)
+    for key, status in (("done-1", 201), ("done-2", 409), ("lost-1", None), ("lost-2", 503)):
+        await store.claim("o", key, ONE, f"co_{key}")
+        if status is not None:
+            await store.answered("o", key, status, b"{}")
+    clock.advance(DAY_US)
+    await store.claim("o", "young-1", ONE, "co_young")
+    await store.answered("o", "young-1", 201, b"{}")
+    old_us = clock.now_us() - DAY_US
+    assert await store.forget(old_us, 9) == 0  # not one of them is older than that
+    assert [await store.forget(old_us + 1, 1) for _ in range(3)] == [1, 1, 0]
+    kept = {key: await store.claim("o", key, ONE, "co_again") for key in ("lost-1", "lost-2")}
+    assert {key: claim.made_id for key, claim in kept.items()} == {
+        "lost-1": "co_lost-1",
+        "lost-2": "co_lost-2",
+    }
+    assert (await store.claim("o", "young-1", ONE, "co_again")).answer == (201, b"{}")
+    assert (await store.claim("o", "done-1", ONE, "co_again")).made_id == "co_again"
+
+
 async def test_ten_calls_with_one_key_at_once_stand_for_one_wish(database: Database) -> None:
     store = open_store(database, ManualClock(), DAY_US)
     calls = [store.claim("operator:o", "key-1", ONE, f"co_{n}") for n in range(10)]

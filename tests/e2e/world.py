@@ -114,6 +114,9 @@ class FakeRequests:
     async def given_up(self, caller: str, key: str, made_id: str) -> None:
         self.working.discard((caller, key))
 
+    async def forget(self, before_us: int, limit: int) -> int:
+        return 0
+
 
 @dataclass
 class FakePeople:

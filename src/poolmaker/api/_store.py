@@ -62,6 +62,12 @@ _GIVE_UP: Final = """
 UPDATE api.request SET working_until_us = 0
 WHERE caller = $1 AND key = $2 AND made_id = $3 AND status IS NULL
 """
+_FORGET: Final = """
+DELETE FROM api.request WHERE (caller, key) IN (
+    SELECT caller, key FROM api.request
+    WHERE status < 500 AND claimed_us < $1 ORDER BY claimed_us LIMIT $2
+)
+"""
 
 
 class ApiStore:
@@ -168,6 +174,12 @@ class ApiStore:
         """See ``Requests.given_up``."""
         async with self._transactions.begin("api.given_up") as tx:
             await connection_of(tx).execute(_GIVE_UP, caller, key, made_id)
+
+    async def forget(self, before_us: int, limit: int) -> int:
+        """See ``Requests.forget``."""
+        async with self._transactions.begin("api.forget") as tx:
+            done: str = await connection_of(tx).execute(_FORGET, before_us, limit)
+        return int(done.rpartition(" ")[2])
 
 
 def _seen(row: Record) -> TokenSeen:

@@ -32,7 +32,9 @@ _KEY: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": True,
-    "description": "A new one for each request; the same one again is answered the same.",
+    "description": (
+        "A new one for each request; the same one again is answered the same, for a week at least."
+    ),
     "schema": {"type": "string", "minLength": 8, "maxLength": 100, "pattern": "^[!-~]{8,100}$"},
 }
 _ALWAYS: Final = {

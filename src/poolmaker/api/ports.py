@@ -141,6 +141,13 @@ class Requests(Protocol):
         """Store the answer; the first one stays."""
         ...
 
+    async def forget(self, before_us: int, limit: int) -> int:
+        """Remove at most ``limit`` keys that were answered and are older; how many there were.
+
+        A key whose outcome is not known is kept for ever: whoever asks again must find it.
+        """
+        ...
+
 
 # -------------------------------------------------------------------------- what app.py must plug
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -42,6 +42,7 @@ from poolmaker.api.ports import (
     Destination,
     NewOrder,
     Platform,
+    Refused,
 )
 from poolmaker.api.problems import Problem
 from poolmaker.api.schemas import ActWish, Nothing, OrderWish, WithdrawWish
@@ -115,13 +116,7 @@ async def pause_order(
     request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
 ) -> Response:
     """Take the order's shares out of the pool into locked."""
-    platform = platform_of(request)
-    order = await _order_of(platform, order_id)
-
-    async def effect(made_id: str) -> object:
-        return await platform.orders.pause(UserId(order.user_id), OrderId(order_id), made_id)
-
-    return await once(request, principal, platform.ids.correlation(), effect)
+    return await _acted(request, principal, order_id, platform_of(request).orders.pause)
 
 
 @router.post("/orders/{order_id}/take-back", status_code=201, response_model=OrderSeen)
@@ -129,13 +124,7 @@ async def take_back_excess(
     request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
 ) -> Response:
     """Give back, free of charge, what of the order has waited too long for a price."""
-    platform = platform_of(request)
-    order = await _order_of(platform, order_id)
-
-    async def effect(made_id: str) -> object:
-        return await platform.orders.take_back(UserId(order.user_id), OrderId(order_id), made_id)
-
-    return await once(request, principal, platform.ids.correlation(), effect)
+    return await _acted(request, principal, order_id, platform_of(request).orders.take_back)
 
 
 @router.post("/orders/{order_id}/resume", status_code=201, response_model=OrderSeen)
@@ -143,11 +132,21 @@ async def resume_order(
     request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
 ) -> Response:
     """Fund the order again and join at the pool's next barrier."""
+    return await _acted(request, principal, order_id, platform_of(request).orders.resume)
+
+
+_ActOnOrder = Callable[[UserId, OrderId, str], Awaitable[OrderSeen | Refused]]
+
+
+async def _acted(
+    request: Request, principal: Principal, order_id: str, act: _ActOnOrder
+) -> Response:
+    """Do with the order what its user asks, and show it."""
     platform = platform_of(request)
     order = await _order_of(platform, order_id)
 
     async def effect(made_id: str) -> object:
-        return await platform.orders.resume(UserId(order.user_id), OrderId(order_id), made_id)
+        return await act(UserId(order.user_id), OrderId(order_id), made_id)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 

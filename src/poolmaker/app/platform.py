@@ -33,7 +33,7 @@ from poolmaker.infra.logging import configure_logging, get_logger
 from poolmaker.infra.machine import MachineWatch
 from poolmaker.infra.settings.model import Settings
 from poolmaker.infra.wakeup import Wakeup
-from poolmaker.kernel.clock import SECOND_US
+from poolmaker.kernel.clock import DAY_US, SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, TakenOver, Unavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.rng import system_rng
@@ -46,6 +46,7 @@ IDLE_US: Final = 2 * SECOND_US
 CONTROL: Final = "control:"
 """How the streams of wishes to the engines begin."""
 BACK_OFF_US: Final = SECOND_US // 2
+FORGOTTEN_AT_ONCE: Final = 1_000
 HTTP_TIMEOUT_S: Final = 30
 CHANNELS: Final = ("bus_event", "ledger_answer", "ledger_log", "saga_due")
 
@@ -175,6 +176,7 @@ def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
     supervisor.start(Part("engines", wired.engines.run))
     supervisor.start(Part("live", lambda: _patiently(root, wired.live.run)))
     supervisor.start(Part("assets", lambda: _patiently(root, lambda: _learn(root, wired))))
+    supervisor.start(Part("keys", lambda: _patiently(root, lambda: _forget(root, wired))))
     supervisor.start(Part("shares", lambda: _patiently(root, lambda: _follow(root, wired))))
     if wired.mixin is not None:
         supervisor.start(Part("mixin", wired.mixin.walker.run))
@@ -209,6 +211,17 @@ async def _follow(root: Root, wired: Wired) -> None:
         seen = root.wake.rung
         if not await wired.business.rewards.follow():
             await root.wake.wait(seen, IDLE_US)
+
+
+async def _forget(root: Root, wired: Wired) -> None:
+    """Answers of old requests go, a few at a time."""
+    kept_us = root.settings.web.keys_kept_days * DAY_US
+    while True:
+        before_us = root.clock.now_us() - kept_us
+        if await wired.platform.requests.forget(before_us, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE:
+            await root.clock.sleep_us(SECOND_US)
+        else:
+            await root.clock.sleep_us(DAY_US // 24)
 
 
 async def _learn(root: Root, wired: Wired) -> None:

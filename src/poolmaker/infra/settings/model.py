@@ -48,6 +48,8 @@ class WebSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8420, ge=1, le=65535)
+    keys_kept_days: int = Field(default=90, ge=7, le=3_660)
+    """How long an Idempotency-Key stands for its answer; one without an answer stands for ever."""
 
 
 class LogSettings(Section):

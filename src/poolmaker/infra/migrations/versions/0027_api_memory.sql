@@ -1,4 +1,4 @@
--- Who may say which wallet is a user's: tokens of before know their users, those of the staff do not.
+-- What the API remembers: which tokens know their users, and answers until they are old.
 -- Schema-qualify every name.
 
 -- A user's token that was there before wallets were bound (0019 named it by its hash), or one that
@@ -11,3 +11,6 @@ ALTER TABLE api.token ADD CHECK (role = 'user' OR NOT binds_wallet);
 
 -- Claims of before may have been made by anybody; whoever may claim does it again.
 UPDATE business.wallet_claim SET until_us = claimed_us;
+
+-- What was answered is forgotten by age.
+CREATE INDEX request_answered ON api.request (claimed_us) WHERE status < 500;

@@ -1,4 +1,4 @@
-"""Who may say which wallet is a user's."""
+"""What the API remembers."""
 
 from __future__ import annotations
 

@@ -6,9 +6,13 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from starlette.types import ASGIApp, Message
+
+KEYS = count(1)
+"""No two requests of a run share a key that they did not name."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,6 @@ class Client:
     def __init__(self, app: ASGIApp, token: str = "") -> None:
         self.app = app
         self.token = token
-        self.keys = 0
 
     def as_(self, token: str) -> Client:
         return Client(self.app, token)
@@ -41,10 +44,9 @@ class Client:
     async def post(
         self, path: str, body: object = None, key: str | None = None, raw: bytes | None = None
     ) -> Answer:
-        self.keys += 1
         headers = {"content-type": "application/json"}
         if key != "":
-            headers["idempotency-key"] = key or f"key-of-test-{id(self)}-{self.keys}"
+            headers["idempotency-key"] = key or f"key-of-test-{next(KEYS)}"
         content = raw if raw is not None else json.dumps(body if body is not None else {}).encode()
         return await self.call("POST", path, content, headers)
 

@@ -398,3 +398,30 @@ def test_found_2_who_pushes_mid_and_average_gains_nothing_by_joining_with_one_as
     world.place({}, {})
     world.leave()
     assert world.worth() - start <= world.fair_loss
+
+
+@settings(max_examples=300)
+@given(
+    depths=st.tuples(*[st.tuples(st.integers(0, ONE), st.integers(0, 10**10)) for _ in range(3)]),
+    offers=st.lists(
+        st.tuples(st.integers(0, 2), st.booleans(), st.integers(1, 10**10)), max_size=12
+    ),
+)
+def test_no_barrier_prices_more_than_its_depth_in_whatever_order_joins_of_several_come(
+    depths: tuple[tuple[int, int], ...], offers: list[tuple[int, bool, int]]
+) -> None:
+    """Barriers are named by whoever joins; their prices may all be fresh at once."""
+    world = Attacked({FAIR - TICK: ONE}, {FAIR + TICK: ONE}, (10 * ONE, 10**12))
+    priced = [[0, 0] for _ in depths]
+    for number, (barrier, of_base, units) in enumerate(offers):
+        offer = (units, 0) if of_base else (0, units)
+        before = page_locked(world)
+        at = prices(_rate(FAIR_RATIO), depth=depths[barrier])
+        world.page.post(join_v2(f"j{number}", *offer, at, order=OTHER, barrier_seq=barrier + 1))
+        after = page_locked(world)
+        for asset in range(2):
+            priced[barrier][asset] += before[asset] - after[asset]
+    event(f"{sum(any(one) for one in priced)} barriers priced some")
+    for used, depth in zip(priced, depths, strict=True):
+        assert used[0] <= depth[0]
+        assert used[1] <= depth[1]

@@ -278,6 +278,8 @@ def _pool_config(section: PoolSection, scales: Scales) -> PoolConfig:
             depth_min_units=parse_units(section.depth_min, quote_scale),
             first_join_min_units=parse_units(section.first_join_min, quote_scale),
             order_min_units=parse_units(section.order_min, quote_scale),
+            order_max_units=parse_units(section.order_max, quote_scale),
+            capacity_units=parse_units(section.capacity, quote_scale),
             holding_min_units=parse_units(section.holding_min, quote_scale),
             nav_floor_units=parse_units(section.nav_floor, quote_scale),
             stay_min_us=section.stay_min_s * SECOND_US,

@@ -181,6 +181,9 @@ def test_in_live_mode_others_may_not_read_a_file_that_holds_a_secret(tmp_path: P
         ('"100.50"', '"9"', "order_min of the pool btc must not be above its first_join_min"),
         ('"100.50"', '"99"\norder_min = "0.5"', "holding_min of the pool btc must not be above"),
         ('"100.50"', '"99"\nnav_floor = "2"', "nav_floor of the pool btc must not be above its"),
+        ('"100.50"', '"99"\norder_max = "98"', "order_max of the pool btc must be 0, for no bound"),
+        ('"100.50"', '"99"\ncapacity = "98"', "capacity of the pool btc must be 0, for no bound"),
+        ('"100.50"', '"99"\ncapacity = "99.1234567"', "more than the asset's 6 decimals"),
         ('"100.50"', '"99"\ntaker_fee_ppm = 1000001', "taker_fee_ppm"),
         (
             'account = "main-1"',

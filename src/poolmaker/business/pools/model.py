@@ -22,8 +22,9 @@ class PoolParameters(Message, frozen=True, kw_only=True):
     ``join_cost_cbps`` (millionths) is the least that the part of a join that is not in the pool's
     ratio bears; ``taker_fee_ppm`` is added to half the spread where the venue's own fee is not
     known. ``divergence_max_ppm`` is how far mid, average and depth price may be apart.
-    ``*_units`` are atomic quote units: ``first_join_min_units`` a value, ``order_min_units`` and
-    ``holding_min_units`` shares, a quote unit at the first join of an epoch each.
+    ``*_units`` are atomic quote units: ``first_join_min_units`` a value; ``order_min_units``,
+    ``order_max_units``, ``capacity_units`` and ``holding_min_units`` shares, a quote unit at the
+    first join of an epoch each. The maximum of an order and the pool's capacity are 0 for no bound.
     ``depth_min_units`` is the least size that a depth price reaches.
     """
 
@@ -37,6 +38,8 @@ class PoolParameters(Message, frozen=True, kw_only=True):
     order_min_units: int = 0
     holding_min_units: int = 0
     depth_min_units: int = 0
+    order_max_units: int = 0
+    capacity_units: int = 0
     cool_off_us: int = 0
 
     def __post_init__(self) -> None:

@@ -131,6 +131,11 @@ class PoolSettings(Section):
     """The least value of the first join of an empty pool."""
     order_min: DecimalText = "10"
     """The smallest order."""
+    order_max: DecimalText = "0"
+    """The most that one order may hold in the pool, 0 for no bound; counted in shares, each worth
+    one of the quote asset at the pool's first join. An order that would hold more goes back."""
+    capacity: DecimalText = "0"
+    """The most that all orders together may hold in the pool, counted alike, 0 for no bound."""
     holding_min: DecimalText = "1"
     """Who would keep less than this after a part has left leaves with all."""
     nav_floor: DecimalText = "0"

@@ -17,6 +17,9 @@ _LOOPBACK: Final = ("127.", "localhost", "[::1]")
 _OPEN_SCHEMES: Final = frozenset({"http", "ws"})
 _GAS_SCALE: Final = 18
 _APPROVAL_DELAY_MIN_S: Final = 3_600
+POOL_AMOUNTS: Final = (
+    "first_join_min", "order_min", "order_max", "capacity", "holding_min", "nav_floor", "depth_min",
+)  # fmt: skip
 _STAY_MIN_S: Final = 60
 
 
@@ -36,6 +39,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
         _accounts_of_pools,
         _markets_of_pools,
         _minimums_of_pools,
+        _maximums_of_pools,
         _money,
         _read_only_pairs,
         _forms,
@@ -133,6 +137,18 @@ def _minimums_of_pools(settings: Settings) -> Iterator[Problem]:
                 yield Problem(("pools", index, name), sentence)
 
 
+def _maximums_of_pools(settings: Settings) -> Iterator[Problem]:
+    for index, pool in enumerate(settings.pools):
+        for most in ("order_max", "capacity"):
+            bound = _units(getattr(pool, most))
+            if bound and bound < _units(pool.first_join_min):
+                sentence = (
+                    f"{most} of the pool {pool.id} must be 0, for no bound, or at least its "
+                    "first_join_min"
+                )
+                yield Problem(("pools", index, most), sentence)
+
+
 def _units(text: str) -> int:
     return parse_units(text, SCALE_MAX)
 
@@ -155,7 +171,7 @@ def _amounts(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], Amount
     for place, money in enumerate(settings.payout.minimums):
         yield ("payout", "minimums", place), money
     for index, pool in enumerate(settings.pools):
-        for name in ("first_join_min", "order_min", "holding_min", "nav_floor", "depth_min"):
+        for name in POOL_AMOUNTS:
             money = AmountSettings(asset=pool.quote, amount=getattr(pool, name))
             yield ("pools", index, name), money
     for section, name, moneys in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from poolmaker.business.user_orders.model import (
@@ -352,3 +354,51 @@ def test_a_remainder_is_an_atomic_unit_or_a_millionth() -> None:
     assert not is_remainder(10, 2)
     assert is_remainder(3_000_000, 3)
     assert not is_remainder(3_000_000, 4)
+
+
+ODD_RATES = [0, -500, 10**39]
+
+
+@pytest.mark.parametrize("numerator", ODD_RATES)
+async def test_a_price_that_makes_no_sense_keeps_nobody_in_and_prices_nothing(
+    numerator: int,
+) -> None:
+    """An engine's odd number is as no price: who is in leaves, and what needs none joins."""
+    async with model_world() as world:
+        await world.open_pool(config(taker_fee_ppm=0))
+        alice, inside = await _inside(world, "alice", 1_000_000, 500_000_000)
+        world.engine.spoofed_mid = Rate(numerator=numerator, denominator=1)
+        bob = await world.user("bob", 1_000, 1_200_000)
+        order = await world.open(bob, 1_000, 1_200_000)
+
+        async def joined() -> bool:
+            return (await world.order(order)).state == "in_mm"
+
+        await world.until(joined)
+        assert await world.locked(order) == (0, 700_000)
+        await world.pause(alice, inside)
+        await world.until_state(inside, "pause")
+        await world.rest(11 * MINUTE_US)
+        assert isinstance(await _take_back(world, bob, order), Accepted)
+        await world.until_state(order, "in_mm")
+        assert await world.available(bob) == (0, 700_000)
+        assert world.books_balance()
+
+
+@pytest.mark.parametrize("bound", ["order_max_units", "capacity_units"])
+async def test_what_would_hold_more_than_the_pool_allows_goes_back_and_the_bound_itself_joins(
+    bound: str,
+) -> None:
+    """Alice and Bob bring the same: the pool's capacity is twice the most of one order."""
+    most = 1_000_000_000
+    async with model_world() as world:
+        terms: dict[str, Any] = {bound: most * (1 if bound == "order_max_units" else 2)}
+        await world.open_pool(config(taker_fee_ppm=0, **terms))
+        await _inside(world, "alice", 1_000_000, 500_000_000)
+        await _inside(world, "bob", 1_000_000, 500_000_000)
+        carol = await world.user("carol", 1_001_000, 500_500_000)
+        order = await world.open(carol, 1_001_000, 500_500_000)
+        found = await world.until_state(order, "refunded")
+        assert found.reason == "above_maximum"
+        assert await world.available(carol) == (1_001_000, 500_500_000)
+        assert world.books_balance()

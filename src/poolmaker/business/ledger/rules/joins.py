@@ -197,10 +197,15 @@ def _at_floor(command: JoinPool, capital: Holding, price: ExcessPrice | Refusal)
 
 
 def _depth_left(books: Books, command: JoinPool, price: ExcessPrice) -> Holding:
-    """What the depth prices have seen less what was priced at this barrier: many are like one."""
+    """What the depth prices have seen less what was priced at this barrier: many are like one.
+
+    Nothing once a later barrier has priced some: only its use is remembered (decision 0146).
+    """
     used = books.find(DealingState, command.pool)
-    if used is None or used.barrier_seq != command.barrier_seq:
+    if used is None or used.barrier_seq < command.barrier_seq:
         return price.depth
+    if used.barrier_seq > command.barrier_seq:
+        return Holding(0, 0)
     return Holding(
         max(0, price.depth.base - used.base_units), max(0, price.depth.quote - used.quote_units)
     )

@@ -9,6 +9,7 @@ from poolmaker.business.ledger.commands import (
     LeavePool,
     LeaveTerms,
 )
+from poolmaker.business.ledger.rules.dealing import prices_are_bad
 from poolmaker.business.pools.model import BarrierMet, Pool, PoolParameters
 from poolmaker.business.user_orders.model import Order
 from poolmaker.kernel.ids import CommandKey, PoolId
@@ -31,7 +32,7 @@ def join_command(
         account=pool.account,
         base=Money(asset=order.base.asset, units=offer[0]),
         quote=Money(asset=order.quote.asset, units=offer[1]),
-        prices=_prices(met, pool.id),
+        prices=prices_at(met, pool.id),
         unknown_orders=risk.unknown_orders,
         unpriced_fees=risk.unpriced_fees,
         terms=_join_terms(pool.parameters),
@@ -53,7 +54,7 @@ def leave_command(
         pool=pool.id,
         exit_id=exit_id,
         shares=order.shares,
-        prices=_prices(met, pool.id),
+        prices=prices_at(met, pool.id),
         terms=LeaveTerms(
             version=NO_TERMS,
             stay_min_us=parameters.stay_min_us,
@@ -75,27 +76,33 @@ def _join_terms(parameters: PoolParameters) -> JoinTerms:
         taker_fee_ppm=parameters.taker_fee_ppm,
         first_join_min=parameters.first_join_min_units,
         order_min=parameters.order_min_units,
-        order_max=0,
+        order_max=parameters.order_max_units,
         holding_min=parameters.holding_min_units,
-        capacity=0,
+        capacity=parameters.capacity_units,
         nav_floor=parameters.nav_floor_units,
         cool_off_us=parameters.cool_off_us,
     )
 
 
-def _prices(met: BarrierMet, pool: PoolId) -> DealingPrices | None:
+def prices_at(met: BarrierMet, pool: PoolId) -> DealingPrices | None:
+    """The barrier's prices; None where it names none or any number that makes no sense.
+
+    The ledger refuses a command with such a number, and nobody's way out may depend on it.
+    """
     price = met.price_of(pool)
     if price is None:
         return None
-    return DealingPrices(
+    fee_ppm = price.taker_fee_ppm
+    prices = DealingPrices(
         mid=price.mid,
         twap_60s=price.twap_60s,
         bid_depth=price.bid_depth,
         ask_depth=price.ask_depth,
         depth_base_units=price.depth_base_units,
         depth_quote_units=price.depth_quote_units,
-        taker_fee_ppm=price.taker_fee_ppm,
+        taker_fee_ppm=max(0, fee_ppm) if fee_ppm is not None else None,
         rules_version=price.rules_version,
         book_version=price.book_version,
         price_time_us=price.price_time_us,
     )
+    return None if prices_are_bad(prices) else prices

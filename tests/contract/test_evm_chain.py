@@ -341,6 +341,7 @@ async def test_found_15_nonces_that_another_program_used_stop_no_payment_restart
         if used:
             for nonce in used:
                 await _use_nonce(stage, nonce)
+            await stage.mine()
             evm = await stage.open()
         request = asked(stage, reference=f"{number:032x}")
         assert isinstance(await evm.payer.send(request), SendAccepted)
@@ -354,7 +355,7 @@ async def test_found_15_nonces_that_another_program_used_stop_no_payment_restart
     assert [one.remedies[0].action for one in incidents] == ["close", "close"]
 
 
-async def test_found_15_a_payment_whose_nonce_was_taken_waits_for_a_person_and_others_go_on(
+async def test_found_15_a_payment_whose_nonce_was_taken_is_signed_anew_and_others_go_on(
     stage: ChainStage,
 ) -> None:
     evm = await stage.open()
@@ -367,15 +368,54 @@ async def test_found_15_a_payment_whose_nonce_was_taken_waits_for_a_person_and_o
     await _use_nonce(stage, 0)
     await stage.mine()
     evm = await stage.open()
-    gone = await evm.payer.find(first, 0)
-    assert isinstance(gone, SendPostponed)
-    assert gone.needs_person
-    assert "nonce 0" in gone.reason
+    assert isinstance(await evm.payer.find(first, 0), SendUnderWay)
     assert isinstance(await evm.payer.send(second), SendAccepted)
+    await stage.until_paid(5_000_000)
+    await stage.mine()
+    done = [await (await stage.open()).payer.find(one, 0) for one in (first, second)]
+    assert [type(one) for one in done] == [SendCompleted, SendCompleted]
+    await stage.until_paid(5_000_000)
+    (incident,) = [one for one in await evm.payer.attention() if one.kind == "nonce_used_elsewhere"]
+    assert incident.evidence["note"].startswith("nonce 0 was used by 0x")
+
+
+async def test_a_nonce_that_only_a_newer_block_has_used_is_not_left_out(stage: ChainStage) -> None:
+    """That block may vanish. Once it is final the payment goes out under the next nonce."""
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "3")
+    await _use_nonce(stage, 0)
+    accepted = await evm.payer.send(asked(stage))
+    assert isinstance(accepted, SendAccepted)
+    assert accepted.provider_id.endswith("/0")
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
+    await stage.mine()
+    under_way = await evm.payer.find(asked(stage), 0)
+    assert isinstance(under_way, SendUnderWay)
+    assert under_way.provider_id.endswith("/1")
     await stage.until_paid(2_500_000)
     await stage.mine()
-    assert isinstance(await evm.payer.find(second, 0), SendCompleted)
-    assert isinstance(await evm.payer.find(first, 0), SendPostponed)
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendCompleted)
+
+
+async def test_what_was_signed_is_followed_after_its_address_was_pinned_anew(
+    stage: ChainStage,
+) -> None:
+    """It may be on its way: absent would mean that it can be paid again, to the new address."""
+    evm = await stage.open()
+    await stage.give("ETH", "1")
+    await stage.give("USDT", "3")
+    await evm.payer.send(asked(stage))
+    await stage.until_paid(2_500_000)
+    other = "0x" + "cd" * 20
+    ports = EvmPorts(session=stage.session, transactions=stage.database, clock=stage.clock)
+    pins = Pins(PgPinStore(), 1338, ports)
+    await pins.change(evm.tokens[0], stage.mixin, other, "ann")
+    evm = await stage.open(other)
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)
+    assert await evm.payer.act(asked(stage).reference, PaymentAction.RETRY) == "not_pinned"
+    await stage.mine()
+    assert isinstance(await evm.payer.find(asked(stage), 0), SendCompleted)
 
 
 # ------------------------------------------------------ found 16: pools that want more of a tip

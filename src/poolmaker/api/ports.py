@@ -340,7 +340,7 @@ class OutgoingPayments(Protocol):
     async def act_on_chain(self, reference: str, action: str) -> Refused | None:
         """Retry or cancel a payment that no block takes.
 
-        Refuses ``unknown_payment``, ``frozen`` and ``gas_at_its_cap``.
+        Refuses ``unknown_payment``, ``frozen``, ``not_pinned`` and ``gas_at_its_cap``.
         """
         ...
 

@@ -48,13 +48,29 @@ UPDATE evm.pin SET retired_us = $3 WHERE chain_id = $1 AND contract = $2 AND ret
 _PIN: Final = """
 INSERT INTO evm.pin (chain_id, contract, address, pinned_us, by_whom) VALUES ($1, $2, $3, $4, $5)
 """
-_TAKE_NONCE: Final = """
-INSERT INTO evm.nonce AS held (chain_id, wallet, next) VALUES ($1, $2, $3 + 1)
-ON CONFLICT (chain_id, wallet) DO UPDATE SET next = greatest(held.next, $3) + 1
-RETURNING next - 1
+_KNOW_WALLET: Final = """
+INSERT INTO evm.nonce (chain_id, wallet, next) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
 _NEXT_NONCE: Final = """
 SELECT next FROM evm.nonce WHERE chain_id = $1 AND wallet = $2 FOR UPDATE
+"""
+_FREE_NONCE: Final = """
+WITH own AS (SELECT nonce, state FROM evm.payment WHERE chain_id = $1 AND wallet = $2),
+first AS (
+    SELECT greatest($3, max(nonce) FILTER (WHERE state <> 'signed') + 1) AS nonce FROM own
+)
+SELECT min(nonce) FROM (
+    SELECT nonce FROM first
+    UNION ALL
+    SELECT own.nonce + 1 FROM own, first WHERE own.nonce >= first.nonce
+) AS candidate
+WHERE nonce NOT IN (SELECT nonce FROM own)
+"""
+_KEEP_NONCE: Final = """
+UPDATE evm.nonce SET next = greatest(next, $3) WHERE chain_id = $1 AND wallet = $2
+"""
+_CHANGE_NONCE: Final = """
+UPDATE evm.payment SET nonce = $3 WHERE reference = $1 AND nonce = $2 AND state = 'signed'
 """
 _OPEN: Final = """
 SELECT * FROM evm.payment WHERE chain_id = $1 AND wallet = $2 AND state = 'signed' ORDER BY nonce
@@ -177,9 +193,18 @@ class PgPaymentStore:
     async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> tuple[int, int]:
         """See ``PaymentStore.take_nonce``."""
         connection = connection_of(tx)
-        before = await connection.fetchval(_NEXT_NONCE, chain_id, wallet)
-        nonce = int(await connection.fetchval(_TAKE_NONCE, chain_id, wallet, first))
-        return nonce, nonce - int(before) if before is not None else 0
+        await connection.execute(_KNOW_WALLET, chain_id, wallet, first)
+        before = int(await connection.fetchval(_NEXT_NONCE, chain_id, wallet))
+        nonce = int(await connection.fetchval(_FREE_NONCE, chain_id, wallet, first))
+        await connection.execute(_KEEP_NONCE, chain_id, wallet, nonce + 1)
+        return nonce, max(0, first - before)
+
+    async def change_nonce(self, tx: Tx, payment: Payment, nonce: int) -> bool:
+        """See ``PaymentStore.change_nonce``."""
+        done = await connection_of(tx).execute(
+            _CHANGE_NONCE, payment.reference, payment.nonce, nonce
+        )
+        return done == "UPDATE 1"
 
     async def add(self, tx: Tx, payment: Payment) -> None:
         """See ``PaymentStore.add``."""

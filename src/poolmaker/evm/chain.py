@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from poolmaker.evm.abi import TRANSFER, Undecodable, call_data, decoded, topic_of
-from poolmaker.evm.model import ChainTransfer, Head, Log, Receipt
+from poolmaker.evm.model import ChainTransfer, Head, Log, NonceUse, Receipt
 from poolmaker.evm.rpc import Rpc, RpcFailed, RpcRefused, RpcSilent, hexadecimal, quantity
 from poolmaker.evm.rules import moved_by, transfers_in
 from poolmaker.kernel.clock import SECOND_US
@@ -19,6 +19,12 @@ _HASH: Final = 64
 SILENCES_MAX: Final = 3
 """How often in a row a node may be silent to one question before it counts as unanswered."""
 _TX_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
+
+
+class NonceUnproven(Unavailable):
+    """The node says that a nonce is used and cannot show by what."""
+
+    code = "nonce_unproven"
 
 
 class Chain:
@@ -124,6 +130,48 @@ class Chain:
         """Whether the receipt's block is still the block of its number."""
         return (await self.head(receipt.block)).hash == receipt.block_hash
 
+    async def nonces_used(self, wallet: str, block: int) -> int:
+        """How many nonces of a wallet the blocks up to one have used."""
+        return await self.rpc.number("eth_getTransactionCount", wallet, hex(block))
+
+    async def nonce_use(self, wallet: str, nonce: int) -> NonceUse | None:
+        """What has used a nonce as of the newest final block, None while it is free there.
+
+        The block is read together with that final block, from a node that knows both. Raises
+        NonceUnproven where the node keeps no state that old or shows no such transaction.
+        """
+        final = await self.finalized()
+        if await self.nonces_used(wallet, final.number) <= nonce:
+            return None
+        number = await self._block_of_nonce(wallet, nonce, final.number)
+        look = ("eth_getBlockByNumber", (hex(final.number), False))
+        whole = ("eth_getBlockByNumber", (hex(number), True))
+        before, block, after = await self.rpc.batch([look, whole, look])
+        if _head(before) != final or _head(after) != final or _head(block).number != number:
+            raise Unavailable(f"block {number} changed while it was read")
+        return _nonce_use(block, number, wallet, nonce)
+
+    async def _block_of_nonce(self, wallet: str, nonce: int, final: int) -> int:
+        """The first block after which a nonce is used; it is used after ``final``.
+
+        The search goes back in growing steps: nodes keep the states of few blocks.
+        """
+        used, free, step = final, -1, 1
+        try:
+            while free < 0 < used:
+                number = max(0, final - step)
+                if await self.nonces_used(wallet, number) > nonce:
+                    used, step = number, step * 2
+                else:
+                    free = number
+            while used - free > 1:
+                number = (used + free) // 2
+                is_used = await self.nonces_used(wallet, number) > nonce
+                used, free = (number, free) if is_used else (used, number)
+        except RpcRefused as refused:
+            raise NonceUnproven(f"the node keeps no state that old: {refused.message}") from None
+        return used
+
     async def logs(self, query: dict[str, Any], first: int, last: Head) -> list[Log]:
         """Logs of the blocks first…last, which one and the same node must know.
 
@@ -210,6 +258,21 @@ def _head(block: Any) -> Head:
     if not isinstance(block, dict):
         raise Unavailable("the node does not know the block")
     return Head(quantity(block.get("number")), hexadecimal(block.get("hash"), _HASH))
+
+
+def _nonce_use(block: dict[str, Any], number: int, wallet: str, nonce: int) -> NonceUse:
+    rows = block.get("transactions")
+    for row in rows if isinstance(rows, list) else ():
+        if not isinstance(row, dict):
+            raise Unavailable(f"the node said {ascii(row)[:80]} instead of a transaction")
+        if hexadecimal(row.get("from"), _ADDRESS) == wallet and quantity(row.get("nonce")) == nonce:
+            return NonceUse(
+                tx_hash=hexadecimal(row.get("hash"), _HASH),
+                to=hexadecimal(row.get("to") or "0x"),
+                data=hexadecimal(row.get("input")),
+                block=number,
+            )
+    raise NonceUnproven(f"block {number} holds no transaction with nonce {nonce}")
 
 
 def _logs(said: Any, query: Mapping[str, Any], first: int, last: Head) -> list[Log]:

@@ -150,6 +150,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class NonceUse:
+    """The transaction by which a final block has used a nonce of a wallet."""
+
+    tx_hash: str
+    to: str
+    data: str
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
 class WalletIncident:
     """What happened to a wallet that this platform has not done."""
 

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from eth_utils.address import to_checksum_address
-
 from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.treasury.model import (
     SendAbsent,
@@ -21,14 +19,16 @@ from poolmaker.business.treasury.model import (
     SendStatus,
     SendUnderWay,
 )
-from poolmaker.evm.abi import TRANSFER_CALL, call_data
-from poolmaker.evm.chain import Chain
+from poolmaker.evm.attention import incident_item, payment_item
+from poolmaker.evm.chain import Chain, NonceUnproven
+from poolmaker.evm.gas import GasMarket, NotNow, WouldRevert, transfer_data
 from poolmaker.evm.model import (
     GAS,
     Attempt,
     Fields,
     GasBid,
     GateRefused,
+    NonceUse,
     Payment,
     PaymentAction,
     PaymentState,
@@ -40,27 +40,22 @@ from poolmaker.evm.model import (
 from poolmaker.evm.ports import Gate, PaymentStore
 from poolmaker.evm.rpc import RpcRefused
 from poolmaker.evm.rules import (
-    demanded_bid,
-    demanded_tip_wei,
-    first_bid,
-    higher_bid,
     is_about_price,
     is_known,
+    pays_the_same,
     taken_from,
-    with_margin,
 )
 from poolmaker.evm.signer import Signer, require_address
-from poolmaker.infra.attention import AttentionItem, Remedy, closed_by_a_person
+from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import MINUTE_US, Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, PoolmakerError, Unavailable
+from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.messages.base import Money
 
 NETWORK: Final = "evm"
-_REVERTED: Final = 3
 NONCE_USED: Final = "nonce_used_elsewhere"
 LEFT_OUT_MAX: Final = 1_000
 """More nonces than that are not left out on one node's word."""
@@ -92,17 +87,12 @@ class _Wanted:
     units: int
 
 
-class _NotNow(PoolmakerError):
-    """It cannot be signed as things are; a person may change that."""
-
-    code = "evm_not_now"
-
-
 class Payer:
     """``SendingProvider`` of what stands at ``custody:evm:<wallet>:<form>``.
 
-    The journal is the history: what is not in it was never signed. ``find`` also works: it
-    broadcasts again what no block holds, and bids more for what is stuck, while the gate is open.
+    The journal is the history: what is not in it was never signed. ``find`` also works, while the
+    gate is open: it broadcasts again what no block holds, bids more for what is stuck, and signs
+    anew, under another nonce, what a final block shows to be void.
     """
 
     def __init__(
@@ -122,11 +112,12 @@ class Payer:
         self._transactions = transactions
         self._clock = clock
         self._settings = settings
-        self._stuck_us = settings.stuck_us
+        self._gas = GasMarket(chain, signer.address, settings.fee_max_wei, settings.tip_min_wei)
 
     async def send(self, request: SendRequest) -> SendAnswer:
-        """See ``SendingProvider.send``. The same reference is the same transaction for ever.
+        """See ``SendingProvider.send``.
 
+        Of all that is signed for a reference, one transaction at most can be taken.
         Postponed while gas costs more than is allowed or the wallet cannot pay it.
         """
         wanted = self._wanted(request)
@@ -144,24 +135,43 @@ class Payer:
         request: SendRequest,
         since_us: int,  # noqa: ARG002 - the journal knows every reference
     ) -> SendStatus:
-        """See ``SendingProvider.find``. Completed and failed mean: in a final block."""
-        wanted = self._wanted(request)
+        """See ``SendingProvider.find``. Completed and failed mean: in a final block.
+
+        Absent also means: its nonce is used by what the journal does not know, and that may be
+        this payment.
+        """
+        token = self._token(request)
+        wanted = self._read(request, token)
         if isinstance(wanted, SendRefused):
             return SendAbsent()
         payment = await self._journaled(request, wanted)
         if payment is None:
             return SendAbsent()
         if payment.state is PaymentState.SIGNED:
-            payment = await self._follow(payment)
-        if payment.state is PaymentState.SIGNED and await self._nonce_is_gone(payment):
-            reason = f"nonce {payment.nonce} was used by a transaction that is not ours"
-            return SendPostponed(f"{reason}, and no block holds this payment", needs_person=True)
-        return self._status(wanted.token, payment)
+            followed = await self._follow(payment, wanted)
+            if not isinstance(followed, Payment):
+                return followed
+            payment = followed
+        return self._status(token, payment)
 
-    def _wanted(self, request: SendRequest) -> _Wanted | SendRefused:
+    def _token(self, request: SendRequest) -> Token:
         token = self._tokens.get(request.source)
         if token is None:
             raise Unavailable(f"{request.source} is not configured here")
+        return token
+
+    def _wanted(self, request: SendRequest) -> _Wanted | SendRefused:
+        """What is asked, as far as it may be sent today."""
+        wanted = self._read(request, self._token(request))
+        if isinstance(wanted, SendRefused) or self._may_go(wanted):
+            return wanted
+        return SendRefused(f"{wanted.recipient} is not pinned for this token")
+
+    def _may_go(self, wanted: _Wanted) -> bool:
+        return self._signer.may_send(wanted.token.contract, wanted.recipient)
+
+    def _read(self, request: SendRequest, token: Token) -> _Wanted | SendRefused:
+        """What is asked, to whatever address: what was signed once stays ours to follow."""
         if request.network != NETWORK or request.tag:
             return SendRefused(f"the network is {request.network!r} with tag {request.tag!r}")
         if request.asset != token.form.asset.code:
@@ -172,8 +182,6 @@ class Payer:
             require(units > 0, "units: expected more than nothing")
         except CallerFault as fault:
             return SendRefused(str(fault))
-        if not self._signer.may_send(token.contract, recipient):
-            return SendRefused(f"{recipient} is not pinned for this token")
         if dust:
             return SendRefused(f"the token has {token.form.decimals} decimals, dust is {dust}")
         return _Wanted(token, recipient, units)
@@ -197,19 +205,15 @@ class Payer:
     ) -> Payment | SendRefused | SendPostponed:
         try:
             return await self._sign_first(request, wanted)
-        except GateRefused as refused:
+        except (GateRefused, WouldRevert) as refused:
             return SendRefused(str(refused))
-        except _NotNow as problem:
+        except NotNow as problem:
             return SendPostponed(str(problem), needs_person=True)
 
-    async def _sign_first(self, request: SendRequest, wanted: _Wanted) -> Payment | SendRefused:
+    async def _sign_first(self, request: SendRequest, wanted: _Wanted) -> Payment:
         """Take a nonce, sign and store both in one transaction; nothing is broadcast yet."""
-        bid = await self._bid()
-        gas = await self._gas(wanted)
-        if isinstance(gas, SendRefused):
-            return gas
-        await self._require_gas_money(gas * bid.max_fee_wei)
-        first = max(await self._used_nonces("latest"), await self._used_nonces("pending"))
+        gas, bid = await self._gas.offer(wanted.token.contract, wanted.recipient, wanted.units)
+        first = await self._used_nonces()
         async with self._transactions.begin("evm.payment.sign") as tx:
             nonce = await self._take_nonce(tx, first)
             known = await self._known(tx, request, wanted)
@@ -230,11 +234,22 @@ class Payer:
         if left_out > LEFT_OUT_MAX:
             raise Unavailable(f"the node says that {left_out} nonces of {self._wallet} are used")
         if left_out:
-            note = f"{left_out} nonces below {nonce} were used by transactions that are not ours"
-            incident = WalletIncident(0, NONCE_USED, note, self._clock.now_us())
-            await self._store.report(tx, *place, incident)
-            _LOG.error(NONCE_USED, wallet=self._wallet, note=note)
+            note = f"{left_out} nonces below {first} were used by transactions that are not ours"
+            await self._report(tx, note)
         return nonce
+
+    async def _doubt(self, payment: Payment, what: str) -> None:
+        """Tell once that a person has to find out what became of a payment."""
+        note = f"nonce {payment.nonce} of payment {payment.reference} {what}"
+        async with self._transactions.begin("evm.payment.doubt") as tx:
+            told = await self._store.incidents(tx, self._chain.chain_id, self._wallet)
+            if all(one.note != note for one in told):
+                await self._report(tx, note)
+
+    async def _report(self, tx: Tx, note: str) -> None:
+        incident = WalletIncident(0, NONCE_USED, note, self._clock.now_us())
+        await self._store.report(tx, self._chain.chain_id, self._wallet, incident)
+        _LOG.error(NONCE_USED, wallet=self._wallet, note=note)
 
     @property
     def _wallet(self) -> str:
@@ -254,7 +269,7 @@ class Payer:
         )
 
     def _fields(self, payment: Payment, gas: int, bid: GasBid, *, cancels: bool = False) -> Fields:
-        data = "0x" if cancels else _transfer_data(payment.recipient, payment.units)
+        data = "0x" if cancels else transfer_data(payment.recipient, payment.units)
         return {
             "type": 2,
             "chainId": self._chain.chain_id,
@@ -281,39 +296,10 @@ class Payer:
             signed_us=self._clock.now_us(),
         )
 
-    async def _bid(self, tip_min_wei: int = 0) -> GasBid:
-        """What the chain asks now, the tip no less than ``tip_min_wei`` and the chain's own least.
-
-        Raises _NotNow when that is more than is allowed.
-        """
-        base_wei, advised_wei = await self._chain.base_fee_wei(), await self._chain.tip_wei()
-        tip_wei = max(advised_wei, self._settings.tip_min_wei, tip_min_wei)
-        bid = first_bid(base_wei, tip_wei, self._settings.fee_max_wei)
-        if bid is None:
-            raise _NotNow(f"gas costs {base_wei + tip_wei} wei, more than gas_price_max_gwei")
-        return bid
-
-    async def _gas(self, wanted: _Wanted) -> int | SendRefused:
-        """What the transfer may use; a transfer that would fail is refused before it is signed."""
-        call = {
-            "from": self._wallet,
-            "to": wanted.token.contract,
-            "data": _transfer_data(wanted.recipient, wanted.units),
-        }
-        try:
-            return with_margin(await self._chain.rpc.number("eth_estimateGas", call))
-        except RpcRefused as refused:
-            if refused.number == _REVERTED:
-                return SendRefused(f"the token refuses the transfer: {refused.message}")
-            raise
-
-    async def _require_gas_money(self, needed_wei: int) -> None:
-        has_wei = await self._chain.rpc.number("eth_getBalance", self._wallet, "latest")
-        if has_wei < needed_wei:
-            raise _NotNow(f"{self._wallet} has {has_wei} wei for gas and needs {needed_wei}")
-
-    async def _used_nonces(self, block: str) -> int:
-        return await self._chain.rpc.number("eth_getTransactionCount", self._wallet, block)
+    async def _used_nonces(self) -> int:
+        """Nonces that final blocks have used; what a pool or a newer block holds may vanish."""
+        final = await self._chain.finalized()
+        return await self._chain.nonces_used(self._wallet, final.number)
 
     # ------------------------------------------------------------------------- following
 
@@ -336,16 +322,70 @@ class Payer:
             async with self._transactions.begin("evm.payment.refusal") as tx:
                 await self._store.note_refusal(tx, last, refusal)
 
-    async def _follow(self, payment: Payment) -> Payment:
+    async def _follow(
+        self, payment: Payment, wanted: _Wanted
+    ) -> Payment | SendPostponed | SendAbsent:
         attempts = await self._attempts(payment)
         receipt = await self._receipt(attempts)
         if receipt is None:
-            await self._push(payment, attempts)
-            return payment
+            return await self._unmined(payment, wanted, attempts)
         final = await self._chain.finalized()
         if receipt.block > final.number or not await self._chain.is_canonical(receipt):
             return payment
         return await self._finish(payment, receipt)
+
+    async def _unmined(
+        self, payment: Payment, wanted: _Wanted, attempts: Sequence[Attempt]
+    ) -> Payment | SendPostponed | SendAbsent:
+        """No block holds it: out again, or under another nonce once this one is used."""
+        try:
+            use = await self._chain.nonce_use(self._wallet, payment.nonce)
+        except NonceUnproven:
+            await self._doubt(payment, "was used, and the node does not show by what")
+            return SendAbsent()
+        if use is None:
+            if self._may_go(wanted) or attempts[-1].cancels:
+                await self._push(payment, attempts)
+            return payment
+        if use.tx_hash in {one.tx_hash for one in attempts}:
+            return payment  # The receipt lags behind the block.
+        return await self._displaced(payment, attempts, use)
+
+    async def _displaced(
+        self, payment: Payment, attempts: Sequence[Attempt], use: NonceUse
+    ) -> Payment | SendPostponed | SendAbsent:
+        """A final block holds another transaction under its nonce: what was signed is void."""
+        if pays_the_same(use, payment):
+            await self._doubt(payment, f"was used by {use.tx_hash}, which pays the same")
+            return SendAbsent()
+        if attempts[-1].cancels:
+            void = replace(payment, state=PaymentState.FAILED, tx_hash=use.tx_hash, block=use.block)
+            return await self._ended(void)
+        if not await self._may_send():
+            return payment
+        try:
+            return await self._sign_anew(payment, attempts, use)
+        except (GateRefused, NotNow, WouldRevert) as problem:
+            return SendPostponed(str(problem), needs_person=True)
+
+    async def _sign_anew(
+        self, payment: Payment, attempts: Sequence[Attempt], use: NonceUse
+    ) -> Payment:
+        """Sign it under another nonce, once: nonce and bytes change in one transaction."""
+        gas, bid = await self._gas.offer(payment.contract, payment.recipient, payment.units)
+        first = await self._used_nonces()
+        async with self._transactions.begin("evm.payment.anew") as tx:
+            nonce = await self._take_nonce(tx, first)
+            if not await self._store.change_nonce(tx, payment, nonce):
+                raise Unavailable(f"{payment.reference} is being sent by somebody else")
+            note = f"nonce {payment.nonce} was used by {use.tx_hash}, which is not ours"
+            await self._report(tx, note)
+            payment = replace(payment, nonce=nonce)
+            signed = self._signer.sign_transfer(self._fields(payment, gas, bid))
+            attempt = self._attempt(len(attempts) + 1, signed, gas, bid)
+            await self._store.add_attempt(tx, payment.reference, attempt)
+        await self._broadcast([attempt])
+        return payment
 
     async def _receipt(self, attempts: Sequence[Attempt]) -> Receipt | None:
         for attempt in reversed(attempts):
@@ -360,7 +400,9 @@ class Payer:
             return
         last = attempts[-1]
         waited_us = self._clock.now_us() - last.signed_us
-        if is_about_price(last.refusal) or (not last.refusal and waited_us >= self._stuck_us):
+        if is_about_price(last.refusal) or (
+            not last.refusal and waited_us >= self._settings.stuck_us
+        ):
             attempts = await self._bid_anew(payment, attempts)
         await self._broadcast(attempts)
 
@@ -373,25 +415,10 @@ class Payer:
 
     async def _bid_anew(self, payment: Payment, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
         """Sign it for more, unless the cap leaves no room."""
-        bid = await self._next_bid(attempts[-1])
+        bid = await self._gas.next_bid(attempts[-1])
         if bid is None:
             return attempts
         return [*attempts, await self._replaced(payment, attempts[-1], bid)]
-
-    async def _next_bid(self, last: Attempt) -> GasBid | None:
-        """What replaces an attempt: more of it where a pool may have it, else what is asked now.
-
-        A bid that no pool has taken is not raised step by step: that would only reach the cap.
-        """
-        paid, cap_wei = GasBid(last.max_fee_wei, last.tip_wei), self._settings.fee_max_wei
-        try:
-            fresh = await self._bid(demanded_tip_wei(last.refusal))
-        except _NotNow as problem:
-            _LOG.warning("gas_at_its_cap", tx_hash=last.tx_hash, problem=str(problem))
-            return None
-        if last.refusal:
-            return demanded_bid(paid, fresh, cap_wei)
-        return higher_bid(paid, fresh, cap_wei)
 
     async def _replaced(
         self, payment: Payment, last: Attempt, bid: GasBid, *, cancels: bool = False
@@ -400,7 +427,7 @@ class Payer:
         cancels = cancels or last.cancels
         paid = GasBid(last.max_fee_wei, last.tip_wei)
         before = self._fields(payment, last.gas, paid, cancels=last.cancels)
-        gas = last.gas if cancels == last.cancels else await self._cancel_gas()
+        gas = last.gas if cancels == last.cancels else await self._gas.cancel_gas()
         fields = self._fields(payment, gas, bid, cancels=cancels)
         sign = self._signer.sign_cancellation if cancels else self._signer.sign_replacement
         signed = sign(fields, before, last.raw)
@@ -408,18 +435,6 @@ class Payer:
         async with self._transactions.begin("evm.payment.replace") as tx:
             await self._store.add_attempt(tx, payment.reference, attempt)
         return attempt
-
-    async def _cancel_gas(self) -> int:
-        call = {"from": self._wallet, "to": self._wallet, "data": "0x"}
-        return with_margin(await self._chain.rpc.number("eth_estimateGas", call))
-
-    async def _nonce_is_gone(self, payment: Payment) -> bool:
-        """Whether a final block holds another transaction under the payment's nonce."""
-        final = hex((await self._chain.finalized()).number)
-        if await self._used_nonces(final) <= payment.nonce:
-            return False
-        attempts = await self._attempts(payment)
-        return await self._receipt(attempts) is None
 
     # ------------------------------------------------------------------------- a person's part
 
@@ -430,12 +445,15 @@ class Payer:
         """
         async with self._transactions.begin("evm.payment.act") as tx:
             payment = await self._store.find(tx, reference)
+            attempts = await self._store.attempts(tx, reference)
         if payment is None or payment.state is not PaymentState.SIGNED:
             return "unknown_payment"
         if not await self._may_send():
             return "frozen"
-        attempts = await self._attempts(payment)
-        bid = await self._next_bid(attempts[-1])
+        may_go = self._signer.may_send(payment.contract, payment.recipient)
+        if action is PaymentAction.RETRY and not may_go and not attempts[-1].cancels:
+            return "not_pinned"
+        bid = await self._gas.next_bid(attempts[-1])
         if bid is not None:
             cancels = action is PaymentAction.CANCEL
             made = await self._replaced(payment, attempts[-1], bid, cancels=cancels)
@@ -450,12 +468,12 @@ class Payer:
         place = (self._chain.chain_id, self._wallet)
         async with self._transactions.begin("evm.attention") as tx:
             incidents = await self._store.incidents(tx, *place)
-            found = [_incident_item(one, self._wallet) for one in incidents]
+            found = [incident_item(one, self._wallet) for one in incidents]
             for payment in await self._store.open_payments(tx, *place):
                 last = (await self._store.attempts(tx, payment.reference))[-1]
                 waited_us = self._clock.now_us() - payment.made_us
                 if last.refusal or waited_us >= SLOW_US:
-                    found.append(_payment_item(payment, last))
+                    found.append(payment_item(payment, last))
         return found
 
     async def _finish(self, payment: Payment, receipt: Receipt) -> Payment:
@@ -469,6 +487,9 @@ class Payer:
             taken=taken if moved else 0,
             gas_wei=receipt.gas_wei,
         )
+        return await self._ended(ended)
+
+    async def _ended(self, ended: Payment) -> Payment:
         async with self._transactions.begin("evm.payment.finish") as tx:
             await self._store.finish(tx, ended)
         return ended
@@ -481,7 +502,7 @@ class Payer:
             case PaymentState.FAILED:
                 return SendFailed(
                     provider_id,
-                    f"{payment.tx_hash} moved nothing",
+                    f"{payment.tx_hash} used its nonce and moved nothing of it",
                     other_fee=self._gas_fee(payment.gas_wei),
                     other_location=custody_evm(self._wallet, GAS),
                 )
@@ -501,51 +522,6 @@ class Payer:
         return Money(asset=code, units=gas_wei) if gas_wei else None
 
 
-def _payment_item(payment: Payment, last: Attempt) -> AttentionItem:
-    evidence = {
-        "refusal": last.refusal,
-        "contract": payment.contract,
-        "token_units": str(payment.units),
-        "recipient": payment.recipient,
-        "nonce": str(payment.nonce),
-        "attempts": str(last.number),
-        "tx_hash": last.tx_hash,
-        "max_fee_wei": str(last.max_fee_wei),
-        "tip_wei": str(last.tip_wei),
-    }
-    return AttentionItem(
-        source="evm",
-        kind="payment_refused" if last.refusal else "payment_slow",
-        subject=payment.reference,
-        since_us=payment.made_us,
-        evidence={name: value for name, value in evidence.items() if value},
-        blocks=(f"payments of {payment.wallet} from nonce {payment.nonce} on",),
-        remedies=tuple(
-            Remedy(
-                action=action,
-                command=f"poolmaker chain {action} {payment.reference}",
-                route=f"POST /api/v1/chain/payments/{payment.reference}/{action}",
-            )
-            for action in PaymentAction
-        ),
-    )
-
-
-def _incident_item(one: WalletIncident, wallet: str) -> AttentionItem:
-    return AttentionItem(
-        source="evm",
-        kind=one.kind,
-        subject=str(one.id),
-        since_us=one.at_us,
-        evidence={"wallet": wallet, "note": one.note},
-        remedies=(closed_by_a_person("evm", one.kind, str(one.id)),),
-    )
-
-
-def _transfer_data(recipient: str, units: int) -> str:
-    return call_data(TRANSFER_CALL, to_checksum_address(recipient), units)
-
-
 def _provider_id(payment: Payment) -> str:
-    """The nonce: hashes change with every bid, the nonce never."""
+    """The nonce: hashes change with every bid, the nonce only when somebody else has used it."""
     return f"{payment.chain_id}/{payment.wallet}/{payment.nonce}"

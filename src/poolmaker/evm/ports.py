@@ -69,10 +69,15 @@ class PaymentStore(Protocol):
     """The journal of what was signed. Every method runs in the caller's transaction."""
 
     async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> tuple[int, int]:
-        """The next nonce, ``first`` at least, and how many of ours it leaves out.
+        """The least nonce that no payment holds, and how many below ``first`` were never ours.
 
-        Locks the wallet while ``tx`` is open.
+        It is ``first`` at least, and above that of every payment that a final block holds. Locks
+        the wallet while ``tx`` is open.
         """
+        ...
+
+    async def change_nonce(self, tx: Tx, payment: Payment, nonce: int) -> bool:
+        """Give a signed payment another nonce; False when it has not the one that was read."""
         ...
 
     async def add(self, tx: Tx, payment: Payment) -> None:

@@ -15,7 +15,16 @@ from poolmaker.evm.abi import (
     decoded,
     types_of,
 )
-from poolmaker.evm.model import ChainTransfer, Fields, GasBid, GatePolicy, Log, Receipt
+from poolmaker.evm.model import (
+    ChainTransfer,
+    Fields,
+    GasBid,
+    GatePolicy,
+    Log,
+    NonceUse,
+    Payment,
+    Receipt,
+)
 from poolmaker.kernel.money import Rounding, divide
 
 GWEI: Final = 10**9
@@ -108,6 +117,15 @@ def replacement_problem(fields: Fields, before: Fields) -> str:
     if any(fields[name] <= before[name] for name in prices):
         return "it does not pay more"
     return ""
+
+
+def pays_the_same(use: NonceUse, payment: Payment) -> bool:
+    """Whether a transaction that is not in our journal moves what a payment is to move.
+
+    It may be this payment, of a journal that was lost: nobody signs it once more by a guess.
+    """
+    sent = transfer_of(use.data) if use.to == payment.contract else None
+    return sent == (payment.recipient, payment.units)
 
 
 def first_bid(base_wei: int, tip_wei: int, cap_wei: int) -> GasBid | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from poolmaker.infra.postgres.opening import open_postgres
 from poolmaker.infra.settings.model import Settings
 from poolmaker.infra.transactions import patiently
 from poolmaker.kernel.clock import Clock
+from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.kernel.money import Asset
 
 
@@ -65,10 +66,30 @@ async def open_data(settings: Settings, clock: Clock, on_progress: Progress) -> 
 
 
 async def open_writer(data: Data, settings: Settings, clock: Clock, holder: str) -> LedgerWriter:
-    """The ledger's writer, started: verified, leased, loaded, every configured asset registered."""
+    """The ledger's writer, started: verified, leased, loaded, every configured asset registered.
+
+    Raises EnvironmentProblem where the ledger knows one with other decimals.
+    """
+    known = await patiently(open_store(data.app, clock).assets, clock)
+    _require_scales(settings, {asset.code: asset.scale for asset in known})
     writer = LedgerWriter(open_store(data.writer, clock), clock, holder)
     await patiently(lambda: writer.start(open_evidence(data.app)), clock)
     for asset in settings.assets:
         registered = Asset(asset.code, asset.scale)
         await patiently(lambda registered=registered: writer.register_asset(registered), clock)  # type: ignore[misc]
     return writer
+
+
+def _require_scales(settings: Settings, known: Mapping[str, int]) -> None:
+    """What the ledger has counted in an asset's decimals stays so for ever.
+
+    A venue may name an asset first, in a fee: the ledger then knows it as that venue counts it.
+    """
+    differ = [one for one in settings.assets if known.get(one.code, one.scale) != one.scale]
+    if differ:
+        held = ", ".join(f"{one.code} with {known[one.code]} decimals" for one in differ)
+        wanted = ", ".join(f"scale = {known[one.code]} for {one.code}" for one in differ)
+        raise EnvironmentProblem(
+            f"The ledger knows {held}, for ever, but [[assets]] says otherwise; set {wanted}, or "
+            "give an asset that needs other decimals, as the coin of a chain does, another code."
+        )

@@ -60,7 +60,10 @@ class LogSettings(Section):
 
 
 class AssetSettings(Section):
-    """An asset of the register; its scale never changes once it was used."""
+    """An asset of the register; its scale never changes once it was used.
+
+    A venue's fee may be the first use: the ledger then counts it with eight decimals.
+    """
 
     code: AssetCode
     scale: int = Field(ge=0, le=SCALE_MAX)

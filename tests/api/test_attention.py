@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from poolmaker.kernel.errors import OutcomeUnknown
 from tests.api.client import Client
 from tests.e2e.attention import CONFLICT, PARKED
-from tests.e2e.world import FakeWorld
+from tests.e2e.world import TREASURER_TOKEN, FakeWorld
 
 
 async def test_found_38_the_list_shows_evidence_what_it_blocks_and_the_ways_forward(
@@ -98,3 +99,48 @@ async def test_a_saga_and_a_stopped_event_are_shown_and_unknown_ones_are_not_fou
     where = "/api/v1/streams/event?consumer=pools&stream=account:a&seq="
     assert (await client.get(f"{where}7")).json["error"] == "bad"
     assert (await client.get(f"{where}8")).status == 404
+
+
+LIFT = "/api/v1/freeze/lift"
+
+
+async def test_an_approval_to_lift_one_freeze_does_not_lift_a_later_one(
+    client: Client, world: FakeWorld
+) -> None:
+    body, treasurer = {"reason": "the drill is over"}, client.as_(TREASURER_TOKEN)
+    assert (await client.post(LIFT, body)).json["code"] == "approval_pending"
+    world.mending.frozen_us = 9
+    assert (await treasurer.post(LIFT, body)).json["code"] == "approval_pending"
+    assert world.mending.done == []
+    assert (await client.post(LIFT, body)).status == 201
+    assert world.mending.done == [("lift_freeze", 9)]
+
+
+async def test_what_is_not_frozen_is_said_before_anybody_is_asked_for_approval(
+    client: Client, world: FakeWorld
+) -> None:
+    world.mending.frozen_us = 0
+    assert (await client.post(LIFT, {"reason": "r"})).json["code"] == "not_frozen"
+    assert world.approvals.rows == {}
+
+
+async def test_a_lift_that_is_repeated_after_a_crash_lifts_no_later_freeze(
+    client: Client, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The effect was done, its answer was not stored, and money is frozen again by then."""
+    body, treasurer = {"reason": "the drill is over"}, client.as_(TREASURER_TOKEN)
+    await client.post(LIFT, body)
+    lift = world.mending.lift_freeze
+
+    async def lost(since_us: int) -> None:
+        await lift(since_us)
+        raise OutcomeUnknown("the process was killed")
+
+    monkeypatch.setattr(world.mending, "lift_freeze", lost)
+    assert (await treasurer.post(LIFT, body, key="the-key-of-it")).status == 503
+    assert world.mending.frozen_us == 0
+    monkeypatch.undo()
+    world.mending.frozen_us = 9
+    assert (await treasurer.post(LIFT, body, key="the-key-of-it")).status == 201
+    assert world.mending.frozen_us == 9, "that one was never approved"
+    assert len(world.approvals.rows) == 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.api.access import ROLE_SCOPES, Role
+from poolmaker.api.ports import OutgoingDecision
 from poolmaker.api.server import create_api
 from poolmaker.api.tokens import NewToken, token_hash
+from poolmaker.kernel.errors import OutcomeUnknown
 from tests.api.client import Client
 from tests.e2e.world import OPERATOR_TOKEN, FakeWorld
 
@@ -39,6 +41,48 @@ async def test_found_31_a_decision_about_a_doubt_needs_a_second_person(world: Fa
     (kept,) = world.outgoing.decided
     assert (kept.payment_id, kept.decision, kept.by) == ("wd_1", "sent", "tess")
     assert (kept.transaction_id, kept.taken, kept.fee) == ("0xab", "1.5", "0.1")
+
+
+async def test_an_approval_of_one_sending_decides_nothing_about_a_later_one(
+    world: FakeWorld,
+) -> None:
+    operator, treasurer = _clients(world)
+    again = {"decision": "again"}
+    assert (await operator.post(PATH, again)).json["code"] == "approval_pending"
+    world.outgoing.sending = 2
+    assert (await treasurer.post(PATH, again)).json["code"] == "approval_pending"
+    assert world.outgoing.decided == []
+    assert (await operator.post(PATH, again)).status == 201
+    assert [one.sending for one in world.outgoing.decided] == [2]
+
+
+async def test_again_that_is_repeated_after_a_crash_is_about_the_same_sending(
+    world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator, treasurer = _clients(world)
+    again = {"decision": "again"}
+    await operator.post(PATH, again)
+    decide = world.outgoing.decide
+
+    async def lost(decision: OutgoingDecision) -> None:
+        await decide(decision)
+        world.outgoing.sending = 2
+        raise OutcomeUnknown("the process was killed")
+
+    monkeypatch.setattr(world.outgoing, "decide", lost)
+    assert (await treasurer.post(PATH, again, key="the-key-of-it")).status == 503
+    monkeypatch.undo()
+    await treasurer.post(PATH, again, key="the-key-of-it")
+    assert [one.sending for one in world.outgoing.decided] == [1, 1]
+
+
+async def test_what_does_not_wait_is_said_before_anybody_is_asked_for_approval(
+    world: FakeWorld,
+) -> None:
+    operator, _ = _clients(world)
+    unknown = await operator.post("/api/v1/outgoing/wd_2/decision", SENT)
+    assert unknown.json["code"] == "unknown_payment"
+    assert world.approvals.rows == {}
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,13 @@ async def test_the_freeze_is_one_row(place: Place) -> None:
         await place.withdrawals.set_freeze(tx, Freeze("a", "Olga", 1))
         await place.withdrawals.set_freeze(tx, Freeze("b", "Ivan", 2))
         assert await place.withdrawals.freeze(tx) == Freeze("b", "Ivan", 2)
-        await place.withdrawals.set_freeze(tx, None)
+        await place.withdrawals.set_freeze(tx, Freeze("c", "Ida", 2))
+        again = Freeze("c", "Ida", 3)
+        assert await place.withdrawals.freeze(tx) == again, "its time names it"
+        for earlier_us in (1, 2):
+            await place.withdrawals.lift_freeze(tx, earlier_us)
+            assert await place.withdrawals.freeze(tx) == again
+        await place.withdrawals.lift_freeze(tx, 3)
         assert await place.withdrawals.freeze(tx) is None
 
 

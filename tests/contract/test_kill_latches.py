@@ -18,7 +18,7 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.market.execution.kill import KillFiles, ReleaseVerdict
 from poolmaker.market.execution.killing import KillDesk, new_latch
 
-ANNA, BOB = Approver("anna"), Approver("bob")
+ANNA, BOB = Approver("anna", may_approve=True), Approver("bob", may_approve=True)
 RNG = Rng(1)
 ACCOUNT, POOL = VenueAccountId("main"), PoolId("btcusdt")
 

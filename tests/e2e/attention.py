@@ -77,6 +77,7 @@ class FakeInterventions:
 
     done: list[tuple[object, ...]] = field(default_factory=list)
     small: str = "1"
+    frozen_us: int = 5
 
     def interventions(self) -> Interventions:
         return Interventions(sagas=self, streams=self, ledger=self, rooms=self)
@@ -139,5 +140,9 @@ class FakeInterventions:
     async def freeze(self, by: str, reason: str) -> None:
         self.done.append(("freeze", by, reason))
 
-    async def lift_freeze(self) -> None:
-        self.done.append(("lift_freeze",))
+    async def frozen_since_us(self) -> int:
+        return self.frozen_us
+
+    async def lift_freeze(self, since_us: int) -> None:
+        self.done.append(("lift_freeze", since_us))
+        self.frozen_us = 0 if since_us == self.frozen_us else self.frozen_us

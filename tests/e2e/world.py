@@ -23,6 +23,7 @@ from poolmaker.api.ports import (
 )
 from poolmaker.api.tokens import NewToken, Principal, TokenSeen
 from poolmaker.infra.approvals.model import (
+    APPROVAL_TABLE,
     Approval,
     ApprovalAsk,
     ApprovalGranted,
@@ -33,8 +34,8 @@ from poolmaker.infra.approvals.model import (
     ApprovalStep,
     Approver,
 )
-from poolmaker.infra.approvals.rules import canonical, is_open
-from poolmaker.kernel.clock import SECOND_US, Clock, ManualClock
+from poolmaker.infra.approvals.rules import approving, canonical, is_open
+from poolmaker.kernel.clock import DAY_US, SECOND_US, Clock, ManualClock
 from poolmaker.kernel.ids import ApprovalId, Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.money import format_units, parse_units
 from poolmaker.kernel.rng import Rng
@@ -261,7 +262,9 @@ class FakeApprovals:
     def _used(
         self, row: Approval, ask: ApprovalAsk, approver: Approver
     ) -> ApprovalGranted | ApprovalPending:
-        if row.state is ApprovalState.WAITING and approver.name == row.requested_by:
+        said = approving(row, approver, self.clock.now_us(), DAY_US)
+        allowed = APPROVAL_TABLE.next(ApprovalState.WAITING, said) is ApprovalState.APPROVED
+        if row.state is ApprovalState.WAITING and not allowed:
             return ApprovalPending(row)
         used = replace(
             row,
@@ -271,6 +274,11 @@ class FakeApprovals:
         )
         self.rows[row.id] = used
         return ApprovalGranted(used)
+
+    async def granted(self, request_id: str, action: str, subject: str) -> Approval | None:
+        asked = (request_id, action, subject)
+        found = (row for row in self.rows.values() if asked == (row.used_for, *_named(row)))
+        return next(found, None)
 
     async def approve(
         self, approval_id: ApprovalId, approver: Approver
@@ -304,6 +312,10 @@ class FakeApprovals:
         return ()
 
 
+def _named(row: Approval) -> tuple[str, str]:
+    return row.action, row.subject
+
+
 def staff(role: Role) -> Principal:
     return Principal(role, role.value, None, ROLE_SCOPES[role], f"file-{role}")
 
@@ -314,6 +326,10 @@ class FakeOutgoing:
     def __init__(self) -> None:
         self.decided: list[OutgoingDecision] = []
         self.acted: list[tuple[str, str]] = []
+        self.sending = 1
+
+    async def undecided(self, decision: OutgoingDecision) -> int | Refused:
+        return self.sending if decision.payment_id == "wd_1" else Refused("unknown_payment")
 
     async def decide(self, decision: OutgoingDecision) -> Refused | None:
         if decision.payment_id != "wd_1":

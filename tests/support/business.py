@@ -657,7 +657,8 @@ class World:
                 continue
             refused = item.evidence["reference"] in self.provider.refused
             wanted = SendDecision.NOT_SENT if refused else SendDecision.AGAIN
-            decision = OutcomeDecision(decision=wanted, by="Olga")
+            sending = int(item.evidence["sendings"])
+            decision = OutcomeDecision(sending=sending, decision=wanted, by="Olga")
             await self.insist(partial(self._decide, item, decision))
 
     async def _decide(self, item: AttentionItem, decision: OutcomeDecision) -> None:
@@ -665,6 +666,12 @@ class World:
             await self.withdrawals.decide(WithdrawalId(item.subject), decision)
         else:
             await self.rooms.carrier.decide(SagaId(item.subject), decision)
+
+    async def unfreeze(self) -> None:
+        """Lift the freeze that holds."""
+        freeze = await self.withdrawals.frozen()
+        assert freeze is not None
+        await self.withdrawals.unfreeze(freeze.at_us)
 
     async def rest(self, duration_us: int = MINUTE_US) -> None:
         """Turn for so long."""

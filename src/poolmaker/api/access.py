@@ -8,6 +8,7 @@ take their types from ``api.params``: what they name is checked for its owner be
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -74,6 +75,10 @@ class Access:
     owner: Owner = Owner.NOBODY
     two_persons: bool = False
     """Nothing happens before a second person agrees; the route calls ``calls.permitted``."""
+
+    def lets_in(self, role: Role, scopes: Collection[Scope]) -> bool:
+        """Whether somebody of this role and these scopes may use the route."""
+        return role in self.roles and self.scope in scopes
 
 
 _ALL: Final = frozenset(Role)

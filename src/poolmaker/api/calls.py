@@ -12,7 +12,7 @@ import msgspec
 from fastapi import Request
 from starlette.responses import Response
 
-from poolmaker.api.access import Access, Owner, Role
+from poolmaker.api.access import APPROVE, Access, Owner, Role
 from poolmaker.api.gate import caller_of
 from poolmaker.api.ports import Claim, Platform, Refused
 from poolmaker.api.problems import MEDIA_TYPE, Problem, body_of
@@ -103,9 +103,10 @@ async def _owner_of(platform: Platform, name: str, value: str) -> str | None:
 
 
 async def approver_of(request: Request, principal: Principal) -> Approver:
-    """The caller as somebody who may approve; alone when nobody else here could."""
+    """The caller as somebody who asks or approves; alone when nobody else here could approve."""
     others = await platform_of(request).tokens.approvers() - {principal.name}
-    return Approver(principal.name, alone=not others)
+    may_approve = APPROVE.lets_in(principal.role, principal.scopes)
+    return Approver(principal.name, may_approve=may_approve, alone=not others)
 
 
 async def permitted(
@@ -129,6 +130,18 @@ async def permitted(
         if answer.may_repeat_us:
             facts["may_repeat_at_us"] = str(answer.may_repeat_us)
         raise Problem("approval_pending", facts)
+
+
+async def granted_words(
+    request: Request, action: str, subject: str, made_id: str
+) -> Mapping[str, str] | None:
+    """What this very request was granted of the action before, word by word; None for nothing.
+
+    Where an approval names what is there at the time (which freeze, which sending), a request that
+    is repeated after a crash asks for the same again instead of for what is there by now.
+    """
+    used = await platform_of(request).approvals.granted(made_id, action, subject)
+    return None if used is None else msgspec.json.decode(used.body, type=dict[str, str])
 
 
 def own(principal: Principal, user_id: str) -> UserId:

@@ -113,8 +113,12 @@ class RoomCommands(Protocol):
         """Stop outgoing money."""
         ...
 
-    async def lift_freeze(self) -> None:
-        """Let outgoing money go again."""
+    async def frozen_since_us(self) -> int:
+        """When outgoing money was stopped, microseconds since the Unix epoch; 0: it is not."""
+        ...
+
+    async def lift_freeze(self, since_us: int) -> None:
+        """Let outgoing money go again that was stopped at ``since_us``; a later freeze stays."""
         ...
 
 

@@ -320,9 +320,13 @@ class Payouts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingDecision:
-    """What a person says became of a payout or transfer whose outcome nobody else tells."""
+    """What a person says became of a payout or transfer whose outcome nobody else tells.
+
+    ``sending`` is the number of the sending that it is about, 1 for the first.
+    """
 
     payment_id: str
+    sending: int
     decision: str
     by: str
     transaction_id: str = ""
@@ -333,8 +337,18 @@ class OutgoingDecision:
 class OutgoingPayments(Protocol):
     """Money that leaves, where a person has to decide."""
 
+    async def undecided(self, decision: OutgoingDecision) -> int | Refused:
+        """The number of the sending that the decision would be about; ``sending`` is ignored.
+
+        Refuses as ``decide`` does.
+        """
+        ...
+
     async def decide(self, decision: OutgoingDecision) -> Refused | None:
-        """Keep a decision. Refuses ``unknown_payment``, ``not_waiting`` and ``bad_amount``."""
+        """Keep a decision about one sending; a later one is not decided by it.
+
+        Refuses ``unknown_payment``, ``not_waiting`` and ``bad_amount``.
+        """
         ...
 
     async def act_on_chain(self, reference: str, action: str) -> Refused | None:
@@ -352,6 +366,10 @@ class Approvals(Protocol):
         self, ask: ApprovalAsk, approver: Approver
     ) -> ApprovalGranted | ApprovalPending:
         """Request an action, or approve what another requested, and use it when approved."""
+        ...
+
+    async def granted(self, request_id: str, action: str, subject: str) -> Approval | None:
+        """What of an action the request was granted already, or None."""
         ...
 
     async def approve(

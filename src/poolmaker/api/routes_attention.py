@@ -20,6 +20,7 @@ from poolmaker.api.access import (
 )
 from poolmaker.api.calls import (
     Allow,
+    granted_words,
     json_answer,
     money_of,
     once,
@@ -328,13 +329,18 @@ async def freeze(request: Request, principal: Keeper, wish: ReasonWish) -> Respo
 
 @router.post("/freeze/lift", status_code=201, response_model=dict[str, Any])
 async def lift_freeze(request: Request, principal: Lifter, wish: ReasonWish) -> Response:
-    """Let outgoing money go again."""
+    """Let outgoing money go again. What is approved is the end of this freeze, not of a later."""
     platform = platform_of(request)
+    rooms, action, subject = platform.interventions.rooms, "freeze.lift", "outgoing money"
 
     async def effect(made_id: str) -> object:
-        body = {"reason": wish.reason}
-        await permitted(request, principal, "freeze.lift", "outgoing money", body, made_id)
-        await platform.interventions.rooms.lift_freeze()
+        said = await granted_words(request, action, subject, made_id)
+        since_us = int(said["since_us"]) if said else await rooms.frozen_since_us()
+        if not since_us:
+            return Refused("not_frozen")
+        body = {"reason": wish.reason, "since_us": str(since_us)}
+        await permitted(request, principal, action, subject, body, made_id)
+        await rooms.lift_freeze(since_us)
         return {"frozen": False}
 
     return await once(request, principal, platform.ids.correlation(), effect)

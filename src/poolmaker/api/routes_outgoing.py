@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from poolmaker.api.access import DECIDE_MONEY, DECIDE_OUTCOME
-from poolmaker.api.calls import Allow, once, permitted, platform_of, unless_refused
+from poolmaker.api.calls import Allow, granted_words, once, permitted, platform_of, unless_refused
 from poolmaker.api.params import PaymentPath, ReferencePath
 from poolmaker.api.ports import OutgoingDecision
 from poolmaker.api.schemas import OutcomeWish
@@ -23,22 +24,32 @@ MoneyDecider = Annotated[Principal, Depends(Allow(DECIDE_MONEY))]
 async def decide_outcome(
     request: Request, principal: OutcomeDecider, payment_id: PaymentPath, wish: OutcomeWish
 ) -> Response:
-    """Say what became of a payout or transfer in doubt. Needs a second person."""
-    platform = platform_of(request)
-    said = {name: str(value) for name, value in wish.model_dump(exclude_none=True).items()}
+    """Say what became of a payout or transfer in doubt. Needs a second person.
+
+    What is approved is a word about the sending of that moment, not about a later one.
+    """
+    platform, action = platform_of(request), "outgoing.decide"
+    outgoing = platform.outgoing
+    words = {name: str(value) for name, value in wish.model_dump(exclude_none=True).items()}
 
     async def effect(made_id: str) -> object:
-        await permitted(request, principal, "outgoing.decide", payment_id, said, made_id)
+        said = await granted_words(request, action, payment_id, made_id)
         decision = OutgoingDecision(
             payment_id=payment_id,
+            sending=int(said["sending"]) if said else 0,
             decision=wish.decision,
             by=principal.name,
             transaction_id=wish.transaction_id or "",
             taken=wish.taken or "0",
             fee=wish.fee or "0",
         )
-        unless_refused(await platform.outgoing.decide(decision))
-        return {"payment_id": payment_id, **said}
+        if not said:
+            sending: int = unless_refused(await outgoing.undecided(decision))
+            decision = replace(decision, sending=sending)
+        body = {**words, "sending": str(decision.sending)}
+        await permitted(request, principal, action, payment_id, body, made_id)
+        unless_refused(await outgoing.decide(decision))
+        return {"payment_id": payment_id, **words}
 
     return await once(request, principal, platform.ids.correlation(), effect)
 

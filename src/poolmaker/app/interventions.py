@@ -260,6 +260,11 @@ class RoomInterventions:
         """See ``RoomCommands.freeze``."""
         await self._rooms.withdrawals.freeze(reason, by)
 
-    async def lift_freeze(self) -> None:
+    async def frozen_since_us(self) -> int:
+        """See ``RoomCommands.frozen_since_us``."""
+        freeze = await self._rooms.withdrawals.frozen()
+        return freeze.at_us if freeze is not None else 0
+
+    async def lift_freeze(self, since_us: int) -> None:
         """See ``RoomCommands.lift_freeze``."""
-        await self._rooms.withdrawals.unfreeze()
+        await self._rooms.withdrawals.unfreeze(since_us)

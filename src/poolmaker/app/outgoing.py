@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from poolmaker.api import ports
 from poolmaker.app.figures import Scales
 from poolmaker.app.outside import ChainSide
-from poolmaker.business.treasury.decisions import DecisionRefusal, OutcomeDecision
+from poolmaker.business.treasury.decisions import (
+    DecisionRefusal,
+    OutcomeDecision,
+    decision_refusal,
+)
 from poolmaker.business.treasury.model import Outgoing, SendDecision
 from poolmaker.business.treasury.service import Carrier
 from poolmaker.business.withdrawals.service import Withdrawals
@@ -45,6 +51,18 @@ class OutgoingDesk:
             return ports.Refused("bad_amount", self._scale(sent))
         return self._refusal(refused or None, sent)
 
+    async def undecided(self, decision: ports.OutgoingDecision) -> int | ports.Refused:
+        """See ``OutgoingPayments.undecided``."""
+        sent = await self._withdrawals.outgoing(WithdrawalId(decision.payment_id))
+        if sent is None:
+            sent = await self._carrier.sent(SagaId(decision.payment_id))
+        if sent is None:
+            return _UNKNOWN
+        said = self._said(replace(decision, sending=sent.sending.sends), sent)
+        if said is None:
+            return ports.Refused("bad_amount", self._scale(sent))
+        return self._refusal(decision_refusal(sent, said), sent) or said.sending
+
     def _said(self, decision: ports.OutgoingDecision, sent: Outgoing) -> OutcomeDecision | None:
         scale = self._scales.of(sent.request.asset)
         try:
@@ -52,6 +70,7 @@ class OutgoingDesk:
         except CallerFault:
             return None
         return OutcomeDecision(
+            sending=decision.sending,
             decision=SendDecision(decision.decision),
             by=decision.by,
             transaction_id=decision.transaction_id,

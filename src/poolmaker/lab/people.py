@@ -250,7 +250,8 @@ class Operator:
     async def _decide(self, item: AttentionItem) -> None:
         again = item.kind == IN_DOUBT and self.rng.chance_ppm(700_000)
         wanted = SendDecision.AGAIN if again else SendDecision.NOT_SENT
-        decision = OutcomeDecision(decision=wanted, by="the operator")
+        sending = int(item.evidence["sendings"])
+        decision = OutcomeDecision(sending=sending, decision=wanted, by="the operator")
         if item.source == "withdrawals":
             payout = WithdrawalId(item.subject)
             await self.door.ask(lambda p: p.rooms.withdrawals.decide(payout, decision))

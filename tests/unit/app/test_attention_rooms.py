@@ -54,7 +54,7 @@ async def test_found_38_a_payout_held_by_a_freeze_and_the_freeze_are_listed() ->
         (frozen,) = await FreezeAttention(world.withdrawals).attention()
         assert frozen.evidence == {"by": "olga", "reason": "a drill"}
         assert any("frozen" in one.evidence["reason"] for one in await _late(world))
-        await world.withdrawals.unfreeze()
+        await world.unfreeze()
         await world.rest(MINUTE_US)
         assert list(await FreezeAttention(world.withdrawals).attention()) == []
         assert await _late(world) == []

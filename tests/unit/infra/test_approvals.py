@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 import pytest
@@ -31,8 +31,10 @@ from poolmaker.kernel.ids import ApprovalId, Ids
 from poolmaker.kernel.rng import Rng
 
 S, E = ApprovalState, ApprovalEvent
-ADA, BOB = Approver("ada"), Approver("bob")
-ALONE = Approver("ada", alone=True)
+ADA, BOB = Approver("ada", may_approve=True), Approver("bob", may_approve=True)
+ALONE = replace(ADA, alone=True)
+CLERK = Approver("clerk")
+"""May ask, and is not to be the second person."""
 
 
 def test_every_state_with_every_event_goes_where_the_rule_says_and_nowhere_else() -> None:
@@ -40,6 +42,7 @@ def test_every_state_with_every_event_goes_where_the_rule_says_and_nowhere_else(
         (S.WAITING, E.SECOND_PERSON): S.APPROVED,
         (S.WAITING, E.SAME_PERSON_AFTER_DELAY): S.APPROVED,
         (S.WAITING, E.SAME_PERSON): S.WAITING,
+        (S.WAITING, E.NOT_AN_APPROVER): S.WAITING,
         (S.WAITING, E.USED): None,
         (S.WAITING, E.CANCELLED): S.CANCELLED,
         (S.WAITING, E.LAPSED): S.LAPSED,
@@ -55,11 +58,12 @@ def test_every_state_with_every_event_goes_where_the_rule_says_and_nowhere_else(
 @given(
     st.sampled_from(["ada", "bob", "cleo"]),
     st.booleans(),
+    st.booleans(),
     st.integers(0, 3 * DAY_US),
     st.integers(1, 2 * DAY_US),
 )
-def test_the_requester_approves_only_alone_and_after_the_delay(
-    name: str, alone: bool, waited_us: int, delay_us: int
+def test_only_approvers_approve_and_the_requester_only_alone_and_after_the_delay(
+    name: str, may_approve: bool, alone: bool, waited_us: int, delay_us: int
 ) -> None:
     asked = Approval(
         id=ApprovalId("ap_1"),
@@ -70,9 +74,10 @@ def test_the_requester_approves_only_alone_and_after_the_delay(
         requested_by="ada",
         requested_us=1_000,
     )
-    event = approving(asked, Approver(name, alone), 1_000 + waited_us, delay_us)
+    approver = Approver(name, may_approve=may_approve, alone=alone)
+    event = approving(asked, approver, 1_000 + waited_us, delay_us)
     allowed = APPROVAL_TABLE.next(S.WAITING, event) is S.APPROVED
-    assert allowed == (name != "ada" or (alone and waited_us >= delay_us))
+    assert allowed == (may_approve and (name != "ada" or (alone and waited_us >= delay_us)))
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=4))
@@ -115,6 +120,33 @@ async def test_the_second_person_sends_the_same_and_is_granted_at_once(office: O
         ("second_person", "bob"),
         ("used", "bob"),
     ]
+
+
+async def test_who_may_not_approve_asks_and_is_never_the_second_person(office: Office) -> None:
+    first = await office.ask(ADA, "r1", why="mended")
+    assert isinstance(await office.ask(CLERK, "r2", why="mended"), ApprovalPending)
+    refused = await office.approvals.approve(first.approval.id, CLERK)
+    assert refused == ApprovalRefused(ApprovalRefusal.SAME_PERSON)
+    office.clock.advance(2 * DAY_US)
+    last = replace(CLERK, alone=True)
+    assert isinstance(await office.ask(last, "r3", why="mended"), ApprovalPending)
+    assert isinstance(await office.ask(BOB, "r4", why="mended"), ApprovalGranted)
+    asked = await office.ask(CLERK, "r5", why="mended")
+    assert isinstance(await office.approvals.approve(asked.approval.id, BOB), Approval)
+    assert isinstance(await office.ask(CLERK, "r6", why="mended"), ApprovalGranted)
+
+
+async def test_what_a_request_was_granted_is_read_word_by_word_after_a_crash(
+    office: Office,
+) -> None:
+    assert await office.approvals.granted("r2", "kill.release", "pool:p") is None
+    await office.ask(ADA, "r1", why="mended")
+    granted = await office.ask(BOB, "r2", why="mended")
+    found = await office.approvals.granted("r2", "kill.release", "pool:p")
+    assert found == granted.approval
+    assert found.body == canonical({"why": "mended"})
+    for other in (("r1", "kill.release", "pool:p"), ("r2", "kill.release", "pool:q")):
+        assert await office.approvals.granted(*other) is None
 
 
 async def test_one_word_more_is_another_action(office: Office) -> None:

@@ -33,8 +33,12 @@ class DecisionRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeDecision:
-    """A person's decision. What is SENT names its transaction and what was taken, fee included."""
+    """A person's decision about one sending, named by its number, 1 for the first.
 
+    What is SENT names its transaction and what was taken, fee included.
+    """
+
+    sending: int
     decision: SendDecision
     by: str
     transaction_id: str = ""
@@ -45,9 +49,12 @@ class OutcomeDecision:
 def decision_refusal(outgoing: Outgoing, decision: OutcomeDecision) -> DecisionRefusal | None:
     """Why a person's word is not taken, None when it is.
 
-    What is postponed goes on by itself: a person can only give it up.
+    What is postponed goes on by itself: a person can only give it up. A word about an earlier
+    sending says nothing of a later one, so that no word is obeyed twice.
     """
     sending = outgoing.sending
+    if decision.sending != sending.sends:
+        return DecisionRefusal.NOT_WAITING
     gives_up = decision.decision is SendDecision.NOT_SENT
     if not sending.needs_person or not (sending.in_doubt or gives_up):
         return DecisionRefusal.NOT_WAITING
@@ -56,6 +63,13 @@ def decision_refusal(outgoing: Outgoing, decision: OutcomeDecision) -> DecisionR
     if decision.decision is SendDecision.SENT and not (good and names_it):
         return DecisionRefusal.BAD_AMOUNT
     return None
+
+
+def is_kept(sending: Sending, decision: OutcomeDecision) -> bool:
+    """Whether exactly this word is on record: to say it again changes nothing."""
+    return sending.sends == decision.sending and decided(sending, decision) == replace(
+        sending, needs_person=False, trouble=""
+    )
 
 
 def decided(sending: Sending, decision: OutcomeDecision) -> Sending:

@@ -67,8 +67,11 @@ RETURNING withdrawal_id
 """
 _SET_FREEZE: Final = """
 INSERT INTO business.payout_freeze (reason, by_whom, at_us) VALUES ($1, $2, $3)
-ON CONFLICT (one) DO UPDATE SET reason = $1, by_whom = $2, at_us = $3
+ON CONFLICT (one) DO UPDATE
+SET reason = $1, by_whom = $2, at_us = greatest($3, payout_freeze.at_us + 1)
 """
+
+_LIFT_FREEZE: Final = "DELETE FROM business.payout_freeze WHERE at_us = $1"
 
 
 class PgWithdrawalStore:
@@ -207,13 +210,13 @@ class PgWithdrawalStore:
         )
         return Freeze(*row) if row is not None else None
 
-    async def set_freeze(self, tx: Tx, freeze: Freeze | None) -> None:
+    async def set_freeze(self, tx: Tx, freeze: Freeze) -> None:
         """See ``WithdrawalStore.set_freeze``."""
-        connection = connection_of(tx)
-        if freeze is None:
-            await connection.execute("DELETE FROM business.payout_freeze")
-            return
-        await connection.execute(_SET_FREEZE, freeze.reason, freeze.by, freeze.at_us)
+        await connection_of(tx).execute(_SET_FREEZE, freeze.reason, freeze.by, freeze.at_us)
+
+    async def lift_freeze(self, tx: Tx, at_us: int) -> None:
+        """See ``WithdrawalStore.lift_freeze``."""
+        await connection_of(tx).execute(_LIFT_FREEZE, at_us)
 
 
 async def _add_line(tx: Tx, row: Withdrawal, line: WithdrawalLine) -> None:

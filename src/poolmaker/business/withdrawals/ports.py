@@ -77,8 +77,12 @@ class WithdrawalStore(Protocol):
         """Why outgoing money is stopped, or None."""
         ...
 
-    async def set_freeze(self, tx: Tx, freeze: Freeze | None) -> None:
-        """Stop outgoing money or let it go."""
+    async def set_freeze(self, tx: Tx, freeze: Freeze) -> None:
+        """Stop outgoing money. Its time names it: a freeze that is set again has a later one."""
+        ...
+
+    async def lift_freeze(self, tx: Tx, at_us: int) -> None:
+        """Let outgoing money go that was stopped at ``at_us``; another freeze stays."""
         ...
 
 

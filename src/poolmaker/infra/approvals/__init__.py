@@ -9,7 +9,7 @@ Use it where a command is accepted (API route or its service), before the effect
             body={"reason": "venue is back"}, # all of what is approved, shown to the second person
             request_id=made_id,               # what the Idempotency-Key stands for
         ),
-        Approver(name=principal.name, alone=await tokens.is_alone(principal)),
+        approver_of(principal),           # may they approve, and could anybody else
     )
     if isinstance(answer, ApprovalPending):
         ...  # nothing happens yet; show answer.approval

@@ -23,6 +23,10 @@ _USED_BY: Final = """
 SELECT * FROM infra.approval
 WHERE used_for = $1 AND action = $2 AND subject = $3 AND digest = $4
 """
+_GRANTED: Final = """
+SELECT * FROM infra.approval WHERE used_for = $1 AND action = $2 AND subject = $3
+ORDER BY id LIMIT 1
+"""
 _BY_ID: Final = "SELECT * FROM infra.approval WHERE id = $1 FOR UPDATE"
 _PAGE: Final = """
 SELECT * FROM infra.approval
@@ -75,6 +79,11 @@ class ApprovalStore:
         """The approval of exactly this action that this request has used, or None."""
         digest = content_hash(body)
         row = await connection_of(tx).fetchrow(_USED_BY, request_id, action, subject, digest)
+        return _approval(row) if row is not None else None
+
+    async def granted(self, tx: Tx, request_id: str, action: str, subject: str) -> Approval | None:
+        """The approval of this action that this request has used, whatever its body, or None."""
+        row = await connection_of(tx).fetchrow(_GRANTED, request_id, action, subject)
         return _approval(row) if row is not None else None
 
     async def find(self, tx: Tx, approval_id: ApprovalId) -> Approval | None:

@@ -35,6 +35,8 @@ class ApprovalEvent(StrEnum):
     """The requester approves, is the only one who could, and the delay has passed."""
     SAME_PERSON = "same_person"
     """The requester approves although there are others, or before the delay has passed."""
+    NOT_AN_APPROVER = "not_an_approver"
+    """Somebody says yes who may not be the second person."""
     USED = "used"
     CANCELLED = "cancelled"
     LAPSED = "lapsed"
@@ -49,6 +51,7 @@ APPROVAL_TABLE: Final[StateTable[ApprovalState, ApprovalEvent]] = StateTable(
         (_S.WAITING, _E.SECOND_PERSON): _S.APPROVED,
         (_S.WAITING, _E.SAME_PERSON_AFTER_DELAY): _S.APPROVED,
         (_S.WAITING, _E.SAME_PERSON): _S.WAITING,
+        (_S.WAITING, _E.NOT_AN_APPROVER): _S.WAITING,
         (_S.WAITING, _E.CANCELLED): _S.CANCELLED,
         (_S.WAITING, _E.LAPSED): _S.LAPSED,
         (_S.APPROVED, _E.USED): _S.USED,
@@ -60,9 +63,14 @@ APPROVAL_TABLE: Final[StateTable[ApprovalState, ApprovalEvent]] = StateTable(
 
 @dataclass(frozen=True, slots=True)
 class Approver:
-    """Who asks or approves. ``alone``: nobody else of this installation could approve."""
+    """Who asks or approves.
+
+    ``may_approve``: role and scope allow to be the second person; whoever may not can only ask.
+    ``alone``: nobody else of this installation could approve.
+    """
 
     name: str
+    may_approve: bool = False
     alone: bool = False
 
 

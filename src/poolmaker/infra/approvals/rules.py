@@ -28,7 +28,12 @@ def approving(approval: Approval, approver: Approver, now_us: int, delay_us: int
 def consent(
     first: str, first_us: int, approver: Approver, now_us: int, delay_us: int
 ) -> ApprovalEvent:
-    """What ``approver``'s yes at ``now_us`` is to what ``first`` asked for at ``first_us``."""
+    """What ``approver``'s yes at ``now_us`` is to what ``first`` asked for at ``first_us``.
+
+    The one rule of who may be the second person.
+    """
+    if not approver.may_approve:
+        return ApprovalEvent.NOT_AN_APPROVER
     if approver.name != first:
         return ApprovalEvent.SECOND_PERSON
     if approver.alone and now_us >= first_us + delay_us:

@@ -72,6 +72,15 @@ class Approvals:
                 return ApprovalGranted(await self._move(tx, used, ApprovalEvent.USED, approver))
         return self._pending(approval, approver)
 
+    async def granted(self, request_id: str, action: str, subject: str) -> Approval | None:
+        """What of this action the request was granted already, as it was approved; else None.
+
+        A request that is repeated after a crash acts on what was approved then, not on what is
+        there now.
+        """
+        async with self._transactions.begin("approvals.granted") as tx:
+            return await self._store.granted(tx, request_id, action, subject)
+
     async def approve(
         self, approval_id: ApprovalId, approver: Approver
     ) -> Approval | ApprovalRefused:

@@ -345,6 +345,14 @@ class ModelWithdrawalStore:
         found: tuple[Freeze | None] | None = model_tx(tx).get(_FREEZE, "")
         return found[0] if found is not None else None
 
-    async def set_freeze(self, tx: Tx, freeze: Freeze | None) -> None:
+    async def set_freeze(self, tx: Tx, freeze: Freeze) -> None:
         """See ``WithdrawalStore.set_freeze``."""
-        model_tx(tx).put(_FREEZE, "", (replace(freeze) if freeze is not None else None,))
+        known = await self.freeze(tx)
+        later_us = max(freeze.at_us, known.at_us + 1) if known is not None else freeze.at_us
+        model_tx(tx).put(_FREEZE, "", (replace(freeze, at_us=later_us),))
+
+    async def lift_freeze(self, tx: Tx, at_us: int) -> None:
+        """See ``WithdrawalStore.lift_freeze``."""
+        known = await self.freeze(tx)
+        if known is not None and known.at_us == at_us:
+            model_tx(tx).put(_FREEZE, "", (None,))

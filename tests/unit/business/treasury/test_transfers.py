@@ -169,7 +169,7 @@ async def test_a_freeze_stops_transfers_as_well() -> None:
         transfer = await _request(world, _wish(600))
         await world.rest(5 * MINUTE_US)
         assert world.provider.requests == []
-        await world.withdrawals.unfreeze()
+        await world.unfreeze()
         await _until(world, transfer, "done")
 
 

@@ -161,12 +161,37 @@ async def test_found_31_absence_is_never_proof_and_a_person_decides_with_the_evi
         assert item.evidence["reference"] == world.provider.requests[0].reference
         assert item.evidence["sendings"] == "1"
         assert [one.action for one in item.remedies] == ["sent", "again", "not_sent"]
-        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga and Omar")
+        again = OutcomeDecision(sending=1, decision=SendDecision.AGAIN, by="Olga and Omar")
         assert await world.withdrawals.decide(withdrawal, again) is None
+        assert await world.withdrawals.decide(withdrawal, again) is None, "said twice, kept once"
         await world.until_withdrawal(withdrawal, "done")
         assert len(world.provider.requests) == 2
         assert world.provider.paid("USDT") == 600
         assert await world.withdrawals.attention() == []
+
+
+async def test_a_word_about_one_sending_is_never_obeyed_for_a_later_one() -> None:
+    """The request of a person who said "again" is repeated after a crash."""
+    async with model_world() as world:
+        world.has_operator = False
+        await world.open_pool()
+        world.provider.mood("USDT", "lost_before", "lost_before")
+        alice = await world.user("alice", usdt=1_000)
+        withdrawal = await _request(world, alice, 600)
+        await world.until_withdrawal(withdrawal, "sent")
+        await world.rest(2 * DOUBT_US)
+        again = OutcomeDecision(sending=1, decision=SendDecision.AGAIN, by="Olga and Omar")
+        assert await world.withdrawals.decide(withdrawal, again) is None
+
+        async def in_doubt_again() -> bool:
+            found = await world.withdrawals.attention()
+            return [item.evidence["sendings"] for item in found] == ["2"]
+
+        await world.until(in_doubt_again)
+        repeated = await world.withdrawals.decide(withdrawal, again)
+        assert repeated is DecisionRefusal.NOT_WAITING
+        await world.rest(2 * DOUBT_US)
+        assert len(world.provider.requests) == 2
 
 
 async def test_found_31_what_a_person_says_has_left_is_booked_as_it_is_told() -> None:
@@ -179,7 +204,12 @@ async def test_found_31_what_a_person_says_has_left_is_booked_as_it_is_told() ->
         await world.until_withdrawal(withdrawal, "sent")
         await world.rest(2 * DOUBT_US)
         sent = OutcomeDecision(
-            decision=SendDecision.SENT, by="Olga", transaction_id="0xab", units=600, fee_units=30
+            sending=1,
+            decision=SendDecision.SENT,
+            by="Olga",
+            transaction_id="0xab",
+            units=600,
+            fee_units=30,
         )
         for bad in ({"units": 601}, {"units": 30}, {"fee_units": -1}, {"transaction_id": ""}):
             wrong = replace(sent, **bad)
@@ -202,7 +232,7 @@ async def test_found_31_what_a_person_says_has_not_left_is_given_back() -> None:
         withdrawal = await _request(world, alice, 600)
         await world.until_withdrawal(withdrawal, "sent")
         await world.rest(2 * DOUBT_US)
-        no = OutcomeDecision(decision=SendDecision.NOT_SENT, by="Olga")
+        no = OutcomeDecision(sending=1, decision=SendDecision.NOT_SENT, by="Olga")
         assert await world.withdrawals.decide(withdrawal, no) is None
         row = await world.until_withdrawal(withdrawal, "released")
         assert row.reason == "not sent, by decision of Olga"
@@ -218,7 +248,7 @@ async def test_found_31_what_the_history_knows_comes_before_what_a_person_decide
         withdrawal = await _request(world, alice, 600)
         await world.until_withdrawal(withdrawal, "sent")
         await world.rest(2 * DOUBT_US)
-        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        again = OutcomeDecision(sending=1, decision=SendDecision.AGAIN, by="Olga")
         world.provider.hidden = False
         assert await world.withdrawals.decide(withdrawal, again) is None
         await world.until_withdrawal(withdrawal, "done")
@@ -231,7 +261,7 @@ async def test_found_31_nobody_decides_about_what_is_not_in_doubt() -> None:
         world.provider.looks = 10_000
         alice = await world.user("alice", usdt=1_000)
         withdrawal = await _request(world, alice, 600)
-        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        again = OutcomeDecision(sending=1, decision=SendDecision.AGAIN, by="Olga")
         decide = world.withdrawals.decide
         assert await decide(withdrawal, again) is DecisionRefusal.NOT_WAITING
         await world.until_withdrawal(withdrawal, "sent")
@@ -249,7 +279,7 @@ async def test_found_31_a_sending_that_a_person_wanted_and_surely_failed_is_repe
         withdrawal = await _request(world, alice, 600)
         await world.until_withdrawal(withdrawal, "sent")
         await world.rest(2 * DOUBT_US)
-        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        again = OutcomeDecision(sending=1, decision=SendDecision.AGAIN, by="Olga")
         assert await world.withdrawals.decide(withdrawal, again) is None
 
         async def refused() -> bool:
@@ -280,14 +310,14 @@ async def test_found_54_what_the_provider_postpones_waits_and_can_be_given_up() 
         (item,) = await world.withdrawals.attention()
         assert (item.kind, item.evidence["reason"]) == ("postponed", "unknown code 777")
         assert [one.action for one in item.remedies] == ["not_sent"]
-        again = OutcomeDecision(decision=SendDecision.AGAIN, by="Olga")
+        again = OutcomeDecision(sending=1, decision=SendDecision.AGAIN, by="Olga")
         assert await world.withdrawals.decide(withdrawal, again) is DecisionRefusal.NOT_WAITING
         await world.until_withdrawal(withdrawal, "done")
         assert await world.withdrawals.attention() == []
         world.provider.mood("USDT", *["person"] * 1_000)
         second = await _request(world, alice, 100, "second")
         await world.until(asked)
-        no = OutcomeDecision(decision=SendDecision.NOT_SENT, by="Olga")
+        no = OutcomeDecision(sending=1, decision=SendDecision.NOT_SENT, by="Olga")
         assert await world.withdrawals.decide(second, no) is None
         await world.until_withdrawal(second, "released")
         assert await world.available(alice) == (0, 400)
@@ -361,7 +391,7 @@ async def test_a_refusal_after_a_doubt_is_never_believed_without_a_person() -> N
         world.has_operator = False
         await world.rest(60 * MINUTE_US)
         assert (await world.withdrawal(withdrawal)).state == "sent"
-        no = OutcomeDecision(decision=SendDecision.NOT_SENT, by="Olga")
+        no = OutcomeDecision(sending=1, decision=SendDecision.NOT_SENT, by="Olga")
         assert await world.withdrawals.decide(withdrawal, no) is None
         await world.until_withdrawal(withdrawal, "released")
         assert await world.available(alice) == (0, 1_000)
@@ -426,7 +456,7 @@ async def test_a_freeze_stops_what_is_not_sent_and_follows_what_is() -> None:
         assert (await world.withdrawal(second)).state == "held"
         assert len(world.provider.requests) == 1
         assert (await world.withdrawals.frozen()) is not None
-        await world.withdrawals.unfreeze()
+        await world.unfreeze()
         await world.until_withdrawal(second, "done")
 
 

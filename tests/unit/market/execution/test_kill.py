@@ -175,8 +175,8 @@ def test_what_is_no_scope_is_refused(scope: str) -> None:
 
 def test_a_second_person_releases_at_once_and_who_set_it_does_not() -> None:
     latch = new_latch("platform", "anna", "why", 5, RNG)
-    assert release_verdict(latch, Approver("bob"), 6) is ReleaseVerdict.RELEASED
-    mine = release_verdict(latch, Approver("anna"), 10 * DAY_US)
+    assert release_verdict(latch, Approver("bob", may_approve=True), 6) is ReleaseVerdict.RELEASED
+    mine = release_verdict(latch, Approver("anna", may_approve=True), 10 * DAY_US)
     assert mine is ReleaseVerdict.SECOND_PERSON
 
 
@@ -185,10 +185,10 @@ def test_a_second_person_releases_at_once_and_who_set_it_does_not() -> None:
 def test_a_setter_that_proves_nobody_is_no_first_person(set_by: str, name: str) -> None:
     """Whoever typed it could release it alone under their own name."""
     latch = new_latch("platform", set_by, "why", 5, RNG)
-    assert release_verdict(latch, Approver(name), 6) is ReleaseVerdict.SECOND_PERSON
+    assert release_verdict(latch, Approver(name, may_approve=True), 6) is ReleaseVerdict.SECOND_PERSON
     asked = msgspec.structs.replace(latch, asked_by="anna", asked_us=6)
-    assert release_verdict(asked, Approver("anna"), 10**18) is ReleaseVerdict.SECOND_PERSON
-    assert release_verdict(asked, Approver("bob"), 7) is ReleaseVerdict.RELEASED
+    assert release_verdict(asked, Approver("anna", may_approve=True), 10**18) is ReleaseVerdict.SECOND_PERSON
+    assert release_verdict(asked, Approver("bob", may_approve=True), 7) is ReleaseVerdict.RELEASED
 
 
 @given(
@@ -198,7 +198,7 @@ def test_a_setter_that_proves_nobody_is_no_first_person(set_by: str, name: str) 
 )
 def test_the_only_person_waits_a_day_after_asking(asked: int, later: int, set_by: str) -> None:
     """Where there is only one: a day after the request, and never without one."""
-    latch, anna = new_latch("platform", set_by, "why", 5, RNG), Approver("anna", alone=True)
+    latch, anna = new_latch("platform", set_by, "why", 5, RNG), Approver("anna", may_approve=True, alone=True)
     assert release_verdict(latch, anna, 10**18) is ReleaseVerdict.WAITS
     wished = msgspec.structs.replace(latch, asked_by="anna", asked_us=asked)
     verdict = release_verdict(wished, anna, asked + later)

@@ -18,6 +18,7 @@ from poolmaker.business.treasury.decisions import (
     completed_by_decision,
     decided,
     decision_refusal,
+    is_kept,
 )
 from poolmaker.business.treasury.model import (
     Outgoing,
@@ -262,6 +263,8 @@ class Courier(Generic[W]):
         """
         work = await self._desk.work(tx, saga)
         outgoing = self._desk.outgoing(work)
+        if is_kept(outgoing.sending, decision):
+            return None
         refusal = decision_refusal(outgoing, decision)
         if refusal is None:
             outgoing = replace(outgoing, sending=decided(outgoing.sending, decision))

@@ -166,10 +166,10 @@ class Withdrawals:
         async with self._ports.transactions.begin("withdrawals.freeze") as tx:
             await self._ports.store.set_freeze(tx, freeze)
 
-    async def unfreeze(self) -> None:
-        """Let outgoing money go again."""
+    async def unfreeze(self, since_us: int) -> None:
+        """Let outgoing money go again that was frozen at ``since_us``; a later freeze stays."""
         async with self._ports.transactions.begin("withdrawals.unfreeze") as tx:
-            await self._ports.store.set_freeze(tx, None)
+            await self._ports.store.lift_freeze(tx, since_us)
 
     async def frozen(self) -> Freeze | None:
         """Why outgoing money is stopped, or None."""

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from poolmaker.api.ports import Refused, UnlistedReturn
+from poolmaker.api.ports import Bearable, Receipt, Refused, UnlistedReturn
+from poolmaker.kernel.errors import OutcomeUnknown
+from poolmaker.views.model import Money
 from tests.api.client import Client
 from tests.e2e.world import TREASURER_TOKEN, VIEWER_TOKEN, FakeWorld
 
@@ -114,6 +116,45 @@ async def test_a_return_is_approved_with_the_sender_the_receiver_and_the_amount(
     )
     too_fine = {**body, "amount": "0.000000001"}
     assert await _asked(client, path, too_fine, "key-00005") == (422, "invalid")
+
+
+BEAR = "/custody/incidents/bear"
+SHORT = {"incident": "shortfall~custody:venue:main~USDT~1", "reason": "an outage"}
+
+
+async def test_what_equity_bears_is_approved_by_its_amount(
+    client: Client, world: FakeWorld
+) -> None:
+    treasurer = client.as_(TREASURER_TOKEN)
+    assert await _asked(client, BEAR, SHORT, "key-00001") == (409, "approval_pending")
+    (approval,) = (await treasurer.get("/api/v1/approvals")).json
+    assert (approval["body"]["amount"], approval["body"]["asset"]) == ("7", "USDT")
+    world.missing = "7000"
+    assert await _asked(treasurer, BEAR, SHORT, "key-00002") == (409, "approval_pending")
+    assert world.calls == []
+    assert (await _asked(client, BEAR, SHORT, "key-00003"))[0] == 201
+    ((_, asked),) = world.calls
+    assert asked == (SHORT["incident"], Bearable(Money("USDT", "7000"), 1))
+
+
+async def test_bearing_that_is_repeated_after_a_crash_is_the_same_attempt(
+    client: Client, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    treasurer = client.as_(TREASURER_TOKEN)
+    await _asked(client, BEAR, SHORT, "key-00001")
+    bear = world.bear
+
+    async def lost(request_id: str, incident: str, what: Bearable) -> Receipt | Refused:
+        await bear(request_id, incident, what)
+        raise OutcomeUnknown("the process was killed")
+
+    monkeypatch.setattr(world, "bear", lost)
+    assert (await _asked(treasurer, BEAR, SHORT, "key-00002"))[0] == 503
+    monkeypatch.undo()
+    world.missing = "9"
+    assert (await _asked(treasurer, BEAR, SHORT, "key-00002"))[0] == 201
+    first, again = (asked for _, asked in world.calls)
+    assert first == again
 
 
 async def test_found_40_fees_settle_and_float_trades_both_ways(

@@ -163,10 +163,11 @@ async def test_custody_incidents_are_open_until_closed_and_keep_their_owner(plac
     async with place.transactions.begin("look") as tx:
         owned = replace(seen, owner="ann")
         assert list(await store.custody_incidents(tx)) == [owned, second]
-        assert await store.borne_units(tx, CUSTODY, "USDT", at) == 7
-        assert await store.borne_units(tx, CUSTODY, "USDT", at + 1) == 0
+        assert await store.borne_units(tx, CUSTODY, "USDT", 99) == 7, "open, whenever it began"
         closed = replace(owned, closed_us=13)
         await store.save_custody_incident(tx, closed)
+        assert await store.borne_units(tx, CUSTODY, "USDT", 13) == 7
+        assert await store.borne_units(tx, CUSTODY, "USDT", 14) == 0
         assert list(await store.custody_incidents(tx)) == [second]
         again = replace(first, opened_us=14, seen_us=14, covered_units=0)
         await store.save_custody_incident(tx, again)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from poolmaker.api.access import ROLE_SCOPES, Role, Scope
 from poolmaker.api.ports import (
+    Bearable,
     Claim,
     Destination,
     Incoming,
@@ -375,6 +376,7 @@ class FakeWorld(Outside):
             digest(VIEWER_TOKEN): staff(Role.VIEWER),
             digest(TREASURER_TOKEN): staff(Role.TREASURER),
         }
+        self.missing, self.borne = "7", 0
         self.approvals = FakeApprovals(self.clock, self.ids)
         self.outgoing = FakeOutgoing()
 
@@ -571,8 +573,12 @@ class FakeWorld(Outside):
     async def reverse(self, request_id: str, seq: int, reason: str) -> Receipt | Refused:
         return self._moved("REVERSAL", (request_id, seq, reason))
 
-    async def bear(self, request_id: str, incident: str) -> Receipt | Refused:
-        return self._moved("BEAR_SHORTFALL", (request_id, incident))
+    async def bearable(self, incident: str) -> Bearable | Refused:
+        return Bearable(Money("USDT", self.missing), self.borne + 1)
+
+    async def bear(self, request_id: str, incident: str, what: Bearable) -> Receipt | Refused:
+        self.borne += 1
+        return self._moved("BEAR_SHORTFALL", (incident, what))
 
     def _moved(self, kind: str, asked: object) -> Receipt | Refused:
         self.calls.append((kind, asked))

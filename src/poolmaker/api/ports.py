@@ -191,6 +191,14 @@ class OwnMoney:
     reference: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bearable:
+    """What equity would bear of a shortfall, by which attempt."""
+
+    money: Money
+    attempt: int
+
+
 class Treasury(Protocol):
     """What people state about money and decide about the operator's own.
 
@@ -233,8 +241,16 @@ class Treasury(Protocol):
         """REVERSAL of what people state or decide. Refuses ``not_reversible``."""
         ...
 
-    async def bear(self, request_id: str, incident: str) -> Receipt | Refused:
-        """BEAR_SHORTFALL of an open incident. Refuses ``unknown_incident``."""
+    async def bearable(self, incident: str) -> Bearable | Refused:
+        """What equity would bear of an open shortfall now.
+
+        Refuses ``unknown_incident``, and ``not_seen_again`` while the place has not been compared
+        since it was borne last.
+        """
+        ...
+
+    async def bear(self, request_id: str, incident: str, what: Bearable) -> Receipt | Refused:
+        """BEAR_SHORTFALL of exactly that. Refuses as ``bearable``, and ``difference_changed``."""
         ...
 
     async def incidents(self) -> Sequence[CustodyIncidentView]:

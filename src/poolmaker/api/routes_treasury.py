@@ -6,7 +6,7 @@ says so, and here where the place does not confirm it or the amount is above the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -15,15 +15,18 @@ from starlette.responses import Response
 from poolmaker.api.access import DECIDE_MONEY, DECIDE_OUTCOME, TELL_MONEY
 from poolmaker.api.calls import (
     Allow,
+    granted_words,
     json_answer,
     money_of,
     once,
     page_answer,
     permitted,
     platform_of,
+    unless_refused,
 )
 from poolmaker.api.params import Cursor, Limit, UserPath
 from poolmaker.api.ports import (
+    Bearable,
     Incoming,
     OwnMoney,
     Platform,
@@ -45,6 +48,7 @@ from poolmaker.api.schemas import (
 from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import UserId
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
+from poolmaker.views.model import Money
 
 router = APIRouter(prefix="/api/v1")
 
@@ -226,15 +230,26 @@ async def take_incident(request: Request, principal: Decider, wish: IncidentRequ
 
 @router.post("/custody/incidents/bear", status_code=201, response_model=Receipt)
 async def bear_shortfall(request: Request, principal: Together, wish: BearRequest) -> Response:
-    """BEAR_SHORTFALL: the operator's equity bears it. Needs a second person, or a day."""
-    platform = platform_of(request)
+    """BEAR_SHORTFALL: the operator's equity bears it. Needs a second person, or a day.
+
+    What is approved is the amount that was missing then; another needs an approval of its own.
+    """
+    platform, action = platform_of(request), "custody.bear"
+    treasury = platform.treasury
 
     async def effect(made_id: str) -> object:
-        body = _words(wish.model_dump())
-        await permitted(request, principal, "custody.bear", wish.incident, body, made_id)
-        return await platform.treasury.bear(made_id, wish.incident)
+        said = await granted_words(request, action, wish.incident, made_id)
+        what = _approved(said) if said else unless_refused(await treasury.bearable(wish.incident))
+        money = {"asset": what.money.asset, "amount": what.money.amount}
+        body = {**_words(wish.model_dump()), **money, "attempt": str(what.attempt)}
+        await permitted(request, principal, action, wish.incident, body, made_id)
+        return await treasury.bear(made_id, wish.incident, what)
 
     return await once(request, principal, platform.ids.correlation(), effect)
+
+
+def _approved(said: Mapping[str, str]) -> Bearable:
+    return Bearable(Money(said["asset"], said["amount"]), int(said["attempt"]))
 
 
 # ------------------------------------------------------------------------ assets without a form

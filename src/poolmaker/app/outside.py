@@ -203,6 +203,10 @@ class ChainSide:
             raise Unavailable("the chain has not answered yet")
         return await self._place(self._evm).holdings()
 
+    async def is_caught_up(self) -> bool:
+        """See ``CustodyPlace.is_caught_up``."""
+        return self._evm is not None
+
     def _place(self, evm: Evm) -> EvmPlace:
         return EvmPlace(evm, self._scales.assets[self._evm_settings.gas_asset])
 

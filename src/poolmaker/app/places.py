@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from poolmaker.app.figures import Scales
 from poolmaker.business.ledger.accounts import custody_evm, custody_mixin, custody_venue
@@ -16,14 +16,21 @@ from poolmaker.mixin.rules import is_asset_id
 from poolmaker.mixin.service import Mixin
 from poolmaker.recon.ports import Holdings
 
+Settled = Callable[[VenueAccountId], Awaitable[bool]]
+"""Whether an account's engine has compared all with its venue, and what it told is booked."""
+
 
 class VenuePlace:
     """An account at a venue."""
 
-    def __init__(self, account: VenueAccountId, wallet: VenueWallet, scales: Scales) -> None:
+    def __init__(
+        self, account: VenueAccountId, wallet: VenueWallet, scales: Scales, settled: Settled
+    ) -> None:
         self.name = custody_venue(account)
+        self._account = account
         self._wallet = wallet
         self._scales = scales
+        self._settled = settled
 
     def covers(self, location: str) -> bool:
         """See ``CustodyPlace.covers``."""
@@ -37,6 +44,10 @@ class VenuePlace:
             for asset, (free, locked) in found.items()
             if asset in self._scales.assets
         }
+
+    async def is_caught_up(self) -> bool:
+        """See ``CustodyPlace.is_caught_up``."""
+        return await self._settled(self._account)
 
     def _sum(self, asset: str, free: str, locked: str) -> int:
         scale = self._scales.of(asset)
@@ -72,6 +83,10 @@ class MixinPlace:
             for asset_id, units in (await self._mixin.unlisted.sums()).items()
         }
         return {**unlisted, **listed}
+
+    async def is_caught_up(self) -> bool:
+        """See ``CustodyPlace.is_caught_up``: what is not booked yet is not counted either."""
+        return True
 
 
 class EvmPlace:

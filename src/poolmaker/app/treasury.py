@@ -9,7 +9,7 @@ from poolmaker.api import ports
 from poolmaker.app.figures import Scales
 from poolmaker.business.ledger.accounts import is_custody, venue_account_of
 from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.treasury.booking import Booked, Booking
+from poolmaker.business.treasury.booking import Booked, Booking, NotBooked
 from poolmaker.business.treasury.custody import CustodyIncident
 from poolmaker.business.treasury.service import CustodyRecords, Treasury
 from poolmaker.kernel.clock import Clock
@@ -107,9 +107,23 @@ class TreasuryDesk:
         """See ``Treasury.reverse``."""
         return self._plain(request_id, await self._treasury.reverse(seq, reason))
 
-    async def bear(self, request_id: str, incident: str) -> ports.Receipt | ports.Refused:
+    async def bearable(self, incident: str) -> ports.Bearable | ports.Refused:
+        """See ``Treasury.bearable``."""
+        found = await self._treasury.bearable(incident)
+        if isinstance(found, NotBooked):
+            return ports.Refused(found.reason.value)
+        money = Money(found.asset, self._scales.text(found.asset, found.units))
+        return ports.Bearable(money, found.attempt)
+
+    async def bear(
+        self, request_id: str, incident: str, what: ports.Bearable
+    ) -> ports.Receipt | ports.Refused:
         """See ``Treasury.bear``."""
-        return self._plain(request_id, await self._treasury.bear_shortfall(incident))
+        amount = self._amount(what.money)
+        if amount is None:
+            return ports.Refused("unknown_asset", {"asset": what.money.asset})
+        booking = await self._treasury.bear_shortfall(incident, amount.units, what.attempt)
+        return self._plain(request_id, booking)
 
     # ---------------------------------------------------------------------------- incidents
 

@@ -47,7 +47,7 @@ from poolmaker.app.outside import (
 )
 from poolmaker.app.payouts import VENUE_HEAD, Providers, VenuePayouts
 from poolmaker.app.people import People, PeoplePorts
-from poolmaker.app.places import MixinPlace, VenuePlace
+from poolmaker.app.places import MixinPlace, Settled, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
 from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts
 from poolmaker.app.safety import EngineWatch, SafetyDesk, facts_of
@@ -58,6 +58,7 @@ from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.history import open_history
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, open_store
+from poolmaker.business.pools.progress import AccountProgress
 from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.holder import own_holder
@@ -150,8 +151,10 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     if outside.mixin is not None:
         outside.mixin.walker.plug(business.rooms.reception)
     chain = _chain(root, data, session, scales, outside, business)
+    settled = _settled(desks, business.rooms.progress)
+    wallets = outside.wallets.items()
     places: list[CustodyPlace] = [
-        *(VenuePlace(account, wallet, scales) for account, wallet in outside.wallets.items()),
+        *(VenuePlace(account, wallet, scales, settled) for account, wallet in wallets),
         *([MixinPlace(outside.mixin, outside.forms)] if outside.mixin is not None else []),
         *([chain] if chain is not None else []),
     ]
@@ -200,6 +203,15 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         kill=kill,
         engines=engines,
     )
+
+
+def _settled(desks: Mapping[VenueAccountId, Desk], progress: AccountProgress) -> Settled:
+    async def settled(account: VenueAccountId) -> bool:
+        desk = desks.get(account)
+        compared = desk is not None and desk.engine.health().reconciled
+        return compared and await progress.is_caught_up(account)
+
+    return settled
 
 
 async def _kill_switch(root: Root, data: Data) -> KillDesk:

@@ -12,6 +12,7 @@ from poolmaker.bus.ports import StreamStore
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools.model import PoolSettings
 from poolmaker.business.pools.ports import PoolStore
+from poolmaker.business.pools.progress import AccountProgress
 from poolmaker.business.pools.service import PoolPorts, PoolService
 from poolmaker.business.treasury.model import TreasurySettings
 from poolmaker.business.treasury.ports import (
@@ -91,6 +92,7 @@ class Rooms:
     """The services of business."""
 
     pools: PoolService
+    progress: AccountProgress
     withdrawals: Withdrawals
     fundings: Fundings
     orders: UserOrders
@@ -108,7 +110,7 @@ class Rooms:
 
 def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings) -> Rooms:
     """The services, wired. Nothing is read or written yet."""
-    pools = _pools(stores, outside, settings)
+    pools = PoolService(_pool_ports(stores), outside.clock, settings.pools)
     cash = Cash(stores.treasury, stores.ledger, pools)
     custody = CustodyRecords(
         CustodyPorts(transactions=stores.transactions, store=stores.treasury, ledger=stores.ledger),
@@ -148,17 +150,13 @@ def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings)
     )
 
 
-def _pools(stores: RoomStores, outside: RoomOutside, settings: RoomSettings) -> PoolService:
-    return PoolService(
-        PoolPorts(
-            transactions=stores.transactions,
-            store=stores.pools,
-            ledger=stores.ledger,
-            bus=stores.bus,
-            sagas=stores.sagas,
-        ),
-        outside.clock,
-        settings.pools,
+def _pool_ports(stores: RoomStores) -> PoolPorts:
+    return PoolPorts(
+        transactions=stores.transactions,
+        store=stores.pools,
+        ledger=stores.ledger,
+        bus=stores.bus,
+        sagas=stores.sagas,
     )
 
 
@@ -213,6 +211,7 @@ def _with_treasury(
     )
     return Rooms(
         pools=pools,
+        progress=AccountProgress(_pool_ports(stores)),
         withdrawals=withdrawals,
         fundings=fundings,
         orders=orders,

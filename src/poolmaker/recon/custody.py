@@ -104,10 +104,11 @@ class CustodyWatch:
 
     async def look(self) -> None:
         """Ask every place once, judge what it says, and put on record what lasts."""
+        as_of_us = self._ports.clock.now_us()
         before = await self._booked()
         reported, heard = await self._asked()
         after = await self._booked()
-        for pair in sorted({*before, *after, *reported}):
+        for pair in sorted({*before, *after, *reported, *self._seen}):
             if any(place.covers(pair[0]) for place in heard):
                 row = after.get(pair, CustodyRow(*pair, 0, ()))
                 same = before.get(pair, CustodyRow(*pair, 0, ())) == row
@@ -118,7 +119,9 @@ class CustodyWatch:
         def disproof(finding: CustodyFinding) -> str:
             return self._disproof(finding, heard, strange)
 
-        await self._ports.records.record(findings, disproof)
+        await self._ports.records.record(
+            findings, disproof, as_of_us=as_of_us, bearable=await self._bearable(findings, heard)
+        )
         self._tell(findings)
 
     async def _booked(self) -> dict[Pair, CustodyRow]:
@@ -184,6 +187,28 @@ class CustodyWatch:
         ]
         same = [one for kind, one in found if one is not None and one.kind is kind]
         return [*same, *unconfigured, *silent]
+
+    async def _bearable(
+        self, findings: Sequence[CustodyFinding], heard: Sequence[CustodyPlace]
+    ) -> list[CustodyFinding]:
+        """Shortfalls that nothing still to be booked may explain, by this look alone.
+
+        A trade of which one half is known looks like one asset short and another in surplus.
+        """
+        short = [one for one in findings if one.kind is _K.SHORTFALL]
+        if not short:
+            return []
+        settled = [place for place in heard if await place.is_caught_up()]
+        odd = {
+            seen.row.location
+            for seen in self._seen.values()
+            if not seen.steady or seen.compared.surplus_units
+        }
+        return [
+            one
+            for one in short
+            if one.location not in odd and any(place.covers(one.location) for place in settled)
+        ]
 
     def _disproof(
         self,

@@ -27,6 +27,10 @@ class CustodyPlace(Protocol):
         """All that it has; what is left out is nothing. Raises Unavailable where it is silent."""
         ...
 
+    async def is_caught_up(self) -> bool:
+        """Whether all that it is known to have done is in the books."""
+        ...
+
 
 class Attention(Protocol):
     """The one list of what needs a person."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poolmaker.business.ledger.commands import BearShortfall
+from poolmaker.business.ledger.model import Outcome
 from poolmaker.business.treasury.attention import CustodyAttention
 from poolmaker.business.treasury.custody import STOPS, CustodyIncidentKind, Stopped
 from poolmaker.business.treasury.model import CustodyRow, InFlight, TreasurySettings
@@ -15,6 +17,7 @@ from poolmaker.business.treasury.service import CustodyPorts, CustodyRecords
 from poolmaker.infra.health import HealthBoard
 from poolmaker.kernel.clock import SECOND_US, ManualClock
 from poolmaker.kernel.errors import Unavailable
+from poolmaker.kernel.ids import CommandKey
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.recon.custody import (
@@ -50,6 +53,10 @@ class FakePlace:
     name: str = PLACE
     has: dict[tuple[str, str], int] = field(default_factory=lambda: {(PLACE, "USDT"): 1_000})
     silent: bool = False
+    caught_up: bool = True
+
+    async def is_caught_up(self) -> bool:
+        return self.caught_up
 
     def covers(self, location: str) -> bool:
         return location == self.name
@@ -62,10 +69,13 @@ class FakePlace:
 
 class FakeLedger:
     def __init__(self) -> None:
-        self.asked: list[object] = []
+        self.asked: list[BearShortfall] = []
 
-    async def ask(self, _: object, command: object) -> None:
+    async def ask(self, _: object, command: BearShortfall) -> None:
         self.asked.append(command)
+
+    async def outcome(self, _: object, key: CommandKey) -> Outcome | None:
+        return None
 
 
 class World:
@@ -282,6 +292,45 @@ async def test_found_28_equity_bears_a_small_shortfall_once_and_under_the_cap_of
     world.place.has[PLACE, "USDT"] = 990
     await world.lasts()
     assert len(world.ledger.asked) == 3
+
+
+async def test_equity_bears_nothing_by_itself_while_facts_are_behind() -> None:
+    world = World(USDT=15)
+    world.place.caught_up = False
+    world.place.has[PLACE, "USDT"] = 990
+    await world.lasts()
+    await world.look(LASTS)
+    assert world.ledger.asked == []
+    assert await world.stopped(Stopped.OUTGOING)
+    world.place.caught_up = True
+    await world.look(2)
+    assert [one.money.units for one in world.ledger.asked] == [10]
+    await world.look(2)
+    assert len(world.ledger.asked) == 1
+
+
+async def test_equity_bears_nothing_by_itself_of_a_trade_of_which_one_half_is_known() -> None:
+    """Short of one asset and in surplus of another, at one account."""
+    world = World(USDT=15)
+    world.place.has[PLACE, "USDT"] = 990
+    world.place.has[PLACE, "BTC"] = 1
+    await world.lasts()
+    await world.look(LASTS)
+    assert world.ledger.asked == []
+    del world.place.has[PLACE, "BTC"]
+    world.other.has[OTHER, "BTC"] = 1
+    await world.look(2)
+    assert [one.money.units for one in world.ledger.asked] == [10], "that is another account"
+
+
+async def test_equity_bears_nothing_by_itself_while_the_books_move() -> None:
+    world = World(USDT=15)
+    world.place.caught_up = False
+    world.place.has[PLACE, "USDT"] = 990
+    await world.lasts()
+    world.place.caught_up, world.books.moves = True, 1
+    await world.look(2)
+    assert world.ledger.asked == []
 
 
 async def test_every_incident_says_what_it_stops_and_has_a_way_forward() -> None:

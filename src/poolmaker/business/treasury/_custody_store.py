@@ -36,7 +36,7 @@ WHERE kind = $1 AND location = $2 AND asset = $3 AND opened_us = $4
 """
 _BORNE: Final = """
 SELECT coalesce(sum(covered_units), 0) FROM business.custody_incident
-WHERE location = $1 AND asset = $2 AND opened_us >= $3
+WHERE location = $1 AND asset = $2 AND (closed_us = 0 OR closed_us >= $3)
 """
 
 

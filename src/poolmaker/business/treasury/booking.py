@@ -31,6 +31,10 @@ class Trouble(StrEnum):
     """Others are promised what is there."""
     UNKNOWN_INCIDENT = "unknown_incident"
     """There is no such open shortfall."""
+    NOT_SEEN_AGAIN = "not_seen_again"
+    """It was borne before, and the place has not been compared since."""
+    DIFFERENCE_CHANGED = "difference_changed"
+    """Another amount is missing than the one that was approved."""
     NOT_REVERSIBLE = "not_reversible"
     """There is no such transaction, or it is none that a person may reverse."""
 
@@ -52,6 +56,15 @@ class NotBooked:
 
 
 Booking = Booked | NotBooked
+
+
+@dataclass(frozen=True, slots=True)
+class Bearable:
+    """What equity would bear of a shortfall now: atomic units, by which attempt."""
+
+    asset: str
+    units: int
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

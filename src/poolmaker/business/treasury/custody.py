@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+_NAME_PARTS: Final = 3
+
 
 class CustodyIncidentKind(StrEnum):
     """What is wrong with a place."""
@@ -89,6 +91,21 @@ class CustodyIncident:
         finding = self.finding
         parts = (finding.kind.value, finding.location, finding.asset, str(self.opened_us))
         return "~".join(parts)
+
+
+def shortfall_named(name: str, units: int) -> CustodyIncident | None:
+    """A shortfall by its name, with ``units`` missing; None where the name is of another kind."""
+    kind, _, rest = name.partition("~")
+    parts = rest.rsplit("~", 2)
+    if kind != CustodyIncidentKind.SHORTFALL or len(parts) != _NAME_PARTS:
+        return None
+    location, asset, opened = parts
+    if not (opened.isascii() and opened.isdigit()):
+        return None
+    finding = CustodyFinding(
+        kind=CustodyIncidentKind.SHORTFALL, location=location, asset=asset, units=units
+    )
+    return CustodyIncident(finding=finding, opened_us=int(opened), seen_us=int(opened))
 
 
 def subject_of(finding: CustodyFinding) -> tuple[CustodyIncidentKind, str, str]:

@@ -152,7 +152,7 @@ class CustodyStore(Protocol):
         ...
 
     async def borne_units(self, tx: Tx, location: str, asset: str, since_us: int) -> int:
-        """What equity was asked to bear there of incidents that opened since."""
+        """What equity was asked to bear there of incidents that are open or closed since."""
         ...
 
 

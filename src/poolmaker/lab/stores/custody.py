@@ -48,5 +48,5 @@ class ModelCustodyStore:
         return sum(
             one.covered_units
             for one in _all(tx)
-            if one.subject[1:] == place and one.opened_us >= since_us
+            if one.subject[1:] == place and not 0 < one.closed_us < since_us
         )

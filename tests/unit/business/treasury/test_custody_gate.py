@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.treasury.booking import Bearable, Booked, NotBooked, Trouble
 from poolmaker.business.treasury.custody import CustodyFinding, CustodyIncidentKind
 from poolmaker.business.treasury.model import TreasurySettings
 from poolmaker.business.withdrawals.model import Requested
@@ -25,7 +29,12 @@ def _finding(kind: K, location: str = CUSTODY, units: int = 5) -> CustodyFinding
 
 async def _found(world: World, *findings: CustodyFinding) -> None:
     """What the last look found; anything else is over."""
-    await world.insist(lambda: world.rooms.custody.record(findings, lambda _: "seen"))
+    now_us = world.clock.now_us()
+    await world.insist(
+        lambda: world.rooms.custody.record(
+            findings, lambda _: "seen", as_of_us=now_us, bearable=findings
+        )
+    )
 
 
 async def _payout(world: World, user: UserId, units: int, source: str, key: str) -> WithdrawalId:
@@ -119,6 +128,50 @@ async def test_found_28_a_small_shortfall_is_the_operators_loss_and_the_books_sa
         await world.rest(MINUTE_US)
         assert await world.balance("platform:equity", "USDT") == 93
         assert world.books_balance()
+
+
+async def test_a_shortfall_is_borne_again_only_after_its_place_was_compared_anew() -> None:
+    async with model_world() as world:
+        await world.insist(lambda: world.treasury.operator_in(ACCOUNT, Amount(USDT, 100), "own"))
+        await world.user("alice", usdt=1_000)
+        await _found(world, _finding(K.SHORTFALL, units=7))
+        (one,) = await world.rooms.custody.incidents()
+        bear = world.treasury.bear_shortfall
+        assert await world.treasury.bearable(one.name) == Bearable("USDT", 7, 1)
+        other = NotBooked(Trouble.DIFFERENCE_CHANGED)
+        assert await bear(one.name, 8, 1) == other
+        assert await bear(one.name, 7, 2) == other
+        assert isinstance(await bear(one.name, 7, 1), Booked)
+        assert await world.treasury.bearable(one.name) == NotBooked(Trouble.NOT_SEEN_AGAIN)
+        again = await bear(one.name, 7, 1)
+        assert isinstance(again, Booked)
+        assert again.already, "the same attempt is one effect"
+        world.clock.advance(MINUTE_US)
+        await _found(world, _finding(K.SHORTFALL, units=3))
+        assert await bear(one.name, 7, 1) == again
+        assert await world.treasury.bearable(one.name) == Bearable("USDT", 3, 2)
+        assert isinstance(await bear(one.name, 3, 2), Booked)
+        assert await world.balance("platform:equity", "USDT") == 90
+        await _found(world)
+        assert await bear(one.name, 3, 2) == replace(again, seq=again.seq + 1), "closed by then"
+        assert await world.treasury.bearable(one.name) == NotBooked(Trouble.UNKNOWN_INCIDENT)
+        assert world.books_balance()
+
+
+async def test_a_refused_bearing_is_no_obstacle_to_the_next() -> None:
+    async with model_world(treasury=TreasurySettings(shortfall_max={"USDT": 10})) as world:
+        await world.user("alice", usdt=1_000)
+        await _found(world, _finding(K.SHORTFALL, units=7))
+        await world.rest(MINUTE_US)
+        (one,) = await world.rooms.custody.incidents()
+        assert one.covered_units == 7, "the platform has asked by itself"
+        bear, short = world.treasury.bear_shortfall, NotBooked(Refusal.EQUITY_BELOW_ZERO)
+        assert await bear(one.name, 7, 1) == short
+        await world.insist(lambda: world.treasury.operator_in(ACCOUNT, Amount(USDT, 100), "own"))
+        assert await bear(one.name, 7, 1) == short, "an answer is an answer"
+        assert await world.treasury.bearable(one.name) == Bearable("USDT", 7, 2)
+        assert isinstance(await bear(one.name, 7, 2), Booked)
+        assert await world.balance("platform:equity", "USDT") == 93
 
 
 KINDS = st.sets(st.sampled_from([K.SHORTFALL, K.SURPLUS, K.SILENCE]))

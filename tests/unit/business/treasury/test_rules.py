@@ -185,17 +185,19 @@ def test_the_reason_is_the_providers_or_names_who_decided() -> None:
 @given(
     needs_person=st.booleans(), in_doubt=st.booleans(), decision=st.sampled_from(SendDecision),
     transaction=st.sampled_from(["", "t"]), units=st.integers(-1, 12), fee=st.integers(-1, 12),
+    sends=st.integers(1, 3),
 )  # fmt: skip
 def test_a_decision_is_taken_where_a_person_is_asked_and_the_amounts_can_be(
-    decision: SendDecision, transaction: str, units: int, fee: int,
+    decision: SendDecision, transaction: str, units: int, fee: int, sends: int,
     *, needs_person: bool, in_doubt: bool,
 ) -> None:  # fmt: skip
-    outgoing = _outgoing(Sending(needs_person=needs_person, in_doubt=in_doubt))
+    outgoing = _outgoing(Sending(sends=2, needs_person=needs_person, in_doubt=in_doubt))
     word = OutcomeDecision(
-        decision=decision, by="ada", transaction_id=transaction, units=units, fee_units=fee
-    )
+        sending=sends, decision=decision, by="ada", transaction_id=transaction, units=units,
+        fee_units=fee,
+    )  # fmt: skip
     expected = None
-    if not needs_person or (not in_doubt and decision is not SendDecision.NOT_SENT):
+    if sends != 2 or not needs_person or (not in_doubt and decision is not SendDecision.NOT_SENT):
         expected = DecisionRefusal.NOT_WAITING
     elif decision is SendDecision.SENT and not (
         transaction and fee >= 0 and fee < units and units <= outgoing.request.units
@@ -207,7 +209,12 @@ def test_a_decision_is_taken_where_a_person_is_asked_and_the_amounts_can_be(
 def test_what_left_by_a_persons_word_is_what_the_person_said() -> None:
     asking = rules.asking_person(Sending(sends=1, sent_at_us=SENT_US, in_doubt=True), "silent")
     word = OutcomeDecision(
-        decision=SendDecision.SENT, by="ada", transaction_id="t", units=9, fee_units=2
+        sending=1,
+        decision=SendDecision.SENT,
+        by="ada",
+        transaction_id="t",
+        units=9,
+        fee_units=2,
     )
     heard = decided(asking, word)
     assert (heard.needs_person, heard.trouble, heard.decision) == (False, "", SendDecision.SENT)

@@ -38,7 +38,9 @@ async def _surplus(world: World, units: int) -> None:
         booked_units=booked,
         reported_units=booked + units,
     )
-    await world.rooms.custody.record([finding] if units else [], lambda _: "seen")
+    await world.rooms.custody.record(
+        [finding] if units else [], lambda _: "seen", as_of_us=world.clock.now_us()
+    )
 
 
 async def test_found_27_an_amount_that_the_place_does_not_report_is_refused_with_both() -> None:
@@ -229,10 +231,10 @@ async def test_found_40_the_operator_takes_out_only_what_is_free_and_not_short()
         short = CustodyFinding(
             kind=CustodyIncidentKind.SHORTFALL, location=CUSTODY, asset="USDT", units=1
         )
-        await world.rooms.custody.record([short], lambda _: "")
+        await world.rooms.custody.record([short], lambda _: "", as_of_us=world.clock.now_us())
         stopped = await treasury.operator_out(CUSTODY, _usdt(100), "o2")
         assert stopped == NotBooked(Trouble.CUSTODY_STOPPED)
-        await world.rooms.custody.record([], lambda _: "seen")
+        await world.rooms.custody.record([], lambda _: "seen", as_of_us=world.clock.now_us())
         out = await treasury.operator_out(CUSTODY, _usdt(100), "o3")
         assert isinstance(out, Booked)
         assert await treasury.operator_out(CUSTODY, _usdt(100), "o3") == Booked(out.seq, True)

@@ -391,7 +391,7 @@ async def test_a_refusal_after_a_doubt_is_never_believed_without_a_person() -> N
         world.has_operator = False
         await world.rest(60 * MINUTE_US)
         assert (await world.withdrawal(withdrawal)).state == "sent"
-        no = OutcomeDecision(sending=1, decision=SendDecision.NOT_SENT, by="Olga")
+        no = OutcomeDecision(sending=2, decision=SendDecision.NOT_SENT, by="Olga")
         assert await world.withdrawals.decide(withdrawal, no) is None
         await world.until_withdrawal(withdrawal, "released")
         assert await world.available(alice) == (0, 1_000)

@@ -185,9 +185,14 @@ def test_a_second_person_releases_at_once_and_who_set_it_does_not() -> None:
 def test_a_setter_that_proves_nobody_is_no_first_person(set_by: str, name: str) -> None:
     """Whoever typed it could release it alone under their own name."""
     latch = new_latch("platform", set_by, "why", 5, RNG)
-    assert release_verdict(latch, Approver(name, may_approve=True), 6) is ReleaseVerdict.SECOND_PERSON
+    assert (
+        release_verdict(latch, Approver(name, may_approve=True), 6) is ReleaseVerdict.SECOND_PERSON
+    )
     asked = msgspec.structs.replace(latch, asked_by="anna", asked_us=6)
-    assert release_verdict(asked, Approver("anna", may_approve=True), 10**18) is ReleaseVerdict.SECOND_PERSON
+    assert (
+        release_verdict(asked, Approver("anna", may_approve=True), 10**18)
+        is ReleaseVerdict.SECOND_PERSON
+    )
     assert release_verdict(asked, Approver("bob", may_approve=True), 7) is ReleaseVerdict.RELEASED
 
 
@@ -198,7 +203,10 @@ def test_a_setter_that_proves_nobody_is_no_first_person(set_by: str, name: str) 
 )
 def test_the_only_person_waits_a_day_after_asking(asked: int, later: int, set_by: str) -> None:
     """Where there is only one: a day after the request, and never without one."""
-    latch, anna = new_latch("platform", set_by, "why", 5, RNG), Approver("anna", may_approve=True, alone=True)
+    latch, anna = (
+        new_latch("platform", set_by, "why", 5, RNG),
+        Approver("anna", may_approve=True, alone=True),
+    )
     assert release_verdict(latch, anna, 10**18) is ReleaseVerdict.WAITS
     wished = msgspec.structs.replace(latch, asked_by="anna", asked_us=asked)
     verdict = release_verdict(wished, anna, asked + later)

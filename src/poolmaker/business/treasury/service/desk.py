@@ -18,8 +18,12 @@ from poolmaker.business.ledger.commands import (
 )
 from poolmaker.business.ledger.model import Transaction
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.treasury.booking import Booking, NotBooked, Trouble
-from poolmaker.business.treasury.custody import CustodyIncidentKind, Stopped
+from poolmaker.business.treasury.booking import Bearable, Booking, NotBooked, Trouble
+from poolmaker.business.treasury.custody import (
+    CustodyIncidentKind,
+    Stopped,
+    shortfall_named,
+)
 from poolmaker.business.treasury.incidents import incident_item, suspense_item
 from poolmaker.business.treasury.model import (
     ArrivalRow,
@@ -46,7 +50,7 @@ from poolmaker.business.treasury.rules import (
     way_of,
 )
 from poolmaker.business.treasury.service.cash import Fundings
-from poolmaker.business.treasury.service.custody import CustodyRecords, bear_command, bear_key
+from poolmaker.business.treasury.service.custody import CustodyRecords, bear_command
 from poolmaker.business.treasury.service.stating import (
     LedgerBooker,
     StatedArrival,
@@ -218,16 +222,39 @@ class Treasury:
             return NotBooked(Trouble.NOT_FREE, max(0, spare))
         return None
 
-    async def bear_shortfall(self, incident: str) -> Booking:
-        """Equity bears what an open shortfall still misses, whatever the cap; by its name."""
+    async def bearable(self, incident: str) -> Bearable | NotBooked:
+        """What equity would bear of an open shortfall, whatever the cap; by its name.
+
+        Not again before the place has been compared with what was borne last. Raises Unavailable
+        while the ledger is booking it.
+        """
         one = await self._gate.incident(incident)
         if one is None or one.finding.kind is not CustodyIncidentKind.SHORTFALL:
             return NotBooked(Trouble.UNKNOWN_INCIDENT)
-        if one.covered_units:
-            async with self._transactions.begin("treasury.borne") as tx:
-                if await self._ledger.outcome(tx, bear_key(one)) is None:
-                    raise Unavailable("the ledger is booking what equity bears of it; ask again")
-        return await self._booker.book(bear_command(one, by_a_person=True))
+        async with self._transactions.begin("treasury.bearable") as tx:
+            attempt, borne_us = await self._gate.next_attempt(tx, one)
+        if one.seen_us <= borne_us:
+            return NotBooked(Trouble.NOT_SEEN_AGAIN)
+        return Bearable(one.finding.asset, one.finding.units, attempt)
+
+    async def bear_shortfall(self, incident: str, units: int, attempt: int) -> Booking:
+        """Equity bears exactly ``units``; the same attempt again answers as the first did.
+
+        Refused where another amount is missing by now, or another attempt would be the next.
+        """
+        named = shortfall_named(incident, units)
+        if named is None:
+            return NotBooked(Trouble.UNKNOWN_INCIDENT)
+        command = bear_command(named, attempt)
+        async with self._transactions.begin("treasury.borne") as tx:
+            answered = await self._ledger.outcome(tx, command.key) is not None
+        if not answered:
+            now = await self.bearable(incident)
+            if isinstance(now, NotBooked):
+                return now
+            if (now.units, now.attempt) != (units, attempt):
+                return NotBooked(Trouble.DIFFERENCE_CHANGED)
+        return await self._booker.book(command)
 
     async def reverse(self, seq: int, reason: str) -> Booking:
         """Undo what a person stated or decided: the mirror image of transaction ``seq``.

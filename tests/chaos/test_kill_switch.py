@@ -13,10 +13,28 @@ from tests.support.quoting import QuotingPlatform, quoting_platform, until
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuotingPlatform]:
-    with quoting_platform(tmp_path_factory.mktemp("kill")) as running:
-        running.quote()
-        yield running
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuotingPlatform]:
+    with quoting_platform(tmp_path_factory.mktemp("kill")) as started:
+        started.quote()
+        yield started
+
+
+@pytest.fixture
+def platform(running: QuotingPlatform) -> QuotingPlatform:
+    """It runs, nothing holds it, and orders of ours rest, whatever was done to it before."""
+    running.signal_database(signal.SIGCONT)
+    running.signal(signal.SIGCONT)
+    until(lambda: not scopes_after_releasing(running), "no latch holds")
+    until(running.ours, "orders of ours rest")
+    return running
+
+
+def scopes_after_releasing(platform: QuotingPlatform) -> set[str]:
+    """Scopes that are still held after two people released what is there."""
+    for scope in latches(platform):
+        for role in ("operator", "treasurer"):
+            release(platform, scope, role)
+    return set(latches(platform))
 
 
 def latches(platform: QuotingPlatform) -> dict[str, Any]:
@@ -36,22 +54,20 @@ def refused_key(found: dict[str, Any]) -> bool:
     return not found.get("ok") and facts.get("connected") == "false" and named
 
 
-def released(platform: QuotingPlatform, scope: str) -> None:
-    """A second person lets a latch go."""
-    status, answer = platform.call(
-        "POST", "/kill/release", {"scope": scope, "reason": "looked"}, role="treasurer"
-    )
-    assert (status, answer["verdict"]) == (201, "released")
+def release(platform: QuotingPlatform, scope: str, role: str) -> Any:
+    wish = {"scope": scope, "reason": "looked"}
+    status, answer = platform.call("POST", "/kill/release", wish, role=role)
+    assert status == 201, answer
+    return answer
 
 
 def test_a_kill_by_command_needs_neither_database_nor_engine(platform: QuotingPlatform) -> None:
     """PostgreSQL is stopped and the engine hangs: the latch holds and the venue shows nothing."""
-    until(platform.ours, "orders of ours rest")
     until(lambda: check(platform, "engine main").get("facts", {}).get("quoting") == "true", "told")
     platform.signal_database(signal.SIGSTOP)
     platform.signal(signal.SIGSTOP)
     code, done = platform.command("kill", "set", "account:main", "--reason", "a test")
-    assert (code, done["proven"]) == (0, True)
+    assert (code, done["proven"]) == (0, True), done
     assert platform.ours() == []
     assert done["accounts"][0]["cancelled"] >= 1
     code, told = platform.command("kill", "status")
@@ -60,42 +76,83 @@ def test_a_kill_by_command_needs_neither_database_nor_engine(platform: QuotingPl
     platform.signal_database(signal.SIGCONT)
     platform.signal(signal.SIGCONT)
     until(lambda: latches(platform).get("account:main", {}).get("row"), "the row follows the file")
+    until(lambda: not check(platform, "kill switch")["ok"], "health says it")
+    until(lambda: "killed" in check(platform, "engine main")["facts"]["why_not"], "the engine, too")
     for _ in range(10):
         assert platform.ours() == []
         time.sleep(0.3)
-    until(lambda: not check(platform, "kill switch")["ok"], "health says so")
-    until(lambda: "killed" in check(platform, "engine main")["facts"]["why_not"], "the reason")
+
+
+def test_a_kill_on_a_full_disk_holds_and_cancels(platform: QuotingPlatform) -> None:
+    """It raised before anything was cancelled; the file has a name and says nothing."""
+    wish = ("kill", "set", "account:main", "--reason", "a test")
+    code, done = platform.command(*wish, full_disk=True)
+    assert (code, done["set"], done["proven"]) == (0, True, True), done
+    assert done["problem"]
+    assert platform.ours() == []
+    until(lambda: latches(platform).get("account:main", {}).get("row"), "the row follows the file")
+    assert latches(platform)["account:main"]["set_by"] == ""
+    assert release(platform, "account:main", "operator")["verdict"] == "second_person"
+    assert platform.ours() == []
+    assert release(platform, "account:main", "treasurer")["verdict"] == "released"
+    until(platform.ours, "it quotes again")
 
 
 def test_a_latch_is_released_by_a_second_person_only(platform: QuotingPlatform) -> None:
+    """A latch of the command line proves nobody, so two others have to agree."""
+    code, done = platform.command("kill", "set", "account:main", "--reason", "a test")
+    assert (code, done["proven"]) == (0, True), done
+    until(lambda: latches(platform).get("account:main", {}).get("row"), "the row follows the file")
     assert latches(platform)["account:main"]["set_by"] == "operator"
     wish = ("kill", "release", "account:main", "--reason", "I set it myself")
     code, answer = platform.command(*wish)
     assert (code, answer["verdict"]) == (1, "second_person")
+    assert "second person" in answer["sentence"]
     assert latches(platform)["account:main"]["asked_by"] == "operator"
     assert platform.ours() == []
     status, taken = platform.call("POST", "/kill/take-back", {"scope": "account:main"})
     assert (status, taken["verdict"]) == (201, "held")
     assert latches(platform)["account:main"]["asked_by"] == ""
-    released(platform, "account:main")
+    assert release(platform, "account:main", "treasurer")["verdict"] == "second_person"
+    assert platform.ours() == []
+    code, answer = platform.command(*wish)
+    assert (code, answer["verdict"]) == (0, "released")
     assert latches(platform) == {}
     until(platform.ours, "it quotes again")
     assert platform.command("kill", "status")[1]["killed"] is False
 
 
+def test_only_the_latches_that_were_judged_are_released(platform: QuotingPlatform) -> None:
+    """Another person kills the scope after somebody looked: it stays killed."""
+    kill = {"scope": "pool:btcusdt", "reason": "a test"}
+    assert platform.call("POST", "/kill", kill, role="treasurer")[0] == 201
+    judged = latches(platform)["pool:btcusdt"]["id"]
+    assert platform.call("POST", "/kill", kill, role="treasurer")[0] == 201
+    wish = ("kill", "release", "pool:btcusdt", "--reason", "looked", "--id", judged)
+    code, answer = platform.command(*wish)
+    assert (code, answer["verdict"]) == (1, "still_held")
+    assert "still holds" in answer["sentence"]
+    assert latches(platform)["pool:btcusdt"]["id"] != judged
+    assert platform.ours() == []
+
+
 def test_a_kill_over_the_api_works_while_postgresql_is_stopped(platform: QuotingPlatform) -> None:
-    until(platform.ours, "orders of ours rest")
     platform.signal_database(signal.SIGSTOP)
-    try:
+
+    def proven() -> bool:
+        """As it is asked for again until the venue's list was read often enough."""
         status, done = platform.call("POST", "/kill", {"scope": "pool:btcusdt", "reason": "a test"})
         assert (status, done["file"], done["row"]) == (201, True, False)
-        assert done["proven"], done
+        return bool(done["proven"])
+
+    try:
+        until(proven, "the venue's list shows nothing of ours")
         assert platform.ours() == []
     finally:
         platform.signal_database(signal.SIGCONT)
     until(lambda: latches(platform).get("pool:btcusdt", {}).get("row"), "the row follows")
     assert platform.ours() == []
-    released(platform, "pool:btcusdt")
+    until(lambda: not scopes_after_releasing(platform), "no latch holds")
     until(platform.ours, "it quotes again")
 
 

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -85,13 +86,16 @@ class QuotingPlatform:
         finally:
             connection.close()
 
-    def command(self, *arguments: str) -> tuple[int, Any]:
-        """Exit code and JSON of a command of this home, in a process of its own."""
+    def command(self, *arguments: str, full_disk: bool = False) -> tuple[int, Any]:
+        """Exit code and JSON of a command of this home, in a process of its own.
+
+        With ``full_disk`` it can make files and write nothing into any.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "poolmaker.cli", *arguments, "--config", str(self.config),
              "--json"],
-            cwd=self.folder, env=_clean(), capture_output=True, text=True, timeout=120,
-            check=False,
+            cwd=self.folder, env=_clean(), capture_output=True, text=True, timeout=240,
+            check=False, preexec_fn=_write_nothing if full_disk else None,
         )  # fmt: skip
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout)
@@ -137,12 +141,16 @@ class QuotingPlatform:
             await open_bus().append(tx, control_stream(ACCOUNT), events, now_us)
 
 
-def until(holds: Callable[[], object], what: str, timeout_s: float = 90) -> None:
+def until(holds: Callable[[], object], what: str, timeout_s: float = 240) -> None:
     """Wait until something is true."""
     deadline = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline, f"it never came: {what}"
         time.sleep(0.2)
+
+
+def _write_nothing() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
 def _clean() -> dict[str, str]:

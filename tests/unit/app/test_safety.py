@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from poolmaker.api.ports import LatchReleased, Refused
+from poolmaker.api.problems import CATALOGUES
 from poolmaker.app.safety import SafetyDesk
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.market.engine.latches import LATCHES, LatchKind
+from poolmaker.market.execution.kill import ReleaseVerdict
 
 MAIN = VenueAccountId("main")
 
@@ -33,3 +35,10 @@ async def test_the_api_releases_at_an_engine_only_what_the_table_sends_there(
     answer = await safety.release_latch("main", kind.value, "main", "operator: looked")
     wanted = LatchReleased(released=True) if LATCHES[kind].by_engine else Refused("not_found")
     assert answer == wanted
+
+
+@pytest.mark.parametrize("language", CATALOGUES.languages)
+def test_every_verdict_of_a_release_has_its_sentence(language: str) -> None:
+    said = CATALOGUES.words(language).sentences
+    sentences = {said[f"release.{verdict}"] for verdict in [*ReleaseVerdict, "held"]}
+    assert len(sentences) == len(ReleaseVerdict) + 1

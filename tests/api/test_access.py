@@ -39,6 +39,7 @@ BODIES: dict[str, object] = {
     "/api/v1/unlisted/returns": {
         "asset_id": "b7938396-3f94-4e0a-9179-d3440718156f",
         "receiver": "7766b24c-1a03-4c3a-83a3-b4358266875d",
+        "amount": "0.5",
         "reason": "asked by mail",
     },
     "/api/v1/freeze/lift": {"reason": "over"},

@@ -155,6 +155,7 @@ def _environment(assets: Assets, words: Words) -> Environment:
         duration=figures.duration,
         segments=rules.segments,
         explained=rules.explained,
+        is_surplus=rules.is_surplus,
         recently_agreed=rules.recently_agreed,
         done=rules.settled,
         running=rules.running,

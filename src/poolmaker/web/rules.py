@@ -52,10 +52,17 @@ _SCALE: Final = 18
 
 def explained(line: CustodyLine) -> bool:
     """Whether what a place reports is what the ledger says, movements on the way counted in."""
-    if line.reported is None:
-        return False
+    return line.reported is not None and not _beyond(line, line.reported)
+
+
+def is_surplus(line: CustodyLine) -> bool:
+    """Whether a place reports more than what the ledger says; that stops nothing."""
+    return line.reported is not None and _beyond(line, line.reported) > 0
+
+
+def _beyond(line: CustodyLine, reported: str) -> int:
     booked = parse_units(line.ledger, _SCALE) - parse_units(line.in_flight, _SCALE)
-    return booked == parse_units(line.reported, _SCALE)
+    return parse_units(reported, _SCALE) - booked
 
 
 def agreement(look: Look) -> Agreement:

@@ -16,7 +16,9 @@ from poolmaker.business.treasury.custody import CustodyIncidentKind
 from poolmaker.business.treasury.model import TroubleKind
 from poolmaker.cli.main import cli
 from poolmaker.market.engine.latches import LatchKind
-from poolmaker.mixin.attention import OwnIncident
+from poolmaker.mixin import unlisted
+from poolmaker.mixin.attention import SILENT, OwnIncident
+from poolmaker.mixin.model import OutputFate
 from poolmaker.views.catalogue import Catalogues
 from poolmaker.web.render import HERE
 from tests.tidy.tree import REPOSITORY
@@ -103,6 +105,24 @@ def test_found_38_every_incident_kind_has_its_words(
 ) -> None:
     words = Catalogues(HERE / "catalogues").words(language)
     assert f"attention.{source}.{kind.value}" in words.sentences
+
+
+REPORTED: Final = {
+    "mixin": {SILENT, OutputFate.DUST.value, *(kind.value for kind in OwnIncident)},
+    "unlisted": {unlisted.KIND},
+    "machine": {"clock_jump", "disk_full"},
+}
+"""Sources whose kinds are all named here: no other has words."""
+
+
+@pytest.mark.parametrize("source", REPORTED)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_found_38_words_are_there_for_what_is_reported_and_for_nothing_else(
+    source: str, language: str
+) -> None:
+    head = f"attention.{source}."
+    keys = Catalogues(HERE / "catalogues").keys(language)
+    assert {key.removeprefix(head) for key in keys if key.startswith(head)} == REPORTED[source]
 
 
 def _named(pattern: str) -> set[str]:

@@ -48,6 +48,21 @@ async def test_custody_decides_the_word_of_the_top_line(
     assert rules.agreement(replace(look, custody=(line,))) is wanted
 
 
+@pytest.mark.parametrize(
+    ("line", "surplus"),
+    [
+        (_line("10", "10"), False),
+        (_line("10", "10.00000001"), True),
+        (_line("10", "8", in_flight="3"), True),
+        (_line("10", "9"), False),
+        (_line("10", None), False),
+    ],
+)
+def test_more_than_is_booked_is_a_surplus(line: CustodyLine, *, surplus: bool) -> None:
+    assert rules.is_surplus(line) is surplus
+    assert not (surplus and rules.explained(line))
+
+
 async def test_a_place_that_trades_on_agreed_when_it_last_did(look: Look) -> None:
     recent = _line("10", None, agreed=look.now_us - 20_000_000)
     long_ago = _line("10", None, agreed=look.now_us - 31_000_000)

@@ -109,6 +109,7 @@ MARKET = MarketSpec(symbol="BTC/USDT", base="BTC", base_scale=8, quote="USDT", q
 PRICE = Rate(numerator=500, denominator=1)
 """Atomic USDT for an atomic BTC: 50,000 USDT for one BTC."""
 LEASE_US = SECOND_US
+WRITER_LIMIT_S = 120
 CUSTODY = f"custody:venue:{ACCOUNT}"
 
 BTC_OUT = Destination(asset="BTC", network="BITCOIN", address="bc1-receiver")
@@ -608,14 +609,13 @@ class World:
         return done + len(due)
 
     async def _written(self) -> None:
-        """Give the writer the time it needs, so that the world's time cannot run away from it."""
+        """The world's time stands still until the writer has answered, however busy the machine."""
         for _ in range(20):
             await asyncio.sleep(0)
         asked = self.stores.asked
-        for _ in range(2_000):
-            if asked is None or not await asked.pending(0, 1):
-                return
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(WRITER_LIMIT_S):
+            while asked is not None and await asked.pending(0, 1):
+                await asyncio.sleep(0.001)
 
     async def _step(self, saga: Saga) -> None:
         try:

@@ -118,6 +118,22 @@ async def test_a_return_is_approved_with_the_sender_the_receiver_and_the_amount(
     assert await _asked(client, path, too_fine, "key-00005") == (422, "invalid")
 
 
+async def test_what_one_person_takes_out_is_summed_over_all_persons_and_a_refusal_counts_not(
+    client: Client, world: FakeWorld
+) -> None:
+    treasurer, path = client.as_(TREASURER_TOKEN), "/treasury/operator-out"
+    part = {**OUT, "amount": "60"}
+    world.refuse = Refused("not_free")
+    assert (await _asked(client, path, part, "key-00001"))[0] == 409
+    world.refuse = None
+    world.calls.clear()
+    assert (await _asked(client, path, part, "key-00002"))[0] == 201
+    more = {**part, "reference": "out-2"}
+    assert await _asked(treasurer, path, more, "key-00003") == (409, "approval_pending")
+    assert len(world.calls) == 1
+    assert (await _asked(client, path, more, "key-00004"))[0] == 201, "now two have agreed"
+
+
 BEAR = "/custody/incidents/bear"
 SHORT = {"incident": "shortfall~custody:venue:main~USDT~1", "reason": "an outage"}
 

@@ -15,9 +15,6 @@ from poolmaker.recon.listing import (
     summary,
 )
 from poolmaker.views.attention import SagaStepView, SagaView, StreamEventView
-from poolmaker.views.model import (
-    Money,
-)
 
 PARKED = AttentionItem(
     source="sagas",
@@ -76,7 +73,6 @@ class FakeInterventions:
     """Does nothing and writes down what it was asked."""
 
     done: list[tuple[object, ...]] = field(default_factory=list)
-    small: str = "1"
     frozen_us: int = 5
 
     def interventions(self) -> Interventions:
@@ -109,9 +105,6 @@ class FakeInterventions:
     async def skip(self, place: StreamPlace, by: str, reason: str) -> StreamEventView | Refused:
         self.done.append(("skip", place, by, reason))
         return await self.event(place) or Refused("not_stopped")
-
-    def is_small(self, money: Money) -> bool:
-        return money.amount == self.small
 
     async def bear(self, asked: Bearing) -> Receipt | Refused:
         self.done.append(("bear", asked.account, asked.money))

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from poolmaker.api.access import ROLE_SCOPES, Role, Scope
 from poolmaker.api.ports import (
@@ -313,6 +314,29 @@ class FakeApprovals:
         return ()
 
 
+@dataclass
+class FakeLimits:
+    """Whole units of any asset that one person may move alone; ``taken`` by request."""
+
+    limits: dict[str, int]
+    taken: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+
+    async def take(self, limit: str, money: Money, request_id: str, by: str) -> bool:
+        if (limit, request_id) in self.taken:
+            return True
+        spent = sum(units for (name, _), units in self.taken.items() if name == limit)
+        if spent + Decimal(money.amount) > self.limits[limit]:
+            return False
+        self.taken[limit, request_id] = Decimal(money.amount)
+        return True
+
+    async def settle(
+        self, limit: str, money: Money, request_id: str, by: str, *, done: bool
+    ) -> None:
+        if not done:
+            self.taken.pop((limit, request_id), None)
+
+
 def _named(row: Approval) -> tuple[str, str]:
     return row.action, row.subject
 
@@ -376,6 +400,7 @@ class FakeWorld(Outside):
             digest(VIEWER_TOKEN): staff(Role.VIEWER),
             digest(TREASURER_TOKEN): staff(Role.TREASURER),
         }
+        self.alone = FakeLimits({"operator_out": 100, "bear_deficit": 1})
         self.missing, self.borne = "7", 0
         self.approvals = FakeApprovals(self.clock, self.ids)
         self.outgoing = FakeOutgoing()
@@ -394,6 +419,7 @@ class FakeWorld(Outside):
             payouts=self,
             outgoing=self.outgoing,
             approvals=self.approvals,
+            alone=self.alone,
             reading=self,
             attention=self.attending,
             interventions=self.mending.interventions(),
@@ -557,9 +583,6 @@ class FakeWorld(Outside):
         if incoming.reference in self.unconfirmed and not second_person:
             return Refused("not_confirmed")
         return self._received("CREDIT_DEPOSIT", incoming, f"user:{user_id}:available")
-
-    def is_small(self, money: Money) -> bool:
-        return float(money.amount) <= 100
 
     async def operator_out(self, location: str, own: OwnMoney) -> Receipt | Refused:
         return self._moved("OPERATOR_OUT", (location, own))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -130,6 +131,39 @@ async def permitted(
         if answer.may_repeat_us:
             facts["may_repeat_at_us"] = str(answer.may_repeat_us)
         raise Problem("approval_pending", facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limited:
+    """What one person may do alone within a limit, and what is approved beyond it."""
+
+    limit: str
+    money: Money
+    action: str
+    subject: str
+    body: Mapping[str, str]
+
+
+async def within_limit(
+    request: Request,
+    principal: Principal,
+    asked: Limited,
+    made_id: str,
+    effect: Callable[[], Awaitable[object]],
+) -> object:
+    """Do ``effect`` alone while the limit allows it, else when a second person has agreed.
+
+    What is refused counts no more; what is not known does.
+    """
+    limits, by = platform_of(request).alone, principal.name
+    alone = await limits.take(asked.limit, asked.money, made_id, by)
+    if not alone:
+        await permitted(request, principal, asked.action, asked.subject, asked.body, made_id)
+    answer = await effect()
+    if alone:
+        done = not isinstance(answer, Refused)
+        await limits.settle(asked.limit, asked.money, made_id, by, done=done)
+    return answer
 
 
 async def granted_words(

@@ -77,10 +77,6 @@ class StreamCommands(Protocol):
 class LedgerCommands(Protocol):
     """What is missing, nobody's, or cannot be booked. Refusals are the ledger's own words."""
 
-    def is_small(self, money: Money) -> bool:
-        """Whether it is within what one person may let equity bear."""
-        ...
-
     async def bear(self, asked: Bearing) -> Receipt | Refused:
         """BEAR_DEFICIT."""
         ...

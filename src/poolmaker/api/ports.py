@@ -18,20 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from poolmaker.api.approving import Approvals, LoneLimits
 from poolmaker.api.interventions import Interventions
 from poolmaker.api.results import Receipt, Refused
 from poolmaker.api.tokens import Tokens
-from poolmaker.infra.approvals.model import (
-    Approval,
-    ApprovalAsk,
-    ApprovalGranted,
-    ApprovalPending,
-    ApprovalRefused,
-    ApprovalStep,
-    Approver,
-)
+from poolmaker.infra.approvals.model import Approver
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.ids import ApprovalId, Ids, OrderId, PoolId, UserId
+from poolmaker.kernel.ids import Ids, OrderId, PoolId, UserId
 from poolmaker.kernel.rng import Rng
 from poolmaker.recon.ports import Attention
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
@@ -221,10 +214,6 @@ class Treasury(Protocol):
         """CREDIT_DEPOSIT. Refuses as ``operator_in``, and ``unknown_user``."""
         ...
 
-    def is_small(self, money: Money) -> bool:
-        """Whether one person may take so much out alone."""
-        ...
-
     async def operator_out(self, location: str, own: OwnMoney) -> Receipt | Refused:
         """OPERATOR_OUT. Refuses ``not_free``, ``custody_stopped``, ``equity_below_zero``."""
         ...
@@ -372,42 +361,6 @@ class OutgoingPayments(Protocol):
 
         Refuses ``unknown_payment``, ``frozen``, ``not_pinned`` and ``gas_at_its_cap``.
         """
-        ...
-
-
-class Approvals(Protocol):
-    """What waits for a second person; ``infra.approvals`` says how a route uses it."""
-
-    async def permit(
-        self, ask: ApprovalAsk, approver: Approver
-    ) -> ApprovalGranted | ApprovalPending:
-        """Request an action, or approve what another requested, and use it when approved."""
-        ...
-
-    async def granted(self, request_id: str, action: str, subject: str) -> Approval | None:
-        """What of an action the request was granted already, or None."""
-        ...
-
-    async def approve(
-        self, approval_id: ApprovalId, approver: Approver
-    ) -> Approval | ApprovalRefused:
-        """Approve a request by its id."""
-        ...
-
-    async def cancel(
-        self, approval_id: ApprovalId, approver: Approver
-    ) -> Approval | ApprovalRefused:
-        """Take a request back, or refuse another's."""
-        ...
-
-    async def page(
-        self, after: ApprovalId, limit: int, *, ended: bool = False
-    ) -> Sequence[Approval]:
-        """Approvals by id, the oldest first; without ``ended`` only open ones."""
-        ...
-
-    async def history(self, approval_id: ApprovalId) -> Sequence[ApprovalStep]:
-        """Everything that happened to one approval, in order."""
         ...
 
 
@@ -591,6 +544,7 @@ class Platform:
     payouts: Payouts
     outgoing: OutgoingPayments
     approvals: Approvals
+    alone: LoneLimits
     reading: Reading
     attention: Attention
     interventions: Interventions

@@ -20,6 +20,7 @@ from poolmaker.api.access import (
 )
 from poolmaker.api.calls import (
     Allow,
+    Limited,
     granted_words,
     json_answer,
     money_of,
@@ -27,6 +28,7 @@ from poolmaker.api.calls import (
     permitted,
     platform_of,
     unless_refused,
+    within_limit,
 )
 from poolmaker.api.interventions import Bearing, Resolving, StreamPlace
 from poolmaker.api.params import CampaignPath, Limit, RewardPath, SagaPath
@@ -184,17 +186,25 @@ async def skip_event(request: Request, principal: Together, wish: SkipWish) -> R
 
 @router.post("/ledger/bear-deficit", status_code=201, response_model=Receipt)
 async def bear_deficit(request: Request, principal: Decider, wish: BearWish) -> Response:
-    """BEAR_DEFICIT: equity bears what is missing. Above the set limit by a second person's word."""
+    """BEAR_DEFICIT: equity bears what is missing. Above the limit of 24 hours by two persons."""
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
         money = await money_of(platform, wish.asset, wish.amount)
-        ledger = platform.interventions.ledger
-        if not ledger.is_small(money):
-            body = {"asset": wish.asset, "amount": wish.amount, "reason": wish.reason}
-            await permitted(request, principal, "deficit.bear", wish.account, body, made_id)
-        asked = Bearing(request_id=made_id, account=wish.account, money=money, reason=wish.reason)
-        return await ledger.bear(asked)
+        asked = Limited(
+            limit="bear_deficit",
+            money=money,
+            action="deficit.bear",
+            subject=wish.account,
+            body={"asset": wish.asset, "amount": wish.amount, "reason": wish.reason},
+        )
+
+        async def bear() -> object:
+            return await platform.interventions.ledger.bear(
+                Bearing(request_id=made_id, account=wish.account, money=money, reason=wish.reason)
+            )
+
+        return await within_limit(request, principal, asked, made_id, bear)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 

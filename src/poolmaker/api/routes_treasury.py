@@ -15,6 +15,7 @@ from starlette.responses import Response
 from poolmaker.api.access import DECIDE_MONEY, DECIDE_OUTCOME, TELL_MONEY
 from poolmaker.api.calls import (
     Allow,
+    Limited,
     granted_words,
     json_answer,
     money_of,
@@ -23,6 +24,7 @@ from poolmaker.api.calls import (
     permitted,
     platform_of,
     unless_refused,
+    within_limit,
 )
 from poolmaker.api.params import Cursor, Limit, UserPath
 from poolmaker.api.ports import (
@@ -144,19 +146,25 @@ def _words(body: dict[str, object]) -> dict[str, str]:
 async def operator_out(request: Request, principal: Decider, wish: OwnMoneyRequest) -> Response:
     """OPERATOR_OUT: the operator takes what is free of the own money at a place.
 
-    Above ``treasury.operator_out_max`` a second person has to approve. It is booked here; send it
-    by the means of the place itself.
+    Above ``treasury.operator_out_max``, counting all of 24 hours, a second person has to approve.
+    It is booked here; send it by the means of the place itself.
     """
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
         own = await _own(platform, made_id, wish)
-        if not platform.treasury.is_small(own.money):
-            body = _words(wish.model_dump())
-            await permitted(
-                request, principal, "treasury.operator_out", wish.location, body, made_id
-            )
-        return await platform.treasury.operator_out(wish.location, own)
+        asked = Limited(
+            limit="operator_out",
+            money=own.money,
+            action="treasury.operator_out",
+            subject=wish.location,
+            body=_words(wish.model_dump()),
+        )
+
+        async def take_out() -> object:
+            return await platform.treasury.operator_out(wish.location, own)
+
+        return await within_limit(request, principal, asked, made_id, take_out)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 

@@ -41,6 +41,7 @@ class AttentionRooms:
     mixin: Mixin | None
     chain: AttentionSource | None
     machine: MachineWatch | None
+    approvals: AttentionSource
     text: Callable[[str, int], str]
     """Units of an asset as an exact decimal."""
 
@@ -63,6 +64,7 @@ def open_attention(
         "rewards": business.rewards,
         "campaigns": business.campaigns,
         "engines": parts.engines,
+        "approvals": parts.approvals,
     }
     if parts.mixin is not None:
         walker = parts.mixin.walker

@@ -160,17 +160,11 @@ class LedgerInterventions:
         transactions: Transactions,
         rooms: InterventionRooms,
         scales: Scales,
-        small: dict[str, int],
     ) -> None:
         self._ledger = ledger
         self._transactions = transactions
         self._rooms = rooms
         self._scales = scales
-        self._small = small
-
-    def is_small(self, money: Money) -> bool:
-        """See ``LedgerCommands.is_small``."""
-        return self._units(money).units <= self._small.get(money.asset, 0)
 
     async def bear(self, asked: Bearing) -> Receipt | Refused:
         """See ``LedgerCommands.bear``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolmaker.api import ports
@@ -24,12 +24,11 @@ from poolmaker.views.model import Money
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreasuryDeskPorts:
-    """What the desk is given. ``limits`` are units that one person may take out alone."""
+    """What the desk is given."""
 
     treasury: Treasury
     records: CustodyRecords
     returns: UnlistedReturns | None
-    limits: Mapping[str, int]
     clock: Clock
 
 
@@ -69,11 +68,6 @@ class TreasuryDesk:
         return self._receipt(incoming.request_id, incoming.money, incoming.reference, booking)
 
     # --------------------------------------------------------------------- the operator's own
-
-    def is_small(self, money: Money) -> bool:
-        """See ``Treasury.is_small``."""
-        amount = self._amount(money)
-        return amount is not None and amount.units <= self._parts.limits.get(money.asset, 0)
 
     async def operator_out(
         self, location: str, own: ports.OwnMoney

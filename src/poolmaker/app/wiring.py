@@ -33,6 +33,7 @@ from poolmaker.app.interventions import (
     SagaInterventions,
     StreamInterventions,
 )
+from poolmaker.app.limits import LimitsDesk, limits_of
 from poolmaker.app.live import EngineLive, LivePorts
 from poolmaker.app.money import MoneyPorts, MoneyReading
 from poolmaker.app.outgoing import OutgoingDesk
@@ -59,6 +60,8 @@ from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.history import open_history
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, open_store
 from poolmaker.business.pools.progress import AccountProgress
+from poolmaker.infra.approvals.alone import LoneActs
+from poolmaker.infra.approvals.attention import ApprovalAttention
 from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.holder import own_holder
@@ -70,7 +73,6 @@ from poolmaker.infra.transactions import patiently
 from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
-from poolmaker.kernel.money import parse_units
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.wallet import VenueWallet
@@ -152,9 +154,8 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         outside.mixin.walker.plug(business.rooms.reception)
     chain = _chain(root, data, session, scales, outside, business)
     settled = _settled(desks, business.rooms.progress)
-    wallets = outside.wallets.items()
     places: list[CustodyPlace] = [
-        *(VenuePlace(account, wallet, scales, settled) for account, wallet in wallets),
+        *(VenuePlace(*named, scales, settled) for named in outside.wallets.items()),
         *([MixinPlace(outside.mixin, outside.forms)] if outside.mixin is not None else []),
         *([chain] if chain is not None else []),
     ]
@@ -171,7 +172,9 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         settings.treasury.silence_s * SECOND_US,
     )
     engines = EngineWatch(desks, kill, root.health, clock)
-    rooms = AttentionRooms(business, engines, outside.mixin, chain, root.machine, scales.text)
+    rooms = AttentionRooms(
+        business, engines, outside.mixin, chain, root.machine, _waiting(root, data), scales.text
+    )
     attention = open_attention(data.app, rooms, root.health, clock)
     surfaces = _Surfaces(
         business,
@@ -385,8 +388,7 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         ),
         scales,
     )
-    approvals = root.settings.approvals
-    times = ApprovalTimes(approvals.delay_s * SECOND_US, approvals.valid_s * SECOND_US)
+    times = _approval_times(root)
     api_store = open_api_store(data.app, root.clock, times.delay_us)
     return Platform(
         mode=mode,
@@ -409,6 +411,15 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
             business.rooms.withdrawals, business.rooms.carrier, parts.chain, scales
         ),
         approvals=Approvals(data.app, root.clock, root.ids, times),
+        alone=LimitsDesk(
+            LoneActs(
+                data.app,
+                root.clock,
+                root.ids,
+                limits_of(root.settings.treasury, parts.scales),
+            ),
+            parts.scales,
+        ),
         reading=reading,
         attention=parts.attention,
         interventions=_interventions(root, data, parts),
@@ -419,17 +430,23 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
     )
 
 
+def _approval_times(root: Root) -> ApprovalTimes:
+    approvals = root.settings.approvals
+    return ApprovalTimes(approvals.delay_s * SECOND_US, approvals.valid_s * SECOND_US)
+
+
+def _waiting(root: Root, data: Data) -> ApprovalAttention:
+    times = _approval_times(root)
+    approvals = Approvals(data.app, root.clock, root.ids, times)
+    return ApprovalAttention(approvals, root.clock, times.valid_us)
+
+
 def _treasury_desk(root: Root, parts: _Surfaces) -> TreasuryDesk:
     rooms = parts.business.rooms
-    limits = {
-        one.asset: parse_units(one.amount, parts.scales.of(one.asset))
-        for one in root.settings.treasury.operator_out_max
-    }
     desk_ports = TreasuryDeskPorts(
         treasury=rooms.treasury,
         records=rooms.custody,
         returns=parts.mixin.unlisted if parts.mixin is not None else None,
-        limits=limits,
         clock=root.clock,
     )
     return TreasuryDesk(desk_ports, parts.scales)
@@ -444,14 +461,10 @@ def _interventions(root: Root, data: Data, parts: _Surfaces) -> Interventions:
         campaigns=business.campaigns,
         ledger_attention=LedgerAttention(data.app),
     )
-    small = {
-        one.asset: parse_units(one.amount, scales.of(one.asset))
-        for one in root.settings.treasury.shortfall_max
-    }
     return Interventions(
         sagas=SagaInterventions(data.app, open_sagas(), root.clock),
         streams=StreamInterventions(data.app, open_bus()),
-        ledger=LedgerInterventions(parts.ledger, data.app, rooms, scales, small),
+        ledger=LedgerInterventions(parts.ledger, data.app, rooms, scales),
         rooms=RoomInterventions(rooms, root.clock),
     )
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from poolmaker.infra.approvals.alone import LoneAct, LoneActs
+from poolmaker.infra.approvals.attention import ApprovalAttention
 from poolmaker.infra.approvals.model import (
     APPROVAL_TABLE,
     Approval,
@@ -43,6 +46,7 @@ def test_every_state_with_every_event_goes_where_the_rule_says_and_nowhere_else(
         (S.WAITING, E.SAME_PERSON_AFTER_DELAY): S.APPROVED,
         (S.WAITING, E.SAME_PERSON): S.WAITING,
         (S.WAITING, E.NOT_AN_APPROVER): S.WAITING,
+        (S.WAITING, E.WITHIN_LIMIT): S.APPROVED,
         (S.WAITING, E.USED): None,
         (S.WAITING, E.CANCELLED): S.CANCELLED,
         (S.WAITING, E.LAPSED): S.LAPSED,
@@ -218,3 +222,65 @@ async def test_the_history_and_what_was_asked_cannot_be_changed(office: Office) 
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with office.database.transaction() as connection:
                 await connection.execute(statement)
+
+
+def _act(request: str, units: int, **other: str) -> LoneAct:
+    words = {"limit": "operator_out", "asset": "USDT", "by": "ada"} | other
+    return LoneAct(units=units, request_id=request, **words)
+
+
+@pytest.fixture
+def lone(office: Office) -> LoneActs:
+    limits = {"operator_out": {"USDT": 100}, "bear_deficit": {"USDT": 5}}
+    return LoneActs(office.database, office.clock, Ids(office.clock, Rng(2)), limits)
+
+
+async def test_what_one_person_may_do_is_summed_over_all_persons_and_24_hours(
+    office: Office, lone: LoneActs
+) -> None:
+    assert await lone.take(_act("r1", 60))
+    assert await lone.take(_act("r1", 60)), "the same request repeats, and counts once"
+    assert not await lone.take(_act("r2", 41, by="bob"))
+    assert await lone.take(_act("r3", 40, by="bob"))
+    assert not await lone.take(_act("r4", 1))
+    assert await lone.take(_act("r5", 5, limit="bear_deficit")), "a limit of its own"
+    assert not await lone.take(_act("r6", 1, asset="BTC")), "no limit is set: nothing alone"
+    for request, units in (("r1", 60), ("r3", 40)):
+        await lone.settle(_act(request, units), done=True)
+    assert await lone.take(_act("r1", 60)), "also after it was done"
+    office.clock.advance(DAY_US - 1)
+    assert not await lone.take(_act("r7", 1))
+    office.clock.advance(1)
+    assert await lone.take(_act("r8", 100))
+
+
+async def test_what_was_refused_counts_no_more(lone: LoneActs) -> None:
+    assert await lone.take(_act("r1", 100))
+    await lone.settle(_act("r1", 100), done=False)
+    await lone.settle(_act("r1", 100), done=False)
+    assert await lone.take(_act("r2", 100))
+
+
+async def test_of_many_at_once_no_more_than_the_limit_is_taken(lone: LoneActs) -> None:
+    asked = [lone.take(_act(f"r{n}", 30)) for n in range(8)]
+    assert sum(await asyncio.gather(*asked)) == 3
+
+
+async def test_what_waits_for_a_second_person_is_listed_until_it_lapses(office: Office) -> None:
+    listing = ApprovalAttention(office.approvals, office.clock, 7 * DAY_US)
+    first = await office.ask(ADA, "r1", why="mended")
+    (item,) = await listing.attention()
+    assert (item.kind, item.subject) == ("waiting", first.approval.id)
+    assert item.evidence["action"] == "kill.release"
+    assert item.evidence["what"] == "why: mended"
+    assert item.evidence["requested_by"] == "ada"
+    until_s = office.clock.now_us() // 1_000_000 + 7 * 86_400
+    wanted = datetime.fromtimestamp(until_s, UTC)
+    assert item.evidence["until"] == f"{wanted:%Y-%m-%d %H:%M:%S} UTC"
+    assert [one.action for one in item.remedies] == ["approve", "cancel"]
+    await office.approvals.approve(first.approval.id, BOB)
+    (item,) = await listing.attention()
+    assert (item.kind, item.evidence["approved_by"]) == ("approved", "bob")
+    assert [one.action for one in item.remedies] == ["cancel"]
+    office.clock.advance(7 * DAY_US)
+    assert await listing.attention() == []

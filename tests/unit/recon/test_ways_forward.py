@@ -15,6 +15,7 @@ from poolmaker.business.rewards.model import RewardTrouble
 from poolmaker.business.treasury.custody import CustodyIncidentKind
 from poolmaker.business.treasury.model import TroubleKind
 from poolmaker.cli.main import cli
+from poolmaker.infra.approvals.attention import ApprovalWait
 from poolmaker.market.engine.latches import LatchKind
 from poolmaker.mixin import unlisted
 from poolmaker.mixin.attention import SILENT, OwnIncident
@@ -59,6 +60,7 @@ KINDS: Final[dict[str, type[StrEnum]]] = {
     "custody": CustodyIncidentKind,
     "market": LatchKind,
     "mixin": OwnIncident,
+    "approvals": ApprovalWait,
 }
 
 

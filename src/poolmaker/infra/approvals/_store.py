@@ -27,6 +27,11 @@ _GRANTED: Final = """
 SELECT * FROM infra.approval WHERE used_for = $1 AND action = $2 AND subject = $3
 ORDER BY id LIMIT 1
 """
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 24))"
+_ALONE: Final = """
+SELECT body FROM infra.approval
+WHERE action = $1 AND subject = $2 AND state IN ('approved', 'used') AND approved_us > $3
+"""
 _BY_ID: Final = "SELECT * FROM infra.approval WHERE id = $1 FOR UPDATE"
 _PAGE: Final = """
 SELECT * FROM infra.approval
@@ -85,6 +90,17 @@ class ApprovalStore:
         """The approval of this action that this request has used, whatever its body, or None."""
         row = await connection_of(tx).fetchrow(_GRANTED, request_id, action, subject)
         return _approval(row) if row is not None else None
+
+    async def lock_limit(self, tx: Tx, action: str, subject: str) -> None:
+        """Nobody else counts against that limit until the transaction ends."""
+        await connection_of(tx).execute(_LOCK, action, subject)
+
+    async def alone_since(
+        self, tx: Tx, action: str, subject: str, since_us: int
+    ) -> tuple[bytes, ...]:
+        """Bodies of what one person did, or is about to do, after ``since_us``."""
+        rows = await connection_of(tx).fetch(_ALONE, action, subject, since_us)
+        return tuple(row["body"] for row in rows)
 
     async def find(self, tx: Tx, approval_id: ApprovalId) -> Approval | None:
         """One approval, locked, or None."""

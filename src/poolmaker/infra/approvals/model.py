@@ -37,6 +37,8 @@ class ApprovalEvent(StrEnum):
     """The requester approves although there are others, or before the delay has passed."""
     NOT_AN_APPROVER = "not_an_approver"
     """Somebody says yes who may not be the second person."""
+    WITHIN_LIMIT = "within_limit"
+    """It is within what one person may do alone."""
     USED = "used"
     CANCELLED = "cancelled"
     LAPSED = "lapsed"
@@ -52,6 +54,7 @@ APPROVAL_TABLE: Final[StateTable[ApprovalState, ApprovalEvent]] = StateTable(
         (_S.WAITING, _E.SAME_PERSON_AFTER_DELAY): _S.APPROVED,
         (_S.WAITING, _E.SAME_PERSON): _S.WAITING,
         (_S.WAITING, _E.NOT_AN_APPROVER): _S.WAITING,
+        (_S.WAITING, _E.WITHIN_LIMIT): _S.APPROVED,
         (_S.WAITING, _E.CANCELLED): _S.CANCELLED,
         (_S.WAITING, _E.LAPSED): _S.LAPSED,
         (_S.APPROVED, _E.USED): _S.USED,

@@ -46,6 +46,11 @@ def is_agreed(event: ApprovalEvent) -> bool:
     return APPROVAL_TABLE.next(ApprovalState.WAITING, event) is ApprovalState.APPROVED
 
 
+def fits_alone(spent_units: int, units: int, max_units: int) -> bool:
+    """Whether one person may do ``units`` more where ``spent_units`` were done in 24 hours."""
+    return 0 < units <= max_units - spent_units
+
+
 def is_old(approval: Approval, now_us: int, valid_us: int) -> bool:
     """Whether it lapses: approved actions count from the approval, others from the request."""
     since_us = approval.approved_us or approval.requested_us

@@ -109,6 +109,6 @@ class TreasurySettings(Section):
     silence_s: int = Field(default=60, ge=5, le=86_400)
     """How long a place may not answer before joins there and new transfers to it wait."""
     operator_out_max: tuple[AmountSettings, ...] = ()
-    """What one person may take out of the operator's equity at once; more needs a second person."""
+    """What may be taken out of equity by one person, per asset and 24 hours; more needs two."""
     shortfall_max: tuple[AmountSettings, ...] = ()
-    """What the operator's equity bears by itself of a shortfall, per asset, day and place."""
+    """What equity bears by itself per asset, place and 24 hours; of deficits, by one person."""

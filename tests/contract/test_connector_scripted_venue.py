@@ -15,12 +15,25 @@ import pytest
 from poolmaker.infra.database import Database
 from poolmaker.kernel.errors import OutcomeUnknown
 from poolmaker.kernel.ids import PoolId
-from poolmaker.kernel.market import Side
+from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.service import AccountEngine
-from poolmaker.market.execution.model import CreateIntent, CreateReply, Refusal, Refused
+from poolmaker.market.execution.model import (
+    CancelIntent,
+    CancelReply,
+    CreateIntent,
+    CreateReply,
+    Refusal,
+    Refused,
+)
 from poolmaker.market.tracking.account_stream import postgres_tracking
-from poolmaker.market.tracking.model import NoMarket, OpenOrders, StoredFill, VenueMarket
+from poolmaker.market.tracking.model import (
+    NoMarket,
+    OpenOrders,
+    OrderReport,
+    StoredFill,
+    VenueMarket,
+)
 from poolmaker.messages.base import Money, Rate
 from poolmaker.messages.market import (
     Barrier,
@@ -185,6 +198,57 @@ async def test_e3_one_order_that_cannot_be_read_does_not_keep_the_others_waiting
     await stage.quote()
     async with stage.running() as engine:
         await until(lambda: len(open_sides(engine)) >= 1)
+
+
+async def test_e3_many_orders_that_are_never_answered_keep_no_other_from_being_asked(
+    stage: Stage,
+) -> None:
+    """E3: twenty questions at a time run into their time-out, again and again."""
+    poison: set[str] = set()
+    real = stage.venue.order_by_client_id
+
+    async def slow(market: Market, client_id: str) -> OrderReport | None:
+        if len(poison) < 20:
+            poison.add(client_id)
+        if client_id in poison:
+            await asyncio.sleep(0.5)
+            raise away()
+        return await real(market, client_id)
+
+    async def nothing(market: object) -> OpenOrders:
+        return OpenOrders(())
+
+    stage.venue.events = False
+    stage.venue.after_create = lost
+    stage.venue.open_orders = nothing  # type: ignore[method-assign]
+    stage.venue.order_by_client_id = slow  # type: ignore[method-assign]
+    await stage.quote(replace_strategy(levels=15, level_size_ppm=50_000))
+    async with stage.running() as engine:
+        await until(lambda: len(stage.venue.created) == 30)
+        await until(lambda: unknown(engine) == 20)
+        assert len(poison) == 20
+
+
+async def test_what_is_remembered_of_a_cancel_goes_with_its_order(stage: Stage) -> None:
+    """The time of each cancel was kept for as long as the engine ran."""
+    await stage.quote()
+    async with stage.running() as engine:
+        await until(lambda: both(engine))
+        assert engine._session is not None
+        sent = engine._session.state.cancel_sent_us
+        hold, real = asyncio.Event(), stage.venue.cancel
+
+        async def held(cancel: CancelIntent) -> CancelReply:
+            await hold.wait()
+            await real(cancel)
+            raise OutcomeUnknown("the answer is lost, and the stream tells the end")
+
+        stage.venue.cancel = held  # type: ignore[method-assign]
+        await stage.tell(StopQuoting(pool=POOL, reason="test"))
+        await until(lambda: len(sent) == 2)
+        hold.set()
+        await until(lambda: not alive(engine))
+        await until(lambda: not sent)
 
 
 async def test_a_duplicate_client_id_means_that_the_order_is_there(stage: Stage) -> None:

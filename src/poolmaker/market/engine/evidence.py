@@ -1,7 +1,7 @@
 """Finds out: orders of unknown outcome, cancels without an answer, what the venue really shows.
 
-Only a venue's definite word counts. Each order is looked into on its own, so that one that
-cannot be read does not keep the others waiting.
+Only a venue's definite word counts. Each order is looked into on its own, a bounded number at a
+time, the one that waited longest first: those that are never answered keep no other waiting.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from poolmaker.market.tracking.ports import Venue
 
 _LOG: Final = get_logger("market")
 _LOOKUPS_MAX: Final = 20
+"""So many look-ups at a time, and at most so many begin in one round."""
 _GRACE_US: Final = 1_000_000
 _PAUSE_MAX_US: Final = 10_000_000
 _NO_POOL: Final = PoolId("")
@@ -57,19 +58,40 @@ class Evidence:
         self._ports = ports
         self._clock = clock
         self._missing: set[IntentId] = set()
+        self._asking: set[IntentId] = set()
+        self._asked_us: dict[IntentId, int] = {}
 
     async def run_resolver(self) -> None:
         """Look into doubtful orders until cancelled."""
-        while True:
-            await self._clock.sleep_us(self._state.config.resolve_ms * 1_000)
-            for order in self._doubtful()[:_LOOKUPS_MAX]:
-                try:
-                    await self._look_up(order)
-                except VenueUnavailable as problem:
-                    _LOG.info("look-up without an answer", intent=order.intent, why=str(problem))
-                    if order.state is OrderState.PENDING_CANCEL and self._late(order):
-                        # A cancel needs no answer to a question: it is sent until it is proven.
-                        self._ports.ticker.cancel([order])
+        async with asyncio.TaskGroup() as asking:
+            while True:
+                await self._clock.sleep_us(self._state.config.resolve_ms * 1_000)
+                for order in self._next_doubtful():
+                    self._asking.add(order.intent)
+                    self._asked_us[order.intent] = self._clock.monotonic_us()
+                    asking.create_task(self._look_into(order))
+
+    def _next_doubtful(self) -> list[ExchangeOrder]:
+        """Whom to ask about now, the one that waited longest first."""
+        doubtful = self._doubtful()
+        living = {order.intent for order in self._state.shadow.living()}
+        for remembered in (self._state.cancel_sent_us, self._asked_us):
+            for ended in remembered.keys() - living:
+                del remembered[ended]
+        due = [order for order in doubtful if order.intent not in self._asking]
+        due.sort(key=lambda order: self._asked_us.get(order.intent, 0))
+        return due[: _LOOKUPS_MAX - len(self._asking)]
+
+    async def _look_into(self, order: ExchangeOrder) -> None:
+        try:
+            await self._look_up(order)
+        except VenueUnavailable as problem:
+            _LOG.info("look-up without an answer", intent=order.intent, why=str(problem))
+            if order.state is OrderState.PENDING_CANCEL and self._late(order):
+                # A cancel needs no answer to a question: it is sent until it is proven.
+                self._ports.ticker.cancel([order])
+        finally:
+            self._asking.discard(order.intent)
 
     async def run_reconciler(self) -> None:
         """Reconcile at the start, after every new subscription, and from time to time."""

@@ -11,6 +11,9 @@ import pytest
 
 from tests.support.quoting import QuotingPlatform, quoting_platform, until
 
+# The start of a platform and a venue, stops and proofs, on a machine that does much else.
+pytestmark = pytest.mark.timeout(1_200)
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuotingPlatform]:

@@ -115,7 +115,7 @@ class TreasuryDesk:
         """See ``Treasury.bear``."""
         amount = self._amount(what.money)
         if amount is None:
-            return ports.Refused("unknown_asset", {"asset": what.money.asset})
+            return ports.Refused("unknown_asset", self._scales.facts(what.money.asset))
         booking = await self._treasury.bear_shortfall(incident, amount.units, what.attempt)
         return self._plain(request_id, booking)
 

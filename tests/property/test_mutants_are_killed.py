@@ -28,6 +28,10 @@ def test_a_mutant_has_one_mistake_and_names_it() -> None:
     assert len({one.source for one in mutants_of(SOURCE)}) == len(mutants_of(SOURCE))
 
 
+def test_what_can_never_run_is_left_alone() -> None:
+    assert mutants_of("def ended(a: Never) -> None:\n    assert_never(a)\n") == []
+
+
 def test_mistakes_that_read_the_same_have_different_names() -> None:
     found = mutants_of("def both(a: int, b: int) -> bool:\n    return a < 1 and b < 1\n")
     assert {"1 => 2", "1 => 2 #2"} <= {one.change for one in found}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
@@ -29,13 +30,13 @@ class Wire:
 
 @dataclass
 class SlowProxy:
-    """Forwards to one port. ``upgrades`` counts WebSockets, ``lost`` the frames it dropped."""
+    """Forwards to one port. ``sockets`` counts WebSockets by path, ``lost`` dropped frames."""
 
     host: str
     port: int
     wire: Wire
     chance: Random
-    upgrades: int = 0
+    sockets: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     own_port: int = 0
     _open: set[asyncio.Task[None]] = field(default_factory=set)
@@ -63,7 +64,7 @@ class SlowProxy:
         first = await reader.read(_CHUNK)
         is_socket = b"upgrade: websocket" in first.lower()
         if is_socket:
-            self.upgrades += 1
+            self.sockets[first.split(b" ")[1].decode("ascii").partition("?")[0]] += 1
             await asyncio.sleep(self.wire.handshake_s)
         upstream, downstream = await asyncio.open_connection(self.host, self.port)
         try:

@@ -163,7 +163,7 @@ class CustodyWatch:
 
     def _lasts(self, seen: Comparison) -> bool:
         since_us = seen.differs_since_us
-        return since_us > 0 and self._ports.clock.now_us() - since_us >= LASTING_US
+        return bool(since_us) and self._ports.clock.now_us() - since_us >= LASTING_US
 
     # ------------------------------------------------------------------------- what is on record
 

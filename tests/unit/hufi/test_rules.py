@@ -31,6 +31,17 @@ def test_a_started_day_counts_whole() -> None:
     assert rules.ceil_days(0, 25 * 3_600_000) == 2
 
 
+def test_a_deposit_address_counts_once_and_a_refused_key_still_occupies_it() -> None:
+    plain = rules.Participant("0x1", "a", 0)
+    same = rules.Participant("0x2", "a", 0)
+    refused = rules.Participant("0x3", "b", 0, access_refused=True)
+    behind = rules.Participant("0x4", "b", 0)
+    missing = rules.Participant("0x5", "c", 0, key_missing=True)
+    other = rules.Participant("0x6", "c", 0)
+    found = rules.counted([plain, same, refused, behind, missing, other])
+    assert found == [plain, other]
+
+
 def test_paid_rewards_exceed_the_pool_by_no_more_than_twenty_digits_can_hide() -> None:
     for case in _CASES:
         expected = case["expected"]

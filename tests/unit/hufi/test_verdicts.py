@@ -112,6 +112,13 @@ def test_a_transfer_without_its_own_payout_is_not_attributed(logs: list[Log], wh
     assert why in found.reason
 
 
+def test_a_payout_whose_lists_differ_in_length_is_not_attributed() -> None:
+    types = ["address[]", "uint256[]", "bool", "string", "string"]
+    data = encode(types, [[WALLET], [5, 6], True, "https://files/x.json", "ff"])
+    event = log(ESCROW, (BULK_TRANSFER, hashed(BATCH)), data)
+    assert isinstance(payout_of(receipt(moved(WALLET, 5), event), transfer()), Unattributed)
+
+
 def file(**changes: Any) -> bytes:
     batch = {"id": BATCH, "results": [{"address": WALLET.upper().replace("0X", "0x"), "score": 1}]}
     period = {"from": FROM, "to": TO, "participants_outcomes_batches": [batch]}
@@ -156,6 +163,15 @@ def test_a_file_that_does_not_say_it_is_not_believed(body: bytes, why: str) -> N
     found = period_of(body, payout(), transfer())
     assert isinstance(found, Unattributed)
     assert why in found.reason
+
+
+def test_a_batch_may_pay_others_beside_us() -> None:
+    period = json.loads(file())["results"][0]
+    results = period["participants_outcomes_batches"][0]["results"]
+    for others in ([{"address": OTHER}, *results], [*results, {"address": OTHER}]):
+        period["participants_outcomes_batches"][0]["results"] = others
+        found = period_of(file(results=[period]), payout(), transfer())
+        assert found == Period(instant_us(FROM), instant_us(TO))
 
 
 def test_a_batch_in_which_we_are_not_is_not_ours() -> None:
@@ -210,7 +226,7 @@ def test_a_campaigns_id_leads_back_to_its_escrow() -> None:
 
 
 def test_a_day_is_the_worlds_unless_a_sandbox_says_otherwise() -> None:
-    assert day_us_of({"day_s": 20}) == 20_000_000
+    assert [day_us_of({"day_s": day_s}) for day_s in (1, 20)] == [1_000_000, 20_000_000]
     for odd in ({}, {"day_s": 0}, {"day_s": True}, {"day_s": "20"}, {"day_s": 86_401}):
         assert day_us_of(odd) == DAY_US
 
@@ -260,6 +276,21 @@ def test_found_43_only_the_days_of_a_campaign_are_days(
     assert to_us == day[1] or (is_cancelled and from_us < to_us < day[1])
 
 
+@given(length_us=st.integers(1, 5 * DAY_US), early_us=st.integers(1, DAY_US))
+def test_every_day_of_a_campaign_is_one_and_a_cancelled_one_may_end_early(
+    length_us: int, early_us: int
+) -> None:
+    days = CampaignDays(7, 7 + length_us, DAY_US)
+    for from_us in range(7, days.end_us, DAY_US):
+        to_us = min(from_us + DAY_US, days.end_us)
+        for is_cancelled in (False, True):
+            assert not day_problem(Period(from_us, to_us), days, is_cancelled=is_cancelled)
+        shorter = Period(from_us, to_us - early_us)
+        assert day_problem(shorter, days, is_cancelled=False)
+        is_left = shorter.to_us > from_us
+        assert bool(day_problem(shorter, days, is_cancelled=True)) is not is_left
+
+
 def test_found_43_dates_come_from_the_chain_and_a_short_day_only_in_the_sandbox() -> None:
     manifest = {"start_date": FROM, "end_date": TO, "day_s": 20}
     days = days_of(manifest, is_sandbox=False)
@@ -268,5 +299,9 @@ def test_found_43_dates_come_from_the_chain_and_a_short_day_only_in_the_sandbox(
     short = days_of(manifest, is_sandbox=True)
     assert isinstance(short, CampaignDays)
     assert short.day_us == 20_000_000
-    for odd in ({}, {"start_date": TO, "end_date": FROM}, {"start_date": "x", "end_date": TO}):
+    odds: list[dict[str, object]] = [
+        {}, {"start_date": TO, "end_date": FROM}, {"start_date": "x", "end_date": TO},
+        {"start_date": FROM, "end_date": 5}, {"start_date": 5, "end_date": TO},
+    ]  # fmt: skip
+    for odd in odds:
         assert isinstance(days_of(odd, is_sandbox=True), Unattributed)

@@ -230,6 +230,61 @@ async def test_a_surplus_is_on_record_and_stops_nothing() -> None:
     assert await world.open_kinds() == [("surplus", PLACE, "USDT")]
     assert await world.everything_stopped() == set()
     assert world.health.ok(), "strangers can make one"
+    world.place.has[PLACE, "USDT"] = 1_000
+    await world.look()
+    assert await world.open_kinds() == []
+
+
+async def test_a_look_while_the_books_move_starts_no_difference_and_turns_none_around() -> None:
+    world = World()
+    world.books.moves = 1
+    world.place.has[PLACE, "USDT"] = 900
+    await world.look()
+    assert (await world.reading()).reported_units is None
+    world.books.moves = 0
+    await world.lasts()
+    world.books.moves = 1
+    world.place.has[PLACE, "USDT"] = 2_000
+    await world.look()
+    assert await world.open_kinds() == [("shortfall", PLACE, "USDT")]
+
+
+async def test_before_the_first_look_nothing_is_known() -> None:
+    world = World()
+    world.books.in_flight = (InFlight(PLACE, "USDT", 300, "withdrawal wd_1"),)
+    one = await world.reading()
+    assert one == CustodyReading(one.row, None, 300, 0, 0)
+
+
+async def test_what_a_place_has_and_nobody_booked_is_shown() -> None:
+    world = World()
+    world.place.has[PLACE, "BTC"] = 5
+    await world.lasts()
+    shown = {one.row.asset: one.reported_units for one in await world.watch.readings()}
+    assert shown == {"BTC": 5, "USDT": 1_000}
+
+
+async def test_a_surplus_that_grew_is_not_over() -> None:
+    world = World()
+    world.place.has[PLACE, "USDT"] = 1_001
+    await world.lasts()
+    world.restart()
+    world.place.has[PLACE, "USDT"] = 1_002
+    await world.look()
+    assert await world.open_kinds() == [("surplus", PLACE, "USDT")]
+
+
+async def test_silence_is_over_when_the_place_answers_and_not_by_a_restart() -> None:
+    world = World()
+    world.place.silent = True
+    await world.look(SILENCE_US // SECOND_US)
+    assert await world.open_kinds() == [("silence", PLACE, "")]
+    world.restart()
+    await world.look()
+    assert await world.open_kinds() == [("silence", PLACE, "")]
+    world.place.silent = False
+    await world.look()
+    assert await world.open_kinds() == []
 
 
 async def test_money_in_flight_explains_what_the_place_no_longer_has_and_no_more() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poolmaker.recon.rules import Compared
 
@@ -38,3 +40,27 @@ def test_what_is_explained_is_the_difference_where_both_agree() -> None:
     other = Compared(booked_units=100, reported_units=110, still_there_units=30)
     wrong = Compared(booked_units=100, reported_units=10, gone_units=30)
     assert [one.explained_units, other.explained_units, wrong.explained_units] == [20, -10, 30]
+
+
+UNITS = st.integers(0, 9)
+
+
+@given(booked=UNITS, reported=UNITS, gone=UNITS, still_there=UNITS)
+def test_what_is_missing_or_too_much_is_what_lies_outside_of_all_that_explains_it(
+    booked: int, reported: int, gone: int, still_there: int
+) -> None:
+    one = Compared(
+        booked_units=booked, reported_units=reported, gone_units=gone, still_there_units=still_there
+    )
+    explained = range(booked - gone, booked + still_there + 1)
+    assert one.missing_units == sum(1 for units in range(booked - gone) if units >= reported)
+    assert one.surplus_units == sum(
+        1 for units in range(booked + still_there + 1, 20) if units <= reported
+    )
+    assert one.agrees is (reported in explained)
+    assert one.proves_cover is (reported == booked - gone or reported >= booked)
+    plain = Compared(booked_units=booked, reported_units=reported)
+    assert (plain.missing_units, plain.surplus_units) == (
+        max(0, booked - reported),
+        max(0, reported - booked),
+    )

@@ -14,6 +14,7 @@ from poolmaker.market.engine.model import (
     LivePool,
     LiveView,
 )
+from poolmaker.market.engine.prices import standing_top
 from poolmaker.market.engine.rules import inventory_now
 from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
 from poolmaker.market.tracking.model import ExchangeOrder, OrderState, StoredFill
@@ -44,7 +45,7 @@ def live_view(state: EngineState, clock: Clock) -> LiveView:
 
 def _pool(state: EngineState, desk: PoolDesk, market: MarketDesk, clock: Clock) -> LivePool:
     rules = market.rules.market
-    top = market.book.top()
+    top = standing_top(state, market)
     inventory = inventory_now(desk.wish, desk.facts)
     orders = list(state.shadow.of_pool(desk.wish.pool))
     unknown = GateSince(QuoteGate.NOT_READY, 0)

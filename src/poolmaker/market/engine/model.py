@@ -107,7 +107,11 @@ class LiveFillView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivePool:
-    """One pool as the page shows it. ``bids`` and ``asks`` are (price, quantity), best first."""
+    """One pool as the page shows it. ``bids`` and ``asks`` are (price, quantity), best first.
+
+    ``mid`` is the middle of the depth prices, which decide quotes and money; empty where a side of
+    the book is thinner than they need.
+    """
 
     pool: PoolId
     symbol: str

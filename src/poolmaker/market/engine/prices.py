@@ -108,6 +108,11 @@ def reference(
     return QuoteGate.BOOK_THIN if view is None else view
 
 
+def standing_top(state: EngineState, market: MarketDesk) -> Top | None:
+    """The depth prices of this market whatever is asked; None where a side is thinner."""
+    return _tops(state, market, [standing_depth(state, market)])[0]
+
+
 def barrier_price(
     state: EngineState, desk: PoolDesk, wanted: DepthWanted | None, now_us: int, wall_us: int
 ) -> BarrierPrice:

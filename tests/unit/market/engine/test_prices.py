@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
+from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
+from poolmaker.market.engine.live import live_view
 from poolmaker.market.engine.model import EngineConfig, PoolWish
 from poolmaker.market.engine.prices import (
     at_risk,
@@ -128,6 +131,17 @@ def test_found_1_a_tiny_bid_moves_neither_reference_nor_barrier_nor_average() ->
     mid, average, bid, ask = thin.barrier(now_us)
     assert (worth(mid), worth(average)) == (60_000, 60_000)
     assert (bid, ask) == (rate(BID), rate(ASK))
+
+
+def test_the_page_shows_the_price_that_decides_and_none_where_a_side_is_thin() -> None:
+    thin = Thin()
+    thin.change(SECOND, bids=[(62_990 * USDT.one, BTC.one // 10_000)])
+    (shown,) = live_view(thin.state, ManualClock()).pools
+    assert Decimal(shown.bids[0][0]) == 62_990
+    assert Decimal(shown.mid) == worth(thin.barrier(SECOND)[0]) == 60_000
+    thin.change(2 * SECOND, bids=[(BID, BTC.one // 100)])
+    (shown,) = live_view(thin.state, ManualClock()).pools
+    assert (shown.mid, thin.barrier(2 * SECOND)[0]) == ("", None)
 
 
 def test_the_depth_is_the_largest_of_minimum_and_own_level_and_the_excess_at_a_barrier() -> None:

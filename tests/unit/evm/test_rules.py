@@ -131,6 +131,29 @@ def test_found_16_what_no_pool_took_is_replaced_by_what_is_asked_and_no_more(
     assert demanded_bid(bid, fresh, cap) is None
 
 
+SMALL = st.integers(0, 4)
+
+
+@given(SMALL, SMALL, SMALL, SMALL, SMALL)
+def test_a_demanded_bid_is_the_least_that_is_more_than_before_and_all_that_is_asked(
+    fee: int, tip: int, fresh_fee: int, fresh_tip: int, cap: int
+) -> None:
+    before, fresh = GasBid(max(fee, tip), tip), GasBid(max(fresh_fee, fresh_tip), fresh_tip)
+    asks_more = fresh.tip_wei > before.tip_wei or fresh.max_fee_wei > before.max_fee_wei
+    enough = [
+        GasBid(max_fee, tip)
+        for tip in range(8)
+        for max_fee in range(tip, 8)
+        if tip > before.tip_wei
+        and max_fee > before.max_fee_wei
+        and tip >= fresh.tip_wei
+        and max_fee >= fresh.max_fee_wei
+    ]
+    least = min(enough, key=lambda bid: (bid.tip_wei, bid.max_fee_wei))
+    expected = least if asks_more and least.max_fee_wei <= cap else None
+    assert demanded_bid(before, fresh, cap) == expected
+
+
 def test_found_16_a_chain_has_a_least_tip_of_its_own_unless_one_is_set() -> None:
     assert tip_min_wei(137, None) == 30 * GWEI
     assert tip_min_wei(1, None) == 0

@@ -515,3 +515,34 @@ async def test_what_waits_is_listed_by_its_newest_reason_in_order_and_until_it_i
         await running.writer.register_asset(Asset("PEPE", 18))
         await becomes({})
         assert isinstance(await running.answered("f3"), Posted)
+
+
+async def test_what_stands_behind_a_row_that_cannot_be_read_waits_until_that_is_set_aside(
+    open_database: OpenDatabase,
+) -> None:
+    """Else a join or leave passes its barrier without the fact."""
+    lost, behind, later = (
+        key("fill:acc:X:1:1"),
+        fee("f2", usdt(1), seq=2),
+        fee("f3", usdt(1), seq=3),
+    )
+    async with running_ledger(open_database, settings=WriterSettings(poll_us=20_000)) as running:
+        attending = LedgerAttention(running.app)
+        async with running.app.acquire() as connection:
+            await connection.execute("SELECT ledger.ask('main', $1, $2)", lost, b"\xff")
+        await running.ask(behind, deposit("o1", usdt(5)))
+        assert isinstance(await running.answered("o1"), Posted)
+        async with asyncio.timeout(60):
+            while len(found := await attending.attention()) < 2:
+                await asyncio.sleep(0.01)
+        assert [item.subject for item in found] == [lost, "f2"]
+        assert found[1].evidence == {"obstacle": f"malformed: {lost}", "behind": lost}
+        assert await attending.aside(behind.key, key("no"), "r") is Refusal.BEHIND_BARRIER
+        assert running.writer.books.applied(behind.stream) == 0
+        aside = await attending.aside(lost, key("yes"), "the venue has told it again")
+        assert isinstance(aside, c.SetAside)
+        assert isinstance(await running.ledger.submit(aside), Posted)
+        assert isinstance(await running.answered("f2"), Posted)
+    async with running_ledger(open_database, settings=WriterSettings(poll_us=20_000)) as running:
+        await running.ask(later)
+        assert isinstance(await running.answered("f3"), Posted), "set aside is for good"

@@ -13,7 +13,7 @@ from poolmaker.business.ledger._store.attention import (
 )
 from poolmaker.business.ledger.codec import decode_command
 from poolmaker.business.ledger.commands import SetAside, StreamFact
-from poolmaker.business.ledger.model import IncidentKind, Refusal
+from poolmaker.business.ledger.model import IncidentKind, Obstacle, Refusal
 from poolmaker.infra.attention import (
     LISTED_MAX,
     AttentionItem,
@@ -75,6 +75,11 @@ class LedgerAttention:
             key=asked_as, aside=key, digest=digest, stream=stream, stream_seq=seq, reason=reason
         )
 
+    async def stands(self, account: str, asset: str) -> tuple[int, int]:
+        """The number of the last entry of an account in an asset, and what it holds since then."""
+        async with self._transactions.begin("ledger.stands") as tx:
+            return await self._store.stands(tx, account, asset)
+
     async def _balances(
         self, tx: Tx, prefix: str, item: Callable[[OddBalance], AttentionItem], *, below_zero: bool
     ) -> tuple[AttentionItem, ...]:
@@ -112,14 +117,20 @@ def _place_of(body: bytes) -> tuple[str, int] | None:
 
 
 def _held_up_by(waiting: Sequence[UnbookableRow]) -> dict[CommandKey, CommandKey]:
-    """For each fact that waits the first of its stream that does; its own key for the first."""
+    """For each fact that waits the first of its stream that does; its own key for the first.
+
+    What waits for a row that cannot be read names it.
+    """
     places = {one.key: _place_of(one.body) for one in waiting}
     first: dict[str, tuple[int, CommandKey]] = {}
     for key, place in places.items():
         if place is not None:
             stream, seq = place
             first[stream] = min(first.get(stream, (seq, key)), (seq, key))
-    return {key: first[place[0]][1] for key, place in places.items() if place is not None}
+    held = {key: first[place[0]][1] for key, place in places.items() if place is not None}
+    unread = f"{Obstacle.MALFORMED.value}: "
+    behind = {one.key: CommandKey(one.why.removeprefix(unread)) for one in waiting}
+    return held | {key: row for key, row in behind.items() if row != key and row in places}
 
 
 def _amount(one: OddBalance) -> str:

@@ -75,23 +75,52 @@ class _Parts:
     rows: list[RowAnswer] = field(default_factory=list)
 
 
-class StoppedStreams:
-    """Streams with a fact that could not be booked: what comes behind it waits, too."""
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A command row that cannot be read. ``streams`` it may be of; None: it may be of any."""
 
-    def __init__(self, at: Mapping[str, tuple[int, Stuck]] | None = None) -> None:
+    row: int
+    streams: frozenset[str] | None
+
+    def may_precede(self, stream: str, row: int | None) -> bool:
+        """Whether it may stand before what is asked for in a later row, or by the queue."""
+        is_later = row is None or row > self.row
+        return is_later and (self.streams is None or stream in self.streams)
+
+
+class StoppedStreams:
+    """Streams with a fact that could not be booked or read: what comes behind it waits, too."""
+
+    def __init__(
+        self,
+        at: Mapping[str, tuple[int, Stuck]] | None = None,
+        unread: Mapping[CommandKey, Unread] | None = None,
+    ) -> None:
         self._at = dict(at or {})
+        self._unread = dict(unread or {})
 
     def copy(self) -> StoppedStreams:
         """What a batch may change: it becomes the truth when the batch is durable."""
-        return StoppedStreams(self._at)
+        return StoppedStreams(self._at, self._unread)
+
+    def hold(self, key: CommandKey, unread: Unread) -> None:
+        """A row cannot be read: nothing of its streams passes it until it is set aside."""
+        self._unread[key] = unread
+
+    def let_go(self, key: CommandKey) -> None:
+        """It was set aside; no effect for what was not held."""
+        self._unread.pop(key, None)
 
     def stands_at(self, stream: str, stream_seq: int) -> bool:
         """Whether a fact is the one that stopped its stream: nothing before it waits."""
-        seq, _ = self._at.get(stream, (-1, None))
-        return seq == stream_seq
+        seq, stuck = self._at.get(stream, (-1, None))
+        return seq == stream_seq and (stuck is None or stuck.subject not in self._unread)
 
-    def stands_before(self, fact: StreamFact) -> Stuck | None:
-        """The obstacle of an earlier fact of the same stream, or None."""
+    def stands_before(self, fact: StreamFact, row: int | None) -> Stuck | None:
+        """The obstacle of what comes before a fact of its stream, or None."""
+        for key, unread in self._unread.items():
+            if unread.may_precede(fact.stream, row):
+                return Stuck(Obstacle.MALFORMED, key)
         seq, stuck = self._at.get(fact.stream, (fact.stream_seq, None))
         return stuck if seq < fact.stream_seq else None
 
@@ -136,7 +165,7 @@ class Proposal:
         earlier = self._answers.get(key)
         at_us = next_ledger_time(self.head.at_us, clock_us)
         if earlier is None:
-            verdict = self._verdict(asked.command, at_us)
+            verdict = self._verdict(asked, at_us)
             if _lacks_asset(verdict) and not self.assets_are_fresh:
                 return None
             reply = self._settle(asked, verdict, at_us)
@@ -180,11 +209,13 @@ class Proposal:
             case _:
                 assert_never(reply)
 
-    def _verdict(self, command: Command, at_us: int) -> Verdict:
-        refusal = self._not_aside(command) if isinstance(command, SetAside) else None
-        if refusal is not None:
-            return refusal
-        held_up = self._stopped.stands_before(command) if isinstance(command, StreamFact) else None
+    def _verdict(self, asked: Asked, at_us: int) -> Verdict:
+        command = asked.command
+        held_up: Refusal | Stuck | None = None
+        if isinstance(command, SetAside):
+            held_up = self._not_aside(command)
+        elif isinstance(command, StreamFact):
+            held_up = self._stopped.stands_before(command, asked.row)
         return held_up or decide(self._books, command, at_us)
 
     def _not_aside(self, command: SetAside) -> Refusal | None:
@@ -261,6 +292,8 @@ class Proposal:
             isinstance(command, SetAside) and isinstance(outcome, Posted)
         ):
             self._stopped.passed(command.stream, command.stream_seq)
+        if isinstance(command, SetAside) and isinstance(outcome, Posted):
+            self._stopped.let_go(command.aside)
 
 
 def _lacks_asset(verdict: Verdict) -> bool:

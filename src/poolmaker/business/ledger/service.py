@@ -12,7 +12,7 @@ from typing import Final
 from poolmaker.bus.ports import KeyConflict
 from poolmaker.business.ledger._store import PgLedgerEvidence, PgLedgerRows, PgLedgerStore
 from poolmaker.business.ledger.accounts import Normal, normal_of
-from poolmaker.business.ledger.codec import encode_command, read_row
+from poolmaker.business.ledger.codec import encode_command, read_row, streams_of
 from poolmaker.business.ledger.commands import Command
 from poolmaker.business.ledger.model import (
     BooksDiverged,
@@ -21,6 +21,7 @@ from poolmaker.business.ledger.model import (
     Incident,
     IncidentKind,
     Outcome,
+    PendingCommand,
     Transaction,
     Unbookable,
     WriterLease,
@@ -31,6 +32,7 @@ from poolmaker.business.ledger.proposal import (
     Proposal,
     Reply,
     StoppedStreams,
+    Unread,
     answered_keys,
     recalled_keys,
 )
@@ -236,12 +238,20 @@ class LedgerWriter:
                 if asked is not None:
                     found.append(_Waiting(asked, None))
                 elif row.key not in self._parked:
-                    await self._park({row.key: f"malformed command row {row.row}"})
+                    await self._hold(row)
             if len(page) < size:
                 return found
             after_row = page[-1].row
         self._rows_may_wait = True
         return found
+
+    async def _hold(self, row: PendingCommand) -> None:
+        """A row that cannot be read stops its streams, unless it was set aside already."""
+        if await self._store.answers([row.key]):
+            self._parked.add(row.key)
+            return
+        self._stopped.hold(row.key, Unread(row.row, streams_of(row)))
+        await self._park({row.key: f"malformed command row {row.row}"})
 
     async def _commit(self) -> None:
         """Decide what is inside, make it durable, answer."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from poolmaker.business.ledger.codec import decode_command, encode_command, read_row
+from poolmaker.business.ledger.codec import decode_command, encode_command, read_row, streams_of
+from poolmaker.business.ledger.commands import SetAside
 from poolmaker.business.ledger.model import (
     GENESIS_HASH,
     Head,
@@ -18,13 +21,14 @@ from poolmaker.business.ledger.model import (
     RowAnswer,
     Unbookable,
 )
-from poolmaker.business.ledger.proposal import Proposal, StoppedStreams, recalled_keys
+from poolmaker.business.ledger.proposal import Proposal, StoppedStreams, Unread, recalled_keys
 from poolmaker.business.ledger.rules import Books, books_of, image_of, in_order
 from poolmaker.kernel.errors import CallerFault
 from poolmaker.kernel.market import Side
 from poolmaker.messages.base import Money
 from tests.support.ledger import (
     START_US,
+    STREAM,
     Page,
     deposit,
     fee,
@@ -103,6 +107,55 @@ def test_a_fact_that_waits_holds_what_is_behind_it_in_its_stream_and_nothing_els
     page.books.assets["SHIB"] = page.books.assets["BTC"]
     for command in (shib, fill("f6", Side.BUY, 1, 500, seq=6)):
         assert isinstance(_proposal(page, stopped).take(encode_command(command), START_US), Posted)
+
+
+STREAM_KEYS = st.sampled_from(
+    ["fill:acc:X:1:1", "fee:acc:X:1:1", "fill:other:X:1:1", "lock:1", "x"]
+)
+BODIES = st.sampled_from(
+    [b"", b"\xff", b"[]", b"{}", b'{"stream":7}', b'{"stream":"account:acc"}', b'{"stream":"s"}']
+)
+
+
+@given(st.lists(st.tuples(STREAM_KEYS, BODIES, st.integers(1, 9)), max_size=4), st.integers(1, 9))
+def test_nothing_passes_a_row_of_its_stream_that_cannot_be_read(
+    rows: list[tuple[str, bytes, int]], row: int
+) -> None:
+    """By its key or by what its body still says; one that says nothing may be of any stream."""
+    page, stopped = pooled_page(), StoppedStreams()
+    before = []
+    for number, (name, body, at) in enumerate(rows):
+        unread = PendingCommand(at, key(f"{name}:{number}"), body)
+        stopped.hold(unread.key, Unread(at, streams_of(unread)))
+        mine = name.startswith(("fill:acc", "fee:acc")) or b"account:acc" in body
+        tells = name.startswith(("fill", "fee")) or body.startswith(b"{")
+        if at < row and (mine or not tells):
+            before.append(unread.key)
+    asked = replace(encode_command(fill("f1", Side.BUY, 1, 500)), row=row)
+    reply = _proposal(page, stopped).take(asked, START_US)
+    assert isinstance(reply, Unbookable) == bool(before)
+    aside = SetAside(
+        key=key("a1"),
+        aside=asked.command.key,
+        digest="0" * 64,
+        stream=STREAM,
+        stream_seq=1,
+        reason="r",
+    )
+    if before:
+        refused = _proposal(page, stopped).take(encode_command(aside), START_US)
+        assert refused == Refused(Refusal.BEHIND_BARRIER)
+    for name in before:
+        first = SetAside(
+            key=key(f"aside {name}"),
+            aside=name,
+            digest="0" * 64,
+            stream="",
+            stream_seq=0,
+            reason="r",
+        )
+        assert isinstance(_proposal(page, stopped).take(encode_command(first), START_US), Posted)
+    assert isinstance(_proposal(page, stopped).take(asked, START_US), Posted)
 
 
 def test_an_asset_that_is_not_known_yet_is_asked_for_before_anything_is_decided() -> None:

@@ -40,6 +40,13 @@ WHERE c.ledger_id = $1 AND c.key = $2 AND c.seq IS NULL AND c.reject IS NULL AND
     SELECT FROM ledger.incident AS i
     WHERE i.ledger_id = c.ledger_id AND i.kind = 'unbookable' AND i.key = c.key)
 """
+_STANDS: Final = """
+SELECT b.last_seq, CASE WHEN b.is_held THEN b.raw ELSE -b.raw END AS units
+FROM ledger.account AS a
+JOIN ledger.asset AS s USING (ledger_id, asset_id)
+JOIN ledger.balance AS b USING (ledger_id, account_id)
+WHERE a.ledger_id = $1 AND a.code = $2 AND s.code = $3
+"""
 _CONFLICTS: Final = """
 SELECT c.key, encode(c.body_hash, 'hex') AS digest, c.at_us, count(*) OVER () AS total
 FROM ledger.conflict AS c
@@ -120,6 +127,11 @@ class PgLedgerAttention:
         """The body of a command row that waits under an open incident, or None."""
         body: bytes | None = await connection_of(tx).fetchval(_UNBOOKABLE_BODY, self._ledger, key)
         return body
+
+    async def stands(self, tx: Tx, account: str, asset: str) -> tuple[int, int]:
+        """The last entry of an account in an asset and its units then; zeros for none."""
+        row = await connection_of(tx).fetchrow(_STANDS, self._ledger, account, asset)
+        return (row["last_seq"], int(row["units"])) if row is not None else (0, 0)
 
     async def conflicts(self, tx: Tx, item: str, limit: int) -> tuple[list[OpenRecord], int]:
         """Keys that came with another body and that nobody has closed under ``item``."""

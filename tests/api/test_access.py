@@ -87,6 +87,7 @@ def token(world: FakeWorld, role: Role, scopes: frozenset[Scope], name: str = "a
         scopes=scopes,
         expires_us=NEVER_US,
         granted_by="operator",
+        vouched=role is not Role.USER,
     )
     return text
 

@@ -22,6 +22,7 @@ def _clients(world: FakeWorld) -> tuple[Client, Client]:
     world.people.granted["tk_t"] = NewToken(
         token_id="tk_t", token_hash=token_hash(TREASURER), role=Role.TREASURER, name="tess",
         user_id=None, scopes=ROLE_SCOPES[Role.TREASURER], expires_us=2**60, granted_by="operator",
+        vouched=True,
     )  # fmt: skip
     api = create_api(world.platform())
     return Client(api, OPERATOR_TOKEN), Client(api, TREASURER)

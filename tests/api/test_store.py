@@ -137,6 +137,16 @@ async def test_found_29_one_grant_is_one_token_whatever_was_lost_between(tokens:
     assert await tokens.principal(TWO) is not None
 
 
+async def test_who_vouched_for_a_name_is_remembered_for_ever(database: Database) -> None:
+    clock = ManualClock()
+    store = open_store(database, clock, DAY_US)
+    for number, role in enumerate([Role.TREASURER, Role.OPERATOR, Role.VIEWER, Role.USER]):
+        await store.grant(replace(a_token(number, role), vouched=role is Role.OPERATOR))
+    await store.revoke("tk_0")
+    clock.advance(400 * DAY_US)
+    assert await store.unvouched() == {("name-0", "operator"), ("name-2", "operator")}
+
+
 async def test_who_may_approve_is_remembered_for_the_delay(database: Database) -> None:
     clock = ManualClock()
     store = open_store(database, clock, DAY_US)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,13 +15,14 @@ from starlette.types import ASGIApp
 from poolmaker.api.access import ROLE_SCOPES, Role, Scope
 from poolmaker.api.budgets import BudgetSizes
 from poolmaker.api.server import create_api
-from poolmaker.api.tokens import NewToken
+from poolmaker.api.tokens import NewToken, hand_of
 from poolmaker.infra.approvals.model import Approver
-from poolmaker.kernel.clock import DAY_US
+from poolmaker.kernel.clock import DAY_US, ManualClock
+from poolmaker.kernel.ids import ApprovalId
 from poolmaker.views.model import UserSeen
 from tests.api.client import Client
 from tests.api.test_access import token
-from tests.e2e.world import OPERATOR_TOKEN, FakeWorld
+from tests.e2e.world import OPERATOR_TOKEN, TREASURER_TOKEN, FakeWorld
 
 WAYS = ("/users", "/users/us_ada/tokens", "/tokens", "/tokens/{old}/rotate")
 SCOPES = st.none() | st.frozensets(st.sampled_from(Scope), min_size=1)
@@ -131,3 +133,74 @@ async def test_a_user_is_not_made_by_a_token_that_could_not_issue_theirs() -> No
     assert set(world.people.people) == {"us_ada"}
     made = await Client(api, OPERATOR_TOKEN).post("/api/v1/users", body)
     assert made.status == 201
+
+
+PAIRS = st.frozensets(st.tuples(*[st.sampled_from("abcde")] * 2), max_size=6)
+
+
+@given(PAIRS, st.sampled_from("abcde"))
+def test_names_linked_by_grants_are_one_hand_however_long_the_chain(
+    pairs: frozenset[tuple[str, str]], name: str
+) -> None:
+    hand = hand_of(name, pairs)
+    assert name in hand
+    assert all(hand_of(other, pairs) == hand for other in hand)
+    assert all((one in hand) == (two in hand) for one, two in pairs)
+    assert len(hand) == 1 or any({name} & set(pair) for pair in pairs)
+
+
+async def _grant(client: Client, name: str, role: str = "operator") -> Client | None:
+    """A client of a token for ``name``, when that is granted."""
+    body = {"name": name, "role": role}
+    answer = await client.post("/api/v1/tokens", body)
+    return Client(client.app, answer.json["token"]) if answer.status == 201 else None
+
+
+async def _approved_by(world: FakeWorld, ask: Client, second: Client) -> int:
+    """What ``second`` is answered who approves what ``ask`` asks for."""
+    world.approvals.rows.clear()
+    asked = await ask.post("/api/v1/treasury/reversals", {"seq": 1, "reason": "wrong"})
+    assert asked.json["code"] == "approval_pending", asked.text
+    (waiting,) = await world.approvals.page(ApprovalId(""), 9)
+    path = f"/api/v1/approvals/{waiting.id}/approve"
+    return (await second.post(path)).status
+
+
+async def test_who_issues_a_token_alone_is_not_their_own_second_person_with_it() -> None:
+    """Neither with it, nor with one that it issued, nor by its name after it was revoked."""
+    clock = ManualClock()
+    world = FakeWorld(clock=clock)
+    world.people.staff = {
+        key: one for key, one in world.people.staff.items() if one.role is Role.OPERATOR
+    }
+    api = create_api(world.platform())
+    mine = Client(api, OPERATOR_TOKEN)
+    assert await _grant(mine, "bo") is None
+    clock.advance(DAY_US)
+    bo = await _grant(mine, "bo")
+    assert bo is not None
+    assert await _approved_by(world, mine, bo) == 409
+    assert await _approved_by(world, bo, mine) == 409
+    assert await _grant(bo, "cy") is None
+    clock.advance(DAY_US)
+    cy = await _grant(bo, "cy")
+    assert cy is not None
+    for one, other in itertools.permutations([mine, bo, cy], 2):
+        assert await _approved_by(world, one, other) == 409
+    for token_id in list(world.people.granted):
+        await world.people.revoke(token_id)
+    clock.advance(2 * DAY_US)
+    again = await _grant(mine, "cy")
+    assert again is None or await _approved_by(world, again, mine) == 409
+
+
+async def test_a_name_that_a_second_person_vouched_for_is_a_person_of_its_own() -> None:
+    world = FakeWorld()
+    api = create_api(world.platform())
+    mine, second = Client(api, OPERATOR_TOKEN), Client(api, TREASURER_TOKEN)
+    assert await _grant(mine, "bo") is None
+    (waiting,) = await world.approvals.page(ApprovalId(""), 9)
+    assert (await second.post(f"/api/v1/approvals/{waiting.id}/approve")).status == 201
+    bo = await _grant(mine, "bo")
+    assert bo is not None
+    assert await _approved_by(world, mine, bo) == 201

@@ -227,8 +227,13 @@ class FakePeople:
                 await self.revoke(one.token_id)
 
     async def approvers(self) -> frozenset[str]:
-        found = [*self.staff.values()]
+        living = [one for one in self.granted.values() if self._lives(one)]
+        found: list[Principal | NewToken] = [*self.staff.values(), *living]
         return frozenset(one.name for one in found if Scope.APPROVE in one.scopes)
+
+    async def unvouched(self) -> frozenset[tuple[str, str]]:
+        staff = (one for one in self.granted.values() if one.role is not Role.USER)
+        return frozenset((one.name, one.granted_by) for one in staff if not one.vouched)
 
 
 @dataclass
@@ -288,7 +293,7 @@ class FakeApprovals:
         row = self.rows.get(approval_id)
         if row is None:
             return ApprovalRefused(ApprovalRefusal.UNKNOWN)
-        if row.requested_by == approver.name:
+        if approver.may_be(row.requested_by):
             return ApprovalRefused(ApprovalRefusal.SAME_PERSON)
         self.rows[row.id] = replace(
             row, state=ApprovalState.APPROVED, approved_by=approver.name, approved_us=1

@@ -17,8 +17,8 @@ CLAIM_US: Final = 30 * SECOND_US
 _GRANT: Final = """
 INSERT INTO api.token
     (token_id, token_hash, role, name, user_id, scopes, granted_us, expires_us, granted_by,
-     binds_wallet)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+     binds_wallet, vouched)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (token_id) DO UPDATE SET token_hash = $2
 WHERE token.revoked_us IS NULL AND token.granted_by = $9 AND token.binds_wallet = $10
 """
@@ -42,6 +42,10 @@ UPDATE api.token SET revoked_us = $2 WHERE user_id = $1 AND revoked_us IS NULL
 _APPROVERS: Final = """
 SELECT DISTINCT name FROM api.token
 WHERE 'approve' = ANY (scopes) AND coalesce(revoked_us, expires_us) > $1 AND expires_us > $1
+"""
+_UNVOUCHED: Final = """
+SELECT DISTINCT name, granted_by FROM api.token
+WHERE role <> 'user' AND NOT vouched AND name <> granted_by
 """
 _CLAIM: Final = """
 INSERT INTO api.request AS kept
@@ -93,6 +97,7 @@ class ApiStore:
                 token.expires_us,
                 token.granted_by,
                 token.binds_wallet,
+                token.vouched,
             )
 
     def filed(self, token_hash: bytes) -> Principal | None:  # noqa: ARG002
@@ -151,6 +156,12 @@ class ApiStore:
             since_us = self._clock.now_us() - self._delay_us
             rows = await connection_of(tx).fetch(_APPROVERS, since_us)
         return frozenset(row["name"] for row in rows)
+
+    async def unvouched(self) -> frozenset[tuple[str, str]]:
+        """See ``Tokens.unvouched``."""
+        async with self._transactions.begin("api.unvouched") as tx:
+            rows = await connection_of(tx).fetch(_UNVOUCHED)
+        return frozenset((row["name"], row["granted_by"]) for row in rows)
 
     async def claim(self, caller: str, key: str, fingerprint: bytes, fresh_id: str) -> Claim:
         """See ``Requests.claim``."""

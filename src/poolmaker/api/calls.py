@@ -17,8 +17,8 @@ from poolmaker.api.access import APPROVE, Access, Owner, Role
 from poolmaker.api.gate import caller_of
 from poolmaker.api.ports import Claim, Platform, Refused
 from poolmaker.api.problems import MEDIA_TYPE, Problem, body_of
-from poolmaker.api.tokens import Principal
-from poolmaker.infra.approvals.model import ApprovalAsk, ApprovalPending, Approver
+from poolmaker.api.tokens import Principal, hand_of
+from poolmaker.infra.approvals.model import Approval, ApprovalAsk, ApprovalPending, Approver
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.ids import CorrelationId, OrderId, UserId, WithdrawalId
 from poolmaker.kernel.money import UNITS_MAX, parse_units
@@ -105,9 +105,11 @@ async def _owner_of(platform: Platform, name: str, value: str) -> str | None:
 
 async def approver_of(request: Request, principal: Principal) -> Approver:
     """The caller as somebody who asks or approves; alone when nobody else here could approve."""
-    others = await platform_of(request).tokens.approvers() - {principal.name}
+    tokens = platform_of(request).tokens
+    hand = hand_of(principal.name, await tokens.unvouched())
+    others = await tokens.approvers() - hand
     may_approve = APPROVE.lets_in(principal.role, principal.scopes)
-    return Approver(principal.name, may_approve=may_approve, alone=not others)
+    return Approver(principal.name, may_approve=may_approve, alone=not others, hand=hand)
 
 
 async def permitted(
@@ -117,8 +119,8 @@ async def permitted(
     subject: str,
     body: Mapping[str, str],
     made_id: str,
-) -> None:
-    """Go on when a second person has agreed; raise ``approval_pending`` while none has.
+) -> Approval:
+    """What a second person has agreed to; raises ``approval_pending`` while none has.
 
     ``made_id`` is what the Idempotency-Key stands for. A route calls this inside of ``once``,
     before its effect; see ``infra.approvals``.
@@ -131,6 +133,7 @@ async def permitted(
         if answer.may_repeat_us:
             facts["may_repeat_at_us"] = str(answer.may_repeat_us)
         raise Problem("approval_pending", facts)
+    return answer.approval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ from poolmaker.api.tokens import (
     TokenSeen,
     expiry_us,
     fresh_token,
+    hand_of,
     scopes_of,
     token_hash,
 )
@@ -194,10 +195,12 @@ async def create_staff_token(request: Request, principal: Granter, wish: NewStaf
     async def effect(made_id: str) -> object:
         body = {"role": wish.role, "days": str(wish.days or "")}
         body["scopes"] = " ".join(sorted(wish.scopes)) if wish.scopes is not None else ""
-        await permitted(request, principal, "token.grant", wish.name, body, made_id)
+        agreed = await permitted(request, principal, "token.grant", wish.name, body, made_id)
         role = Role(wish.role)
         scopes = frozenset(wish.scopes) if wish.scopes is not None else None
         token = _Wanted(role, wish.name, None, scopes_of(role, scopes), wish.days)
+        hand = hand_of(agreed.requested_by, await platform.tokens.unvouched())
+        token = msgspec.structs.replace(token, vouched=agreed.approved_by not in hand)
         return await _grant(platform, principal, made_id, token)
 
     return await once(request, principal, platform.ids.correlation(), effect)
@@ -271,6 +274,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     user_id: UserId | None
     scopes: frozenset[Scope]
     days: int | None
+    vouched: bool = False
 
 
 def _users_token(user: UserSeen, scopes: frozenset[Scope] | None, days: int | None) -> _Wanted:
@@ -318,6 +322,7 @@ async def _grant(
             expires_us=expires_us,
             granted_by=principal.name,
             binds_wallet=principal.binds_wallet,
+            vouched=wanted.vouched,
         )
     )
     return {

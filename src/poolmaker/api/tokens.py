@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -58,6 +59,8 @@ class NewToken:
     expires_us: int
     granted_by: str
     binds_wallet: bool = False
+    vouched: bool = False
+    """Of the staff: somebody else than ``granted_by`` agreed that it is for another person."""
 
 
 class Tokens(Protocol):
@@ -99,6 +102,13 @@ class Tokens(Protocol):
         """Names of everybody who may approve, or could until less than the approval delay ago."""
         ...
 
+    async def unvouched(self) -> frozenset[tuple[str, str]]:
+        """Names of the staff that nobody else vouched for, each with who granted its token.
+
+        For ever: a name is not another person's because its token has ended.
+        """
+        ...
+
 
 def token_hash(token: str) -> bytes:
     """What is stored of a token. Tokens have 256 bits of chance, so one round is enough."""
@@ -108,6 +118,15 @@ def token_hash(token: str) -> bytes:
 def fresh_token(rng: Rng) -> str:
     """A new token of 256 bits of chance: shown once, never stored."""
     return f"pm_{rng.bits(256):064x}"
+
+
+def hand_of(name: str, unvouched: Collection[tuple[str, str]]) -> frozenset[str]:
+    """Every name that may be the same person as ``name``: linked by grants of one person alone."""
+    hand, found = frozenset[str](), frozenset({name})
+    while found != hand:
+        hand = found
+        found = hand.union(*(pair for pair in unvouched if hand.intersection(pair)))
+    return hand
 
 
 def scopes_of(role: Role, wanted: frozenset[Scope] | None) -> frozenset[Scope]:

@@ -109,6 +109,10 @@ class FileTokens:
         mine = {role.value for role in self._files if Scope.APPROVE in ROLE_SCOPES[role]}
         return frozenset(mine) | await self._granted.approvers()
 
+    async def unvouched(self) -> frozenset[tuple[str, str]]:
+        """See ``Tokens.unvouched``. Who sets up the machine vouches for its files."""
+        return await self._granted.unvouched()
+
     async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenSeen]:
         """See ``Tokens.tokens``. Those in files come first in the whole list."""
         mine = [] if user_id is not None else [_seen(role) for role in sorted(self._files)]

@@ -26,7 +26,7 @@ from poolmaker.infra.approvals.model import (
     ApprovalState,
     Approver,
 )
-from poolmaker.infra.approvals.rules import approving, canonical
+from poolmaker.infra.approvals.rules import approving, canonical, consent, is_agreed
 from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
 from poolmaker.infra.database import Database
 from poolmaker.kernel.clock import DAY_US, ManualClock
@@ -82,6 +82,13 @@ def test_only_approvers_approve_and_the_requester_only_alone_and_after_the_delay
     event = approving(asked, approver, 1_000 + waited_us, delay_us)
     allowed = APPROVAL_TABLE.next(S.WAITING, event) is S.APPROVED
     assert allowed == (may_approve and (name != "ada" or (alone and waited_us >= delay_us)))
+
+
+@given(st.booleans(), st.integers(0, 3 * DAY_US))
+def test_another_name_of_the_same_hand_is_no_second_person(alone: bool, waited_us: int) -> None:
+    other = Approver("adas-other", may_approve=True, alone=alone, hand=frozenset({"ada"}))
+    event = consent("ada", 1, other, 1 + waited_us, DAY_US)
+    assert is_agreed(event) == (alone and waited_us >= DAY_US)
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=4))

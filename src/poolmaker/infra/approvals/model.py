@@ -69,12 +69,18 @@ class Approver:
     """Who asks or approves.
 
     ``may_approve``: role and scope allow to be the second person; whoever may not can only ask.
-    ``alone``: nobody else of this installation could approve.
+    ``alone``: nobody else of this installation could approve. ``hand``: further names that nobody
+    but this person has vouched for; whoever answers to them is not known to be somebody else.
     """
 
     name: str
     may_approve: bool = False
     alone: bool = False
+    hand: frozenset[str] = frozenset()
+
+    def may_be(self, name: str) -> bool:
+        """Whether ``name`` is this person, or is not known to be another."""
+        return name == self.name or name in self.hand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

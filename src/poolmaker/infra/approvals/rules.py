@@ -30,11 +30,11 @@ def consent(
 ) -> ApprovalEvent:
     """What ``approver``'s yes at ``now_us`` is to what ``first`` asked for at ``first_us``.
 
-    The one rule of who may be the second person.
+    The one rule of who may be the second person. Two names of one hand are one person.
     """
     if not approver.may_approve:
         return ApprovalEvent.NOT_AN_APPROVER
-    if approver.name != first:
+    if not approver.may_be(first):
         return ApprovalEvent.SECOND_PERSON
     if approver.alone and now_us >= first_us + delay_us:
         return ApprovalEvent.SAME_PERSON_AFTER_DELAY

@@ -172,6 +172,6 @@ class Approvals:
         return await self._store.move(tx, approval, after, step)
 
     def _pending(self, approval: Approval, approver: Approver) -> ApprovalPending:
-        alone = approver.alone and approver.name == approval.requested_by
+        alone = approver.alone and approver.may_be(approval.requested_by)
         repeat_us = approval.requested_us + self._times.delay_us if alone else 0
         return ApprovalPending(approval, repeat_us)

@@ -89,11 +89,10 @@ def release_verdict(latch: KillLatch, approver: Approver, now_us: int) -> Releas
 
     The first person is who asked to release it, and who set it, as far as that is proven.
     """
-    proven = latch.set_by not in UNPROVEN
-    asked = latch.asked_by, latch.asked_us
-    if proven and approver.name != latch.set_by:
-        return ReleaseVerdict.RELEASED
-    if latch.asked_us and is_agreed(consent(*asked, approver, now_us, DAY_US)):
+    firsts = [(latch.set_by, now_us)] if latch.set_by not in UNPROVEN else []
+    if latch.asked_us:
+        firsts.append((latch.asked_by, latch.asked_us))
+    if any(is_agreed(consent(*first, approver, now_us, DAY_US)) for first in firsts):
         return ReleaseVerdict.RELEASED
     return ReleaseVerdict.WAITS if approver.alone else ReleaseVerdict.SECOND_PERSON
 

@@ -180,6 +180,21 @@ def test_a_second_person_releases_at_once_and_who_set_it_does_not() -> None:
     assert mine is ReleaseVerdict.SECOND_PERSON
 
 
+@pytest.mark.parametrize(
+    "approver",
+    [
+        Approver("clerk"),
+        Approver("annas-other", may_approve=True, hand=frozenset({"anna"})),
+    ],
+)
+def test_who_is_no_second_person_releases_nothing(approver: Approver) -> None:
+    """A token without the scope to approve, and another name of the one who set it."""
+    latch = new_latch("platform", "anna", "why", 5, RNG)
+    assert release_verdict(latch, approver, 10 * DAY_US) is ReleaseVerdict.SECOND_PERSON
+    asked = msgspec.structs.replace(latch, asked_by="anna", asked_us=6)
+    assert release_verdict(asked, approver, 10 * DAY_US) is ReleaseVerdict.SECOND_PERSON
+
+
 @pytest.mark.parametrize("set_by", ["", "operator"])
 @pytest.mark.parametrize("name", ["anna", "operator", ""])
 def test_a_setter_that_proves_nobody_is_no_first_person(set_by: str, name: str) -> None:

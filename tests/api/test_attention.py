@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,46 @@ async def test_a_saga_and_a_stopped_event_are_shown_and_unknown_ones_are_not_fou
     where = "/api/v1/streams/event?consumer=pools&stream=account:a&seq="
     assert (await client.get(f"{where}7")).json["error"] == "bad"
     assert (await client.get(f"{where}8")).status == 404
+
+
+BOUND = [
+    ("streams/skip", {"consumer": "pools", "stream": "a", "seq": 7, "reason": "r"}, {"seq": 8}),
+    ("ledger/set-aside", {"key": "fill:1", "reason": "r"}, {"key": "fill:2"}),
+    (
+        "suspense/resolve",
+        {"source": "mixin:x", "to": "platform", "asset": "USDT", "amount": "1", "reason": "r"},
+        {"source": "mixin:y"},
+    ),
+    ("rewards/rw_1/keep", {"reason": "r"}, "rewards/rw_2/keep"),
+    ("rewards/rw_1/assign", {"pool_id": "btcusdt", "reason": "r"}, "rewards/rw_2/assign"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "other"), BOUND)
+async def test_what_is_approved_is_about_the_state_of_that_time_and_no_later_one(
+    client: Client, world: FakeWorld, path: str, body: dict[str, object], other: Any
+) -> None:
+    treasurer, path = client.as_(TREASURER_TOKEN), f"/api/v1/{path}"
+    assert (await client.post(path, body)).json["code"] == "approval_pending"
+    world.mending.stands_at += 1
+    assert (await treasurer.post(path, body)).json["code"] == "approval_pending"
+    assert world.mending.done == []
+    done = await client.post(path, body, key="the-key-of-it")
+    assert done.status == 201, done.text
+    assert len(world.mending.done) == 1
+    assert len(world.approvals.rows) == 2
+
+
+@pytest.mark.parametrize(("path", "body", "other"), BOUND)
+async def test_about_what_does_not_wait_nobody_is_asked(
+    client: Client, world: FakeWorld, path: str, body: dict[str, object], other: Any
+) -> None:
+    """Else a word could be got beforehand, about what nobody has seen."""
+    path, body = (other, body) if isinstance(other, str) else (path, body | other)
+    answer = await client.post(f"/api/v1/{path}", body)
+    assert answer.status in {404, 409}, answer.text
+    assert answer.json["code"] != "approval_pending"
+    assert world.approvals.rows == {}
 
 
 LIFT = "/api/v1/freeze/lift"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from poolmaker.api.interventions import Bearing, Interventions, Resolving, StreamPlace
+from poolmaker.api.interventions import Bearing, Interventions, Resolving, RewardWord, StreamPlace
 from poolmaker.api.results import Receipt, Refused
 from poolmaker.infra.attention import AttentionItem, Remedy, closed_by_a_person
 from poolmaker.recon.listing import (
@@ -15,6 +15,7 @@ from poolmaker.recon.listing import (
     summary,
 )
 from poolmaker.views.attention import SagaStepView, SagaView, StreamEventView
+from poolmaker.views.model import Money
 
 PARKED = AttentionItem(
     source="sagas",
@@ -74,6 +75,8 @@ class FakeInterventions:
 
     done: list[tuple[object, ...]] = field(default_factory=list)
     frozen_us: int = 5
+    stands_at: int = 1
+    """How what waits for a person stands: changes when anything of it does."""
 
     def interventions(self) -> Interventions:
         return Interventions(sagas=self, streams=self, ledger=self, rooms=self)
@@ -96,34 +99,50 @@ class FakeInterventions:
         if place.seq != 7:
             return None
         names = (place.consumer, place.stream, place.seq)
-        return StreamEventView(*names, "bad", 1, 1, "key", "{}", 1, replay_asked=False, skip_by="")
+        at_us = self.stands_at
+        return StreamEventView(
+            *names, "bad", 1, at_us, "key", "{}", 1, replay_asked=False, skip_by=""
+        )
 
     async def replay(self, place: StreamPlace) -> StreamEventView | Refused:
         self.done.append(("replay", place))
         return await self.event(place) or Refused("not_stopped")
 
-    async def skip(self, place: StreamPlace, by: str, reason: str) -> StreamEventView | Refused:
-        self.done.append(("skip", place, by, reason))
+    async def skip(
+        self, place: StreamPlace, failed_at_us: int, by: str, reason: str
+    ) -> StreamEventView | Refused:
+        self.done.append(("skip", place, failed_at_us, by, reason))
         return await self.event(place) or Refused("not_stopped")
 
     async def bear(self, asked: Bearing) -> Receipt | Refused:
         self.done.append(("bear", asked.account, asked.money))
         return Receipt(asked.request_id, 1, 1)
 
+    async def suspended(self, source: str, money: Money) -> int | Refused:
+        return self.stands_at if source == "mixin:x" else Refused("insufficient")
+
     async def resolve(self, asked: Resolving) -> Receipt | Refused:
-        self.done.append(("resolve", asked.source, asked.target, asked.money))
+        self.done.append(("resolve", asked.source, asked.target, asked.money, asked.entry))
         return Receipt(asked.request_id, 1, 1)
 
     async def refund(self, source: str, reason: str, request_id: str) -> Refused | None:
         self.done.append(("refund", source))
         return None
 
-    async def set_aside(self, key: str, reason: str, request_id: str) -> Receipt | Refused:
-        self.done.append(("set_aside", key))
+    async def waiting(self, key: str) -> str | Refused:
+        return f"{self.stands_at:064x}" if key == "fill:1" else Refused("unknown_transaction")
+
+    async def set_aside(
+        self, key: str, digest: str, reason: str, request_id: str
+    ) -> Receipt | Refused:
+        self.done.append(("set_aside", key, digest))
         return Receipt(request_id, 1, 1)
 
-    async def decide_reward(self, reward: str, pool: str, by: str, reason: str) -> Refused | None:
-        self.done.append(("decide_reward", reward, pool, by))
+    async def reward_waits_since_us(self, reward: str) -> int | Refused:
+        return self.stands_at if reward == "rw_1" else Refused("reward_not_waiting")
+
+    async def decide_reward(self, word: RewardWord) -> Refused | None:
+        self.done.append(("decide_reward", word.reward, word.pool, word.since_us))
         return None
 
     async def join_campaign(self, campaign: str) -> Refused | None:

@@ -137,6 +137,16 @@ async def permitted(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What is approved, of the state that ``state`` reads: words, or why there is none."""
+
+    action: str
+    subject: str
+    body: Mapping[str, str]
+    state: Callable[[], Awaitable[Mapping[str, str] | Refused]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limited:
     """What one person may do alone within a limit, and what is approved beyond it."""
 
@@ -169,16 +179,25 @@ async def within_limit(
     return answer
 
 
-async def granted_words(
-    request: Request, action: str, subject: str, made_id: str
-) -> Mapping[str, str] | None:
-    """What this very request was granted of the action before, word by word; None for nothing.
+async def permitted_as_it_stands(
+    request: Request,
+    principal: Principal,
+    asked: Bound,
+    made_id: str,
+) -> Mapping[str, str]:
+    """``permitted`` for this state of what it is about (which freeze, which sending); all words.
 
-    Where an approval names what is there at the time (which freeze, which sending), a request that
-    is repeated after a crash asks for the same again instead of for what is there by now.
+    What refuses, refuses before anybody is asked. A request that is repeated after a crash is about
+    what it was granted for, not about what is there by now.
     """
-    used = await platform_of(request).approvals.granted(made_id, action, subject)
-    return None if used is None else msgspec.json.decode(used.body, type=dict[str, str])
+    approvals = platform_of(request).approvals
+    used = await approvals.granted(made_id, asked.action, asked.subject)
+    if used is not None:
+        body: Mapping[str, str] = msgspec.json.decode(used.body, type=dict[str, str])
+    else:
+        body = {**asked.body, **unless_refused(await asked.state())}
+    await permitted(request, principal, asked.action, asked.subject, body, made_id)
+    return body
 
 
 def own(principal: Principal, user_id: str) -> UserId:

@@ -39,6 +39,19 @@ class Resolving:
     source: str
     target: str
     money: Money
+    entry: int
+    """The last ledger entry of the suspense that was decided about."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardWord:
+    """A reward that waits for a person since ``since_us`` is a pool's, or nobody's without one."""
+
+    reward: str
+    pool: str
+    since_us: int
+    by: str
     reason: str
 
 
@@ -69,8 +82,13 @@ class StreamCommands(Protocol):
         """Try the event again. Refuses ``not_stopped``."""
         ...
 
-    async def skip(self, place: StreamPlace, by: str, reason: str) -> StreamEventView | Refused:
-        """Leave the event out for this consumer. Refuses ``not_stopped``."""
+    async def skip(
+        self, place: StreamPlace, failed_at_us: int, by: str, reason: str
+    ) -> StreamEventView | Refused:
+        """Leave the event out for this consumer, which stopped at ``failed_at_us``, not later.
+
+        Refuses ``not_stopped``.
+        """
         ...
 
 
@@ -81,15 +99,25 @@ class LedgerCommands(Protocol):
         """BEAR_DEFICIT."""
         ...
 
+    async def suspended(self, source: str, money: Money) -> int | Refused:
+        """The last ledger entry of a suspense that holds ``money``."""
+        ...
+
     async def resolve(self, asked: Resolving) -> Receipt | Refused:
-        """RESOLVE_SUSPENSE.v2."""
+        """RESOLVE_SUSPENSE.v2, if nothing was booked there since. Refuses ``insufficient``."""
         ...
 
     async def refund(self, source: str, reason: str, request_id: str) -> Refused | None:
         """Pay suspense back to its sender once more. Refuses ``no_sender``."""
         ...
 
-    async def set_aside(self, key: str, reason: str, request_id: str) -> Receipt | Refused:
+    async def waiting(self, key: str) -> str | Refused:
+        """The digest of a fact that cannot be booked. Refuses ``unknown_transaction``."""
+        ...
+
+    async def set_aside(
+        self, key: str, digest: str, reason: str, request_id: str
+    ) -> Receipt | Refused:
         """SET_ASIDE of a fact that cannot be booked. Refuses ``unknown_transaction``."""
         ...
 
@@ -97,7 +125,11 @@ class LedgerCommands(Protocol):
 class RoomCommands(Protocol):
     """Decisions about rewards, campaigns and the freeze of outgoing money."""
 
-    async def decide_reward(self, reward: str, pool: str, by: str, reason: str) -> Refused | None:
+    async def reward_waits_since_us(self, reward: str) -> int | Refused:
+        """Since when a reward without owners waits. Refuses ``reward_not_waiting``."""
+        ...
+
+    async def decide_reward(self, word: RewardWord) -> Refused | None:
         """A reward without owners is the operator's, or a pool's where one is named."""
         ...
 

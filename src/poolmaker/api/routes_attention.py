@@ -5,6 +5,7 @@ What moves money or leaves a fact out of the books needs a second person; a smal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -20,17 +21,17 @@ from poolmaker.api.access import (
 )
 from poolmaker.api.calls import (
     Allow,
+    Bound,
     Limited,
-    granted_words,
     json_answer,
     money_of,
     once,
-    permitted,
+    permitted_as_it_stands,
     platform_of,
     unless_refused,
     within_limit,
 )
-from poolmaker.api.interventions import Bearing, Resolving, StreamPlace
+from poolmaker.api.interventions import Bearing, Resolving, RewardWord, StreamPlace
 from poolmaker.api.params import CampaignPath, Limit, RewardPath, SagaPath
 from poolmaker.api.problems import Problem
 from poolmaker.api.results import Receipt, Refused
@@ -50,6 +51,7 @@ from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import UserId
 from poolmaker.recon.listing import AttentionPage, CloseAnswer
 from poolmaker.views.attention import SagaView, StreamEventView
+from poolmaker.views.model import Money
 
 router = APIRouter(prefix="/api/v1")
 
@@ -169,14 +171,26 @@ async def replay_event(request: Request, principal: Decider, wish: StreamWish) -
 async def skip_event(request: Request, principal: Together, wish: SkipWish) -> Response:
     """Leave an event out for good: what it says is never applied by this consumer."""
     platform = platform_of(request)
-    body = {"consumer": wish.consumer, "stream": wish.stream, "event": str(wish.seq)}
+    streams = platform.interventions.streams
+    place = StreamPlace(wish.consumer, wish.stream, wish.seq)
+
+    async def state() -> Mapping[str, str] | Refused:
+        seen = await streams.event(place)
+        if seen is None:
+            return Refused("not_stopped", {"stream": place.stream, "event": str(place.seq)})
+        return {"failed_at_us": str(seen.failed_at_us)}
+
+    asked = Bound(
+        action="stream.skip",
+        subject=wish.stream,
+        body={"consumer": wish.consumer, "event": str(wish.seq), "reason": wish.reason},
+        state=state,
+    )
 
     async def effect(made_id: str) -> object:
-        words = body | {"reason": wish.reason}
-        await permitted(request, principal, "stream.skip", wish.stream, words, made_id)
-        place = StreamPlace(wish.consumer, wish.stream, wish.seq)
-        streams = platform.interventions.streams
-        return await streams.skip(place, principal.name, wish.reason)
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        failed_at_us = int(said["failed_at_us"])
+        return await streams.skip(place, failed_at_us, principal.name, wish.reason)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 
@@ -214,37 +228,55 @@ async def set_aside(request: Request, principal: Together, wish: AsideWish) -> R
     """SET_ASIDE: a fact that cannot be booked is answered as refused and stops nothing more."""
     platform = platform_of(request)
 
+    ledger = platform.interventions.ledger
+
+    async def state() -> Mapping[str, str] | Refused:
+        digest = await ledger.waiting(wish.key)
+        return digest if isinstance(digest, Refused) else {"digest": digest}
+
+    body = {"key": wish.key, "reason": wish.reason}
+    asked = Bound(action="ledger.set_aside", subject=wish.key, body=body, state=state)
+
     async def effect(made_id: str) -> object:
-        body = {"key": wish.key, "reason": wish.reason}
-        await permitted(request, principal, "ledger.set_aside", wish.key, body, made_id)
-        return await platform.interventions.ledger.set_aside(wish.key, wish.reason, made_id)
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        return await ledger.set_aside(wish.key, said["digest"], wish.reason, made_id)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
 @router.post("/suspense/resolve", status_code=201, response_model=Receipt)
 async def resolve_suspense(request: Request, principal: Together, wish: ResolveWish) -> Response:
-    """RESOLVE_SUSPENSE.v2: unidentified money becomes a user's, a pool's or the operator's."""
+    """RESOLVE_SUSPENSE.v2: unidentified money becomes a user's, a pool's or the operator's.
+
+    What is approved is the suspense as its last ledger entry left it.
+    """
     platform = platform_of(request)
+    ledger = platform.interventions.ledger
+
+    async def state() -> Mapping[str, str] | Refused:
+        entry = await ledger.suspended(wish.source, Money(wish.asset, wish.amount))
+        return entry if isinstance(entry, Refused) else {"entry": str(entry)}
+
+    asked = Bound(
+        action="suspense.resolve",
+        subject=wish.source,
+        body=wish.model_dump(include={"to", "asset", "amount", "reason"}),
+        state=state,
+    )
 
     async def effect(made_id: str) -> object:
         money = await money_of(platform, wish.asset, wish.amount)
         target = await _target(request, wish.to)
-        body = {
-            "to": wish.to,
-            "asset": wish.asset,
-            "amount": wish.amount,
-            "reason": wish.reason,
-        }
-        await permitted(request, principal, "suspense.resolve", wish.source, body, made_id)
-        asked = Resolving(
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        resolving = Resolving(
             request_id=made_id,
             source=wish.source,
             target=target,
             money=money,
+            entry=int(said["entry"]),
             reason=wish.reason,
         )
-        return await platform.interventions.ledger.resolve(asked)
+        return await ledger.resolve(resolving)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 
@@ -296,16 +328,30 @@ async def assign_reward(
 async def _decide(
     request: Request, principal: Principal, reward_id: str, pool: str, reason: str
 ) -> Response:
+    """One word is about the wait of that time: a reward that waits again needs another."""
     platform = platform_of(request)
+    rooms = platform.interventions.rooms
+
+    async def state() -> Mapping[str, str] | Refused:
+        since_us = await rooms.reward_waits_since_us(reward_id)
+        return since_us if isinstance(since_us, Refused) else {"since_us": str(since_us)}
+
+    body = {"pool": pool, "reason": reason}
+    asked = Bound(action="reward.decide", subject=reward_id, body=body, state=state)
 
     async def effect(made_id: str) -> object:
         known = {found.pool_id for found in await platform.reading.pools()}
         if pool and pool not in known:
             raise Problem("unknown_pool")
-        body = {"pool": pool, "reason": reason}
-        await permitted(request, principal, "reward.decide", reward_id, body, made_id)
-        rooms = platform.interventions.rooms
-        unless_refused(await rooms.decide_reward(reward_id, pool, principal.name, reason))
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        decided = RewardWord(
+            reward=reward_id,
+            pool=pool,
+            since_us=int(said["since_us"]),
+            by=principal.name,
+            reason=reason,
+        )
+        unless_refused(await rooms.decide_reward(decided))
         return {"reward_id": reward_id, "pool_id": pool}
 
     return await once(request, principal, platform.ids.correlation(), effect)
@@ -341,16 +387,18 @@ async def freeze(request: Request, principal: Keeper, wish: ReasonWish) -> Respo
 async def lift_freeze(request: Request, principal: Lifter, wish: ReasonWish) -> Response:
     """Let outgoing money go again. What is approved is the end of this freeze, not of a later."""
     platform = platform_of(request)
-    rooms, action, subject = platform.interventions.rooms, "freeze.lift", "outgoing money"
+    rooms = platform.interventions.rooms
+
+    async def state() -> Mapping[str, str] | Refused:
+        since_us = await rooms.frozen_since_us()
+        return {"since_us": str(since_us)} if since_us else Refused("not_frozen")
+
+    body = {"reason": wish.reason}
+    asked = Bound(action="freeze.lift", subject="outgoing money", body=body, state=state)
 
     async def effect(made_id: str) -> object:
-        said = await granted_words(request, action, subject, made_id)
-        since_us = int(said["since_us"]) if said else await rooms.frozen_since_us()
-        if not since_us:
-            return Refused("not_frozen")
-        body = {"reason": wish.reason, "since_us": str(since_us)}
-        await permitted(request, principal, action, subject, body, made_id)
-        await rooms.lift_freeze(since_us)
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        await rooms.lift_freeze(int(said["since_us"]))
         return {"frozen": False}
 
     return await once(request, principal, platform.ids.correlation(), effect)

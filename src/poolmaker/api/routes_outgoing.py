@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -9,9 +10,16 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from poolmaker.api.access import DECIDE_MONEY, DECIDE_OUTCOME
-from poolmaker.api.calls import Allow, granted_words, once, permitted, platform_of, unless_refused
+from poolmaker.api.calls import (
+    Allow,
+    Bound,
+    once,
+    permitted_as_it_stands,
+    platform_of,
+    unless_refused,
+)
 from poolmaker.api.params import PaymentPath, ReferencePath
-from poolmaker.api.ports import OutgoingDecision
+from poolmaker.api.ports import OutgoingDecision, Refused
 from poolmaker.api.schemas import OutcomeWish
 from poolmaker.api.tokens import Principal
 
@@ -28,30 +36,31 @@ async def decide_outcome(
 
     What is approved is a word about the sending of that moment, not about a later one.
     """
-    platform, action = platform_of(request), "outgoing.decide"
-    outgoing = platform.outgoing
+    outgoing = platform_of(request).outgoing
     words = {name: str(value) for name, value in wish.model_dump(exclude_none=True).items()}
 
+    decision = OutgoingDecision(
+        payment_id=payment_id,
+        sending=0,
+        decision=wish.decision,
+        by=principal.name,
+        transaction_id=wish.transaction_id or "",
+        taken=wish.taken or "0",
+        fee=wish.fee or "0",
+    )
+
+    async def state() -> Mapping[str, str] | Refused:
+        sending = await outgoing.undecided(decision)
+        return sending if isinstance(sending, Refused) else {"sending": str(sending)}
+
+    asked = Bound(action="outgoing.decide", subject=payment_id, body=words, state=state)
+
     async def effect(made_id: str) -> object:
-        said = await granted_words(request, action, payment_id, made_id)
-        decision = OutgoingDecision(
-            payment_id=payment_id,
-            sending=int(said["sending"]) if said else 0,
-            decision=wish.decision,
-            by=principal.name,
-            transaction_id=wish.transaction_id or "",
-            taken=wish.taken or "0",
-            fee=wish.fee or "0",
-        )
-        if not said:
-            sending: int = unless_refused(await outgoing.undecided(decision))
-            decision = replace(decision, sending=sending)
-        body = {**words, "sending": str(decision.sending)}
-        await permitted(request, principal, action, payment_id, body, made_id)
-        unless_refused(await outgoing.decide(decision))
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        unless_refused(await outgoing.decide(replace(decision, sending=int(said["sending"]))))
         return {"payment_id": payment_id, **words}
 
-    return await once(request, principal, platform.ids.correlation(), effect)
+    return await once(request, principal, platform_of(request).ids.correlation(), effect)
 
 
 @router.post("/chain/payments/{reference}/retry", status_code=201, response_model=dict[str, Any])

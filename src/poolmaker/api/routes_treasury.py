@@ -15,15 +15,15 @@ from starlette.responses import Response
 from poolmaker.api.access import DECIDE_MONEY, DECIDE_OUTCOME, TELL_MONEY
 from poolmaker.api.calls import (
     Allow,
+    Bound,
     Limited,
-    granted_words,
     json_answer,
     money_of,
     once,
     page_answer,
     permitted,
+    permitted_as_it_stands,
     platform_of,
-    unless_refused,
     within_limit,
 )
 from poolmaker.api.params import Cursor, Limit, UserPath
@@ -242,16 +242,22 @@ async def bear_shortfall(request: Request, principal: Together, wish: BearReques
 
     What is approved is the amount that was missing then; another needs an approval of its own.
     """
-    platform, action = platform_of(request), "custody.bear"
+    platform = platform_of(request)
     treasury = platform.treasury
 
-    async def effect(made_id: str) -> object:
-        said = await granted_words(request, action, wish.incident, made_id)
-        what = _approved(said) if said else unless_refused(await treasury.bearable(wish.incident))
+    async def state() -> Mapping[str, str] | Refused:
+        what = await treasury.bearable(wish.incident)
+        if isinstance(what, Refused):
+            return what
         money = {"asset": what.money.asset, "amount": what.money.amount}
-        body = {**_words(wish.model_dump()), **money, "attempt": str(what.attempt)}
-        await permitted(request, principal, action, wish.incident, body, made_id)
-        return await treasury.bear(made_id, wish.incident, what)
+        return {**money, "attempt": str(what.attempt)}
+
+    body = _words(wish.model_dump())
+    asked = Bound(action="custody.bear", subject=wish.incident, body=body, state=state)
+
+    async def effect(made_id: str) -> object:
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        return await treasury.bear(made_id, wish.incident, _approved(said))
 
     return await once(request, principal, platform.ids.correlation(), effect)
 

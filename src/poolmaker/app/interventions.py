@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from poolmaker.api.interventions import Bearing, Resolving, StreamPlace
+from poolmaker.api.interventions import Bearing, Resolving, RewardWord, StreamPlace
 from poolmaker.api.results import Receipt, Refused
 from poolmaker.app.figures import Scales
 from poolmaker.bus.model import DeadLetter
@@ -131,12 +131,16 @@ class StreamInterventions:
             await self._store.ask_replay(tx, place.consumer, place.stream)
         return await self.event(place) or _not_stopped(place)
 
-    async def skip(self, place: StreamPlace, by: str, reason: str) -> StreamEventView | Refused:
+    async def skip(
+        self, place: StreamPlace, failed_at_us: int, by: str, reason: str
+    ) -> StreamEventView | Refused:
         """See ``StreamCommands.skip``."""
         seen = await self.event(place)
+        if seen is None or seen.failed_at_us != failed_at_us:
+            return _not_stopped(place)
         async with self._transactions.begin("interventions.skip") as tx:
             asked = await self._store.ask_skip(tx, *_names(place), place.seq, by, reason)
-        return seen if asked and seen is not None else _not_stopped(place)
+        return seen if asked else _not_stopped(place)
 
     @staticmethod
     async def _at(place: StreamPlace, letter: DeadLetter | None) -> DeadLetter | None:
@@ -179,9 +183,18 @@ class LedgerInterventions:
             asked.money.asset,
         )
 
+    async def suspended(self, source: str, money: Money) -> int | Refused:
+        """See ``LedgerCommands.suspended``."""
+        units = self._units(money).units
+        entry, held_units = await self._rooms.ledger_attention.stands(suspense(source), money.asset)
+        if units > held_units:
+            return Refused(Refusal.INSUFFICIENT.value, self._scales.facts(money.asset))
+        return entry
+
     async def resolve(self, asked: Resolving) -> Receipt | Refused:
         """See ``LedgerCommands.resolve``."""
         money = self._units(asked.money)
+        entry, _ = await self._rooms.ledger_attention.stands(suspense(asked.source), money.asset)
         command = ResolveSuspenseTo(
             key=CommandKey(f"resolve:{asked.request_id}"),
             source=asked.source,
@@ -189,6 +202,8 @@ class LedgerInterventions:
             money=money,
             reason=asked.reason,
         )
+        if entry != asked.entry and not await self._answered(command.key):
+            return Refused(Refusal.INSUFFICIENT.value, self._scales.facts(money.asset))
         answer = await self._post(asked.request_id, command, money.asset)
         if isinstance(answer, Receipt):
             async with self._transactions.begin("interventions.resolved") as tx:
@@ -203,13 +218,27 @@ class LedgerInterventions:
             sent = await self._rooms.reception.refund_again(tx, source, reason, request_id)
         return None if sent else Refused("no_sender", {"source": source})
 
-    async def set_aside(self, key: str, reason: str, request_id: str) -> Receipt | Refused:
+    async def waiting(self, key: str) -> str | Refused:
+        """See ``LedgerCommands.waiting``."""
+        fact = CommandKey(key)
+        found = await self._rooms.ledger_attention.aside(fact, fact, "")
+        return Refused(found.value) if isinstance(found, Refusal) else found.digest
+
+    async def set_aside(
+        self, key: str, digest: str, reason: str, request_id: str
+    ) -> Receipt | Refused:
         """See ``LedgerCommands.set_aside``."""
         asked_as = CommandKey(f"aside:{request_id}")
         command = await self._rooms.ledger_attention.aside(CommandKey(key), asked_as, reason)
         if isinstance(command, Refusal):
             return Refused(command.value)
+        if command.digest != digest:
+            return Refused(Refusal.UNKNOWN_TRANSACTION.value)
         return await self._post(request_id, command)
+
+    async def _answered(self, key: CommandKey) -> bool:
+        async with self._transactions.begin("interventions.answered") as tx:
+            return await self._ledger.outcome(tx, key) is not None
 
     async def _post(self, request_id: str, command: Command, asset: str = "") -> Receipt | Refused:
         outcome = await self._ledger.submit(command)
@@ -229,18 +258,23 @@ class RoomInterventions:
         self._rooms = rooms
         self._clock = clock
 
-    async def decide_reward(self, reward: str, pool: str, by: str, reason: str) -> Refused | None:
+    async def reward_waits_since_us(self, reward: str) -> int | Refused:
+        """See ``RoomCommands.reward_waits_since_us``."""
+        since_us = await self._rooms.rewards.waits_since_us(reward)
+        return since_us if isinstance(since_us, int) else Refused(since_us.value)
+
+    async def decide_reward(self, word: RewardWord) -> Refused | None:
         """See ``RoomCommands.decide_reward``."""
-        kind = RewardDecisionKind.ASSIGN if pool else RewardDecisionKind.KEEP
+        kind = RewardDecisionKind.ASSIGN if word.pool else RewardDecisionKind.KEEP
         decision = RewardDecision(
-            reward=reward,
+            reward=word.reward,
             kind=kind,
-            pool=PoolId(pool),
-            by=by,
-            reason=reason,
+            pool=PoolId(word.pool),
+            by=word.by,
+            reason=word.reason,
             at_us=self._clock.now_us(),
         )
-        refusal = await self._rooms.rewards.decide(decision)
+        refusal = await self._rooms.rewards.decide(decision, word.since_us)
         return Refused(refusal.value) if refusal is not None else None
 
     async def join_campaign(self, campaign: str) -> Refused | None:

@@ -412,14 +412,26 @@ def _decision(name: str, pool: str = "") -> RewardDecision:
     )
 
 
+async def _waits_since_us(world: RewardWorld, name: str) -> int:
+    found = await world.rewards.waits_since_us(name)
+    assert isinstance(found, int)
+    return found
+
+
 async def test_found_39_a_reward_without_weight_is_kept_by_a_persons_word_exactly_once() -> None:
     async with reward_world() as world:
         name = await _unowned(world)
         equity = await world.balance("platform:equity", "HMT")
         before = await world.hmt(UNALLOCATED)
-        assert await world.rewards.decide(_decision("rw_none")) is RewardDecisionRefusal.UNKNOWN
-        assert await world.rewards.decide(_decision(name)) is None
-        assert await world.rewards.decide(_decision(name)) is RewardDecisionRefusal.NOT_WAITING
+        unknown = await world.rewards.decide(_decision("rw_none"), 1)
+        assert unknown is RewardDecisionRefusal.UNKNOWN
+        since_us = await _waits_since_us(world, name)
+        for wrong_us in (0, since_us - 1, since_us + 1):
+            refused = await world.rewards.decide(_decision(name), wrong_us)
+            assert refused is RewardDecisionRefusal.NOT_WAITING, "that was about another wait"
+        assert await world.rewards.decide(_decision(name), since_us) is None
+        again = await world.rewards.decide(_decision(name), since_us)
+        assert again is RewardDecisionRefusal.NOT_WAITING
         await world.until_reward(name, "done")
         row = await world.reward(name)
         kept = UNITS - row.dust_units
@@ -427,7 +439,9 @@ async def test_found_39_a_reward_without_weight_is_kept_by_a_persons_word_exactl
         assert await world.balance("platform:equity", "HMT") == equity + kept
         assert await world.hmt(UNALLOCATED) == before - kept
         assert list(await world.rewards.attention()) == []
-        assert await world.rewards.decide(_decision(name)) is RewardDecisionRefusal.NOT_WAITING
+        again = await world.rewards.decide(_decision(name), since_us)
+        assert again is RewardDecisionRefusal.NOT_WAITING
+        assert await world.rewards.waits_since_us(name) is RewardDecisionRefusal.NOT_WAITING
         assert world.parked == []
 
 
@@ -439,7 +453,8 @@ async def test_found_39_a_reward_assigned_to_a_pool_is_shared_by_its_weights() -
         await world.rest(60 * SECOND_US)
         (item,) = await world.rewards.attention()
         assert item.kind == RewardTrouble.NO_POOL
-        assert await world.rewards.decide(_decision(name, POOL)) is None
+        since_us = await _waits_since_us(world, name)
+        assert await world.rewards.decide(_decision(name, POOL), since_us) is None
         await world.until_reward(name, "done")
         stored = await world.rewards.explain(name)
         assert stored is not None

@@ -139,19 +139,34 @@ class RewardDesk:
 
     # ------------------------------------------------------------------------------- for people
 
-    async def decide(self, decision: RewardDecision) -> RewardDecisionRefusal | None:
-        """Take a person's word on a reward that waits for one, and go on with it at once."""
-        waits = (RewardTrouble.NO_POOL, RewardTrouble.NO_WEIGHT)
+    async def waits_since_us(self, reward: str) -> int | RewardDecisionRefusal:
+        """Since when a reward waits for a person's word."""
+        async with self._ports.transactions.begin("rewards.waits") as tx:
+            row = await self._ports.store.reward(tx, reward)
+            if row is None:
+                return RewardDecisionRefusal.UNKNOWN
+            return await self._waits_since_us(tx, row) or RewardDecisionRefusal.NOT_WAITING
+
+    async def _waits_since_us(self, tx: Tx, row: Reward) -> int:
+        """Since when it waits for a person, after the last word on it; 0 while it does not."""
+        known = await self._ports.store.decision(tx, row.id)
+        is_kept = known is not None and known.kind is RewardDecisionKind.KEEP
+        if row.state is not RewardState.TRANSFERRED or is_kept:
+            return 0
+        asking = (RewardTrouble.NO_POOL, RewardTrouble.NO_WEIGHT)
+        found = await self._ports.store.incidents(tx, row.id)
+        asked = [one.opened_us for one in found if one.trouble in asking and not one.closed_us]
+        if asked and known is not None:
+            asked.append(known.at_us)
+        return max(asked, default=0)
+
+    async def decide(self, decision: RewardDecision, since_us: int) -> RewardDecisionRefusal | None:
+        """Take a person's word on a reward that waits for one since then; go on with it at once."""
         async with self._ports.transactions.begin("rewards.decide") as tx:
             row = await self._ports.store.lock(tx, decision.reward)
             if row is None:
                 return RewardDecisionRefusal.UNKNOWN
-            open_ones = await self._ports.store.incidents(tx, row.id)
-            asked = any(one.trouble in waits and not one.closed_us for one in open_ones)
-            if row.state is not RewardState.TRANSFERRED or not asked:
-                return RewardDecisionRefusal.NOT_WAITING
-            known = await self._ports.store.decision(tx, row.id)
-            if known is not None and known.kind is RewardDecisionKind.KEEP:
+            if not since_us or await self._waits_since_us(tx, row) != since_us:
                 return RewardDecisionRefusal.NOT_WAITING
             await self._ports.store.add_decision(tx, decision)
             await self._ports.sagas.wake(tx, row.saga, self._clock.now_us())

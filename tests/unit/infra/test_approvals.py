@@ -268,6 +268,21 @@ async def test_what_was_refused_counts_no_more(lone: LoneActs) -> None:
     assert await lone.take(_act("r2", 100))
 
 
+async def test_what_one_person_has_begun_alone_is_given_back_by_nobodys_word(
+    office: Office, lone: LoneActs
+) -> None:
+    """Else cancelling it while it is being done lets it be done without counting."""
+    listing = ApprovalAttention(office.approvals, office.clock, 7 * DAY_US)
+    assert await lone.take(_act("r1", 100))
+    (begun,) = await office.approvals.page(ApprovalId(""), 9)
+    assert await listing.attention() == [], "nobody is asked to send it again"
+    for who in (ADA, BOB):
+        refused = await office.approvals.cancel(begun.id, who)
+        assert refused == ApprovalRefused(ApprovalRefusal.ENDED)
+    await lone.settle(_act("r1", 100), done=True)
+    assert not await lone.take(_act("r2", 1))
+
+
 async def test_of_many_at_once_no_more_than_the_limit_is_taken(lone: LoneActs) -> None:
     asked = [lone.take(_act(f"r{n}", 30)) for n in range(8)]
     assert sum(await asyncio.gather(*asked)) == 3

@@ -14,7 +14,7 @@ from poolmaker.infra.approvals.model import (
     ApprovalState,
     ApprovalStep,
 )
-from poolmaker.infra.approvals.rules import canonical, fits_alone
+from poolmaker.infra.approvals.rules import ALONE, canonical, fits_alone
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import DAY_US, Clock
@@ -35,7 +35,7 @@ class LoneAct:
     @property
     def action(self) -> str:
         """How it stands in the list of approvals, where its history is kept."""
-        return f"alone.{self.limit}"
+        return f"{ALONE}{self.limit}"
 
     @property
     def body(self) -> bytes:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from poolmaker.infra.approvals.model import Approval, ApprovalState
+from poolmaker.infra.approvals.rules import is_of_one
 from poolmaker.infra.attention import LISTED_MAX, AttentionItem, Remedy, and_more
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import ApprovalId
@@ -51,7 +52,7 @@ class ApprovalAttention:
         found = [
             one
             for one in await self._approvals.page(ApprovalId(""), _PAGE)
-            if now_us < self._until_us(one)
+            if now_us < self._until_us(one) and not is_of_one(one)
         ]
         return [item for kind in ApprovalWait for item in self._items(kind, found)]
 

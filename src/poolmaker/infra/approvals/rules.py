@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 from poolmaker.infra.approvals.model import (
     APPROVAL_TABLE,
@@ -12,6 +13,9 @@ from poolmaker.infra.approvals.model import (
     ApprovalState,
     Approver,
 )
+
+ALONE: Final = "alone."
+"""How actions begin that one person does within a limit; nobody else has a word in them."""
 
 
 def canonical(body: Mapping[str, str]) -> bytes:
@@ -49,6 +53,11 @@ def is_agreed(event: ApprovalEvent) -> bool:
 def fits_alone(spent_units: int, units: int, max_units: int) -> bool:
     """Whether one person may do ``units`` more where ``spent_units`` were done in 24 hours."""
     return 0 < units <= max_units - spent_units
+
+
+def is_of_one(approval: Approval) -> bool:
+    """Whether it is an act within a limit: it counts until whoever does it says how it ended."""
+    return approval.action.startswith(ALONE)
 
 
 def is_old(approval: Approval, now_us: int, valid_us: int) -> bool:

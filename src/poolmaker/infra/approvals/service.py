@@ -20,7 +20,7 @@ from poolmaker.infra.approvals.model import (
     ApprovalStep,
     Approver,
 )
-from poolmaker.infra.approvals.rules import approving, canonical, is_old
+from poolmaker.infra.approvals.rules import approving, canonical, is_of_one, is_old
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import DAY_US, Clock
@@ -99,12 +99,13 @@ class Approvals:
     async def cancel(
         self, approval_id: ApprovalId, approver: Approver
     ) -> Approval | ApprovalRefused:
-        """Take a request back, or refuse another's."""
+        """Take a request back, or refuse another's; not what one person does within a limit."""
         async with self._transactions.begin("approvals.cancel") as tx:
             approval = await self._current(tx, approval_id)
             if approval is None:
                 return ApprovalRefused(ApprovalRefusal.UNKNOWN)
-            if APPROVAL_TABLE.next(approval.state, ApprovalEvent.CANCELLED) is None:
+            is_over = APPROVAL_TABLE.next(approval.state, ApprovalEvent.CANCELLED) is None
+            if is_over or is_of_one(approval):
                 return ApprovalRefused(ApprovalRefusal.ENDED)
             return await self._move(tx, approval, ApprovalEvent.CANCELLED, approver)
 

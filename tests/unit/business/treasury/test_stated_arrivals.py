@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,17 @@ from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import CallerFault, Unavailable
 from poolmaker.kernel.ids import CommandKey, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
-from tests.support.business import ACCOUNT, CUSTODY, USDT, World, mixin_world, model_world, ways
+from poolmaker.messages.base import Money
+from tests.support.business import (
+    ACCOUNT,
+    CUSTODY,
+    USDT,
+    USDT_OUT,
+    World,
+    mixin_world,
+    model_world,
+    ways,
+)
 
 
 def _usdt(units: int) -> Amount:
@@ -238,6 +250,24 @@ async def test_found_40_the_operator_takes_out_only_what_is_free_and_not_short()
         out = await treasury.operator_out(CUSTODY, _usdt(100), "o3")
         assert isinstance(out, Booked)
         assert await treasury.operator_out(CUSTODY, _usdt(100), "o3") == Booked(out.seq, True)
+        assert await world.custody() == (0, 1_000)
+
+
+async def test_of_many_takings_at_once_none_takes_what_a_user_is_promised_there() -> None:
+    async with model_world() as world:
+        await world.open_pool()
+        other = VenueAccountId("other")
+        await world.insist(lambda: world.treasury.operator_in(ACCOUNT, _usdt(100), "in"))
+        await world.insist(lambda: world.treasury.operator_in(other, _usdt(900), "in"))
+        alice = await world.user("alice", usdt=1_000)
+        await world.withdrawals.freeze("a drill", "Olga")
+        money = Money(asset="USDT", units=1_000)
+        await world.insist(lambda: world.withdrawals.withdraw(alice, CUSTODY, money, USDT_OUT, "w"))
+        await world.rest(5 * SECOND_US)
+        treasury = _treasury(world)
+        takings = [treasury.operator_out(CUSTODY, _usdt(100), f"o{n}") for n in range(4)]
+        said = await asyncio.gather(*takings, return_exceptions=True)
+        assert sum(isinstance(one, Booked) for one in said) == 1, said
         assert await world.custody() == (0, 1_000)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -113,6 +114,7 @@ class Treasury:
         self._evidence = ports.evidence
         self._gate = ports.custody
         self._fundings = ports.fundings
+        self._taking_out = asyncio.Lock()
         self._booker = LedgerBooker(ports.transactions, ports.ledger)
         self._stated = StatedArrivals(
             StatedPorts(
@@ -204,13 +206,15 @@ class Treasury:
         )
         if money.units <= 0:
             return NotBooked(Trouble.BAD_AMOUNT)
-        async with self._transactions.begin("treasury.operator_out") as tx:
-            if await self._ledger.outcome(tx, command.key) is None:
-                refused = await self._not_free(tx, location, money)
-                if refused is not None:
-                    return refused
-                await self._ledger.ask(tx, command)
-        return await self._booker.book(command)
+        # What one takes is free for nobody else, also before the ledger says that it is gone.
+        async with self._taking_out:
+            async with self._transactions.begin("treasury.operator_out") as tx:
+                if await self._ledger.outcome(tx, command.key) is None:
+                    refused = await self._not_free(tx, location, money)
+                    if refused is not None:
+                        return refused
+                    await self._ledger.ask(tx, command)
+            return await self._booker.book(command)
 
     async def _not_free(self, tx: Tx, location: str, money: Money) -> NotBooked | None:
         if await self._gate.stopped(tx, Stopped.OUTGOING, location, (money.asset,)):

@@ -653,7 +653,7 @@ class World:
         payouts = await self.rooms.withdrawals.attention()
         transfers = await self.rooms.carrier.attention()
         for item in (*payouts, *transfers):
-            if item.evidence["reference"] in self.provider.taken or item.kind != IN_DOUBT:
+            if item.kind != IN_DOUBT or item.evidence["reference"] in self.provider.taken:
                 continue
             refused = item.evidence["reference"] in self.provider.refused
             wanted = SendDecision.NOT_SENT if refused else SendDecision.AGAIN

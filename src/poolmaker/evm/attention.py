@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from poolmaker.evm.model import Attempt, Payment, PaymentAction, WalletIncident
 from poolmaker.infra.attention import AttentionItem, Remedy, closed_by_a_person
+
+REFUSED: Final = "payment_refused"
+SLOW: Final = "payment_slow"
 
 
 def payment_item(payment: Payment, last: Attempt) -> AttentionItem:
@@ -21,11 +26,11 @@ def payment_item(payment: Payment, last: Attempt) -> AttentionItem:
     }
     return AttentionItem(
         source="evm",
-        kind="payment_refused" if last.refusal else "payment_slow",
+        kind=REFUSED if last.refusal else SLOW,
         subject=payment.reference,
         since_us=payment.made_us,
         evidence={name: value for name, value in evidence.items() if value},
-        blocks=(f"payments of {payment.wallet} from nonce {payment.nonce} on",),
+        blocks=(f"{payment.wallet} {payment.nonce}",),
         remedies=tuple(
             Remedy(
                 action=action,

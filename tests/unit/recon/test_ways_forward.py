@@ -12,9 +12,15 @@ import typer
 from poolmaker.api.server import routes
 from poolmaker.business.ledger.model import IncidentKind
 from poolmaker.business.rewards.model import RewardTrouble
+from poolmaker.business.treasury import shortages
 from poolmaker.business.treasury.custody import CustodyIncidentKind
+from poolmaker.business.treasury.decisions import IN_DOUBT, POSTPONED
+from poolmaker.business.treasury.incidents import SUSPENSE
 from poolmaker.business.treasury.model import TroubleKind
+from poolmaker.business.withdrawals.attention import FROZEN
 from poolmaker.cli.main import cli
+from poolmaker.evm.attention import REFUSED, SLOW
+from poolmaker.evm.payer import NONCE_USED
 from poolmaker.infra.approvals.attention import ApprovalWait
 from poolmaker.market.engine.latches import LatchKind
 from poolmaker.mixin import unlisted
@@ -33,12 +39,19 @@ SAGAS: Final = (RESUME, RETRY)
 """A state that a saga drives: it comes back by its own timer, late ones are listed, and a person
 may make it look again or let a parked one go on."""
 
+OUTGOING: Final = (
+    "poolmaker outgoing sent",
+    "poolmaker outgoing not-sent",
+    "poolmaker treasury operator-in",
+)
+"""Money that leaves: a doubt is decided, and what a place lacks is brought there."""
+
 WAYS: Final[dict[str, tuple[str, ...]]] = {
     "User order": (*SAGAS, "poolmaker order withdraw"),
     "Funding of an order": SAGAS,
     "Exit of an order": SAGAS,
-    "Withdrawal": (*SAGAS, "poolmaker outgoing sent", "poolmaker outgoing not-sent"),
-    "Transfer": (*SAGAS, "poolmaker outgoing sent", "poolmaker outgoing not-sent"),
+    "Withdrawal": (*SAGAS, *OUTGOING),
+    "Transfer": (*SAGAS, *OUTGOING),
     "Reward": (*SAGAS, "poolmaker reward keep", "poolmaker reward assign"),
     "Barrier ticket": (RETRY, "poolmaker stream replay", "poolmaker stream skip"),
     "Taking part in a campaign": ("poolmaker campaign join",),
@@ -112,6 +125,15 @@ def test_found_38_every_incident_kind_has_its_words(
 REPORTED: Final = {
     "mixin": {SILENT, OutputFate.DUST.value, *(kind.value for kind in OwnIncident)},
     "unlisted": {unlisted.KIND},
+    "evm": {REFUSED, SLOW, NONCE_USED},
+    "withdrawals": {IN_DOUBT, POSTPONED, shortages.KIND, FROZEN},
+    "treasury": {
+        IN_DOUBT,
+        POSTPONED,
+        shortages.KIND,
+        SUSPENSE,
+        *(kind.value for kind in TroubleKind),
+    },
     "machine": {"clock_jump", "disk_full"},
 }
 """Sources whose kinds are all named here: no other has words."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.infra.attention import AttentionItem, Remedy
+
+FROZEN: Final = "frozen"
 
 
 class FreezeAttention:
@@ -22,7 +25,7 @@ class FreezeAttention:
         return [
             AttentionItem(
                 source="withdrawals",
-                kind="frozen",
+                kind=FROZEN,
                 subject="outgoing money",
                 since_us=freeze.at_us,
                 evidence={"by": freeze.by, "reason": freeze.reason},

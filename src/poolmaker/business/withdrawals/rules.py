@@ -14,8 +14,8 @@ def reference_of(saga: SagaId) -> str:
     return request_uuid(saga, "payout").hex
 
 
-def has_cash(surplus_units: int, row: Withdrawal, claims: Sequence[Withdrawal]) -> bool:
-    """Whether the place can pay ``row`` after all that were held before it.
+def missing_units(surplus_units: int, row: Withdrawal, claims: Sequence[Withdrawal]) -> int:
+    """What the place lacks to pay ``row`` after all that were held before it, 0 when it can.
 
     ``claims`` are the withdrawals from that place whose money is promised and not debited; a row
     that is not held yet stands behind all of them.
@@ -25,7 +25,7 @@ def has_cash(surplus_units: int, row: Withdrawal, claims: Sequence[Withdrawal]) 
         for other in claims
         if other.id != row.id and (row.held_seq == 0 or other.held_seq < row.held_seq)
     ]
-    return sum(before) + row.units <= surplus_units
+    return max(0, sum(before) + row.units - surplus_units)
 
 
 def is_for_later(refusal: Refusal) -> bool:

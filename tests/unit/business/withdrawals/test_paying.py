@@ -39,7 +39,7 @@ from poolmaker.business.withdrawals.model import (
     WithdrawalState,
     WithdrawRefusal,
 )
-from poolmaker.business.withdrawals.rules import has_cash, reference_of
+from poolmaker.business.withdrawals.rules import missing_units, reference_of
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import (
@@ -482,9 +482,17 @@ async def test_money_that_pools_claim_at_a_place_is_never_paid_out_from_there() 
         withdrawal = await _request(world, bob, 500)
         await world.rest(5 * MINUTE_US)
         assert (await world.withdrawal(withdrawal)).state == "awaiting_cash"
-        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 500), "cash")
+        assert list(await world.withdrawals.attention()) == []
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 499), "cash")
+        await world.rest(15 * MINUTE_US)
+        (item,) = await world.withdrawals.attention()
+        assert (item.kind, item.subject) == ("short_of_cash", f"{CUSTODY} USDT")
+        missing = "1 units of USDT"
+        assert item.evidence == {"missing": missing, "waiting": "1", "first": withdrawal}
+        await world.treasury.operator_in(ACCOUNT, Amount(USDT, 1), "more")
         await world.until_withdrawal(withdrawal, "done")
         assert await world.capital() == (0, 1_000)
+        assert list(await world.withdrawals.attention()) == []
 
 
 async def test_more_than_is_available_is_declined_and_nothing_is_sent() -> None:
@@ -570,10 +578,11 @@ def _row(name: str, units: int, held_seq: int) -> Withdrawal:
 def test_whoever_was_held_first_is_paid_first() -> None:
     first, second = _row("1", 60, 10), _row("2", 50, 20)
     fresh = _row("3", 1, 0)
-    assert has_cash(60, first, [first, second])
-    assert not has_cash(109, second, [first, second])
-    assert has_cash(110, second, [first, second])
-    assert not has_cash(110, fresh, [first, second])
+    assert missing_units(60, first, [first, second]) == 0
+    assert missing_units(109, second, [first, second]) == 1
+    assert missing_units(110, second, [first, second]) == 0
+    assert missing_units(110, fresh, [first, second]) == 1
+    assert missing_units(-5, first, [first, second]) == 65
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ from poolmaker.business.treasury.ports import (
 from poolmaker.business.treasury.rules import arrival_key, promises, reference_of, way_of
 from poolmaker.business.treasury.service.cash import Fundings
 from poolmaker.business.treasury.service.sending import Courier, CourierPorts
+from poolmaker.business.treasury.shortages import Shortage, Shortages
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
 from poolmaker.infra.sagas.ports import SagaStore
@@ -101,6 +102,7 @@ class Carrier:
         self._ids = ids
         self._clock = clock
         self._settings = settings
+        self._shortages = Shortages()
         courier = CourierPorts(
             transactions=ports.transactions, provider=ports.provider, gate=ports.gate, clock=clock
         )
@@ -198,16 +200,16 @@ class Carrier:
             return self.outgoing(await self.work(tx, saga))
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """Transfers whose outcome a person has to decide."""
-        found = []
+        """Transfers whose outcome a person has to decide, and places that lack money for long."""
+        found, assets, now_us = [], self._settings.assets, self._clock.now_us()
         async with self._ports.transactions.begin("transfer.attention") as tx:
             for row in await self._ports.store.open_transfers(tx):
                 saga = await self._ports.sagas.find(tx, row.id)
                 if saga is not None and row.state is TransferState.SENT:
                     outgoing = self.outgoing(await self.work(tx, saga))
-                    assets = self._settings.assets
                     found.append(attention_item("treasury", row.id, outgoing, assets))
-        return [item for item in found if item is not None]
+        decided = [item for item in found if item is not None]
+        return [*decided, *self._shortages.attention("treasury", now_us, assets)]
 
     # ------------------------------------------------------------------------------------- steps
 
@@ -275,8 +277,10 @@ class Carrier:
             await self._wait(work, self._settings.ledger_first_us, "positions are being read")
             return
         # Its own units are among the claims already, and so are those of whoever came later.
-        if spare + await self._later(work) < 0:
+        units = spare + await self._later(work)
+        if units < 0:
             await self._not_out(work, "waiting for cash")
+            self._shortage(row, -units)
             return
         if await self._ports.store.lane_taken(work.tx, row):
             await self._wait(work, self._settings.retry_us, "another is on its way there")
@@ -287,6 +291,15 @@ class Carrier:
         await self._ports.ledger.ask(work.tx, out)
         data = msgspec.structs.replace(work.data, out_asked=True)
         await self._go(work, TransferEvent.OUT_ASKED, data, key=key)
+
+    def _shortage(self, row: Transfer, units: int) -> None:
+        """What others wait for is told for long ones; the treasury itself plans anew."""
+        if row.parent != NOBODY:
+            since_us = self._clock.now_us()
+            found = Shortage(
+                who=row.id, source=row.source, asset=row.asset, units=units, since_us=since_us
+            )
+            self._shortages.lacks(found)
 
     async def _later(self, work: Carriage) -> int:
         others = await self._ports.store.open_transfers(work.tx)
@@ -472,6 +485,7 @@ class Carrier:
         state = TRANSFER_TABLE.next(work.row.state, event)
         if state is None:
             raise InvariantBroken(f"{work.row.id}: {event} is not possible in {work.row.state}")
+        self._shortages.solved(work.row.id)
         row, now_us = replace(work.row, state=state), self._clock.now_us()
         line = TransferLine(now_us, state, event, key, note)
         await self._ports.store.save_transfer(work.tx, row, line)

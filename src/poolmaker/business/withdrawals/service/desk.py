@@ -199,16 +199,16 @@ class Withdrawals:
             return self._paying.outgoing(await self._paying.work(tx, saga))
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """Payouts whose outcome a person has to decide."""
-        found = []
+        """Payouts whose outcome a person has to decide, and places that lack money for long."""
+        found, assets, now_us = [], self._settings.assets, self._clock.now_us()
         async with self._ports.transactions.begin("withdrawals.attention") as tx:
             for row in await self._ports.store.in_flight(tx):
                 saga = await self._ports.sagas.find(tx, row.saga)
                 if saga is not None and row.state is WithdrawalState.SENT:
                     outgoing = self._paying.outgoing(await self._paying.work(tx, saga))
-                    assets = self._settings.assets
                     found.append(attention_item("withdrawals", row.id, outgoing, assets))
-        return [item for item in found if item is not None]
+        decided = [item for item in found if item is not None]
+        return [*decided, *self._paying.shortages.attention("withdrawals", now_us, assets)]
 
     # ------------------------------------------------------------------------------------ reads
 

@@ -33,6 +33,7 @@ from poolmaker.business.treasury.model import (
 from poolmaker.business.treasury.ports import CustodyGate, SendingProvider
 from poolmaker.business.treasury.rules import received_units
 from poolmaker.business.treasury.service import Courier, CourierPorts
+from poolmaker.business.treasury.shortages import Shortage, Shortages
 from poolmaker.business.withdrawals.model import (
     NOBODY,
     WITHDRAWAL_TABLE,
@@ -44,7 +45,7 @@ from poolmaker.business.withdrawals.model import (
     WithdrawalState,
 )
 from poolmaker.business.withdrawals.ports import CashDesk, SuspenseDesk, WithdrawalStore
-from poolmaker.business.withdrawals.rules import has_cash, is_for_later
+from poolmaker.business.withdrawals.rules import is_for_later, missing_units
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Transactions, Tx
@@ -87,6 +88,7 @@ class Paying:
         self._ports = ports
         self._clock = clock
         self._settings = settings
+        self.shortages = Shortages()
         courier = CourierPorts(
             transactions=ports.transactions, provider=ports.provider, gate=ports.gate, clock=clock
         )
@@ -171,10 +173,22 @@ class Paying:
             await self._wait(work, self._settings.ledger_first_us, "positions are being read")
             return False
         claims = await self._ports.store.claims(work.tx, row.source, row.asset)
-        if not has_cash(surplus, row, claims):
+        missing = missing_units(surplus, row, claims)
+        if missing:
+            self.shortages.lacks(self._shortage(row, missing))
             await self._wait(work, self._settings.retry_us, "waiting for cash")
             return False
+        self.shortages.solved(row.id)
         return True
+
+    def _shortage(self, row: Withdrawal, units: int) -> Shortage:
+        return Shortage(
+            who=row.id,
+            source=row.source,
+            asset=row.asset,
+            units=units,
+            since_us=self._clock.now_us(),
+        )
 
     async def _held(self, work: Work) -> tuple[Saga, Outgoing] | None:
         """Record the sending: one lane, enough cash for all who were first, nothing frozen."""
@@ -356,6 +370,7 @@ class Paying:
             raise InvariantBroken(f"{work.row.id}: {event} is not possible in {work.row.state}")
         row, now_us = replace(work.row, state=state), self._clock.now_us()
         line = WithdrawalLine(now_us, state, event, key, note)
+        self.shortages.solved(row.id)
         await self._ports.store.save(work.tx, row, line)
         ends = state in WITHDRAWAL_TABLE.terminal
         if ends and row.parent != NOBODY:

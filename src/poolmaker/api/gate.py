@@ -159,6 +159,9 @@ def _require_readable(request: Request) -> None:
     query = unquote(request.scope.get("query_string", b"").decode("latin-1"))
     if "\0" in request.url.path or "\0" in request.scope["path"]:
         raise Problem("not_found")
+    raw_path = request.scope.get("raw_path", b"").lower()
+    if b"%2f" in raw_path and request.url.path.startswith(API_PREFIX):
+        raise Problem("not_found")  # decoded, an id with a slash would be another address
     if "\0" in query:
         raise Problem("invalid", {"what": "the query holds a zero byte"})
     length = request.headers.get("content-length", "0")

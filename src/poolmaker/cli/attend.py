@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from poolmaker.cli.client import part
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of
 from poolmaker.cli.output import say, show, table
 
@@ -39,7 +39,7 @@ def list_attention(
     """Show what needs a person: what happened, what it blocks, and the commands that solve it."""
     if context.invoked_subcommand is not None:
         return
-    path = f"/attention?kind={quote(kind)}&after={quote(after)}"
+    path = f"/attention?kind={part(kind)}&after={part(after)}"
     show(as_json, client_of(config, home).get(path), _list)
 
 
@@ -84,7 +84,7 @@ def close(
 @sagas.command("show")
 def show_saga(saga: str, config: Config = None, home: Home = None, as_json: Json = False) -> None:
     """Show a saga: where it stands, why, and its steps."""
-    show(as_json, client_of(config, home).get(f"/sagas/{quote(saga)}"), _saga)
+    show(as_json, client_of(config, home).get(f"/sagas/{part(saga)}"), _saga)
 
 
 def _saga(saga: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ def resume_saga(
     saga: str, key: Key = None, config: Config = None, home: Home = None, as_json: Json = False
 ) -> None:
     """Let a parked saga do its step again, after what it found broken is mended."""
-    show(as_json, _post(f"/sagas/{quote(saga)}/resume", {}, key, (config, home)), _saga)
+    show(as_json, _post(f"/sagas/{part(saga)}/resume", {}, key, (config, home)), _saga)
 
 
 @sagas.command("retry")
@@ -106,7 +106,7 @@ def retry_saga(
     saga: str, key: Key = None, config: Config = None, home: Home = None, as_json: Json = False
 ) -> None:
     """Let a waiting saga look again now."""
-    show(as_json, _post(f"/sagas/{quote(saga)}/retry", {}, key, (config, home)), _saga)
+    show(as_json, _post(f"/sagas/{part(saga)}/retry", {}, key, (config, home)), _saga)
 
 
 # --------------------------------------------------------------------------------------- streams
@@ -118,7 +118,7 @@ def show_event(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Show the event at which a consumer has stopped, and why."""
-    path = f"/streams/event?consumer={quote(consumer)}&stream={quote(stream)}&seq={seq}"
+    path = f"/streams/event?consumer={part(consumer)}&stream={part(stream)}&seq={seq}"
     show(as_json, client_of(config, home).get(path), _event)
 
 
@@ -205,7 +205,7 @@ def keep_reward(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """A reward that nobody has a part in becomes the operator's; needs a second person."""
-    done = _post(f"/rewards/{quote(reward)}/keep", {"reason": reason}, key, (config, home))
+    done = _post(f"/rewards/{part(reward)}/keep", {"reason": reason}, key, (config, home))
     show(as_json, done, lambda one: say(f"{one['reward_id']} is the operator's"))
 
 
@@ -216,7 +216,7 @@ def assign_reward(
 ) -> None:  # fmt: skip
     """A reward belongs to the share holders of a named pool; needs a second person."""
     body = {"pool_id": pool, "reason": reason}
-    done = _post(f"/rewards/{quote(reward)}/assign", body, key, (config, home))
+    done = _post(f"/rewards/{part(reward)}/assign", body, key, (config, home))
     show(as_json, done, lambda one: say(f"{one['reward_id']} belongs to {one['pool_id']}"))
 
 
@@ -226,7 +226,7 @@ def join_campaign(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Ask again to take part in a campaign."""
-    done = _post(f"/campaigns/{quote(campaign)}/join", {}, key, (config, home))
+    done = _post(f"/campaigns/{part(campaign)}/join", {}, key, (config, home))
     show(as_json, done, lambda one: say(f"asked to join {one['campaign_id']}"))
 
 

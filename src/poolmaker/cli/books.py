@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
-import sys
+import io
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from poolmaker import app
+from poolmaker.cli.client import part
 from poolmaker.cli.context import Config, Home, Json, client_of, settings_of
-from poolmaker.cli.output import CHECK_FAILED, complain, say, show, sums, table
+from poolmaker.cli.output import CHECK_FAILED, complain, emit, say, show, sums, table
+from poolmaker.cli.writing import require_writable, unwritable
 
 ledger = typer.Typer(no_args_is_help=True, help="The books: balances, proof, statements.")
 
@@ -69,7 +70,7 @@ def statement(
     as_json: Json = False,
 ) -> None:
     """A user's entries in order."""
-    path = f"/users/{quote(user_id)}/statement?after={after}&limit={limit}"
+    path = f"/users/{part(user_id)}/statement?after={after}&limit={limit}"
     show(as_json, client_of(config, home).get(path), _statement)
 
 
@@ -112,18 +113,21 @@ def export(
     """Write all entries of an account or of a user as CSV, amounts in full."""
     if bool(account) == bool(user_id):
         raise typer.BadParameter("name either --account or --user")
+    require_writable(file, "the export")
     base = (
-        f"/ledger/accounts/{quote(account)}/entries" if account else f"/users/{user_id}/statement"
+        f"/ledger/accounts/{part(account)}/entries"
+        if account
+        else f"/users/{part(user_id)}/statement"
     )
     rows = _all_entries(client_of(config, home), base)
     if file is None:
-        _write(sys.stdout, rows)
-    else:
-        half = file.with_name(f"{file.name}.part")
-        with half.open("w", encoding="utf-8", newline="") as out:
-            _write(out, rows)
-        half.replace(file)
-        say(f"{len(rows)} entries in {file}")
+        emit(_csv(rows))
+        return
+    try:
+        app.load("infra.postgres.passwords").write_private(file, _csv(rows))
+    except OSError as error:
+        raise unwritable(file, "the export", error) from None
+    say(f"{len(rows)} entries in {file}")
 
 
 def _all_entries(client: Any, base: str) -> list[dict[str, Any]]:
@@ -136,8 +140,10 @@ def _all_entries(client: Any, base: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _write(out: Any, rows: list[dict[str, Any]]) -> None:
+def _csv(rows: list[dict[str, Any]]) -> str:
     names = ("seq", "at_us", "kind", "key", "account", "asset", "amount", "balance")
+    out = io.StringIO(newline="")
     writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    return out.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,9 +11,13 @@ import typer
 
 from poolmaker import app
 from poolmaker.cli.client import Client
+from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import EnvironmentProblem
 
 DEMO_CONFIG: Final = "demo.toml"
+_KEY: Final = re.compile(r"[!-~]{8,100}")
+_TOKEN: Final = re.compile(r"[!-~]{16,200}")
+_TOKEN_BYTES_MAX: Final = 1_000
 HOME_NAME: Final = "POOLMAKER_HOME"
 DEFAULT_HOME: Final = Path(".poolmaker")
 DEFAULT_CONFIG: Final = Path("poolmaker.toml")
@@ -35,6 +40,7 @@ Key = Annotated[
 def key_of(key: str | None) -> str:
     """The key that was given, or a new one."""
     if key is not None:
+        require(_KEY.fullmatch(key), "--key: expected 8 to 100 printable ASCII characters")
         return key
     rng = app.load("kernel.rng").system_rng()
     return f"cli-{rng.bits(128):032x}"
@@ -62,7 +68,8 @@ def client_of(config: Path | None, home: Path | None = None) -> Client:
     settings = settings_of(config, home)
     file = settings.tokens.operator_token_file or settings.home / "operator.token"
     try:
-        token = file.read_text("utf-8").strip()
+        with file.open("rb") as opened:
+            token = opened.read(_TOKEN_BYTES_MAX).decode("utf-8", "replace").strip()
     except FileNotFoundError:
         raise EnvironmentProblem(
             f"there is no operator token at {file}; start the platform first (poolmaker up or "
@@ -73,4 +80,9 @@ def client_of(config: Path | None, home: Path | None = None) -> Client:
             f"the operator token {file} cannot be read ({error.strerror}); run this command as "
             "the user who runs the platform"
         ) from None
+    if _TOKEN.fullmatch(token) is None:
+        raise EnvironmentProblem(
+            f"what is in {file} is no token; let the platform write one: poolmaker token rotate "
+            "file-operator"
+        )
     return Client(settings.web.host, settings.web.port, token)

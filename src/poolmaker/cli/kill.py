@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from poolmaker import app
-from poolmaker.cli.client import ApiRefused
+from poolmaker.cli.client import ApiRefused, part
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of, settings_of
 from poolmaker.cli.output import CHECK_FAILED, complain, say, show, table
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem
+from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, OutcomeUnknown
 
 kill = typer.Typer(no_args_is_help=True, help="Stop orders: of a pool, an account, everything.")
 engines = typer.Typer(no_args_is_help=True, help="Engines: how they are, and what holds them back.")
@@ -95,6 +94,9 @@ def _held_by_platform(
         told = client_of(config, home).post("/kill", wish, key_of(None))
     except (EnvironmentProblem, ApiRefused) as silent:
         complain(f"NO LATCH HOLDS: {silent}")
+        return {}
+    except OutcomeUnknown as silent:
+        complain(f"NO LATCH IS KNOWN TO HOLD: {silent}")
         return {}
     return {"set": True, "proven": told["proven"], "accounts": told["accounts"]}
 
@@ -245,7 +247,7 @@ def release_latch(
     as_json: Json = False,
 ) -> None:
     """Release a latch of an engine that evidence has not cleared; exit code 1 if none held."""
-    path = f"/engines/{quote(account)}/latches/{quote(kind)}/release"
+    path = f"/engines/{part(account)}/latches/{part(kind)}/release"
     body = {"subject": subject, "reason": reason}
     answer = client_of(config, home).post(path, body, key_of(key))
     show(as_json, answer, lambda one: say("released" if one["released"] else "nothing held"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -25,7 +26,7 @@ from poolmaker.cli import (
 )
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import home_of
-from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, complain
+from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, OutputLost, complain, drop_output
 from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, PoolmakerError
 
 LOG_NAME = "last-error.log"
@@ -90,6 +91,7 @@ def root(
 def call(arguments: list[str] | None = None) -> int:
     """Run one command and answer its exit code."""
     try:
+        _require_sound(sys.argv[1:] if arguments is None else arguments)
         cli(args=arguments, prog_name="poolmaker")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else DONE
@@ -99,15 +101,31 @@ def call(arguments: list[str] | None = None) -> int:
     except (EnvironmentProblem, CallerFault) as problem:
         complain(str(problem))
         return USAGE
+    except OutputLost as lost:
+        drop_output()
+        complain(str(lost))
+        return CHECK_FAILED
     except PoolmakerError as error:
         complain(f"{error} ({error.code})")
         return CHECK_FAILED
     except BrokenPipeError:
-        # The reader has gone; what Python would still flush has nowhere to go either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()  # the reader has gone
     except Exception:  # supervisor
         return _unexpected()
     return DONE
+
+
+def _require_sound(arguments: list[str]) -> None:
+    """Refuse what no command could work with."""
+    try:
+        Path.cwd()
+        "".join(arguments).encode()
+    except OSError:
+        raise EnvironmentProblem(
+            "the folder that you are in is gone; change to one that exists"
+        ) from None
+    except UnicodeEncodeError:
+        raise EnvironmentProblem("an argument is not UTF-8 text; write it as UTF-8") from None
 
 
 def _unexpected() -> int:
@@ -132,4 +150,12 @@ def _write_private(log: Path, text: str) -> None:
 
 def run() -> NoReturn:
     """The entry of the command."""
+    # A closed stream takes nothing, and what a terminal cannot show is shown as its number.
+    sys.stdin, sys.stdout, sys.stderr = (
+        stream or Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - until the end
+        for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
+    )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(call())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from poolmaker.cli.client import part
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of
 from poolmaker.cli.output import CHECK_FAILED, say, show, sums, table
 
@@ -57,7 +57,7 @@ def show_pool(
     pool_id: str, config: Config = None, home: Home = None, as_json: Json = False
 ) -> None:
     """Show a pool."""
-    found = client_of(config, home).get(f"/pools/{quote(pool_id)}")
+    found = client_of(config, home).get(f"/pools/{part(pool_id)}")
     show(as_json, found, _pool)
 
 
@@ -101,7 +101,7 @@ def pause_order(
 ) -> None:
     """Take an order out of its pool; its money stays reserved for it."""
     client = client_of(config, home)
-    show(as_json, client.post(f"/orders/{quote(order_id)}/pause", {}, key_of(key)), _order)
+    show(as_json, client.post(f"/orders/{part(order_id)}/pause", {}, key_of(key)), _order)
 
 
 @orders.command("take-back")
@@ -114,7 +114,7 @@ def take_back_excess(
 ) -> None:
     """Give back, free, what of an order has waited too long for a price."""
     client = client_of(config, home)
-    show(as_json, client.post(f"/orders/{quote(order_id)}/take-back", {}, key_of(key)), _order)
+    show(as_json, client.post(f"/orders/{part(order_id)}/take-back", {}, key_of(key)), _order)
 
 
 @orders.command("resume")
@@ -127,7 +127,7 @@ def resume_order(
 ) -> None:
     """Let a paused order join its pool again."""
     client = client_of(config, home)
-    show(as_json, client.post(f"/orders/{quote(order_id)}/resume", {}, key_of(key)), _order)
+    show(as_json, client.post(f"/orders/{part(order_id)}/resume", {}, key_of(key)), _order)
 
 
 @orders.command("withdraw")
@@ -140,7 +140,7 @@ def withdraw_order(
 ) -> None:
     """Leave the pool, pay out to the user's own Mixin wallet, close."""
     client = client_of(config, home)
-    show(as_json, client.post(f"/orders/{quote(order_id)}/withdraw", {}, key_of(key)), _order)
+    show(as_json, client.post(f"/orders/{part(order_id)}/withdraw", {}, key_of(key)), _order)
 
 
 @orders.command("show")
@@ -155,7 +155,7 @@ def show_order(
     if order_id is None:
         show(as_json, client.get_all("/orders", "before"), _orders)
     else:
-        show(as_json, client.get(f"/orders/{quote(order_id)}"), _order)
+        show(as_json, client.get(f"/orders/{part(order_id)}"), _order)
 
 
 def _orders(found: list[dict[str, Any]]) -> None:
@@ -170,7 +170,7 @@ def _orders(found: list[dict[str, Any]]) -> None:
 
 def _order(order: dict[str, Any]) -> None:
     _orders([order])
-    for part in order["bar"]:
-        say(f"  {part['part'].ljust(12)} {sums(part['amounts'])}")
+    for piece in order["bar"]:
+        say(f"  {piece['part'].ljust(12)} {sums(piece['amounts'])}")
     for step in order["steps"]:
         say(f"  {step['state'].ljust(12)} entry {step['entry_seq'] or '-'}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
+from poolmaker.cli.client import part
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of
 from poolmaker.cli.output import say, show
 
@@ -21,7 +21,7 @@ Fee = Annotated[str, typer.Option("--fee", help="The part of it that is the fee.
 def _decide(
     payment_id: str, body: dict[str, str], key: str | None, config: Config, home: Home
 ) -> Any:
-    path = f"/outgoing/{quote(payment_id)}/decision"
+    path = f"/outgoing/{part(payment_id)}/decision"
     return client_of(config, home).post(path, body, key_of(key))
 
 
@@ -72,7 +72,7 @@ def decide_not_sent(
 
 
 def _act(reference: str, action: str, key: str | None, config: Config, home: Home) -> Any:
-    path = f"/chain/payments/{quote(reference)}/{action}"
+    path = f"/chain/payments/{part(reference)}/{action}"
     return client_of(config, home).post(path, {}, key_of(key))
 
 

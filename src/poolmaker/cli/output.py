@@ -3,25 +3,51 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
+
+from poolmaker.kernel.errors import PoolmakerError
 
 DONE: Final = 0
 CHECK_FAILED: Final = 1
 USAGE: Final = 2
 
 
+class OutputLost(PoolmakerError):
+    """What a command did stays done; what it says about it cannot be written."""
+
+    code = "output_lost"
+
+
+def emit(text: str) -> None:
+    """Text on standard output, now. Raises OutputLost where it takes none."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(
+            f"standard output takes no more ({error.strerror}); what was asked for is done, and "
+            "what it says is lost"
+        ) from None
+
+
+def drop_output() -> None:
+    """Send what Python would still flush to nowhere: it has nowhere else to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def print_json(value: Any) -> None:
     """One JSON document on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
-    sys.stdout.flush()
+    emit(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
 def say(sentence: str) -> None:
     """One line for a person."""
-    sys.stdout.write(f"{sentence}\n")
-    sys.stdout.flush()
+    emit(f"{sentence}\n")
 
 
 def complain(sentence: str) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from poolmaker import app
+from poolmaker.cli.client import part
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of, settings_of
 from poolmaker.cli.output import say, show, table
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem
+from poolmaker.cli.writing import require_writable
+from poolmaker.kernel.errors import CallerFault
 
 users = typer.Typer(no_args_is_help=True, help="Users, their wallets, tokens and deposits.")
 user_tokens = typer.Typer(no_args_is_help=True, help="Tokens of a user.")
@@ -30,23 +30,6 @@ Scopes = Annotated[
 Days = Annotated[
     int | None, typer.Option("--days", min=1, max=366, help="Days until it expires; 90.")
 ]
-
-
-def _require_writable(file: Path | None) -> None:
-    """Refuse, before anything is done, a file that could not be written afterwards."""
-    if file is None:
-        return
-    if file.is_dir():
-        raise EnvironmentProblem(f"{file} is a folder; name a file for the token")
-    probe = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        probe.unlink()
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"the token cannot be written to {file} ({error.strerror}); name a file in a folder "
-            "that exists and that you may write to; nothing was done"
-        ) from None
 
 
 def _keep(answer: dict[str, Any], file: Path | None) -> dict[str, Any]:
@@ -83,7 +66,7 @@ def create_user(
 
     The first token is shown once, or written to --token-file and not shown.
     """
-    _require_writable(token_file)
+    require_writable(token_file, "the token")
     body = {"name": name, "mixin_id": mixin_id}
     user = _keep(client_of(config, home).post("/users", body, key_of(key)), token_file)
     show(as_json, user, _created)
@@ -105,7 +88,7 @@ def show_user(
     user_id: str, config: Config = None, home: Home = None, as_json: Json = False
 ) -> None:
     """Show one user."""
-    user = client_of(config, home).get(f"/users/{quote(user_id)}")
+    user = client_of(config, home).get(f"/users/{part(user_id)}")
     show(as_json, user, lambda found: _users([found]))
 
 
@@ -136,7 +119,7 @@ def bind_user(
     It needs a second person, unless the user does it with their own token of before.
     """
     client = client_of(config, home)
-    claim = client.post(f"/users/{quote(user_id)}/wallet", {"mixin_id": mixin_id}, key_of(key))
+    claim = client.post(f"/users/{part(user_id)}/wallet", {"mixin_id": mixin_id}, key_of(key))
     show(as_json, claim, _claim)
 
 
@@ -157,7 +140,7 @@ def disable_user(
 ) -> None:
     """Revoke a user's tokens and let them open nothing; their money stays theirs."""
     client = client_of(config, home)
-    user = client.post(f"/users/{quote(user_id)}/disable", {}, key_of(key))
+    user = client.post(f"/users/{part(user_id)}/disable", {}, key_of(key))
     show(as_json, user, lambda found: _users([found]))
 
 
@@ -171,7 +154,7 @@ def enable_user(
 ) -> None:
     """Let a disabled user open orders again; they need a new token."""
     client = client_of(config, home)
-    user = client.post(f"/users/{quote(user_id)}/enable", {}, key_of(key))
+    user = client.post(f"/users/{part(user_id)}/enable", {}, key_of(key))
     show(as_json, user, lambda found: _users([found]))
 
 
@@ -195,7 +178,7 @@ def credit_user(
         "reference": reference,
     }
     client = client_of(config, home)
-    receipt = client.post(f"/users/{quote(user_id)}/deposits", body, key_of(key))
+    receipt = client.post(f"/users/{part(user_id)}/deposits", body, key_of(key))
     show(as_json, receipt, lambda r: say(f"credited {amount} {asset}: ledger entry {r['seq']}"))
 
 
@@ -214,10 +197,10 @@ def create_user_token(
     as_json: Json = False,
 ) -> None:
     """One more token for a user, shown once or written to --token-file."""
-    _require_writable(token_file)
+    require_writable(token_file, "the token")
     body = _wanted(scope, days)
     client = client_of(config, home)
-    answer = client.post(f"/users/{quote(user_id)}/tokens", body, key_of(key))
+    answer = client.post(f"/users/{part(user_id)}/tokens", body, key_of(key))
     show(as_json, _keep(answer, token_file), _token)
 
 
@@ -243,7 +226,7 @@ def grant_token(
     as_json: Json = False,
 ) -> None:
     """A token for another person of the staff. It needs a second person, or a day."""
-    _require_writable(token_file)
+    require_writable(token_file, "the token")
     body = {"name": name, "role": role, **_wanted(scope, days)}
     answer = client_of(config, home).post("/tokens", body, key_of(key))
     show(as_json, _keep(answer, token_file), _token)
@@ -288,7 +271,7 @@ def revoke_token(
 ) -> None:
     """Let a token in no more, from now on."""
     client = client_of(config, home)
-    token = client.post(f"/tokens/{quote(token_id)}/revoke", {}, key_of(key))
+    token = client.post(f"/tokens/{part(token_id)}/revoke", {}, key_of(key))
     show(as_json, token, lambda one: say(f"{one['token_id']} is revoked"))
 
 
@@ -309,9 +292,9 @@ def rotate_token(
         written = _rotate_file(settings_of(config, home), token_id.removeprefix("file-"))
         show(as_json, {"token_id": token_id, "file": str(written)}, lambda v: say(v["file"]))
         return
-    _require_writable(token_file)
+    require_writable(token_file, "the token")
     client = client_of(config, home)
-    answer = client.post(f"/tokens/{quote(token_id)}/rotate", {}, key_of(key))
+    answer = client.post(f"/tokens/{part(token_id)}/rotate", {}, key_of(key))
     show(as_json, _keep(answer, token_file), _token)
 
 
@@ -322,7 +305,7 @@ def _rotate_file(settings: Any, role: str) -> Path:
     found: dict[str, Path] = {str(known.value): file for known, file in files.items()}
     if role not in found:
         raise CallerFault(f"there is no token file of {role!r}; there is {', '.join(found)}")
-    _require_writable(found[role])
+    require_writable(found[role], "the token")
     token = app.load("api.tokens").fresh_token(rng)
     app.load("infra.postgres.passwords").write_private(found[role], token + "\n")
     return found[role]
@@ -368,7 +351,7 @@ def approve(
 ) -> None:
     """Say yes to what another person requested, who then sends it again."""
     client = client_of(config, home)
-    found = client.post(f"/approvals/{quote(approval_id)}/approve", {}, key_of(key))
+    found = client.post(f"/approvals/{part(approval_id)}/approve", {}, key_of(key))
     show(as_json, found, lambda one: _approvals([one]))
 
 
@@ -382,5 +365,5 @@ def cancel_approval(
 ) -> None:
     """Take a request back, or refuse another's."""
     client = client_of(config, home)
-    found = client.post(f"/approvals/{quote(approval_id)}/cancel", {}, key_of(key))
+    found = client.post(f"/approvals/{part(approval_id)}/cancel", {}, key_of(key))
     show(as_json, found, lambda one: _approvals([one]))

@@ -137,7 +137,8 @@ def _read_secret_files(sources: Sources) -> None:
             continue
         file = sources.folder / Path(reference.removeprefix(_SECRET_FILE)).expanduser()
         try:
-            text = file.read_bytes()[:_SECRET_BYTES_MAX].decode("utf-8").strip()
+            with file.open("rb") as opened:
+                text = opened.read(_SECRET_BYTES_MAX).decode("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             said = f"the secret's file {file} cannot be read; make it a readable text file"
             raise EnvironmentProblem(_sentence(sources, path, said)) from error

@@ -52,7 +52,8 @@ class Sources:
 def read_file(path: Path, sources: Sources) -> None:
     """Add the TOML file at ``path``; raises EnvironmentProblem with one sentence."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_FILE_BYTES_MAX + 1)
         text = raw[:_FILE_BYTES_MAX].decode("utf-8")
     except OSError as error:
         raise EnvironmentProblem(
@@ -69,7 +70,7 @@ def read_file(path: Path, sources: Sources) -> None:
         )
     try:
         sources.data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise EnvironmentProblem(
             f"The configuration file {path} is not valid TOML: {error}; correct it there."
         ) from error

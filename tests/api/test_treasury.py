@@ -112,7 +112,7 @@ async def test_a_return_is_approved_with_the_sender_the_receiver_and_the_amount(
     (call,) = world.calls
     assert call == (
         "return_unlisted",
-        UnlistedReturn(body["asset_id"], "", body["receiver"], "0.5"),
+        UnlistedReturn(body["asset_id"], "", body["receiver"], "0.5", 1),
     )
     too_fine = {**body, "amount": "0.000000001"}
     assert await _asked(client, path, too_fine, "key-00005") == (422, "invalid")

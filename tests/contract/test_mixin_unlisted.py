@@ -71,6 +71,17 @@ BITCOIN = "c6d0c728-2624-429b-8e0d-d9d19b6592fa"
 POL = "b7938396-3f94-4e0a-9179-d3440718156f"
 
 
+def _order(row: Unlisted, receiver: str) -> ReturnOrder:
+    """The next return of all that a row counts."""
+    return ReturnOrder(
+        asset_id=row.asset_id,
+        sender=row.sender,
+        receiver=receiver,
+        units=row.units,
+        number=row.returns + 1,
+    )
+
+
 async def _returned(home: House, tries: int = 20) -> None:
     """Until nothing of assets without a form is here, or on its way back."""
     for _ in range(tries):
@@ -138,7 +149,7 @@ async def test_what_came_from_a_chain_without_a_form_waits_for_a_person(home: Ho
     assert [one.action for one in item.remedies] == ["return", "close"]
     receiver = home.mixin.users[1]["app_id"]
     before = await home.user_holds(1, asset=POL)
-    order = ReturnOrder(asset_id=POL, sender="", receiver=receiver, units=300_000_000)
+    order = ReturnOrder(asset_id=POL, sender="", receiver=receiver, units=300_000_000, number=1)
     assert isinstance(await home.client.unlisted.begin(order), Unlisted)
     await _returned(home)
     assert await home.user_holds(1, asset=POL) == before + 300_000_000
@@ -192,7 +203,13 @@ async def test_what_got_a_form_is_booked_and_never_given_back_besides(home: Hous
     assert await client.unlisted.step() == 0, "not before the first sweep"
     await client.walker.sweep()
     assert await client.unlisted.step() == 0
-    order = ReturnOrder(asset_id=BITCOIN, sender=row.sender, receiver=row.sender, units=row.units)
+    order = ReturnOrder(
+        asset_id=BITCOIN,
+        sender=row.sender,
+        receiver=row.sender,
+        units=row.units,
+        number=row.returns + 1,
+    )
     refused = await client.unlisted.begin(order)
     assert refused == ReturnRefused(ReturnRefusal.CONFIGURED)
     assert await home.booked(BTC_FORM) == 50_000_000
@@ -300,7 +317,13 @@ async def test_a_return_pays_exactly_what_was_decided_or_nothing(home: House) ->
     (row,) = await _held(home.client)
     await _funded(home, "0.25", asset=BITCOIN)
     receiver = home.mixin.users[1]["app_id"]
-    shown = ReturnOrder(asset_id=BITCOIN, sender=row.sender, receiver=receiver, units=row.units)
+    shown = ReturnOrder(
+        asset_id=BITCOIN,
+        sender=row.sender,
+        receiver=receiver,
+        units=row.units,
+        number=row.returns + 1,
+    )
     less = await home.client.unlisted.begin(replace(shown, units=1))
     assert less == ReturnRefused(ReturnRefusal.DIFFERS, 75_000_000)
     other = await home.client.unlisted.begin(replace(shown, sender=receiver))
@@ -309,6 +332,9 @@ async def test_a_return_pays_exactly_what_was_decided_or_nothing(home: House) ->
     started = await home.client.unlisted.begin(shown)
     assert isinstance(started, Unlisted)
     assert started == await home.client.unlisted.begin(shown), "the same again is the same return"
+    assert await home.client.unlisted.next_number(BITCOIN, row.sender) == ReturnRefused(
+        ReturnRefusal.UNDER_WAY
+    )
     another = await home.client.unlisted.begin(replace(shown, units=25_000_000))
     assert another == ReturnRefused(ReturnRefusal.UNDER_WAY)
     await home.rows("UPDATE mixin.unlisted SET last_us = last_us + 1000000000000")
@@ -319,6 +345,38 @@ async def test_a_return_pays_exactly_what_was_decided_or_nothing(home: House) ->
             break
     assert (row.units, row.returning_units) == (25_000_000, 0)
     assert await home.user_holds(1, asset=BITCOIN) == before + 50_000_000
+
+
+async def test_one_decision_pays_once_however_often_it_is_asked_for(home: House) -> None:
+    """Its answer was lost, it is asked for again, and as much was paid by the sender meanwhile."""
+    address = await home.client.desk.deposit_address(USDT_FORM.name)
+    for name in ("0xone", "0xtwo"):
+        paid = {"amount": "3", "tx_id": name, "asset": POL, "destination": address.address}
+        await home.mixin.admin("POST", "/deposit", paid)
+    await home.client.walker.walk()
+    receiver = home.mixin.users[1]["app_id"]
+    before = await home.user_holds(1, asset=POL)
+    number = await home.client.unlisted.next_number(POL, "")
+    assert number == 1
+    order = ReturnOrder(asset_id=POL, sender="", receiver=receiver, units=300_000_000, number=1)
+    assert isinstance(await home.client.unlisted.begin(order), Unlisted)
+    left = 600_000_000
+    for _ in range(20):
+        await home.client.unlisted.step()
+        left = sum(row.units + row.returning_units for row in await _held(home.client))
+        if not any(row.returning_units for row in await _held(home.client)):
+            break
+    assert left == 300_000_000
+    again = await home.client.unlisted.begin(order)
+    assert isinstance(again, Unlisted), again
+    stranger = replace(order, receiver=home.mixin.users[2]["app_id"])
+    assert await home.client.unlisted.begin(stranger) == ReturnRefused(ReturnRefusal.UNDER_WAY)
+    later = await home.client.unlisted.begin(replace(order, number=3))
+    assert later == ReturnRefused(ReturnRefusal.NOTHING)
+    for _ in range(3):
+        await home.client.unlisted.step()
+    assert await home.user_holds(1, asset=POL) == before + 300_000_000
+    assert await home.client.unlisted.next_number(POL, "") == 2
 
 
 async def test_a_return_is_never_more_than_what_is_counted(home: House) -> None:
@@ -362,7 +420,13 @@ async def test_a_person_returns_what_was_refused_to_another_wallet(home: House) 
     row = await _refused_once(home)
     receiver = home.mixin.users[1]["app_id"]
     before = await home.user_holds(1, asset=BITCOIN)
-    order = ReturnOrder(asset_id=BITCOIN, sender=row.sender, receiver=receiver, units=row.units)
+    order = ReturnOrder(
+        asset_id=BITCOIN,
+        sender=row.sender,
+        receiver=receiver,
+        units=row.units,
+        number=row.returns + 1,
+    )
     assert isinstance(await home.client.unlisted.begin(order), Unlisted)
     await _returned(home)
     assert await home.user_holds(1, asset=BITCOIN) == before + 50_000_000

@@ -622,6 +622,9 @@ class FakeWorld(Outside):
     async def unlisted(self, after: str, limit: int) -> Sequence[UnlistedView]:
         return ()
 
+    async def next_return(self, asset_id: str, sender: str) -> int | Refused:
+        return 1
+
     async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | Refused:
         self.calls.append(("return_unlisted", wish))
         return Refused("nothing_to_return", {"asset": wish.asset_id})

@@ -95,6 +95,8 @@ class UnlistedReturn:
     sender: str
     receiver: str
     amount: str
+    number: int
+    """Which return of that sender's payments it is."""
 
 
 # ----------------------------------------------------------------------- the API's own two stores
@@ -252,6 +254,13 @@ class Treasury(Protocol):
 
     async def unlisted(self, after: str, limit: int) -> Sequence[UnlistedView]:
         """What is here of assets without a form, by ``asset:sender``, after one of them."""
+        ...
+
+    async def next_return(self, asset_id: str, sender: str) -> int | Refused:
+        """Which return of a sender's payments is the next.
+
+        Refuses ``nothing_to_return`` and ``return_under_way``.
+        """
         ...
 
     async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | Refused:

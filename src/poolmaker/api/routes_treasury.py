@@ -287,11 +287,20 @@ async def return_unlisted(
     Exactly the amount, of the oldest payments, or nothing. Needs a second person, or a day.
     """
     platform = platform_of(request)
-    order = UnlistedReturn(wish.asset_id, wish.sender, wish.receiver, wish.amount)
+    treasury = platform.treasury
+
+    async def state() -> Mapping[str, str] | Refused:
+        number = await treasury.next_return(wish.asset_id, wish.sender)
+        return number if isinstance(number, Refused) else {"number": str(number)}
+
+    body = _words(wish.model_dump())
+    asked = Bound(action="unlisted.return", subject=wish.asset_id, body=body, state=state)
 
     async def effect(made_id: str) -> object:
-        body = _words(wish.model_dump())
-        await permitted(request, principal, "unlisted.return", wish.asset_id, body, made_id)
-        return await platform.treasury.return_unlisted(order)
+        said = await permitted_as_it_stands(request, principal, asked, made_id)
+        order = UnlistedReturn(
+            wish.asset_id, wish.sender, wish.receiver, wish.amount, int(said["number"])
+        )
+        return await treasury.return_unlisted(order)
 
     return await once(request, principal, platform.ids.correlation(), effect)

@@ -161,6 +161,15 @@ class TreasuryDesk:
         asset_id, _, sender = after.partition(":")
         return [_unlisted(row) for row in await self._parts.returns.page((asset_id, sender), limit)]
 
+    async def next_return(self, asset_id: str, sender: str) -> int | ports.Refused:
+        """See ``Treasury.next_return``."""
+        if self._parts.returns is None:
+            return ports.Refused("nothing_to_return", {"asset": asset_id})
+        found = await self._parts.returns.next_number(asset_id, sender)
+        if isinstance(found, int):
+            return found
+        return ports.Refused(found.reason.value, {"asset": asset_id})
+
     async def return_unlisted(self, wish: ports.UnlistedReturn) -> UnlistedView | ports.Refused:
         """See ``Treasury.return_unlisted``."""
         if self._parts.returns is None:
@@ -170,6 +179,7 @@ class TreasuryDesk:
             sender=wish.sender,
             receiver=wish.receiver,
             units=parse_units(wish.amount, DECIMALS),
+            number=wish.number,
         )
         done = await self._parts.returns.begin(order)
         if isinstance(done, Unlisted):

@@ -291,13 +291,15 @@ class UnlistedStuck:
 class ReturnOrder:
     """What a person decided: exactly ``units`` of what ``sender`` paid go to ``receiver``.
 
-    ``sender`` is empty for what came from a chain or from several. Units are the network's.
+    ``sender`` is empty for what came from a chain or from several. Units are the network's. It is
+    the ``number``-th return of that sender's payments: each is decided anew.
     """
 
     asset_id: str
     sender: str
     receiver: str
     units: int
+    number: int
 
 
 class ReturnRefusal(StrEnum):

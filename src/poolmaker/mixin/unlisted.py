@@ -126,14 +126,22 @@ class UnlistedReturns:
     async def begin(self, order: ReturnOrder) -> Unlisted | ReturnRefused:
         """Send exactly what a person decided, the sender's oldest payments; else nothing.
 
-        The outputs are exactly that sender's, so that nobody else's are touched. Asked again
-        while that return is under way, the answer is the same.
+        The outputs are exactly that sender's, so that nobody else's are touched. Asked again the
+        return of that number is begun no second time, also when it is over.
         """
         if order.asset_id in self._listed:
             return ReturnRefused(ReturnRefusal.CONFIGURED)
         if not await self._may_send():
             return ReturnRefused(ReturnRefusal.FROZEN)
         return await self._start(order, await self._outputs(order.asset_id, order.sender))
+
+    async def next_number(self, asset_id: str, sender: str) -> int | ReturnRefused:
+        """Which return of the sender's payments would be the next: what a person decides about."""
+        async with self._ports.transactions.begin("mixin.return_number") as tx:
+            row = await self._ports.store.lock_unlisted(tx, asset_id, sender)
+        if row is None or not row.units:
+            return ReturnRefused(ReturnRefusal.NOTHING)
+        return ReturnRefused(ReturnRefusal.UNDER_WAY) if row.returning_units else row.returns + 1
 
     def _is_due(self, row: Unlisted) -> bool:
         due_us = rules.return_due_us(row)
@@ -149,6 +157,7 @@ class UnlistedReturns:
             sender=row.sender,
             receiver=row.sender,
             units=rules.units_of(rules.fitting(found, row.units)),
+            number=row.returns + 1,
         )
         return isinstance(await self._start(order, found), Unlisted)
 
@@ -160,11 +169,14 @@ class UnlistedReturns:
         async with self._ports.transactions.begin("mixin.return") as tx:
             await store.lock_asset(tx, order.asset_id)
             row = await store.lock_unlisted(tx, order.asset_id, order.sender)
+            if row is not None and order.number == row.returns:
+                return _begun(row, order)
             if row is None or not row.units:
                 return ReturnRefused(ReturnRefusal.NOTHING)
             if await store.returning(tx, [order.asset_id]):
-                same = (row.returning_units, row.return_to) == (order.units, order.receiver)
-                return row if same else ReturnRefused(ReturnRefusal.UNDER_WAY)
+                return ReturnRefused(ReturnRefusal.UNDER_WAY)
+            if order.number != row.returns + 1:
+                return ReturnRefused(ReturnRefusal.NOTHING)
             picked = rules.fitting(found, min(order.units, row.units))
             if not picked or rules.units_of(picked) != order.units:
                 payable = rules.units_of(rules.fitting(found, row.units))
@@ -261,6 +273,13 @@ class UnlistedReturns:
         except (Unavailable, OutcomeUnknown, MixinRefused) as problem:
             get_logger("mixin").warning("return_waits", asset=row.asset_id, error=str(problem))
             return False
+
+
+def _begun(row: Unlisted, order: ReturnOrder) -> Unlisted | ReturnRefused:
+    """The answer about a return that was begun: another one of its number is none."""
+    units = row.returning_units or order.units
+    same = (units, row.return_to) == (order.units, order.receiver)
+    return row if same else ReturnRefused(ReturnRefusal.UNDER_WAY)
 
 
 def _item(one: UnlistedStuck) -> AttentionItem:

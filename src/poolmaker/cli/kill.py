@@ -119,12 +119,14 @@ def _swept(value: dict[str, Any]) -> None:
 
 @kill.command("status")
 def status(config: Config = None, home: Home = None, as_json: Json = False) -> None:
-    """Show every latch that holds; the files are read also when no platform answers."""
+    """Show every latch that holds; the files are read also when no platform answers.
+
+    Exit code 1 when neither the platform nor the files could be asked.
+    """
     settings = settings_of(config, home)
-    found = {
-        latch.id: _held(latch, file=True, row=None)
-        for latch in app.load("market.execution.kill").KillFiles(settings.home).latches()
-    }
+    files = app.load("market.execution.kill").KillFiles(settings.home)
+    unread = files.why(())
+    found = {latch.id: _held(latch, file=True, row=None) for latch in files.latches()}
     try:
         told = client_of(config, home).get("/kill")
         answers = True
@@ -134,9 +136,13 @@ def status(config: Config = None, home: Home = None, as_json: Json = False) -> N
     value = {
         "killed": bool(found),
         "platform_answers": answers,
+        "files_problem": unread,
         "latches": sorted(found.values(), key=lambda one: (one["scope"], one["set_us"])),
     }
     show(as_json, value, _status)
+    if unread and not answers:
+        complain(f"nothing is known: no platform answers, and {unread}")
+        raise typer.Exit(CHECK_FAILED)
 
 
 def _held(latch: Any, *, file: bool, row: bool | None) -> dict[str, Any]:
@@ -155,8 +161,10 @@ def _held(latch: Any, *, file: bool, row: bool | None) -> dict[str, Any]:
 
 
 def _status(value: dict[str, Any]) -> None:
+    if not value["platform_answers"]:
+        say("no platform answers: what its database holds is not known")
     if not value["killed"]:
-        say("no kill latch holds")
+        say("no kill latch holds" if value["platform_answers"] else "no file of a latch was seen")
         return
     words = {True: "yes", False: "no", None: "not known"}
     rows = [

@@ -191,6 +191,7 @@ def test_a_second_demo_in_the_same_folder_is_told_of_the_first(tmp_path: Path) -
     [
         (("demo", "--recording", "missing.gz"), "missing.gz"),
         (("sandbox", "venue", "--flow", "odd"), "odd"),
+        (("sandbox", "venue", "--port", "99999"), "99999"),
         (("status",), "poolmaker up"),
         (("config", "check", "--config", "missing.toml"), "missing.toml"),
         (("db", "stop"), "POOLMAKER_DATABASE_URL"),

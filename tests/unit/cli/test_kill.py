@@ -50,6 +50,12 @@ class Api:
         self.silent = silent
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
+    def get(self, path: str) -> list[dict[str, str]]:
+        assert path == "/kill"
+        if self.silent is not None:
+            raise self.silent
+        return []
+
     def get_all(self, path: str) -> list[dict[str, str]]:
         assert path == "/pools"
         if self.silent is not None:
@@ -151,3 +157,29 @@ def test_a_latch_that_no_file_can_hold_is_swept_and_the_platform_is_asked(
     assert (code == 0, told["set"]) == (answers, answers)
     assert told["problem"]
     assert ("NO LATCH HOLDS" in said) is not answers
+
+
+@pytest.mark.parametrize("place", ["none", "kill"])
+def test_k7_where_nothing_could_be_asked_no_latch_is_not_the_answer(
+    home: Home, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    """A wrong --home and a folder that cannot be read were answered: no kill latch holds."""
+    if place == "kill":
+        home.folder.mkdir()
+        (home.folder / place).touch()
+    home.api = Api(EnvironmentProblem("no platform answers"))
+    assert call(["kill", "status"]) == 1
+    told = capsys.readouterr()
+    assert "no kill latch holds" not in told.out
+    assert "nothing is known" in told.err
+
+
+def test_k7_what_a_silent_platform_holds_is_not_known(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home.folder / "kill").mkdir(parents=True)
+    home.api = Api(EnvironmentProblem("no platform answers"))
+    assert call(["kill", "status"]) == 0
+    told = capsys.readouterr().out
+    assert "not known" in told
+    assert "no kill latch holds" not in told

@@ -183,10 +183,10 @@ def _bind(port: int) -> socket.socket:
     try:
         listener.bind((LOOPBACK, port))
         listener.listen(512)
-    except OSError as problem:
+    except (OSError, OverflowError) as problem:
         listener.close()
         raise EnvironmentProblem(
-            f"Port {port} on {LOOPBACK} cannot be opened ({problem.strerror}): "
+            f"Port {port} on {LOOPBACK} cannot be opened ({problem}): "
             "stop the program that has it, or choose another with --port."
         ) from None
     listener.setblocking(False)

@@ -91,6 +91,20 @@ async def test_a_latch_that_is_set_during_a_release_holds(
     assert desk.switch.holds(ACCOUNT, POOL) == ""
 
 
+async def test_a_release_that_is_repeated_releases_no_latch_that_was_set_since(
+    desk: KillDesk, files: KillFiles
+) -> None:
+    """Its answer was lost, and somebody has killed again before the client asks once more."""
+    before_us = (await desk.set("platform", "anna", "first")).latch.set_us
+    said = await desk.release("platform", BOB, "a look", (), before_us)
+    assert said is ReleaseVerdict.RELEASED
+    later = new_latch("platform", "carl", "second", before_us + 1, RNG)
+    files.set(later)
+    again = await desk.release("platform", BOB, "a look", (), before_us)
+    assert again is ReleaseVerdict.STILL_HELD
+    assert [held.latch.id for held in await desk.held()] == [later.id]
+
+
 async def test_what_was_not_judged_is_not_released(desk: KillDesk) -> None:
     first = await desk.set("account:main", "anna", "first")
     second = await desk.set("account:main", "bob", "second")

@@ -135,3 +135,9 @@ def test_ledger_time_strictly_increases_and_never_lags_the_clock(clock: list[int
         assert after >= now
         assert after in (now, at + 1)
         at = after
+
+
+@given(st.integers(0, 2**47 * 1000), st.integers(0, 2**32))
+def test_an_id_says_in_which_millisecond_it_was_made(now_us: int, seed: int) -> None:
+    ids = Ids(ManualClock(now_us), Rng(seed))
+    assert 0 <= ids.made_us(ids.correlation()) - now_us < 1000

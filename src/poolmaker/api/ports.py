@@ -473,9 +473,12 @@ class Safety(Protocol):
         ...
 
     async def release(
-        self, scope: str, approver: Approver, reason: str, ids: Sequence[str]
+        self, scope: str, approver: Approver, reason: str, ids: Sequence[str], before_us: int
     ) -> Released:
-        """Release the latches of these ids, all of the scope without any, or note the wish."""
+        """Release the latches of these ids, or note the wish.
+
+        Without any: all of the scope that were set until ``before_us``.
+        """
         ...
 
     async def take_back(self, scope: str) -> Released:
@@ -510,6 +513,7 @@ class WithoutEngines:
         approver: Approver,  # noqa: ARG002
         reason: str,  # noqa: ARG002
         ids: Sequence[str],  # noqa: ARG002
+        before_us: int,  # noqa: ARG002
     ) -> Released:
         """See ``Safety.release``."""
         return Released(scope=scope, verdict="released")

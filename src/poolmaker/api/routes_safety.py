@@ -62,11 +62,17 @@ async def set_kill_latch(request: Request, principal: Keeper, wish: KillWish) ->
 
 @router.post("/kill/release", status_code=201, response_model=Released)
 async def release_kill_latch(request: Request, principal: Keeper, wish: ReleaseWish) -> Response:
-    """Release a latch: a second person, or the only one a day after they asked for it."""
+    """Release a latch: a second person, or the only one a day after they asked for it.
 
-    async def effect(_: str) -> object:
+    Without ids what is released was set before this request was made, however often it is repeated.
+    """
+
+    async def effect(made_id: str) -> object:
         approver = await approver_of(request, principal)
-        released = await _safety(request).release(wish.scope, approver, wish.reason, wish.ids)
+        before_us = platform_of(request).ids.made_us(made_id)
+        released = await _safety(request).release(
+            wish.scope, approver, wish.reason, wish.ids, before_us
+        )
         return _said(request, released)
 
     return await once(request, principal, platform_of(request).ids.correlation(), effect)

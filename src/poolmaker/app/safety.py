@@ -69,10 +69,10 @@ class SafetyDesk:
         )
 
     async def release(
-        self, scope: str, approver: Approver, reason: str, ids: Sequence[str]
+        self, scope: str, approver: Approver, reason: str, ids: Sequence[str], before_us: int
     ) -> Released:
         """See ``Safety.release``."""
-        verdict = await self._kill.release(scope, approver, reason, ids)
+        verdict = await self._kill.release(scope, approver, reason, ids, before_us)
         return Released(scope=scope, verdict=verdict.value)
 
     async def take_back(self, scope: str) -> Released:

@@ -50,6 +50,13 @@ class Ids:
         digits = [_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5)]
         return f"{prefix}_{''.join(digits)}"
 
+    @staticmethod
+    def made_us(made: str) -> int:
+        """When an id was made, in microseconds: the end of its millisecond."""
+        digits = made.rpartition("_")[2]
+        value = sum(_ALPHABET.index(one) << 5 * at for at, one in enumerate(reversed(digits)))
+        return ((value >> 80) + 1) * 1000 - 1
+
     def user(self) -> UserId:
         """A new user id, ``us_…``."""
         return UserId(self._text("us"))

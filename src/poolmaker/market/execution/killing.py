@@ -31,6 +31,7 @@ _LOG: Final = get_logger("market")
 ROW_S: Final = 2
 """How long a row may take before the file alone has to do."""
 KEEP_US: Final = 2_000_000
+EVER_US: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +106,23 @@ class KillDesk:
         )
 
     async def release(
-        self, scope: str, approver: Approver, reason: str, ids: Collection[str] = ()
+        self,
+        scope: str,
+        approver: Approver,
+        reason: str,
+        ids: Collection[str] = (),
+        before_us: int = EVER_US,
     ) -> ReleaseVerdict:
         """Let go if a second person wishes it, or the only one after a day; else note the wish.
 
         ``ids`` are the latches that the person judged; without any it is what the scope is held
-        by when this reads them. Raises Unavailable while the database cannot keep it: a release
-        is never forgotten.
+        by when this reads them, as far as it was set until ``before_us``. Raises Unavailable while
+        the database cannot keep it: a release is never forgotten.
         """
         async with self._keeping:
             await self._sync()
             held = [latch for latch in await self._rows() if latch.scope == scope]
-            judged = [latch for latch in held if not ids or latch.id in ids]
+            judged = [one for one in held if one.id in ids or (not ids and one.set_us <= before_us)]
             verdict = await self._judge(judged, approver, reason)
             if verdict is not ReleaseVerdict.RELEASED:
                 return verdict

@@ -27,6 +27,7 @@ from poolmaker.app.tokens import make_missing, token_files
 from poolmaker.app.wiring import Root, Wired, wire
 from poolmaker.infra.clock import SteadyClock, SystemClock
 from poolmaker.infra.connections import Purpose
+from poolmaker.infra.foreign import bound_recursion
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.leases import LeaseKeeper, PgLeases
 from poolmaker.infra.logging import configure_logging, get_logger
@@ -58,6 +59,7 @@ async def up(settings: Settings) -> None:
     another platform on the same database prevents the work, PartFailed when a part ended that
     nothing works without, and TakenOver when another process has taken over.
     """
+    bound_recursion()
     clock = SteadyClock(SystemClock())
     configure_logging(settings.log.level, settings.log.format, clock)
     for note in settings.notes():

@@ -12,6 +12,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from poolmaker.infra.foreign import NotReadable, read_json
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 
 TIMEOUT_S: Final = 20
@@ -130,12 +131,8 @@ class Rpc:
                 ) as reply,
             ):
                 content = await reply.read()
-                return (
-                    msgspec.json.decode(content)
-                    if reply.status == _OK
-                    else _error(reply.status, content)
-                )
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+                return read_json(content) if reply.status == _OK else _error(reply.status, content)
+        except NotReadable as problem:
             raise Unavailable(f"the node answers no JSON: {problem}") from problem
         except (aiohttp.ClientError, TimeoutError, OSError) as problem:
             raise RpcSilent(f"the node does not answer: {problem!r}") from problem
@@ -147,8 +144,8 @@ def _error(status: int, content: bytes) -> Any:
     Without any: RpcRefused where the status says that nothing was done, RpcSilent where it speaks
     of this moment, RpcFailed otherwise.
     """
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-        said = msgspec.json.decode(content)
+    with contextlib.suppress(NotReadable):
+        said = read_json(content)
         rows = said if isinstance(said, list) else [said]
         is_error = rows and all(isinstance(_error_of(one), dict) for one in rows)
         if is_error and status != _TOO_MANY:

@@ -22,6 +22,7 @@ from poolmaker.hufi.model import (
     Leaderboard,
     RegisteredKey,
 )
+from poolmaker.infra.foreign import NotReadable, read_json
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 
 TIMEOUT_S: Final = 60
@@ -97,8 +98,8 @@ class HufiHttp:
 
 def _words(raw: bytes) -> str:
     try:
-        said = msgspec.json.decode(raw, type=_Refusal).message
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        said = str(read_json(raw, _Refusal).message)
+    except NotReadable:
         said = ""
     return said[:300] or "without a word"
 
@@ -106,9 +107,10 @@ def _words(raw: bytes) -> str:
 def read(raw: bytes, kind: type[T]) -> T:
     """Decode an answer. Raises Unavailable when it is not what HuFi says it is."""
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        found: T = read_json(raw, kind)
+    except NotReadable as problem:
         raise Unavailable(f"HuFi answered something else than was asked: {problem}") from None
+    return found
 
 
 def _page(size: int, skip: int) -> list[tuple[str, str]]:

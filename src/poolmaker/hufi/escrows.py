@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from poolmaker.evm.chain import Chain
+from poolmaker.infra.foreign import NotReadable, read_json
 from poolmaker.kernel.errors import EnvironmentProblem
 
 _REMEMBERED_MAX: Final = 10_000
@@ -57,7 +56,7 @@ class Escrows:
         """Its manifest where that stands on the chain itself, else nothing."""
         text = str(await self._chain.ask(address, "manifest()", "string"))
         try:
-            found = msgspec.json.decode(text)
-        except msgspec.DecodeError:
+            found = read_json(text)
+        except NotReadable:
             return {}
         return found if isinstance(found, dict) else {}

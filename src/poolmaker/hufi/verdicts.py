@@ -22,6 +22,7 @@ from poolmaker.hufi.model import (
     Unattributed,
 )
 from poolmaker.hufi.rules import competitive_payout_id
+from poolmaker.infra.foreign import NotReadable, read_json
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import DAY_US, SECOND_US
 from poolmaker.kernel.errors import CallerFault
@@ -175,8 +176,8 @@ def period_of(body: bytes, payout: Payout, transfer: ChainTransfer) -> Period | 
     A payout is one of the file's batches, or, where a period is paid at once, its ``from/to``.
     """
     try:
-        file = msgspec.json.decode(body, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        file: _File = read_json(body, _File)
+    except NotReadable as problem:
         return Unattributed(f"its results file cannot be read: {problem}")
     if (file.chain_id, file.address.lower()) != (transfer.chain_id, transfer.sender):
         return Unattributed(f"its results file is that of {file.address} on {file.chain_id}")

@@ -24,6 +24,8 @@ from poolmaker.mixin.model import (
 T = TypeVar("T")
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BIGINT: Final = 2**63
+_INDEXES: Final = 2**31
 
 
 class Unreadable(PoolmakerError):
@@ -106,7 +108,7 @@ def read(data: Any, reader: Callable[[Any], T]) -> T:
     """What ``reader`` makes of an answer. Raises Unreadable when it cannot."""
     try:
         return reader(data)
-    except (CallerFault, msgspec.ValidationError, ValueError) as problem:
+    except (CallerFault, msgspec.ValidationError, ValueError, RecursionError) as problem:
         raise Unreadable(f"an answer that cannot be read: {problem}") from problem
 
 
@@ -123,7 +125,9 @@ def _without_nulls(data: Any) -> Any:
 
 def instant_us(text: str) -> int:
     """Microseconds of an RFC 3339 instant; nanoseconds are cut."""
-    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+    at = datetime.fromisoformat(text)
+    demand(at.tzinfo is not None, "instant: expected a zone")
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def instant_text(time_us: int) -> str:
@@ -136,6 +140,8 @@ def output(data: Any) -> SeenOutput:
     """An output."""
     row = _row(data, _Output)
     demand(row.state in {"unspent", "signed", "spent"}, f"output: the state {row.state!r}")
+    demand(0 <= row.sequence < _BIGINT, f"output: the sequence {row.sequence}")
+    demand(0 <= row.output_index < _INDEXES, f"output: the index {row.output_index}")
     return SeenOutput(
         output_id=row.output_id,
         transaction_hash=row.transaction_hash,

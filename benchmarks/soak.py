@@ -299,7 +299,7 @@ async def running_demo(home: Path, port: int) -> AsyncIterator[int]:
         reading.cancel()
     finally:
         with suppress(ProcessLookupError):
-            demo.send_signal(signal.SIGINT)
+            demo.terminate()  # whoever starts us in the background has SIGINT ignored
         await demo.wait()
 
 
@@ -391,6 +391,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--home", type=Path, help="where the demo's data is made and removed")
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # what was started is ended
     bounds = tomllib.loads((FOLDER / "figures.toml").read_text("utf-8"))["soak"]
     with tempfile.TemporaryDirectory(prefix="poolmaker-soak-") as folder:
         home = (options.home or Path(folder)).absolute()

@@ -125,6 +125,8 @@ async def claim_wallet(
         if not principal.binds_wallet:
             if principal.role is Role.USER:
                 return Refused("wallet_needs_staff")
+            if (await _user(platform, user_id)).mixin_id:
+                return Refused("wallet_taken")  # nobody is asked about what cannot be
             body = {"mixin_id": wish.mixin_id}
             await permitted(request, principal, "wallet.claim", user_id, body, made_id)
         return await platform.people.claim_wallet(UserId(user_id), wish.mixin_id)

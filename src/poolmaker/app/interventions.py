@@ -260,8 +260,8 @@ class RoomInterventions:
 
     async def reward_waits_since_us(self, reward: str) -> int | Refused:
         """See ``RoomCommands.reward_waits_since_us``."""
-        since_us = await self._rooms.rewards.waits_since_us(reward)
-        return since_us if isinstance(since_us, int) else Refused(since_us.value)
+        answer = await self._rooms.rewards.waits_since_us(reward)
+        return answer if isinstance(answer, int) else Refused(answer.value)
 
     async def decide_reward(self, word: RewardWord) -> Refused | None:
         """See ``RoomCommands.decide_reward``."""

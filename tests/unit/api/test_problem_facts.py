@@ -69,9 +69,13 @@ CODES: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("app/commands.py", "answer.reason.value"): _values(OrderRefusal, but=_OWN_BRANCH),
     ("app/commands.py", "reason.value"): _values(WithdrawRefusal),
     ("app/interventions.py", "outcome.reason.value"): LEDGER,
+    ("app/interventions.py", "found.value"): frozenset(
+        {Refusal.UNKNOWN_TRANSACTION.value, Refusal.BEHIND_BARRIER.value}
+    ),
     ("app/interventions.py", "command.value"): frozenset(
         {Refusal.UNKNOWN_TRANSACTION.value, Refusal.BEHIND_BARRIER.value}
     ),
+    ("app/interventions.py", "answer.value"): _values(RewardDecisionRefusal),
     ("app/interventions.py", "refusal.value"): _values(RewardDecisionRefusal),
     ("app/outgoing.py", "problem"): frozenset(
         {"unknown_payment", "frozen", "not_pinned", "gas_at_its_cap"}
@@ -122,6 +126,8 @@ def _name(func: ast.expr) -> str:
 def _codes(file: str, code: ast.expr) -> frozenset[str]:
     if isinstance(code, ast.Constant):
         return frozenset({str(code.value)})
+    if (member := ast.unparse(code)).startswith("Refusal.") and member.endswith(".value"):
+        return frozenset({Refusal[member.split(".")[1]].value})
     assert (file, ast.unparse(code)) in CODES, f"{file}: say what {ast.unparse(code)} can be"
     return CODES[file, ast.unparse(code)]
 

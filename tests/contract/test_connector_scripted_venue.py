@@ -564,7 +564,7 @@ async def test_facts_that_the_ledger_does_not_book_stop_new_orders(stage: Stage)
         await until(lambda: booked(engine) == 2)
         await until(lambda: gates(engine) <= {QuoteGate.UNBOOKED_FACTS, QuoteGate.NONE})
         # What was decided before is filled as it comes, until nothing new comes.
-        await until(lambda: gates(engine) == {QuoteGate.UNBOOKED_FACTS} and not filled(stage))
+        await until(lambda: not filled(stage) and gates(engine) == {QuoteGate.UNBOOKED_FACTS})
         await until(lambda: not filled(stage) and not alive(engine))
         created = stage.venue.calls["create"]
         await asyncio.sleep(0.3)

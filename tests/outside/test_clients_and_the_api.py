@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import resource
 import subprocess
 import sys
 from collections import Counter
@@ -83,6 +84,9 @@ async def _status(reader: asyncio.StreamReader) -> int:
 
 @contextlib.asynccontextmanager
 async def _crowd(port: int, head: str, count: int) -> AsyncIterator[list[asyncio.StreamReader]]:
+    # This process needs a file for each; the platform has started with the limit of its user.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     opened = []
     try:
         for begin in range(0, count, 100):

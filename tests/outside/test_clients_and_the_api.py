@@ -104,12 +104,18 @@ def _goes_on(platform: RunningPlatform, wallet: int, memo: str) -> None:
     seq = platform.get("/ledger/trial-balance")["seq"]
     bot = platform.mixin["bot"]["app_id"]
     payment = {"opponent": bot, "asset": USDT.asset_id, "amount": "5", "memo": memo}
-    platform.at_mixin("/pay", {"user": str(wallet), **payment})
     sender = platform.mixin["users"][wallet - 1]["app_id"]
 
+    def refunded() -> list[bool]:
+        rows = platform.get("/arrivals")
+        return [row["state"] == "refunded" for row in rows if row["sender"] == sender]
+
+    earlier = len(refunded())
+    platform.at_mixin("/pay", {"user": str(wallet), **payment})
+
     def is_back() -> bool:
-        rows = [row for row in platform.get("/arrivals") if row["sender"] == sender]
-        return bool(rows) and all(row["state"] == "refunded" for row in rows)
+        found = refunded()
+        return len(found) > earlier and all(found)
 
     platform.until(is_back, "the refund of a stray payment")
     placed = "orders_placed"

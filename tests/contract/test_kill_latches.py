@@ -53,8 +53,13 @@ def files(tmp_path: Path) -> KillFiles:
 
 
 @pytest.fixture
-def desk(files: KillFiles, transactions: Between) -> KillDesk:
-    return KillDesk(files, transactions, ManualClock(), RNG)
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def desk(files: KillFiles, transactions: Between, clock: ManualClock) -> KillDesk:
+    return KillDesk(files, transactions, clock, RNG)
 
 
 async def test_an_unreadable_file_set_after_another_was_released_holds(
@@ -156,9 +161,12 @@ async def test_words_that_no_row_can_hold_stop_nothing(desk: KillDesk, tmp_path:
     assert [(one.file, one.row) for one in await desk.held()] == [(True, True)] * 2
 
 
-async def test_a_scope_with_many_latches_is_one_row_of_the_attention_list(desk: KillDesk) -> None:
+async def test_a_scope_with_many_latches_is_one_row_of_the_attention_list(
+    desk: KillDesk, clock: ManualClock
+) -> None:
     for name in ("anna", "bob"):
         await desk.set("platform", name, "why")
+        clock.advance(1)
     (item,) = await desk.attention()
     assert (item.subject, item.evidence["set_by"]) == ("platform", "anna")
 

@@ -361,3 +361,24 @@ async def test_found_57_a_server_without_room_is_away_and_nothing_was_written(
             await connection.execute(refusing)
     async with database.transaction() as connection:
         assert await connection.fetchval("SELECT count(*) FROM views.sample") == 0
+
+
+async def test_a_look_is_one_statement_that_reads_and_opens_no_transaction(
+    database: Database,
+) -> None:
+    """What needs two statements of one moment, or writes, cannot be done in a look."""
+    async with database.look("one") as tx:
+        assert await connection_of(tx).fetchval("SELECT 1") == 1
+        assert not connection_of(tx).is_in_transaction()
+        with pytest.raises(CallerFault, match="one statement"):
+            await connection_of(tx).fetchrow("SELECT 2")
+    async with database.look("writes") as tx:
+        with pytest.raises(CallerFault, match="reads"):
+            await connection_of(tx).execute("DELETE FROM infra.lease")
+        with pytest.raises(CallerFault, match="reads"):
+            await connection_of(tx).executemany("DELETE FROM infra.lease WHERE name = $1", [("a",)])
+        (row,) = await connection_of(tx).fetch("SELECT 3")
+        assert row[0] == 3
+    async with database.begin("many") as tx:
+        assert await connection_of(tx).fetchval("SELECT 1") == 1
+        assert await connection_of(tx).fetchval("SELECT 2") == 2

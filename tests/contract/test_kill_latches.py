@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,9 @@ class Between:
         self.before.pop(label, object)()
         async with self._database.begin(label) as tx:
             yield tx
+
+    def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
+        return self.begin(label)
 
 
 @pytest.fixture

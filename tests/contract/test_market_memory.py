@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
@@ -44,6 +44,9 @@ class Faulty:
             if self.fail.get(label, 0) > 0:
                 self.fail[label] -= 1
                 raise DatabaseUnavailable("planned: lost before the commit")
+
+    def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
+        return self._database.look(label)
 
 
 @pytest.fixture

@@ -274,6 +274,13 @@ class Dying:
         async with self._database.begin(label) as tx:
             yield tx
 
+    @asynccontextmanager
+    async def look(self, label: str) -> AsyncIterator[Tx]:
+        if self.gone:
+            raise DatabaseUnavailable("planned: the database is gone")
+        async with self._database.look(label) as tx:
+            yield tx
+
 
 def without_lists(stage: Stage) -> None:
     """Nothing of what rests can be looked up or listed from now on."""

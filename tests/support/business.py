@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
@@ -174,6 +174,9 @@ class CrashingTransactions:
                 raise CrashError(f"before the commit of {label}")
         if crash:
             raise CrashError(f"after the commit of {label}")
+
+    def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
+        return self._inner.look(label)
 
     def _crashes_now(self) -> bool:
         if self.chance is not None:

@@ -146,9 +146,10 @@ class EngineLive:
 
     async def _follow(self, account: VenueAccountId, tape: _Tape) -> None:
         stream = account_stream(account)
-        async with self._transactions.begin("live.fills") as tx:
-            if tape.seq < 0:
+        if tape.seq < 0:
+            async with self._transactions.look("live.head") as tx:
                 tape.seq = max(0, await self._bus.head(tx, stream) - 2 * FILLS_KEPT)
+        async with self._transactions.look("live.fills") as tx:
             events = await self._bus.read(tx, stream, tape.seq, _BATCH)
         for envelope in events:
             self._hear(tape, envelope)

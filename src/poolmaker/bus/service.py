@@ -136,6 +136,8 @@ class Consumer(Generic[E]):
         letter = await self._stopping_letter()
         if letter is not None and not letter.replay_asked:
             return False
+        if letter is None and not await self._anything_new():
+            return False
         # Behind a dead letter one goes alone, so that its failure is not another's.
         limit = 1 if letter is not None else self._settings.batch_max
         try:
@@ -147,12 +149,20 @@ class Consumer(Generic[E]):
             return await self._single_out(limit, error)
 
     async def _stopping_letter(self) -> DeadLetter | None:
-        async with self._desk.transactions.begin(f"{self._name}: letter") as tx:
+        async with self._desk.transactions.look(f"{self._name}: letter") as tx:
             letter = await self._desk.letters.letter(tx, self._name, self._source.stream)
-            if letter is not None and not letter.replay_asked:
-                head = await self._source.head(tx)
-                self._say(Condition.STOPPED, letter.seq - 1, head, letter)
+        if letter is not None and not letter.replay_asked:
+            self._say(Condition.STOPPED, letter.seq - 1, await self._head(), letter)
         return letter
+
+    async def _head(self) -> int:
+        async with self._desk.transactions.look(f"{self._name}: head") as tx:
+            return await self._source.head(tx)
+
+    async def _anything_new(self) -> bool:
+        """A look without locks, because most looks find nothing."""
+        running = self._health.condition is Condition.RUNNING
+        return not running or await self._head() > self._health.applied_seq
 
     async def _apply(self, limit: int, letter: DeadLetter | None) -> bool:
         """One transaction: events, their effect, the cursor."""

@@ -165,7 +165,7 @@ class Joiner:
         return new
 
     async def _known(self) -> Known:
-        async with self._ports.transactions.begin("hufi.participations") as tx:
+        async with self._ports.transactions.look("hufi.participations") as tx:
             return {one.campaign: one for one in await self._ports.store.all(tx)}
 
     async def _lost(self, row: Participation) -> None:

@@ -135,6 +135,46 @@ class PgTx(Tx):
         self.connection = connection
 
 
+class _OneStatement:
+    """A connection that answers one question, which is its own transaction."""
+
+    def __init__(self, connection: Connection, label: str) -> None:
+        self._connection = connection
+        self._label = label
+        self._is_used = False
+
+    def _once(self) -> Connection:
+        require(not self._is_used, f"{self._label}: a look is one statement, take a transaction")
+        self._is_used = True
+        return self._connection
+
+    async def execute(self, query: str, *_args: Any, **_more: Any) -> str:
+        """Never: a look reads. Raises CallerFault."""
+        raise CallerFault(f"{self._label}: a look reads, take a transaction for {query!r}")
+
+    async def executemany(self, command: str, *_args: Any, **_more: Any) -> None:
+        """Never: a look reads. Raises CallerFault."""
+        raise CallerFault(f"{self._label}: a look reads, take a transaction for {command!r}")
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Record]:
+        """See ``Connection.fetch``."""
+        return await self._once().fetch(query, *args, timeout=timeout)
+
+    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Record | None:
+        """See ``Connection.fetchrow``."""
+        return await self._once().fetchrow(query, *args, timeout=timeout)
+
+    async def fetchval(
+        self, query: str, *args: Any, column: int = 0, timeout: float | None = None
+    ) -> Any:
+        """See ``Connection.fetchval``."""
+        return await self._once().fetchval(query, *args, column=column, timeout=timeout)
+
+    def is_in_transaction(self) -> bool:
+        """See ``Connection.is_in_transaction``."""
+        return False
+
+
 def connection_of(tx: Tx) -> Connection:
     """The connection that ``tx`` runs on. Raises CallerFault for another store's transaction."""
     if not isinstance(tx, PgTx):
@@ -229,6 +269,14 @@ class Database:
         require(label, "a transaction needs a label")
         async with self.transaction() as connection:
             yield PgTx(connection)
+
+    @asynccontextmanager
+    async def look(self, label: str) -> AsyncIterator[Tx]:
+        """See ``Transactions.look``. A loss is DatabaseUnavailable: there was nothing to write."""
+        require(label, "a look needs a label")
+        async with self.lent() as connection:
+            with _shortage_as_passing(), _losses_as(DatabaseUnavailable):
+                yield PgTx(_OneStatement(connection, label))
 
     async def listen(self, channel: str, callback: Callable[[str], None], clock: Clock) -> Listener:
         """Call ``callback`` with the payload of each notification, on a connection of its own.

@@ -36,6 +36,14 @@ class Transactions(Protocol):
         """
         ...
 
+    def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
+        """One statement that only reads, for those who look again and again and mostly in vain.
+
+        It costs no BEGIN and COMMIT. A second statement raises CallerFault: two of them would see
+        two moments, and what must see one moment, or locks or writes, takes ``begin``.
+        """
+        ...
+
 
 async def patiently(step: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """Do ``step``, again while the database cannot do it, for at most ``PATIENCE_US``.

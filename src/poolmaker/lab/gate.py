@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -225,6 +225,10 @@ class GatedTransactions:
         """Open a transaction behind the gate."""
         async with self._gate.through(self._inner, label, self._process) as tx:
             yield tx
+
+    def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
+        """Behind the gate as well: a look may fail like anything else."""
+        return self.begin(label)
 
 
 def virtual_seconds(loop: VirtualLoop) -> int:

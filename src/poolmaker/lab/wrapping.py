@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -50,6 +50,9 @@ class _NoTransactions:
     @asynccontextmanager
     async def begin(self, _label: str) -> AsyncIterator[Tx]:
         yield Tx()
+
+    def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
+        return self.begin(label)
 
 
 class _Wrapped:

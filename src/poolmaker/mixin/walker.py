@@ -162,7 +162,7 @@ class DepositWalker:
     async def ask_again(self) -> int:
         """Ask again for what could not be judged; how many could now."""
         ports = self._ports
-        async with ports.transactions.begin("mixin.open") as tx:
+        async with ports.transactions.look("mixin.open") as tx:
             rows = await ports.store.open(tx, ports.clock.now_us(), list(self._forms))
         return sum([await self._again(one) for one in rows])
 
@@ -171,7 +171,7 @@ class DepositWalker:
         async with ports.transactions.begin("mixin.cursor") as tx:
             since = await ports.store.cursor(tx, self._app_id)
         page = await ports.safe.outputs(since)
-        async with ports.transactions.begin("mixin.known") as tx:
+        async with ports.transactions.look("mixin.known") as tx:
             known = await ports.store.known(tx, [one.output_id for one in page])
         return since, page, [one for one in page if one.output_id not in known]
 

@@ -55,6 +55,8 @@ class FakeTransactions:
     async def begin(self, name: str) -> AsyncIterator[object]:
         yield object()
 
+    look = begin
+
 
 class Nothing:
     async def head(self, tx: object) -> Head:

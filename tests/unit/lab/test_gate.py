@@ -102,6 +102,8 @@ def test_transactions_never_overlap() -> None:
             def begin(self, label: str) -> Watching:
                 return self
 
+            look = begin
+
             async def __aenter__(self) -> Tx:
                 nonlocal inside, most
                 inside += 1

@@ -142,6 +142,12 @@ class SagaRunner:
             task.add_done_callback(self._ended)
 
     async def _claim(self, limit: int) -> list[Saga]:
+        """Nothing is locked while a look says that nothing is due."""
+        async with self._transactions.look("saga due") as tx:
+            next_us = await self._store.next_due(tx, self._kinds, -1)
+        if next_us is None or next_us > self._clock.now_us():
+            self._next_due_us = next_us
+            return []
         async with self._transactions.begin("saga claim") as tx:
             now_us = self._clock.now_us()
             claimed = await self._store.claim(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 from poolmaker.infra.transactions import Tx
@@ -85,3 +85,7 @@ class ModelDatabase:
                 tx.roll_back()
                 raise
             tx.open = False
+
+    def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
+        """See ``Transactions.look``."""
+        return self.begin(label)

@@ -108,7 +108,7 @@ class ControlDesk:
 
     async def _anything_new(self, stream: str) -> bool:
         """A look without locks, because most looks find nothing."""
-        async with self._stores.transactions.begin("engine control look") as tx:
+        async with self._stores.transactions.look("engine control look") as tx:
             return await self._stores.bus.head(tx, stream) > self._applied_seq
 
     def _read(self, envelope: Envelope, batch: _Batch) -> None:

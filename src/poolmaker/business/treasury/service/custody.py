@@ -127,7 +127,7 @@ class CustodyRecords:
 
     async def incidents(self, *, closed: bool = False) -> Sequence[CustodyIncident]:
         """Open incidents, oldest first; with ``closed`` the newest of all, newest first."""
-        async with self._transactions.begin("treasury.custody_incidents") as tx:
+        async with self._transactions.look("treasury.custody_incidents") as tx:
             if closed:
                 return await self._store.custody_history(tx, SHOWN_MAX)
             return await self._store.custody_incidents(tx)

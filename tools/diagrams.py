@@ -151,7 +151,7 @@ def ledger_kinds(root: Path) -> str:
 def ledger_refusals(root: Path) -> str:
     """Why the ledger refuses a request, in the order of precedence."""
     rows = []
-    refusals = (n for n in _classes(root, "business/ledger/model.py") if n.name == "Refusal")
+    refusals = (n for n in _classes(root, "business/ledger/model.py") if n.name == "LedgerRefusal")
     for member, after in itertools.pairwise(next(refusals).body):
         if isinstance(member, ast.Assign) and isinstance(after, ast.Expr):
             name, meaning = ast.unparse(member.targets[0]), ast.literal_eval(after.value)

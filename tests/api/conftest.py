@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.api.server import create_api
-from poolmaker.views.model import Mode
+from poolmaker.views.model import WorldMode
 from tests.api.client import Client
 from tests.e2e.world import OPERATOR_TOKEN, FakeWorld
 
@@ -22,4 +22,4 @@ def client(world: FakeWorld) -> Client:
 
 @pytest.fixture
 def live_client(world: FakeWorld) -> Client:
-    return Client(create_api(world.platform(Mode.LIVE)), OPERATOR_TOKEN)
+    return Client(create_api(world.platform(WorldMode.LIVE)), OPERATOR_TOKEN)

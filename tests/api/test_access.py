@@ -12,7 +12,7 @@ from poolmaker.api.access import ROLE_SCOPES, Access, Owner, Role, Scope
 from poolmaker.api.server import ROUTERS, access_of, create_api, routes
 from poolmaker.api.tokens import NEVER_US, NewToken, token_hash
 from poolmaker.kernel.ids import UserId
-from poolmaker.views.model import UserSeen
+from poolmaker.views.model import UserView
 from tests.api.client import Answer, Client
 from tests.e2e.world import FakeWorld
 
@@ -99,7 +99,7 @@ def world() -> FakeWorld:
     made.stopping.set()  # an open stream ends at once
     for name in ("ada", "bo"):
         user_id = f"us_{name}"
-        made.people.people[user_id] = UserSeen(user_id, name, 1, f"{name}-at-mixin")
+        made.people.people[user_id] = UserView(user_id, name, 1, f"{name}-at-mixin")
     return made
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from poolmaker.api.access import ROLE_SCOPES, Role
 from poolmaker.api.budgets import Budgets, BudgetSizes, Rank
-from poolmaker.api.problems import Problem
+from poolmaker.api.problems import ApiProblem
 from poolmaker.api.server import create_api
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.connections import _PURPOSE, Purpose
@@ -46,7 +46,7 @@ def test_nobody_gets_more_than_burst_and_rate_and_nobody_pays_for_another(
         try:
             with budgets.request(caller, Rank.USER):
                 taken[caller] += 1
-        except Problem:
+        except ApiProblem:
             refused[caller] += 1
         allowed = SMALL.burst + (clock.monotonic_us() - start_us) * SMALL.per_second // SECOND_US
         assert taken[caller] <= allowed
@@ -61,7 +61,7 @@ def test_at_once_is_bounded_for_one_and_for_all_and_what_ends_makes_room() -> No
         for caller in ("a", "a", "b"):
             held.enter_context(budgets.request(caller, Rank.USER))
         for caller in ("a", "c"):
-            with pytest.raises(Problem) as refused, budgets.request(caller, Rank.USER):
+            with pytest.raises(ApiProblem) as refused, budgets.request(caller, Rank.USER):
                 pass
             assert (refused.value.status, refused.value.retry_after_s) == (429, 1)
     with budgets.request("a", Rank.USER):
@@ -85,7 +85,7 @@ def test_found_34_what_is_kept_for_the_higher_ranks_is_there_whatever_the_lower_
     with ExitStack() as held:
         for number, (rank, is_stream) in enumerate(asked):
             place = (budgets.stream if is_stream else budgets.request)(f"caller {number}", rank)
-            with suppress(Problem):
+            with suppress(ApiProblem):
                 held.enter_context(place)
                 taken[is_stream][rank] += 1
             for counts in taken.values():
@@ -97,7 +97,7 @@ def test_found_34_what_is_kept_for_the_higher_ranks_is_there_whatever_the_lower_
         free = 20 - sum(taken[False].values())
         got = 0
         for number in range(20):
-            with suppress(Problem):
+            with suppress(ApiProblem):
                 held.enter_context(budgets.request(f"safety {number}", Rank.SAFETY))
                 got += 1
         assert got == free
@@ -107,7 +107,7 @@ def test_found_34_what_is_kept_for_the_higher_ranks_is_there_whatever_the_lower_
 def test_an_open_stream_counts_until_it_ends() -> None:
     budgets = Budgets(ManualClock(), SMALL)
     with budgets.stream("a", Rank.USER):
-        with pytest.raises(Problem) as refused, budgets.stream("a", Rank.USER):
+        with pytest.raises(ApiProblem) as refused, budgets.stream("a", Rank.USER):
             pass
         assert refused.value.code == "too_many_streams"
         with budgets.stream("b", Rank.USER):

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from poolmaker.api.access import ROLE_SCOPES, Role
-from poolmaker.api.ports import KilledSeen, Refused, WithoutEngines
+from poolmaker.api.ports import ActionRefused, KillView, WithoutEngines
 from poolmaker.api.server import bind, create_api, serve
 from poolmaker.infra.clock import SystemClock
 from tests.api.test_access import token
@@ -21,8 +21,8 @@ LIMIT_S = 60
 class Kills(WithoutEngines):
     """A kill switch that holds at once."""
 
-    async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:
-        return KilledSeen(scope=scope, file=True, row=True, proven=True, accounts=())
+    async def kill(self, scope: str, name: str, reason: str) -> KillView | ActionRefused:
+        return KillView(scope=scope, file=True, row=True, proven=True, accounts=())
 
 
 @contextlib.asynccontextmanager

@@ -19,7 +19,7 @@ from poolmaker.api.tokens import NewToken, hand_of
 from poolmaker.infra.approvals.model import Approver
 from poolmaker.kernel.clock import DAY_US, ManualClock
 from poolmaker.kernel.ids import ApprovalId
-from poolmaker.views.model import UserSeen
+from poolmaker.views.model import UserView
 from tests.api.client import Client
 from tests.api.test_access import token
 from tests.e2e.world import OPERATOR_TOKEN, TREASURER_TOKEN, FakeWorld
@@ -49,7 +49,7 @@ def furnished() -> tuple[FakeWorld, ASGIApp]:
     world.approvals.rows.clear()
     world.requests.rows.clear()
     world.requests.working.clear()
-    world.people.people = {"us_ada": UserSeen("us_ada", "ada", 1, "ada-at-mixin")}
+    world.people.people = {"us_ada": UserView("us_ada", "ada", 1, "ada-at-mixin")}
     return world, api
 
 

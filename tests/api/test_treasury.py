@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from poolmaker.api.ports import Bearable, Receipt, Refused, UnlistedReturn
+from poolmaker.api.ports import ActionReceipt, ActionRefused, BearableView, UnlistedReturn
 from poolmaker.kernel.errors import OutcomeUnknown
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 from tests.api.client import Client
 from tests.e2e.world import TREASURER_TOKEN, VIEWER_TOKEN, FakeWorld
 
@@ -43,7 +43,7 @@ async def test_found_27_both_figures_are_said_where_the_place_reports_another_am
     client: Client, world: FakeWorld
 ) -> None:
     facts = {"asset": "USDT", "stated": "50000", "reported": "5000"}
-    world.refuse = Refused("amount_differs", facts)
+    world.refuse = ActionRefused("amount_differs", facts)
     answer = await client.post("/api/v1/treasury/operator-in", STATED)
     assert answer.status == 409
     assert answer.json["facts"] == facts
@@ -123,7 +123,7 @@ async def test_what_one_person_takes_out_is_summed_over_all_persons_and_a_refusa
 ) -> None:
     treasurer, path = client.as_(TREASURER_TOKEN), "/treasury/operator-out"
     part = {**OUT, "amount": "60"}
-    world.refuse = Refused("not_free")
+    world.refuse = ActionRefused("not_free")
     assert (await _asked(client, path, part, "key-00001"))[0] == 409
     world.refuse = None
     world.calls.clear()
@@ -150,7 +150,7 @@ async def test_what_equity_bears_is_approved_by_its_amount(
     assert world.calls == []
     assert (await _asked(client, BEAR, SHORT, "key-00003"))[0] == 201
     ((_, asked),) = world.calls
-    assert asked == (SHORT["incident"], Bearable(Money("USDT", "7000"), 1))
+    assert asked == (SHORT["incident"], BearableView(AmountView("USDT", "7000"), 1))
 
 
 async def test_bearing_that_is_repeated_after_a_crash_is_the_same_attempt(
@@ -160,7 +160,9 @@ async def test_bearing_that_is_repeated_after_a_crash_is_the_same_attempt(
     await _asked(client, BEAR, SHORT, "key-00001")
     bear = world.bear
 
-    async def lost(request_id: str, incident: str, what: Bearable) -> Receipt | Refused:
+    async def lost(
+        request_id: str, incident: str, what: BearableView
+    ) -> ActionReceipt | ActionRefused:
         await bear(request_id, incident, what)
         raise OutcomeUnknown("the process was killed")
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from poolmaker.api.access import ROLE_SCOPES, Role
 from poolmaker.api.server import create_api
-from poolmaker.views.model import UserSeen
+from poolmaker.views.model import UserView
 from tests.api.client import Answer, Client
 from tests.api.test_access import token
 from tests.e2e.world import OPERATOR_TOKEN, TREASURER_TOKEN, FakeWorld
@@ -24,7 +24,7 @@ OTHERS = {"mixin_id": "8866b24c-1a03-4c3a-83a3-b4358266875d"}
 def world() -> FakeWorld:
     """A user of before wallets were bound, with a token of before."""
     made = FakeWorld()
-    made.people.people["us_ada"] = UserSeen("us_ada", "ada", 1, "")
+    made.people.people["us_ada"] = UserView("us_ada", "ada", 1, "")
     return made
 
 

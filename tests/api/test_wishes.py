@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from poolmaker.api.ports import Incoming, NewOrder, NewPayout, Refused
+from poolmaker.api.ports import ActionRefused, Incoming, NewOrder, NewPayout
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from tests.api.client import Client
 from tests.e2e.world import FakeWorld
@@ -95,7 +95,7 @@ async def test_a_refusal_is_stored_and_says_what_it_means_for_the_money(
     client: Client, world: FakeWorld
 ) -> None:
     user = await _user(client)
-    world.refuse = Refused("insufficient")
+    world.refuse = ActionRefused("insufficient")
     body = {"pool_id": "btcusdt", "base": "0.1", "quote": "100"}
     mine = client.as_(user["token"])
     first = await mine.post("/api/v1/orders", body, key="order-key-1")
@@ -207,7 +207,7 @@ async def test_what_waits_for_a_price_is_taken_back(client: Client, world: FakeW
     answer = await client.post("/api/v1/orders/uo_ada/take-back", {})
     assert answer.status == 201
     assert world.calls == [("take_back", "uo_ada")]
-    world.refuse = Refused("still_waiting")
+    world.refuse = ActionRefused("still_waiting")
     answer = await client.post("/api/v1/orders/uo_ada/take-back", {})
     assert (answer.status, answer.json["code"]) == (409, "still_waiting")
 

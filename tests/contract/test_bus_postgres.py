@@ -14,8 +14,8 @@ from poolmaker.bus._store import PgBus
 from poolmaker.bus.guard import LOOK_AGAIN_US, StreamGuard
 from poolmaker.bus.model import Condition, DeadLetter
 from poolmaker.bus.ports import CursorMoved, KeyConflict, NewEvent
-from poolmaker.bus.service import BusSource, Consumer, ConsumerSettings, Desk
-from poolmaker.business.ledger.model import Transaction
+from poolmaker.bus.service import BusSource, Consumer, ConsumerContext, ConsumerSettings
+from poolmaker.business.ledger.model import LedgerTransaction
 from poolmaker.business.ledger.service import LedgerLog, open_rows
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database, DatabaseUnavailable, connection_of
@@ -213,8 +213,8 @@ async def effects(migrated_dsn: Dsn) -> Effects:
     return Effects()
 
 
-def _desk(database: Database, bus: PgBus) -> Desk:
-    return Desk(database, bus, bus, SystemClock())
+def _desk(database: Database, bus: PgBus) -> ConsumerContext:
+    return ConsumerContext(database, bus, bus, SystemClock())
 
 
 def _consumer(database: Database, bus: PgBus, effects: Effects) -> Consumer[Envelope]:
@@ -385,7 +385,7 @@ async def test_the_ledgers_log_is_consumed_like_a_stream(
 ) -> None:
     seen: list[tuple[int, str]] = []
 
-    async def apply(tx: Tx, found: Sequence[Transaction]) -> None:
+    async def apply(tx: Tx, found: Sequence[LedgerTransaction]) -> None:
         seen.extend((transaction.seq, transaction.kind) for transaction in found)
 
     async with running_ledger(open_database) as running:

@@ -8,24 +8,24 @@ import asyncpg
 import pytest
 
 from poolmaker.business.pools.model import (
-    AccountRow,
     BarrierMet,
+    DealingRequest,
+    DealingRequestKind,
+    DealingRequestState,
+    PooledAccountRow,
     Risk,
-    Ticket,
-    TicketKind,
-    TicketState,
 )
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.rules import configured
 from poolmaker.business.pools.service import open_store as open_pool_store
 from poolmaker.business.user_orders.model import (
     Order,
-    OrderState,
+    RequestedAction,
     RequestRow,
     TimelineLine,
     User,
+    UserOrderState,
     WalletClaim,
-    Wish,
 )
 from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.user_orders.service import open_store as open_order_store
@@ -66,13 +66,13 @@ def place(request: pytest.FixtureRequest) -> Place:
     return Place(database, open_pool_store(), open_order_store(), open_withdrawal_store())
 
 
-def _ticket(name: str) -> Ticket:
-    return Ticket(
+def _ticket(name: str) -> DealingRequest:
+    return DealingRequest(
         id=name,
         saga=SagaId("uo_1-1"),
         pool=POOL,
         account=ACCOUNT,
-        kind=TicketKind.LEAVE,
+        kind=DealingRequestKind.LEAVE,
         shares=LARGE,
         base_units=LARGE,
         quote_units=7,
@@ -137,7 +137,7 @@ async def test_two_pools_of_one_account_and_market_are_refused(place: Place) -> 
 async def test_an_account_begins_empty_and_is_read_as_it_was_saved(place: Place) -> None:
     async with place.transactions.begin("save") as tx:
         row = await place.pools.lock_account(tx, ACCOUNT)
-        assert row == AccountRow(account=ACCOUNT)
+        assert row == PooledAccountRow(account=ACCOUNT)
         row = replace(row, booked_seq=3, rounds=1, barriers=2, open_barrier="b", asked_at_us=9)
         await place.pools.save_account(tx, row)
     async with place.transactions.begin("look") as tx:
@@ -150,12 +150,14 @@ async def test_a_ticket_is_taken_once_and_moves_only_from_where_it_is(place: Pla
         for name in ("2", "1", "3"):
             assert await place.pools.add_ticket(tx, _ticket(name))
         assert not await place.pools.add_ticket(tx, replace(_ticket("1"), shares=1))
-        ready = replace(_ticket("1"), state=TicketState.READY, barrier_id="b", drain_version=4)
-        assert await place.pools.move_ticket(tx, TicketState.WAITING, ready)
-        assert not await place.pools.move_ticket(tx, TicketState.WAITING, ready)
-        gone = replace(_ticket("3"), state=TicketState.GONE)
-        assert await place.pools.move_ticket(tx, TicketState.WAITING, gone)
-        assert not await place.pools.move_ticket(tx, TicketState.WAITING, _ticket("4"))
+        ready = replace(
+            _ticket("1"), state=DealingRequestState.READY, barrier_id="b", drain_version=4
+        )
+        assert await place.pools.move_ticket(tx, DealingRequestState.WAITING, ready)
+        assert not await place.pools.move_ticket(tx, DealingRequestState.WAITING, ready)
+        gone = replace(_ticket("3"), state=DealingRequestState.GONE)
+        assert await place.pools.move_ticket(tx, DealingRequestState.WAITING, gone)
+        assert not await place.pools.move_ticket(tx, DealingRequestState.WAITING, _ticket("4"))
     async with place.transactions.begin("look") as tx:
         assert await place.pools.ticket(tx, "1") == ready
         assert await place.pools.ticket(tx, "4") is None
@@ -211,7 +213,9 @@ async def test_found_35_users_and_orders_are_found_whatever_their_number(place: 
         for user in users:
             await place.orders.add_user(tx, user)
         for order in orders:
-            await place.orders.add_order(tx, order, TimelineLine(5, OrderState.CREATED, "opened"))
+            await place.orders.add_order(
+                tx, order, TimelineLine(5, UserOrderState.CREATED, "opened")
+            )
     async with place.transactions.begin("look") as tx:
         store = place.orders
         assert await store.user_named(tx, "user 0") == users[0]
@@ -260,11 +264,11 @@ async def test_a_user_is_disabled_and_a_wallet_claimed(place: Place) -> None:
 
 async def test_an_order_is_read_as_it_was_saved_and_its_story_grows(place: Place) -> None:
     order = _order()
-    opened = TimelineLine(5, OrderState.CREATED, "opened", "key")
+    opened = TimelineLine(5, UserOrderState.CREATED, "opened", "key")
     later = replace(
         order,
-        state=OrderState.IN_MM,
-        wish=Wish.TAKE_BACK,
+        state=UserOrderState.IN_MM,
+        wish=RequestedAction.TAKE_BACK,
         child=SagaId("uo_1-1"),
         children=1,
         share_asset="share:btc:1",
@@ -273,7 +277,7 @@ async def test_an_order_is_read_as_it_was_saved_and_its_story_grows(place: Place
         destinations=OUT,
         reason="a reason",
     )
-    joined = TimelineLine(8, OrderState.IN_MM, "joined", "key 2", "a note")
+    joined = TimelineLine(8, UserOrderState.IN_MM, "joined", "key 2", "a note")
     async with place.transactions.begin("save") as tx:
         await place.pools.save_pool(tx, configured(config(), None))
         await place.orders.add_user(tx, User(order.user, "Alice", 1))

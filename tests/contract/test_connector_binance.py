@@ -16,15 +16,15 @@ from poolmaker.kernel.money import Asset, Ratio
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.config import BinanceConfig
 from poolmaker.market.connectors.binance.service import BinanceAccount, open_account
-from poolmaker.market.connectors.binance.wallet import Destination, WithdrawalRefused
+from poolmaker.market.connectors.binance.wallet import VenueWithdrawalAddress, WithdrawalRefused
 from poolmaker.market.execution.model import (
     CancelAccepted,
     CancelIntent,
     Created,
     CreateIntent,
     NotThere,
-    Refusal,
-    Refused,
+    RequestRefused,
+    VenueRefusal,
 )
 from poolmaker.market.tracking.book import OrderBook
 from poolmaker.market.tracking.model import (
@@ -50,7 +50,7 @@ from tests.outside.market_support import (
 )
 from tests.support.venue import local_venue
 
-PLACE = Destination("ETH", "0x" + "ab" * 20)
+PLACE = VenueWithdrawalAddress("ETH", "0x" + "ab" * 20)
 
 
 @pytest.fixture
@@ -196,20 +196,20 @@ async def test_every_definite_refusal_is_told_apart(
     first = named(account, create(market, Side.SELL, "60500", "0.001"))
     await account.venue.create(first)
 
-    async def refusal(wanted: CreateIntent) -> Refusal:
+    async def refusal(wanted: CreateIntent) -> VenueRefusal:
         reply = await account.venue.create(wanted)
-        assert isinstance(reply, Refused), reply
+        assert isinstance(reply, RequestRefused), reply
         return reply.refusal
 
     def other(side: Side, price: str, quantity: str) -> CreateIntent:
         return named(account, create(market, side, price, quantity))
 
-    assert await refusal(first) is Refusal.DUPLICATE
-    assert await refusal(other(Side.BUY, "60500", "0.001")) is Refusal.WOULD_TAKE
-    assert await refusal(other(Side.SELL, "60600", "100")) is Refusal.INSUFFICIENT
-    assert await refusal(other(Side.SELL, "60600", "0.00001")) is Refusal.FILTER
+    assert await refusal(first) is VenueRefusal.DUPLICATE
+    assert await refusal(other(Side.BUY, "60500", "0.001")) is VenueRefusal.WOULD_TAKE
+    assert await refusal(other(Side.SELL, "60600", "100")) is VenueRefusal.INSUFFICIENT
+    assert await refusal(other(Side.SELL, "60600", "0.00001")) is VenueRefusal.FILTER
     await venue.admin("symbols/BTCUSDT/status", status="HALT")
-    assert await refusal(other(Side.SELL, "60600", "0.001")) is Refusal.MARKET_CLOSED
+    assert await refusal(other(Side.SELL, "60600", "0.001")) is VenueRefusal.MARKET_CLOSED
     assert not (await rules_of(account)).is_open
 
 
@@ -316,7 +316,9 @@ async def test_a_withdrawal_is_asked_once_and_found_again_by_our_reference(
     (one,) = await account.wallet.withdrawals("USDT", RECENT_MS)
     assert (one.withdrawal_id, one.client_reference, one.asset) == (made, "ref-1", "USDT")
     with pytest.raises(WithdrawalRefused):
-        await account.wallet.withdraw("USDT", "100", Destination("ETH", "nowhere"), "ref-2")
+        await account.wallet.withdraw(
+            "USDT", "100", VenueWithdrawalAddress("ETH", "nowhere"), "ref-2"
+        )
     endpoint = "POST /sapi/v1/capital/withdraw/apply"
     await venue.fault(endpoint=endpoint, effect="reset", when="after", count=1)
     with pytest.raises(OutcomeUnknown):

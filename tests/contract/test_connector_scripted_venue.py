@@ -23,8 +23,8 @@ from poolmaker.market.execution.model import (
     CancelReply,
     CreateIntent,
     CreateReply,
-    Refusal,
-    Refused,
+    RequestRefused,
+    VenueRefusal,
 )
 from poolmaker.market.tracking.account_stream import postgres_tracking
 from poolmaker.market.tracking.model import (
@@ -256,7 +256,9 @@ async def test_a_duplicate_client_id_means_that_the_order_is_there(stage: Stage)
     stage.venue.events = False
 
     def in_use(intent: object) -> None:
-        stage.venue.refuse_creates.append(Refused(Refusal.DUPLICATE, "Duplicate order sent."))
+        stage.venue.refuse_creates.append(
+            RequestRefused(VenueRefusal.DUPLICATE, "Duplicate order sent.")
+        )
 
     stage.venue.before_create = in_use
     await stage.quote()
@@ -597,7 +599,9 @@ async def test_exchange_fault_30_a_closed_market_is_polled_and_quoted_again_when
     async with stage.running() as engine:
         await until(lambda: both(engine))
         stage.venue.is_open = False
-        stage.venue.refuse_creates = [Refused(Refusal.MARKET_CLOSED, "Market is closed.")] * 1_000
+        stage.venue.refuse_creates = [
+            RequestRefused(VenueRefusal.MARKET_CLOSED, "Market is closed.")
+        ] * 1_000
         await until(lambda: not filled(stage) and gates(engine) == {QuoteGate.MARKET_CLOSED})
         stage.venue.refuse_creates = []
         stage.venue.is_open = True
@@ -607,7 +611,7 @@ async def test_exchange_fault_30_a_closed_market_is_polled_and_quoted_again_when
 async def test_exchange_fault_32_post_only_refusals_are_priced_anew_with_growing_pauses(
     stage: Stage,
 ) -> None:
-    would_take = Refused(Refusal.WOULD_TAKE, "Order would immediately match and take.")
+    would_take = RequestRefused(VenueRefusal.WOULD_TAKE, "Order would immediately match and take.")
     stage.venue.refuse_creates = [would_take] * 6
     await stage.quote()
     async with stage.running() as engine:

@@ -29,7 +29,12 @@ from poolmaker.infra.migrations.runner import (
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import (
+    EnvironmentProblem,
+    OutcomeUnknown,
+    PreconditionError,
+    Unavailable,
+)
 
 LARGEST = 10**38 - 1
 
@@ -77,7 +82,7 @@ async def test_what_is_not_an_exact_number_is_never_sent_as_numeric(
     database: Database, value: object
 ) -> None:
     async with database.acquire() as connection:
-        with pytest.raises((CallerFault, asyncpg.DataError)):
+        with pytest.raises((PreconditionError, asyncpg.DataError)):
             await connection.fetchval("SELECT $1::numeric", value)
         assert await connection.fetchval("SELECT 1") == 1
 
@@ -105,7 +110,7 @@ async def test_a_unit_of_work_is_read_committed_whatever_the_server_prefers(
 
 
 def test_another_stores_transaction_is_refused() -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         connection_of(Tx())
 
 
@@ -370,12 +375,12 @@ async def test_a_look_is_one_statement_that_reads_and_opens_no_transaction(
     async with database.look("one") as tx:
         assert await connection_of(tx).fetchval("SELECT 1") == 1
         assert not connection_of(tx).is_in_transaction()
-        with pytest.raises(CallerFault, match="one statement"):
+        with pytest.raises(PreconditionError, match="one statement"):
             await connection_of(tx).fetchrow("SELECT 2")
     async with database.look("writes") as tx:
-        with pytest.raises(CallerFault, match="reads"):
+        with pytest.raises(PreconditionError, match="reads"):
             await connection_of(tx).execute("DELETE FROM infra.lease")
-        with pytest.raises(CallerFault, match="reads"):
+        with pytest.raises(PreconditionError, match="reads"):
             await connection_of(tx).executemany("DELETE FROM infra.lease WHERE name = $1", [("a",)])
         (row,) = await connection_of(tx).fetch("SELECT 3")
         assert row[0] == 3

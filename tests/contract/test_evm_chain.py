@@ -23,11 +23,16 @@ from poolmaker.evm._store import PgPinStore
 from poolmaker.evm.model import ChainTransfer, PaymentAction
 from poolmaker.evm.rpc import Rpc
 from poolmaker.evm.rules import GWEI
-from poolmaker.evm.service import Evm, EvmPorts, Pins
+from poolmaker.evm.service import AddressAllowlist, Evm, EvmPorts
 from poolmaker.infra.database import Database
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import MINUTE_US, ManualClock
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, InvariantBroken, Unavailable
+from poolmaker.kernel.errors import (
+    EnvironmentProblem,
+    InvariantBroken,
+    PreconditionError,
+    Unavailable,
+)
 from tests.support.chain import ChainStage, on_stage, usdt_of
 from tests.support.worlds import RunningWorld, running_world
 
@@ -176,8 +181,8 @@ async def test_a_pinned_address_never_changes_without_a_persons_word(stage: Chai
         await stage.open(other)
     ports = EvmPorts(session=stage.session, transactions=stage.database, clock=stage.clock)
     token = usdt_of(stage.chain.ready["contracts"]["usdt"])[0]
-    pins = Pins(PgPinStore(), 1338, ports)
-    with pytest.raises(CallerFault):
+    pins = AddressAllowlist(PgPinStore(), 1338, ports)
+    with pytest.raises(PreconditionError):
         await pins.change(token, other, stage.mixin, "ann")
     await pins.change(token, stage.mixin, other, "ann")
     evm = await stage.open(other)
@@ -409,7 +414,7 @@ async def test_what_was_signed_is_followed_after_its_address_was_pinned_anew(
     await stage.until_paid(2_500_000)
     other = "0x" + "cd" * 20
     ports = EvmPorts(session=stage.session, transactions=stage.database, clock=stage.clock)
-    pins = Pins(PgPinStore(), 1338, ports)
+    pins = AddressAllowlist(PgPinStore(), 1338, ports)
     await pins.change(evm.tokens[0], stage.mixin, other, "ann")
     evm = await stage.open(other)
     assert isinstance(await evm.payer.find(asked(stage), 0), SendUnderWay)

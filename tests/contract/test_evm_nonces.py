@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from poolmaker.evm._store import PgPaymentStore
-from poolmaker.evm.model import Payment, PaymentState
+from poolmaker.evm.model import EvmPayment, EvmPaymentState
 from poolmaker.infra.database import Database
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.stores.base import ModelDatabase
 from tests.support.nonce_chain import MIXIN, TOKEN, WALLET, MemoryJournal
 
 
-def _payment(number: int, nonce: int) -> Payment:
-    return Payment(
+def _payment(number: int, nonce: int) -> EvmPayment:
+    return EvmPayment(
         reference=f"{number:032x}",
         chain_id=137,
         wallet=WALLET,
@@ -24,14 +24,14 @@ def _payment(number: int, nonce: int) -> Payment:
         recipient=MIXIN,
         units=1,
         made_us=1,
-        state=PaymentState.SIGNED,
+        state=EvmPaymentState.SIGNED,
     )
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_both_journals_give_the_same_nonces(seed: int, database: Database) -> None:
     real, model, memory, rng = PgPaymentStore(), MemoryJournal(), ModelDatabase(), Rng(seed)
-    payments: list[Payment] = []
+    payments: list[EvmPayment] = []
     final = 0
     for number in range(25):
         final += rng.choice([0, 0, 1, 2])
@@ -43,7 +43,7 @@ async def test_both_journals_give_the_same_nonces(seed: int, database: Database)
             if old is not None:
                 moved = await real.change_nonce(tx, old, taken[0])
                 assert moved == await model.change_nonce(other, old, taken[0])
-                assert moved == (old.state is PaymentState.SIGNED)
+                assert moved == (old.state is EvmPaymentState.SIGNED)
                 made = replace(old, nonce=taken[0]) if moved else old
                 payments[payments.index(old)] = made
             else:
@@ -51,8 +51,8 @@ async def test_both_journals_give_the_same_nonces(seed: int, database: Database)
                 await real.add(tx, payments[-1])
                 await model.add(other, payments[-1])
             at = rng.between(0, len(payments) - 1)
-            if payments[at].nonce < final and payments[at].state is PaymentState.SIGNED:
-                ended = replace(payments[at], state=PaymentState.FAILED, tx_hash="0x00")
+            if payments[at].nonce < final and payments[at].state is EvmPaymentState.SIGNED:
+                ended = replace(payments[at], state=EvmPaymentState.FAILED, tx_hash="0x00")
                 await real.finish(tx, ended)
                 await model.finish(other, ended)
                 payments[at] = ended

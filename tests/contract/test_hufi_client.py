@@ -15,7 +15,7 @@ from poolmaker.hufi.model import AccountKeys
 from poolmaker.hufi.verdicts import campaign_id, instant_us
 from poolmaker.infra.database import Database
 from poolmaker.kernel.clock import DAY_US, SECOND_US, ManualClock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from tests.support.business import CrashError, CrashingTransactions
 from tests.support.chain import on_stage
 from tests.support.hufi import Participant, Worlds, running_worlds
@@ -139,7 +139,7 @@ async def test_the_key_that_trades_is_never_handed_over(world: World) -> None:
     one = world.account
     same = AccountKeys(one["key"], one["secret"], one["key"], one["secret"])
     world.keys = lambda: same  # type: ignore[method-assign]
-    with pytest.raises(CallerFault, match="trades"):
+    with pytest.raises(PreconditionError, match="trades"):
         await world.open()
 
 

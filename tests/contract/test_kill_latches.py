@@ -16,7 +16,7 @@ from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.execution.kill import KillFiles, ReleaseVerdict
-from poolmaker.market.execution.killing import KillDesk, new_latch
+from poolmaker.market.execution.killing import KillSwitchService, new_latch
 
 ANNA, BOB = Approver("anna", may_approve=True), Approver("bob", may_approve=True)
 RNG = Rng(1)
@@ -61,12 +61,12 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def desk(files: KillFiles, transactions: Between, clock: ManualClock) -> KillDesk:
-    return KillDesk(files, transactions, clock, RNG)
+def desk(files: KillFiles, transactions: Between, clock: ManualClock) -> KillSwitchService:
+    return KillSwitchService(files, transactions, clock, RNG)
 
 
 async def test_an_unreadable_file_set_after_another_was_released_holds(
-    desk: KillDesk, files: KillFiles, tmp_path: Path
+    desk: KillSwitchService, files: KillFiles, tmp_path: Path
 ) -> None:
     """Files of a full disk shared one id: the second was removed as released already."""
     file = tmp_path / "kill" / "platform.json"
@@ -85,7 +85,7 @@ async def test_an_unreadable_file_set_after_another_was_released_holds(
 
 @pytest.mark.parametrize("moment", ["kill sync", "kill look", "kill release"])
 async def test_a_latch_that_is_set_during_a_release_holds(
-    desk: KillDesk, files: KillFiles, transactions: Between, moment: str
+    desk: KillSwitchService, files: KillFiles, transactions: Between, moment: str
 ) -> None:
     """Another process writes its file while this one releases what was judged before."""
     first = (await desk.set("platform", "anna", "first")).latch
@@ -100,7 +100,7 @@ async def test_a_latch_that_is_set_during_a_release_holds(
 
 
 async def test_a_release_that_is_repeated_releases_no_latch_that_was_set_since(
-    desk: KillDesk, files: KillFiles
+    desk: KillSwitchService, files: KillFiles
 ) -> None:
     """Its answer was lost, and somebody has killed again before the client asks once more."""
     before_us = (await desk.set("platform", "anna", "first")).latch.set_us
@@ -113,7 +113,7 @@ async def test_a_release_that_is_repeated_releases_no_latch_that_was_set_since(
     assert [held.latch.id for held in await desk.held()] == [later.id]
 
 
-async def test_what_was_not_judged_is_not_released(desk: KillDesk) -> None:
+async def test_what_was_not_judged_is_not_released(desk: KillSwitchService) -> None:
     first = await desk.set("account:main", "anna", "first")
     second = await desk.set("account:main", "bob", "second")
     ids = [first.latch.id]
@@ -124,7 +124,9 @@ async def test_what_was_not_judged_is_not_released(desk: KillDesk) -> None:
     assert desk.switch.holds(ACCOUNT, POOL) == "account:main"
 
 
-async def test_a_file_that_cannot_be_removed_still_holds(desk: KillDesk, tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_removed_still_holds(
+    desk: KillSwitchService, tmp_path: Path
+) -> None:
     (tmp_path / "kill" / "platform.json").mkdir()
     await desk.sync()
     assert await desk.release("platform", ANNA, "a look") is ReleaseVerdict.SECOND_PERSON
@@ -133,7 +135,7 @@ async def test_a_file_that_cannot_be_removed_still_holds(desk: KillDesk, tmp_pat
 
 
 async def test_without_disk_and_database_a_latch_holds_and_is_written_later(
-    desk: KillDesk, files: KillFiles, transactions: Between, tmp_path: Path
+    desk: KillSwitchService, files: KillFiles, transactions: Between, tmp_path: Path
 ) -> None:
     folder = tmp_path / "kill"
     folder.rmdir()
@@ -154,7 +156,9 @@ async def test_without_disk_and_database_a_latch_holds_and_is_written_later(
     assert desk.switch.holds(ACCOUNT, POOL) == ""
 
 
-async def test_words_that_no_row_can_hold_stop_nothing(desk: KillDesk, tmp_path: Path) -> None:
+async def test_words_that_no_row_can_hold_stop_nothing(
+    desk: KillSwitchService, tmp_path: Path
+) -> None:
     """A reason with a zero byte, and a file that says one."""
     held = await desk.set("platform", "anna", "a\0b\udcff")
     assert (held.file, held.row) == (True, True)
@@ -165,7 +169,7 @@ async def test_words_that_no_row_can_hold_stop_nothing(desk: KillDesk, tmp_path:
 
 
 async def test_a_scope_with_many_latches_is_one_row_of_the_attention_list(
-    desk: KillDesk, clock: ManualClock
+    desk: KillSwitchService, clock: ManualClock
 ) -> None:
     for name in ("anna", "bob"):
         await desk.set("platform", name, "why")
@@ -175,7 +179,7 @@ async def test_a_scope_with_many_latches_is_one_row_of_the_attention_list(
 
 
 async def test_a_row_without_its_file_gets_one_and_what_was_released_stays_away(
-    desk: KillDesk, files: KillFiles, tmp_path: Path
+    desk: KillSwitchService, files: KillFiles, tmp_path: Path
 ) -> None:
     held = await desk.set("platform", "anna", "why")
     for file in (tmp_path / "kill").iterdir():

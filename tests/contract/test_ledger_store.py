@@ -10,24 +10,24 @@ import pytest
 
 from poolmaker.bus.ports import KeyConflict
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger._store import PgLedgerRows, PgLedgerStore
+from poolmaker.business.ledger._store import PgCommandStore, PgLedgerStore
 from poolmaker.business.ledger.codec import encode_command
 from poolmaker.business.ledger.model import (
     GENESIS_HASH,
     Batch,
     BooksDiverged,
+    Checkpoint,
     Fenced,
-    Head,
-    Image,
-    Incident,
     IncidentKind,
+    LedgerHead,
+    LedgerIncident,
+    LedgerRefusal,
     Leg,
     Line,
     Posted,
-    Refusal,
-    Refused,
+    PostingRefused,
 )
-from poolmaker.business.ledger.proposal import Proposal, StoppedStreams
+from poolmaker.business.ledger.proposal import BatchBuilder, StoppedStreams
 from poolmaker.business.ledger.rules import books_of, in_order
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
@@ -65,7 +65,7 @@ async def store(database: Database) -> PgLedgerStore:
     return store
 
 
-async def _lead(store: PgLedgerStore, holder: str = "me") -> Image:
+async def _lead(store: PgLedgerStore, holder: str = "me") -> Checkpoint:
     await _run_out(store)
     head = await store.take_lease(holder, LEASE)
     assert head is not None
@@ -75,14 +75,14 @@ async def _lead(store: PgLedgerStore, holder: str = "me") -> Image:
 
 
 async def _propose(
-    store: PgLedgerStore, image: Image, *commands: c.Command, rows: Sequence[int] = ()
+    store: PgLedgerStore, image: Checkpoint, *commands: c.Command, rows: Sequence[int] = ()
 ) -> Batch:
     """The batch that the writer would make of these commands."""
     books = books_of(image)
     named = [command.reverses for command in commands if isinstance(command, c.Reversal)]
     books.recalled = dict(await store.recall(named))
     answers = await store.answers([command.key for command in commands])
-    proposal = Proposal(books, image.head, answers, StoppedStreams())
+    proposal = BatchBuilder(books, image.head, answers, StoppedStreams())
     proposal.assets_are_fresh = True
     for at, command in enumerate(commands):
         asked = encode_command(command)
@@ -94,7 +94,7 @@ async def _propose(
     return batch
 
 
-async def _write(store: PgLedgerStore, *commands: c.Command) -> Image:
+async def _write(store: PgLedgerStore, *commands: c.Command) -> Checkpoint:
     image = await _lead(store)
     await store.append(await _propose(store, image, *commands))
     return await store.load()
@@ -102,7 +102,7 @@ async def _write(store: PgLedgerStore, *commands: c.Command) -> Image:
 
 async def test_an_empty_ledger_has_an_empty_image(database: Database) -> None:
     image = await PgLedgerStore(database, SystemClock(), LedgerId("other")).load()
-    assert image == Image(Head(0, 0, GENESIS_HASH, 0), (), (), ())
+    assert image == Checkpoint(LedgerHead(0, 0, GENESIS_HASH, 0), (), (), ())
 
 
 async def test_what_is_appended_is_what_is_loaded(store: PgLedgerStore) -> None:
@@ -134,7 +134,7 @@ async def test_answers_and_refusals_are_kept_for_ever(store: PgLedgerStore) -> N
     answers = await store.answers([key("d1"), key("l1"), key("nothing")])
     assert answers.keys() == {"d1", "l1"}
     assert answers[key("d1")].outcome == Posted(1, START_US, already=True)
-    assert answers[key("l1")].outcome == Refused(Refusal.INSUFFICIENT)
+    assert answers[key("l1")].outcome == PostingRefused(LedgerRefusal.INSUFFICIENT)
     assert answers[key("d1")].body_hash == encode_command(deposit("d1", usdt(5))).body_hash
 
 
@@ -289,7 +289,7 @@ async def test_a_key_answered_before_is_not_answered_again(store: PgLedgerStore)
     """Ledger invariant 5: unique keys in the database, whatever the writer remembers."""
     await _write(store, deposit("d1", usdt(5)))
     image = await _lead(store)
-    forgetful = Proposal(books_of(image), image.head, {}, StoppedStreams())
+    forgetful = BatchBuilder(books_of(image), image.head, {}, StoppedStreams())
     forgetful.take(encode_command(deposit("d1", usdt(5))), START_US)
     batch = forgetful.batch()
     assert batch is not None
@@ -321,7 +321,7 @@ async def test_a_reversal_recalls_the_legs_it_mirrors(store: PgLedgerStore) -> N
 async def test_a_command_row_is_written_once_and_answered_once(
     store: PgLedgerStore, open_database: OpenDatabase
 ) -> None:
-    app, rows = await open_database(DatabaseRole.APP), PgLedgerRows()
+    app, rows = await open_database(DatabaseRole.APP), PgCommandStore()
     asked = encode_command(deposit("d1", usdt(5)))
     for _ in range(2):
         async with app.begin("ask") as tx:
@@ -346,7 +346,7 @@ async def test_a_row_with_another_body_under_a_known_key_is_a_conflict(
     store: PgLedgerStore, open_database: OpenDatabase
 ) -> None:
     """9.2 'same key different amount': refused and recorded."""
-    app, rows = await open_database(DatabaseRole.APP), PgLedgerRows()
+    app, rows = await open_database(DatabaseRole.APP), PgCommandStore()
     await _write(store, deposit("d1", usdt(5)))
     for name in ("d1", "d2"):
         first, second = (encode_command(deposit(name, usdt(units))) for units in (5, 6))
@@ -361,7 +361,7 @@ async def test_an_ask_that_is_rolled_back_was_never_made(
     store: PgLedgerStore, open_database: OpenDatabase
 ) -> None:
     """Ledger 2.5-1: the cause and the command are one transaction."""
-    app, rows = await open_database(DatabaseRole.APP), PgLedgerRows()
+    app, rows = await open_database(DatabaseRole.APP), PgCommandStore()
     asked = encode_command(deposit("d1", usdt(5)))
 
     async def fail() -> None:
@@ -377,7 +377,7 @@ async def test_an_ask_that_is_rolled_back_was_never_made(
 async def test_pages_of_rows_go_on_behind_the_last(
     store: PgLedgerStore, open_database: OpenDatabase
 ) -> None:
-    app, rows = await open_database(DatabaseRole.APP), PgLedgerRows()
+    app, rows = await open_database(DatabaseRole.APP), PgCommandStore()
     async with app.begin("ask") as tx:
         for at in range(5):
             asked = encode_command(deposit(f"d{at}", usdt(5)))
@@ -388,7 +388,7 @@ async def test_pages_of_rows_go_on_behind_the_last(
 
 
 async def test_an_incident_is_opened_once(store: PgLedgerStore, database: Database) -> None:
-    incident = Incident(IncidentKind.UNBOOKABLE, "unknown_asset: SHIB", key("d1"), START_US)
+    incident = LedgerIncident(IncidentKind.UNBOOKABLE, "unknown_asset: SHIB", key("d1"), START_US)
     await store.open_incidents([incident])
     await store.open_incidents([replace(incident, at_us=START_US + 5)])
     async with database.acquire() as connection:

@@ -17,12 +17,12 @@ from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.codec import encode_command
 from poolmaker.business.ledger.model import (
     Batch,
+    BlockReason,
     BooksDiverged,
     Fenced,
-    Obstacle,
+    LedgerRefusal,
     Posted,
-    Refusal,
-    Refused,
+    PostingRefused,
     StoredAnswer,
     Unbookable,
 )
@@ -39,7 +39,7 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import CommitUnknown, Database, DatabaseUnavailable
 from poolmaker.infra.postgres.cluster import Cluster
 from poolmaker.infra.postgres.model import DatabaseRole
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError
 from poolmaker.kernel.ids import CommandKey
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Asset
@@ -76,7 +76,7 @@ async def test_commands_are_decided_in_the_order_they_came_in(open_database: Ope
     async with running_ledger(open_database) as running:
         asked = [deposit("d", usdt(50)), *(lock(f"l{n}", usdt(1)) for n in range(100))]
         outcomes = await asyncio.gather(*(running.ledger.submit(command) for command in asked))
-        assert [type(outcome) for outcome in outcomes] == [Posted] * 51 + [Refused] * 50
+        assert [type(outcome) for outcome in outcomes] == [Posted] * 51 + [PostingRefused] * 50
         assert [found.seq for found in outcomes if isinstance(found, Posted)] == [*range(1, 52)]
         times = [found.at_us for found in outcomes if isinstance(found, Posted)]
         assert times == sorted(set(times))
@@ -94,7 +94,7 @@ async def test_the_same_command_again_gets_the_same_answer(open_database: OpenDa
         refusals = [await running.ledger.submit(lock("l", usdt(6))) for _ in range(2)]
         await running.ledger.submit(deposit("d2", usdt(5)))
         refusals.append(await running.ledger.submit(lock("l", usdt(6))))
-        assert refusals == [Refused(Refusal.INSUFFICIENT)] * 3
+        assert refusals == [PostingRefused(LedgerRefusal.INSUFFICIENT)] * 3
 
 
 async def test_a_key_with_another_body_is_a_conflict_and_is_recorded(
@@ -105,7 +105,7 @@ async def test_a_key_with_another_body_is_a_conflict_and_is_recorded(
         await running.ledger.submit(deposit("d", usdt(5)))
         for _ in range(2):
             outcome = await running.ledger.submit(deposit("d", usdt(6)))
-            assert outcome == Refused(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+            assert outcome == PostingRefused(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         async with running.app.acquire() as connection:
             rows = await connection.fetch("SELECT key, body FROM ledger.conflict")
         asked = encode_command(deposit("d", usdt(6)))
@@ -137,7 +137,7 @@ async def test_command_rows_are_answered_once_they_are_committed(
             assert isinstance(await running.answered("late"), Posted)
         assert isinstance(await running.answered("early"), Posted)
         await running.ask(lock("l", usdt(99)), deposit("early", usdt(5)))
-        assert await running.answered("l") == Refused(Refusal.INSUFFICIENT)
+        assert await running.answered("l") == PostingRefused(LedgerRefusal.INSUFFICIENT)
         assert (await running.verify()).ok
 
 
@@ -177,9 +177,9 @@ async def test_a_name_that_cannot_be_stored_never_enters(
     command: c.Command, open_database: OpenDatabase
 ) -> None:
     async with running_ledger(open_database) as running:
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             await running.ledger.submit(command)
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             await running.ask(command)
         assert isinstance(await running.ledger.submit(deposit("d", usdt(5))), Posted)
 
@@ -223,7 +223,10 @@ async def test_a_fact_of_an_unknown_asset_waits_and_holds_its_stream_until_it_is
         for _ in range(2):
             with pytest.raises(Unbookable) as caught:
                 await running.ledger.submit(first)
-            assert (caught.value.obstacle, caught.value.subject) == (Obstacle.UNKNOWN_ASSET, "SHIB")
+            assert (caught.value.obstacle, caught.value.subject) == (
+                BlockReason.UNKNOWN_ASSET,
+                "SHIB",
+            )
         with pytest.raises(Unbookable):
             await running.ledger.submit(second)
         await running.ask(first, second, deposit("other", usdt(5)))
@@ -366,7 +369,7 @@ async def test_a_stream_goes_on_when_the_answer_to_setting_its_first_fact_aside_
     store.lose_after = [lose_after]
     assert isinstance(await writer.submit(aside), Posted)
     assert isinstance(await writer.submit(second), Posted)
-    assert await writer.submit(first) == Refused(Refusal.SET_ASIDE)
+    assert await writer.submit(first) == PostingRefused(LedgerRefusal.SET_ASIDE)
     report = await verify(open_evidence(await open_database(DatabaseRole.READER)))
     assert (report.ok, report.transactions) == (True, 2)
     task.cancel()
@@ -506,8 +509,8 @@ async def test_what_waits_is_listed_by_its_newest_reason_in_order_and_until_it_i
         shib, pepe = "unknown_asset: SHIB", "unknown_asset: PEPE"
         await running.ask(first, second, third)
         await becomes({"f1": (shib, ""), "f2": (shib, "f1"), "f3": (shib, "f1")})
-        assert await attending.aside(second.key, key("no"), "r") is Refusal.BEHIND_BARRIER
-        assert await attending.aside(key("f9"), key("no"), "r") is Refusal.UNKNOWN_TRANSACTION
+        assert await attending.aside(second.key, key("no"), "r") is LedgerRefusal.BEHIND_BARRIER
+        assert await attending.aside(key("f9"), key("no"), "r") is LedgerRefusal.UNKNOWN_TRANSACTION
         aside = await attending.aside(first.key, key("yes"), "the venue has taken it back")
         assert isinstance(aside, c.SetAside)
         assert isinstance(await running.ledger.submit(aside), Posted)
@@ -537,7 +540,7 @@ async def test_what_stands_behind_a_row_that_cannot_be_read_waits_until_that_is_
                 await asyncio.sleep(0.01)
         assert [item.subject for item in found] == [lost, "f2"]
         assert found[1].evidence == {"obstacle": f"malformed: {lost}", "behind": lost}
-        assert await attending.aside(behind.key, key("no"), "r") is Refusal.BEHIND_BARRIER
+        assert await attending.aside(behind.key, key("no"), "r") is LedgerRefusal.BEHIND_BARRIER
         assert running.writer.books.applied(behind.stream) == 0
         aside = await attending.aside(lost, key("yes"), "the venue has told it again")
         assert isinstance(aside, c.SetAside)

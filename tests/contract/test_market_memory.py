@@ -14,7 +14,7 @@ from poolmaker.kernel.market import Side
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.ports import EngineStores
 from poolmaker.market.engine.service import postgres_engine
-from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.state import EngineState, MarketQuoting
 from poolmaker.market.execution.service import postgres_intents
 from poolmaker.market.tracking.account_stream import (
     AccountStream,
@@ -22,8 +22,8 @@ from poolmaker.market.tracking.account_stream import (
     postgres_tracking,
 )
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
-from poolmaker.market.tracking.model import OrderState, TradeReport, VenueMarket
+from poolmaker.market.tracking.mid_average import DepthTwaps
+from poolmaker.market.tracking.model import TradeReport, VenueMarket, VenueOrderState
 from poolmaker.messages.base import decode
 from poolmaker.messages.market import AccountEvent, FillFact, account_stream
 from tests.unit.market.makers import MARKET, SYMBOL, order, trade
@@ -62,7 +62,7 @@ async def state(database: Database) -> EngineState:
         rules = await postgres_tracking().know_rules(tx, ACCOUNT, seen, 1)
     state = EngineState(CONFIG, epoch)
     book = OrderBook(rules.market)
-    state.markets[SYMBOL] = MarketDesk(SPEC, rules, book, DepthAverages(60_000_000))
+    state.markets[SYMBOL] = MarketQuoting(SPEC, rules, book, DepthTwaps(60_000_000))
     return state
 
 
@@ -81,7 +81,7 @@ async def test_found_14_a_transaction_that_fails_counts_nothing_and_keeps_its_ch
     stage = Stage(database)
     writes = journal(state, faulty, stage)
     market = state.markets[SYMBOL].rules.market
-    mine = order(1, market=market, state=OrderState.OPEN, lots=10_000, exchange_ids=["x1"])
+    mine = order(1, market=market, state=VenueOrderState.OPEN, lots=10_000, exchange_ids=["x1"])
     state.shadow.register(mine)
     filled = trade(1, intent=mine.intent, exchange_order_id="x1")
     units = filled.base_units

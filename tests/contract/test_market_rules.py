@@ -7,7 +7,7 @@ from dataclasses import replace
 from poolmaker.infra.database import Database, connection_of
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.market.tracking.account_stream import postgres_tracking
-from poolmaker.market.tracking.model import ExchangeOrder, OrderState, VenueMarket
+from poolmaker.market.tracking.model import ExchangeOrder, VenueMarket, VenueOrderState
 from tests.unit.market.makers import MARKET, SYMBOL, intent_id, order
 
 ACCOUNT = VenueAccountId("rules-1")
@@ -47,7 +47,7 @@ async def test_found_7_an_order_is_read_under_the_rules_that_it_was_made_under(
 ) -> None:
     """Found row 7: after the change it costs and shows what it did before."""
     made = await known(database, SEEN)
-    mine = order(1, market=made.market, state=OrderState.OPEN, exchange_ids=["x1"])
+    mine = order(1, market=made.market, state=VenueOrderState.OPEN, exchange_ids=["x1"])
     mine.reported_units, mine.booked_units = 70_000, 30_000
     async with database.begin("test save") as tx:
         await STORE.save_orders(tx, ACCOUNT, [mine])

@@ -15,7 +15,7 @@ import pytest
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.database import Database, DatabaseUnavailable
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError
 from poolmaker.kernel.market import Market, Side
 from poolmaker.market.engine.latches import LATCHES, LatchKind
 from poolmaker.market.engine.service import AccountEngine
@@ -24,8 +24,8 @@ from poolmaker.market.execution.model import (
     CancelReply,
     CreateIntent,
     CreateReply,
-    Refusal,
-    Refused,
+    RequestRefused,
+    VenueRefusal,
 )
 from poolmaker.market.tracking.model import (
     BalanceReport,
@@ -174,13 +174,16 @@ async def test_found_20_an_order_on_the_wrong_side_goes_at_once_while_its_replac
 
 @pytest.mark.parametrize(
     ("refusal", "gate"),
-    [(Refusal.KEY, QuoteGate.KEY_REFUSED), (Refusal.INSUFFICIENT, QuoteGate.CREATES_REFUSED)],
+    [
+        (VenueRefusal.KEY, QuoteGate.KEY_REFUSED),
+        (VenueRefusal.INSUFFICIENT, QuoteGate.CREATES_REFUSED),
+    ],
 )
 async def test_found_21_the_gate_names_what_refuses_every_order(
-    stage: Stage, refusal: Refusal, gate: QuoteGate
+    stage: Stage, refusal: VenueRefusal, gate: QuoteGate
 ) -> None:
     """Found row 21: every create refused, and the gate said ``none``."""
-    stage.venue.refuse_creates = [Refused(refusal, "Invalid API-key")] * 1_000
+    stage.venue.refuse_creates = [RequestRefused(refusal, "Invalid API-key")] * 1_000
     await stage.quote()
     async with stage.running() as engine:
         await until(lambda: set(gates(engine).values()) == {gate})
@@ -370,5 +373,5 @@ async def test_a_latch_that_has_a_way_of_its_own_is_not_released_at_the_engine(
     await stage.quote()
     async with stage.running() as engine:
         await until(lambda: both(engine))
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             await release(engine, kind, stage.config.account)

@@ -24,7 +24,7 @@ from poolmaker.business.treasury.model import (
 from poolmaker.infra.database import Database
 from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.infra.transactions import Tx
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.messages.base import Money
 from poolmaker.mixin.api import IN_DOUBT, TOO_MANY
@@ -320,7 +320,7 @@ async def test_one_reference_is_never_two_payments(home: House) -> None:
     await _funded(home, "10")
     receiver = home.mixin.users[1]["app_id"]
     await home.client.wallet.send(request(1, UNIT, receiver))
-    with pytest.raises(CallerFault, match="another payment"):
+    with pytest.raises(PreconditionError, match="another payment"):
         await home.client.wallet.send(request(1, 2 * UNIT, receiver))
 
 

@@ -22,7 +22,7 @@ from poolmaker.business.ledger.service import open_store as open_ledger_store
 from poolmaker.business.pools.service import open_store as open_pool_store
 from poolmaker.business.rewards.model import (
     Allocation,
-    Part,
+    AllocationPart,
     Reward,
     RewardIncident,
     RewardLine,
@@ -87,7 +87,7 @@ def _reward(key: str = "p1", **changes: object) -> Reward:
     return replace(row, **changes)  # type: ignore[arg-type]
 
 
-def _allocation(reward: Reward, *parts: Part) -> Allocation:
+def _allocation(reward: Reward, *parts: AllocationPart) -> Allocation:
     return Allocation(
         reward=reward.id,
         key=reward.seen.key,
@@ -223,8 +223,8 @@ async def test_an_allocation_is_read_as_it_was_stored_and_found_by_its_users(pla
     user = UserId("us_1")
     allocation = _allocation(
         row,
-        Part(order=A, user=user, weight=10**60, units=7),
-        Part(order=B, user=user, weight=1, units=0),
+        AllocationPart(order=A, user=user, weight=10**60, units=7),
+        AllocationPart(order=B, user=user, weight=1, units=0),
     )
     async with place.transactions.begin("save") as tx:
         store = place.stores.rewards
@@ -301,7 +301,7 @@ async def test_what_is_only_added_to_cannot_be_changed_by_anybody(
 
 async def test_a_digest_that_is_not_the_texts_is_refused(database: Database) -> None:
     row = _reward()
-    allocation = _allocation(row, Part(order=A, user=UserId("u"), weight=1, units=1))
+    allocation = _allocation(row, AllocationPart(order=A, user=UserId("u"), weight=1, units=1))
     with pytest.raises(asyncpg.CheckViolationError):
         async with database.begin("save") as tx:
             store = open_reward_store()

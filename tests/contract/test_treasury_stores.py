@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 import pytest
 
-from poolmaker.business.ledger.ports import LedgerRows
+from poolmaker.business.ledger.ports import CommandStore
 from poolmaker.business.ledger.service import open_rows
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.rules import configured
@@ -22,13 +22,13 @@ from poolmaker.business.treasury.model import (
     Disposition,
     FundingRow,
     FundingState,
-    Incident,
+    PaymentIncident,
+    PaymentIncidentKind,
     Suspense,
     SuspenseState,
     Transfer,
     TransferLine,
     TransferState,
-    TroubleKind,
 )
 from poolmaker.business.treasury.ports import TreasuryStore
 from poolmaker.business.treasury.service import open_store as open_treasury_store
@@ -42,7 +42,7 @@ from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, CorrelationId, OrderId, SagaId, UserId
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore
-from poolmaker.lab.stores.ledger import ModelLedgerRows
+from poolmaker.lab.stores.ledger import ModelCommandStore
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.messages.base import Money
 from tests.support.business import ACCOUNT, CUSTODY, POOL, config
@@ -175,8 +175,8 @@ async def test_custody_incidents_are_open_until_closed_and_keep_their_owner(plac
 
 
 async def test_the_ledger_lists_every_custody_account(place: Place) -> None:
-    rows: LedgerRows = (
-        open_rows() if isinstance(place.transactions, Database) else ModelLedgerRows()
+    rows: CommandStore = (
+        open_rows() if isinstance(place.transactions, Database) else ModelCommandStore()
     )
     async with place.transactions.begin("look") as tx:
         assert await rows.custody(tx) == {}
@@ -216,7 +216,7 @@ async def test_suspense_and_incidents_are_read_as_they_were_saved(place: Place) 
         state=SuspenseState.REFUNDING,
         reason="nobody's",
     )
-    incident = Incident(TroubleKind.REFUND_REFUSED, "mixin:r", "no", 8)
+    incident = PaymentIncident(PaymentIncidentKind.REFUND_REFUSED, "mixin:r", "no", 8)
     async with place.transactions.begin("save") as tx:
         await place.treasury.save_suspense(tx, row)
         await place.treasury.add_incident(tx, incident)
@@ -226,9 +226,9 @@ async def test_suspense_and_incidents_are_read_as_they_were_saved(place: Place) 
         assert await store.suspense(tx, "mixin:r") == row
         assert list(await store.open_suspense(tx)) == [row]
         assert list(await store.incidents(tx)) == [incident]
-        for kind in TroubleKind:
+        for kind in PaymentIncidentKind:
             await store.add_incident(tx, replace(incident, kind=kind))
-        assert {one.kind for one in await store.incidents(tx)} == set(TroubleKind)
+        assert {one.kind for one in await store.incidents(tx)} == set(PaymentIncidentKind)
         await store.save_suspense(tx, replace(row, state=SuspenseState.REFUNDED))
         assert list(await store.open_suspense(tx)) == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from poolmaker.api.interventions import Bearing, Interventions, Resolving, RewardWord, StreamPlace
-from poolmaker.api.results import Receipt, Refused
+from poolmaker.api.results import ActionReceipt, ActionRefused
 from poolmaker.infra.attention import AttentionItem, Remedy, closed_by_a_person
 from poolmaker.recon.listing import (
     AttentionPage,
@@ -15,7 +15,7 @@ from poolmaker.recon.listing import (
     summary,
 )
 from poolmaker.views.attention import SagaStepView, SagaView, StreamEventView
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 
 PARKED = AttentionItem(
     source="sagas",
@@ -87,13 +87,13 @@ class FakeInterventions:
         steps = (SagaStepView("held", 1, "hold_posted"),)
         return SagaView("wd_1", "withdrawal", "held", "in part", "", 0, 1, steps)
 
-    async def resume(self, saga_id: str) -> SagaView | Refused:
+    async def resume(self, saga_id: str) -> SagaView | ActionRefused:
         self.done.append(("resume", saga_id))
-        return await self.saga(saga_id) or Refused("not_found")
+        return await self.saga(saga_id) or ActionRefused("not_found")
 
-    async def retry(self, saga_id: str) -> SagaView | Refused:
+    async def retry(self, saga_id: str) -> SagaView | ActionRefused:
         self.done.append(("retry", saga_id))
-        return await self.saga(saga_id) or Refused("not_found")
+        return await self.saga(saga_id) or ActionRefused("not_found")
 
     async def event(self, place: StreamPlace) -> StreamEventView | None:
         if place.seq != 7:
@@ -104,48 +104,48 @@ class FakeInterventions:
             *names, "bad", 1, at_us, "key", "{}", 1, replay_asked=False, skip_by=""
         )
 
-    async def replay(self, place: StreamPlace) -> StreamEventView | Refused:
+    async def replay(self, place: StreamPlace) -> StreamEventView | ActionRefused:
         self.done.append(("replay", place))
-        return await self.event(place) or Refused("not_stopped")
+        return await self.event(place) or ActionRefused("not_stopped")
 
     async def skip(
         self, place: StreamPlace, failed_at_us: int, by: str, reason: str
-    ) -> StreamEventView | Refused:
+    ) -> StreamEventView | ActionRefused:
         self.done.append(("skip", place, failed_at_us, by, reason))
-        return await self.event(place) or Refused("not_stopped")
+        return await self.event(place) or ActionRefused("not_stopped")
 
-    async def bear(self, asked: Bearing) -> Receipt | Refused:
+    async def bear(self, asked: Bearing) -> ActionReceipt | ActionRefused:
         self.done.append(("bear", asked.account, asked.money))
-        return Receipt(asked.request_id, 1, 1)
+        return ActionReceipt(asked.request_id, 1, 1)
 
-    async def suspended(self, source: str, money: Money) -> int | Refused:
-        return self.stands_at if source == "mixin:x" else Refused("insufficient")
+    async def suspended(self, source: str, money: AmountView) -> int | ActionRefused:
+        return self.stands_at if source == "mixin:x" else ActionRefused("insufficient")
 
-    async def resolve(self, asked: Resolving) -> Receipt | Refused:
+    async def resolve(self, asked: Resolving) -> ActionReceipt | ActionRefused:
         self.done.append(("resolve", asked.source, asked.target, asked.money, asked.entry))
-        return Receipt(asked.request_id, 1, 1)
+        return ActionReceipt(asked.request_id, 1, 1)
 
-    async def refund(self, source: str, reason: str, request_id: str) -> Refused | None:
+    async def refund(self, source: str, reason: str, request_id: str) -> ActionRefused | None:
         self.done.append(("refund", source))
         return None
 
-    async def waiting(self, key: str) -> str | Refused:
-        return f"{self.stands_at:064x}" if key == "fill:1" else Refused("unknown_transaction")
+    async def waiting(self, key: str) -> str | ActionRefused:
+        return f"{self.stands_at:064x}" if key == "fill:1" else ActionRefused("unknown_transaction")
 
     async def set_aside(
         self, key: str, digest: str, reason: str, request_id: str
-    ) -> Receipt | Refused:
+    ) -> ActionReceipt | ActionRefused:
         self.done.append(("set_aside", key, digest))
-        return Receipt(request_id, 1, 1)
+        return ActionReceipt(request_id, 1, 1)
 
-    async def reward_waits_since_us(self, reward: str) -> int | Refused:
-        return self.stands_at if reward == "rw_1" else Refused("reward_not_waiting")
+    async def reward_waits_since_us(self, reward: str) -> int | ActionRefused:
+        return self.stands_at if reward == "rw_1" else ActionRefused("reward_not_waiting")
 
-    async def decide_reward(self, word: RewardWord) -> Refused | None:
+    async def decide_reward(self, word: RewardWord) -> ActionRefused | None:
         self.done.append(("decide_reward", word.reward, word.pool, word.since_us))
         return None
 
-    async def join_campaign(self, campaign: str) -> Refused | None:
+    async def join_campaign(self, campaign: str) -> ActionRefused | None:
         self.done.append(("join_campaign", campaign))
         return None
 

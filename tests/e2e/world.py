@@ -10,20 +10,20 @@ from decimal import Decimal
 
 from poolmaker.api.access import ROLE_SCOPES, Role, Scope
 from poolmaker.api.ports import (
-    Bearable,
+    ActionReceipt,
+    ActionRefused,
+    BearableView,
     Claim,
-    Destination,
     Incoming,
     NewOrder,
     NewPayout,
     OutgoingDecision,
     OwnMoney,
     Platform,
-    Receipt,
-    Refused,
     UnlistedReturn,
+    WithdrawalDestination,
 )
-from poolmaker.api.tokens import NewToken, Principal, TokenSeen
+from poolmaker.api.tokens import NewToken, Principal, TokenView
 from poolmaker.infra.approvals.model import (
     APPROVAL_TABLE,
     Approval,
@@ -44,38 +44,38 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
 from poolmaker.views.model import (
     Act,
-    AssetSeen,
-    Balance,
+    ActivityView,
+    AmountView,
+    AssetView,
+    BalanceView,
     BarPart,
     Check,
     CustodyLine,
+    CustodyLocation,
     DepthLevel,
     Entry,
-    FillSeen,
-    Happening,
-    Health,
+    FillView,
+    HealthView,
     MarketLive,
     MarketPoint,
-    Mode,
-    Money,
+    MoneyBarPart,
     OrderProfitView,
-    OrderSeen,
+    OrderView,
     OwnOrder,
     Page,
-    Part,
-    Place,
     PoolProfitView,
-    PoolSeen,
+    PoolView,
     SideGate,
     StatementView,
     Step,
     TrialBalance,
     TrialLine,
-    UserSeen,
-    WalletClaimSeen,
-    WithdrawalSeen,
+    UserView,
+    WalletClaimView,
+    WithdrawalView,
+    WorldMode,
 )
-from poolmaker.web.ports import Showing
+from poolmaker.web.ports import PageContext
 from tests.e2e.attention import FakeAttention, FakeInterventions
 from tests.e2e.outside import Outside
 
@@ -125,42 +125,42 @@ class FakeRequests:
 class FakePeople:
     clock: Clock
     ids: Ids
-    people: dict[str, UserSeen] = field(default_factory=dict)
-    made: dict[str, UserSeen] = field(default_factory=dict)
+    people: dict[str, UserView] = field(default_factory=dict)
+    made: dict[str, UserView] = field(default_factory=dict)
     granted: dict[str, NewToken] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
     staff: dict[bytes, Principal] = field(default_factory=dict)
     claimed: list[tuple[str, str]] = field(default_factory=list)
 
-    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserView | ActionRefused:
         if request_id not in self.made:
             if any(user.name == name for user in self.people.values()):
-                return Refused("name_taken", {"name": name})
+                return ActionRefused("name_taken", {"name": name})
             if any(user.mixin_id == mixin_id for user in self.people.values()):
-                return Refused("mixin_id_taken")
-            user = UserSeen(self.ids.user(), name, self.clock.now_us(), mixin_id)
+                return ActionRefused("mixin_id_taken")
+            user = UserView(self.ids.user(), name, self.clock.now_us(), mixin_id)
             self.made[request_id] = self.people[user.user_id] = user
         return self.made[request_id]
 
-    async def users(self, after: str, limit: int) -> Sequence[UserSeen]:
+    async def users(self, after: str, limit: int) -> Sequence[UserView]:
         found = sorted(self.people.values(), key=lambda user: user.user_id)
         return [user for user in found if user.user_id > after][:limit]
 
-    async def user(self, user_id: UserId) -> UserSeen | None:
+    async def user(self, user_id: UserId) -> UserView | None:
         return self.people.get(user_id)
 
-    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimSeen | Refused:
+    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimView | ActionRefused:
         user = self.people.get(user_id)
         if user is None:
-            return Refused("unknown_user")
+            return ActionRefused("unknown_user")
         if user.mixin_id:
-            return Refused("wallet_taken")
+            return ActionRefused("wallet_taken")
         self.claimed.append((user_id, mixin_id))
-        return WalletClaimSeen(user_id, mixin_id, "trace", "memo", "https://mixin.one/pay", 1)
+        return WalletClaimView(user_id, mixin_id, "trace", "memo", "https://mixin.one/pay", 1)
 
-    async def disable(self, user_id: UserId, *, disabled: bool) -> UserSeen | Refused:
+    async def disable(self, user_id: UserId, *, disabled: bool) -> UserView | ActionRefused:
         if user_id not in self.people:
-            return Refused("unknown_user")
+            return ActionRefused("unknown_user")
         at_us = self.clock.now_us() if disabled else 0
         self.people[user_id] = replace(self.people[user_id], disabled_at_us=at_us)
         return self.people[user_id]
@@ -193,11 +193,11 @@ class FakePeople:
     def _lives(self, token: NewToken) -> bool:
         return token.token_id not in self.revoked and token.expires_us > self.clock.now_us()
 
-    async def token(self, token_id: str) -> TokenSeen | None:
+    async def token(self, token_id: str) -> TokenView | None:
         one = self.granted.get(token_id)
         if one is None:
             return None
-        return TokenSeen(
+        return TokenView(
             token_id=token_id,
             role=one.role,
             name=one.name,
@@ -209,7 +209,7 @@ class FakePeople:
             granted_by=one.granted_by,
         )
 
-    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenSeen]:
+    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenView]:
         mine = [one for one in self.granted.values() if user_id in (None, one.user_id)]
         ids = sorted(one.token_id for one in mine if one.token_id > after)[:limit]
         return [seen for one in ids if (seen := await self.token(one)) is not None]
@@ -326,7 +326,7 @@ class FakeLimits:
     limits: dict[str, int]
     taken: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
-    async def take(self, limit: str, money: Money, request_id: str, by: str) -> bool:
+    async def take(self, limit: str, money: AmountView, request_id: str, by: str) -> bool:
         if (limit, request_id) in self.taken:
             return True
         spent = sum(units for (name, _), units in self.taken.items() if name == limit)
@@ -336,7 +336,7 @@ class FakeLimits:
         return True
 
     async def settle(
-        self, limit: str, money: Money, request_id: str, by: str, *, done: bool
+        self, limit: str, money: AmountView, request_id: str, by: str, *, done: bool
     ) -> None:
         if not done:
             self.taken.pop((limit, request_id), None)
@@ -358,18 +358,18 @@ class FakeOutgoing:
         self.acted: list[tuple[str, str]] = []
         self.sending = 1
 
-    async def undecided(self, decision: OutgoingDecision) -> int | Refused:
-        return self.sending if decision.payment_id == "wd_1" else Refused("unknown_payment")
+    async def undecided(self, decision: OutgoingDecision) -> int | ActionRefused:
+        return self.sending if decision.payment_id == "wd_1" else ActionRefused("unknown_payment")
 
-    async def decide(self, decision: OutgoingDecision) -> Refused | None:
+    async def decide(self, decision: OutgoingDecision) -> ActionRefused | None:
         if decision.payment_id != "wd_1":
-            return Refused("unknown_payment")
+            return ActionRefused("unknown_payment")
         self.decided.append(decision)
         return None
 
-    async def act_on_chain(self, reference: str, action: str) -> Refused | None:
+    async def act_on_chain(self, reference: str, action: str) -> ActionRefused | None:
         if reference != "aa" * 16:
-            return Refused("unknown_payment")
+            return ActionRefused("unknown_payment")
         self.acted.append((reference, action))
         return None
 
@@ -389,15 +389,15 @@ class FakeWorld(Outside):
         self.mid = 61_250_00
         self.base_units = 41_250_000
         self.points: list[MarketPoint] = []
-        self.fill_rows: list[FillSeen] = []
-        self.rows: list[Happening] = []
-        self.order_rows: dict[str, OrderSeen] = {}
+        self.fill_rows: list[FillView] = []
+        self.rows: list[ActivityView] = []
+        self.order_rows: dict[str, OrderView] = {}
         self.told: Act | None = None
         self.difference = "0"
         self.reported_off = "0"
         self.gate = "none"
         self.calls: list[tuple[str, object]] = []
-        self.refuse: Refused | None = None
+        self.refuse: ActionRefused | None = None
         self.unconfirmed: set[str] = set()
         Outside.__init__(self)
         self.people.staff = {
@@ -410,7 +410,7 @@ class FakeWorld(Outside):
         self.approvals = FakeApprovals(self.clock, self.ids)
         self.outgoing = FakeOutgoing()
 
-    def platform(self, mode: Mode = Mode.SANDBOX) -> Platform:
+    def platform(self, mode: WorldMode = WorldMode.SANDBOX) -> Platform:
         return Platform(
             mode=mode,
             clock=self.clock,
@@ -433,8 +433,8 @@ class FakeWorld(Outside):
             stopping=self.stopping,
         )
 
-    def showing(self, mode: Mode = Mode.SANDBOX) -> Showing:
-        return Showing(
+    def showing(self, mode: WorldMode = WorldMode.SANDBOX) -> PageContext:
+        return PageContext(
             mode=mode,
             clock=self.clock,
             reading=self,
@@ -453,7 +453,7 @@ class FakeWorld(Outside):
         for back in range(120, 0, -1):
             self.step(now - back * SECOND_US)
         legs = (("custody:venue:main", "USDT", "9000"), ("user:us_ada:available", "USDT", "9000"))
-        money: dict[str, tuple[Money, ...]] = {"what": (Money("USDT", "9000"),)}
+        money: dict[str, tuple[AmountView, ...]] = {"what": (AmountView("USDT", "9000"),)}
         self._happened(now, "CREDIT_DEPOSIT", {"who": "ada"}, money, legs)
         self._people(now)
         self.furnish_outside(now)
@@ -474,9 +474,9 @@ class FakeWorld(Outside):
         lots = self.rng.between(20, 900)
         self.base_units += (lots if side == "BUY" else -lots) * 1_000
         seq = len(self.fill_rows) + 1
-        base = Money("BTC", format_units(lots, 5))
-        quote = Money("USDT", format_units(price * lots, 7))
-        row = FillSeen(seq, POOL, at_us, side, _two(price), base, quote, True, f"t{seq}")
+        base = AmountView("BTC", format_units(lots, 5))
+        quote = AmountView("USDT", format_units(price * lots, 7))
+        row = FillView(seq, POOL, at_us, side, _two(price), base, quote, True, f"t{seq}")
         self.fill_rows.append(row)
         sign = "" if side == "BUY" else "-"
         other = "-" if side == "BUY" else ""
@@ -498,7 +498,7 @@ class FakeWorld(Outside):
         at_us: int,
         kind: str,
         facts: dict[str, str],
-        sums: dict[str, tuple[Money, ...]],
+        sums: dict[str, tuple[AmountView, ...]],
         legs: Sequence[tuple[str, str, str]],
     ) -> int:
         seq = len(self.rows) + 1
@@ -506,12 +506,12 @@ class FakeWorld(Outside):
             Entry(seq, at_us, kind, f"key:{seq}", account, asset, amount, None)
             for account, asset, amount in legs
         )
-        self.rows.append(Happening(seq, at_us, kind, f"key:{seq}", facts, sums, entries))
+        self.rows.append(ActivityView(seq, at_us, kind, f"key:{seq}", facts, sums, entries))
         return seq
 
     def _people(self, now: int) -> None:
         for name in ("ada", "bo", "cy"):
-            user = UserSeen(f"us_{name}", name, now, f"wallet-of-{name}")
+            user = UserView(f"us_{name}", name, now, f"wallet-of-{name}")
             self.people.people[user.user_id] = user
         ada = self._order("us_ada", "ada", "uo_ada", "IN_MM", now - 70 * SECOND_US)
         cy = self._order("us_cy", "cy", "uo_cy", "CREATED", now - 12 * SECOND_US)
@@ -522,39 +522,43 @@ class FakeWorld(Outside):
         self.order_rows[ada.order_id] = replace(
             ada,
             shares="18250.400000",
-            value=Money("USDT", "18262.91"),
-            result=Money("USDT", "12.51"),
+            value=AmountView("USDT", "18262.91"),
+            result=AmountView("USDT", "12.51"),
             profit=OrderProfitView(
-                Money("USDT", "12.51"), (Money("USDT", "2.00"),), (Money("HMT", "4.75"),)
+                AmountView("USDT", "12.51"),
+                (AmountView("USDT", "2.00"),),
+                (AmountView("HMT", "4.75"),),
             ),
             bar=(
-                _part(Part.IN_POOL, "18262.91", ("BTC", "0.15"), ("USDT", "9075.41")),
-                _part(Part.AVAILABLE, "500", ("USDT", "500")),
+                _part(MoneyBarPart.IN_POOL, "18262.91", ("BTC", "0.15"), ("USDT", "9075.41")),
+                _part(MoneyBarPart.AVAILABLE, "500", ("USDT", "500")),
             ),
         )
         self.order_rows[bo.order_id] = replace(
             bo,
             shares="0",
-            value=Money("USDT", "6122.10"),
-            result=Money("USDT", "-2.04"),
+            value=AmountView("USDT", "6122.10"),
+            result=AmountView("USDT", "-2.04"),
             profit=OrderProfitView(
-                Money("USDT", "-2.04"), (Money("BTC", "0.00001"), Money("USDT", "3.00")), ()
+                AmountView("USDT", "-2.04"),
+                (AmountView("BTC", "0.00001"), AmountView("USDT", "3.00")),
+                (),
             ),
             waiting_for="order.exit:evidence",
-            paid_out=(Money("USDT", "2000.00"),),
+            paid_out=(AmountView("USDT", "2000.00"),),
             bar=(
-                _part(Part.LEAVING, "3061.05", ("BTC", "0.05")),
-                _part(Part.ON_THE_WAY, "3061.05", ("USDT", "3061.05")),
+                _part(MoneyBarPart.LEAVING, "3061.05", ("BTC", "0.05")),
+                _part(MoneyBarPart.ON_THE_WAY, "3061.05", ("USDT", "3061.05")),
             ),
         )
 
-    def _order(self, user: str, name: str, order: str, state: str, at_us: int) -> OrderSeen:
+    def _order(self, user: str, name: str, order: str, state: str, at_us: int) -> OrderView:
         states = ["CREATED", "LOCKED", "FUNDING", "IN_MM"]
         steps = tuple(
             Step(s, at_us + i * 2 * SECOND_US, "user" if i in (0, 4) else "system", i + 1)
             for i, s in enumerate(states + ([state] if state != "IN_MM" else []))
         )
-        return OrderSeen(
+        return OrderView(
             order,
             user,
             name,
@@ -562,74 +566,82 @@ class FakeWorld(Outside):
             state,
             "",
             at_us,
-            (Money("BTC", "0.15"), Money("USDT", "9000")),
+            (AmountView("BTC", "0.15"), AmountView("USDT", "9000")),
             (),
             "0",
             None,
             None,
             (),
             steps,
-            asked=(Money("BTC", "0.15"), Money("USDT", "9000")),
-            profit=OrderProfitView(Money("USDT", "0.00"), (), ()),
+            asked=(AmountView("BTC", "0.15"), AmountView("USDT", "9000")),
+            profit=OrderProfitView(AmountView("USDT", "0.00"), (), ()),
         )
 
     # ------------------------------------------------------------------------------ treasury
 
     async def operator_in(
         self, incoming: Incoming, *, second_person: bool = False
-    ) -> Receipt | Refused:
+    ) -> ActionReceipt | ActionRefused:
         if incoming.reference in self.unconfirmed and not second_person:
-            return Refused("not_confirmed")
+            return ActionRefused("not_confirmed")
         return self._received("OPERATOR_IN", incoming, "platform:equity")
 
     async def credit_deposit(
         self, user_id: UserId, incoming: Incoming, *, second_person: bool = False
-    ) -> Receipt | Refused:
+    ) -> ActionReceipt | ActionRefused:
         if incoming.reference in self.unconfirmed and not second_person:
-            return Refused("not_confirmed")
+            return ActionRefused("not_confirmed")
         return self._received("CREDIT_DEPOSIT", incoming, f"user:{user_id}:available")
 
-    async def operator_out(self, location: str, own: OwnMoney) -> Receipt | Refused:
+    async def operator_out(self, location: str, own: OwnMoney) -> ActionReceipt | ActionRefused:
         return self._moved("OPERATOR_OUT", (location, own))
 
-    async def settle(self, account: str, own: OwnMoney) -> Receipt | Refused:
+    async def settle(self, account: str, own: OwnMoney) -> ActionReceipt | ActionRefused:
         return self._moved("SETTLE_FEES", (account, own))
 
-    async def trade_float(self, own: OwnMoney, *, into_float: bool) -> Receipt | Refused:
+    async def trade_float(
+        self, own: OwnMoney, *, into_float: bool
+    ) -> ActionReceipt | ActionRefused:
         return self._moved("FLOAT_TRADE.v2", (own, into_float))
 
-    async def reverse(self, request_id: str, seq: int, reason: str) -> Receipt | Refused:
+    async def reverse(
+        self, request_id: str, seq: int, reason: str
+    ) -> ActionReceipt | ActionRefused:
         return self._moved("REVERSAL", (request_id, seq, reason))
 
-    async def bearable(self, incident: str) -> Bearable | Refused:
-        return Bearable(Money("USDT", self.missing), self.borne + 1)
+    async def bearable(self, incident: str) -> BearableView | ActionRefused:
+        return BearableView(AmountView("USDT", self.missing), self.borne + 1)
 
-    async def bear(self, request_id: str, incident: str, what: Bearable) -> Receipt | Refused:
+    async def bear(
+        self, request_id: str, incident: str, what: BearableView
+    ) -> ActionReceipt | ActionRefused:
         self.borne += 1
         return self._moved("BEAR_SHORTFALL", (incident, what))
 
-    def _moved(self, kind: str, asked: object) -> Receipt | Refused:
+    def _moved(self, kind: str, asked: object) -> ActionReceipt | ActionRefused:
         self.calls.append((kind, asked))
-        return self.refuse or Receipt("r", 1, self.clock.now_us())
+        return self.refuse or ActionReceipt("r", 1, self.clock.now_us())
 
     async def incidents(self) -> Sequence[CustodyIncidentView]:
         return ()
 
-    async def take(self, incident: str, by: str) -> CustodyIncidentView | Refused:
+    async def take(self, incident: str, by: str) -> CustodyIncidentView | ActionRefused:
         self.calls.append(("take", (incident, by)))
-        return Refused("unknown_incident")
+        return ActionRefused("unknown_incident")
 
     async def unlisted(self, after: str, limit: int) -> Sequence[UnlistedView]:
         return ()
 
-    async def next_return(self, asset_id: str, sender: str) -> int | Refused:
+    async def next_return(self, asset_id: str, sender: str) -> int | ActionRefused:
         return 1
 
-    async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | Refused:
+    async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | ActionRefused:
         self.calls.append(("return_unlisted", wish))
-        return Refused("nothing_to_return", {"asset": wish.asset_id})
+        return ActionRefused("nothing_to_return", {"asset": wish.asset_id})
 
-    def _received(self, kind: str, incoming: Incoming, account: str) -> Receipt | Refused:
+    def _received(
+        self, kind: str, incoming: Incoming, account: str
+    ) -> ActionReceipt | ActionRefused:
         self.calls.append((kind, incoming))
         if self.refuse:
             return self.refuse
@@ -639,11 +651,11 @@ class FakeWorld(Outside):
             (account, money.asset, money.amount),
         )
         seq = self._happened(now, kind, {"who": account}, {"what": (money,)}, legs)
-        return Receipt(incoming.request_id, seq, now)
+        return ActionReceipt(incoming.request_id, seq, now)
 
     # -------------------------------------------------------------------------------- orders
 
-    async def open(self, order: NewOrder) -> OrderSeen | Refused:
+    async def open(self, order: NewOrder) -> OrderView | ActionRefused:
         self.calls.append(("open", order))
         if self.refuse:
             return self.refuse
@@ -652,11 +664,11 @@ class FakeWorld(Outside):
         row = self._order(order.user_id, name, order_id, "IN_MM", self.clock.now_us())
         return self.order_rows.setdefault(order_id, row)
 
-    async def request(self, payout: NewPayout) -> WithdrawalSeen | Refused:
+    async def request(self, payout: NewPayout) -> WithdrawalView | ActionRefused:
         self.calls.append(("payout", payout))
         if self.refuse:
             return self.refuse
-        return WithdrawalSeen(
+        return WithdrawalView(
             withdrawal_id=f"wd_{payout.request_id}",
             user_id=payout.user_id,
             user_name="",
@@ -671,29 +683,29 @@ class FakeWorld(Outside):
 
     async def pause(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         return self._wish("pause", order_id, "PAUSE")
 
     async def resume(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         return self._wish("resume", order_id, "FUNDING")
 
     async def take_back(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         return self._wish("take_back", order_id, "IN_MM")
 
     async def withdraw(
         self,
         user_id: UserId,
         order_id: OrderId,
-        payout: Sequence[Destination],
+        payout: Sequence[WithdrawalDestination],
         request_id: str,
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         return self._wish("withdraw", order_id, "WITHDRAW")
 
-    def _wish(self, wish: str, order_id: OrderId, state: str) -> OrderSeen | Refused:
+    def _wish(self, wish: str, order_id: OrderId, state: str) -> OrderView | ActionRefused:
         self.calls.append((wish, order_id))
         if self.refuse:
             return self.refuse
@@ -702,38 +714,40 @@ class FakeWorld(Outside):
 
     # ------------------------------------------------------------------------------- reading
 
-    async def assets(self) -> Sequence[AssetSeen]:
-        return (AssetSeen("BTC", 8, 6), AssetSeen("HMT", 18, 4), AssetSeen("USDT", 8, 2))
+    async def assets(self) -> Sequence[AssetView]:
+        return (AssetView("BTC", 8, 6), AssetView("HMT", 18, 4), AssetView("USDT", 8, 2))
 
-    async def pools(self) -> Sequence[PoolSeen]:
+    async def pools(self) -> Sequence[PoolView]:
         nav = format_units(
             25_312_42_000_000 + (self.base_units - 41_250_000) * self.mid // 100_000, 8
         )
         return (
-            PoolSeen(
+            PoolView(
                 pool_id=POOL,
                 name="BTC/USDT",
                 symbol="BTC/USDT",
                 venue_account="main",
                 state="OPEN",
                 epoch=1,
-                base=Money("BTC", format_units(self.base_units, 8)),
-                quote=Money("USDT", "12630.11000000"),
+                base=AmountView("BTC", format_units(self.base_units, 8)),
+                quote=AmountView("USDT", "12630.11000000"),
                 exits=(),
                 shares="25250.400000",
                 holders=2,
-                nav=Money("USDT", nav),
+                nav=AmountView("USDT", nav),
                 share_price="1.002471",
                 inventory_ppm=self.points[-1].inventory_ppm if self.points else None,
                 target_ppm=500_000,
                 band_ppm=300_000,
                 fills=len(self.fill_rows),
-                profit=PoolProfitView(Money("USDT", "31.02"), (Money("USDT", "6.21"),)),
+                profit=PoolProfitView(AmountView("USDT", "31.02"), (AmountView("USDT", "6.21"),)),
             ),
         )
 
-    async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
-        return (Balance(user_id or "us_ada", "USDT", "500.00", "0", "0"),)
+    async def balances(
+        self, user_id: UserId | None, after: str, limit: int
+    ) -> Sequence[BalanceView]:
+        return (BalanceView(user_id or "us_ada", "USDT", "500.00", "0", "0"),)
 
     async def statement(self, user_id: UserId, after: int, limit: int) -> StatementView:
         page = await self.account(f"user:{user_id}:available", after, limit)
@@ -747,26 +761,26 @@ class FakeWorld(Outside):
         more = rest[limit - 1].seq if len(rest) > limit else None
         return Page(tuple(rest[:limit]), more)
 
-    async def transaction(self, seq: int) -> Happening | None:
+    async def transaction(self, seq: int) -> ActivityView | None:
         return self.rows[seq - 1] if 0 < seq <= len(self.rows) else None
 
     async def trial_balance(self) -> TrialBalance:
         base = format_units(self.base_units, 8)
-        held, owed = Place("venue", "held", base), Place("pools", "owed", base)
+        held, owed = CustodyLocation("venue", "held", base), CustodyLocation("pools", "owed", base)
         usdt_owed = (
-            Place("users", "owed", "500.00"),
-            Place("pools", "owed", "12630.11"),
-            Place("withdrawals", "owed", "3061.05"),
-            Place("platform", "owed", "1000.00"),
+            CustodyLocation("users", "owed", "500.00"),
+            CustodyLocation("pools", "owed", "12630.11"),
+            CustodyLocation("withdrawals", "owed", "3061.05"),
+            CustodyLocation("platform", "owed", "1000.00"),
         )
         lines = (
             TrialLine("BTC", (held,), (owed,), base, base, "0"),
             TrialLine(
                 "USDT",
                 (
-                    Place("mixin", "held", "1000.00"),
-                    Place("transit", "held", "3061.05"),
-                    Place("venue", "held", "13130.11"),
+                    CustodyLocation("mixin", "held", "1000.00"),
+                    CustodyLocation("transit", "held", "3061.05"),
+                    CustodyLocation("venue", "held", "13130.11"),
                 ),
                 usdt_owed,
                 "17191.16",
@@ -786,25 +800,25 @@ class FakeWorld(Outside):
             CustodyLine("custody:venue:main", "USDT", "13130.11", reported, "2061.05", now),
         )
 
-    async def happenings_before(self, before: int, limit: int) -> Sequence[Happening]:
+    async def happenings_before(self, before: int, limit: int) -> Sequence[ActivityView]:
         return tuple(row for row in reversed(self.rows) if row.seq < before)[:limit]
 
-    async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
+    async def happenings(self, after: int, limit: int) -> Sequence[ActivityView]:
         return tuple(row for row in reversed(self.rows) if row.seq > after)[:limit]
 
-    async def order(self, order_id: OrderId) -> OrderSeen | None:
+    async def order(self, order_id: OrderId) -> OrderView | None:
         return self.order_rows.get(order_id)
 
     async def order_owner(self, order_id: OrderId) -> str | None:
         found = self.order_rows.get(order_id)
         return found.user_id if found is not None else None
 
-    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderSeen]:
+    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderView]:
         mine = [o for o in self.order_rows.values() if user_id in (None, o.user_id)]
         return [o for o in mine if not before or o.order_id < before][:limit]
 
-    async def health(self) -> Health:
-        return Health(Mode.SANDBOX, "0.1.0", START_US, 0, (Check("database", ok=True),))
+    async def health(self) -> HealthView:
+        return HealthView(WorldMode.SANDBOX, "0.1.0", START_US, 0, (Check("database", ok=True),))
 
     # ---------------------------------------------------------------------------------- live
 
@@ -849,7 +863,7 @@ class FakeWorld(Outside):
             for i in range(20)
         )
 
-    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillSeen]:
+    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillView]:
         return tuple(f for f in reversed(self.fill_rows) if f.seq > after)[:limit]
 
     def history(self, pool_id: PoolId) -> Sequence[MarketPoint]:
@@ -864,6 +878,6 @@ class FakeWorld(Outside):
         self.told = act
 
 
-def _part(part: Part, value: str, *amounts: tuple[str, str]) -> BarPart:
-    money = tuple(Money(asset, amount) for asset, amount in amounts)
+def _part(part: MoneyBarPart, value: str, *amounts: tuple[str, str]) -> BarPart:
+    money = tuple(AmountView(asset, amount) for asset, amount in amounts)
     return BarPart(part, money, value, "pool:btcusdt:capital")

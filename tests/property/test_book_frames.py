@@ -19,11 +19,11 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.config import BinanceConfig
 from poolmaker.market.connectors.binance.feeds import BinanceFeeds
 from poolmaker.market.connectors.binance.service import open_account
-from poolmaker.market.engine.books import BookKeeper
+from poolmaker.market.engine.books import OrderBookManager
 from poolmaker.market.engine.model import EngineConfig
-from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.state import EngineState, MarketQuoting
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.mid_average import DepthTwaps
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, VenueMarket
 from poolmaker.messages.market import MarketSpec
 from tests.unit.market.makers import MARKET, SYMBOL
@@ -45,17 +45,17 @@ def frame(number: int, **changed: Any) -> dict[str, Any]:
     } | changed  # fmt: skip
 
 
-def session() -> tuple[EngineState, BookKeeper, BinanceFeeds]:
+def session() -> tuple[EngineState, OrderBookManager, BinanceFeeds]:
     """Two live markets, kept by one keeper."""
     state = EngineState(EngineConfig(account=VenueAccountId("a")), 1)
     for symbol in (SYMBOL, OTHER):
         rules = VenueMarket(MARKET, is_open=True, maker_fee_cbps=0)
-        desk = MarketDesk(MarketSpec.of(MARKET), rules, OrderBook(MARKET), DepthAverages(1))
+        desk = MarketQuoting(MarketSpec.of(MARKET), rules, OrderBook(MARKET), DepthTwaps(1))
         desk.book.on_snapshot(BookSnapshot(100, [(1, 1)], [(2, 1)]), 0)
         desk.book.on_diff(BookDiff(101, 101, [], []), 0)
         state.markets[symbol] = desk
     clock = SystemClock()
-    keeper = BookKeeper(state, None, clock)  # type: ignore[arg-type]
+    keeper = OrderBookManager(state, None, clock)  # type: ignore[arg-type]
     account = open_account(
         BinanceConfig(key="k", secret="s", rest_url="http://127.0.0.1:9"), clock, Rng(1)
     )

@@ -27,12 +27,12 @@ from poolmaker.business.treasury.model import (
 )
 from poolmaker.evm.chain import Chain
 from poolmaker.evm.gas import transfer_data
-from poolmaker.evm.model import GatePolicy, Payment, PaymentAction, Token
-from poolmaker.evm.payer import Payer, PayerSettings
+from poolmaker.evm.model import EvmPayment, GatePolicy, PaymentAction, RegisteredToken
+from poolmaker.evm.payer import TransactionSender, TransactionSenderSettings
 from poolmaker.evm.signer import Signer
 from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
-from poolmaker.kernel.money import Asset, Form
+from poolmaker.kernel.money import Asset, AssetOnNetwork
 from tests.support.nonce_chain import (
     KEY,
     MIXIN,
@@ -64,16 +64,16 @@ class Wallet:
         self.clock = ManualClock()
         self.payer = self.fresh()
 
-    def fresh(self) -> Payer:
+    def fresh(self) -> TransactionSender:
         policy = GatePolicy(137, {TOKEN: frozenset({MIXIN})}, 300_000, 10**12)
-        return Payer(
+        return TransactionSender(
             Chain(self.node, 137),
             Signer(KEY, policy),
-            [Token(Form(USDT, "usdt-test", 6), TOKEN)],
+            [RegisteredToken(AssetOnNetwork(USDT, "usdt-test", 6), TOKEN)],
             cast("Any", self.journal),
             self.database,
             self.clock,
-            PayerSettings(POL, 10**12, 180_000_000),
+            TransactionSenderSettings(POL, 10**12, 180_000_000),
         )
 
     # ------------------------------------------------------------------------------ what is done
@@ -121,10 +121,10 @@ class Wallet:
 
     # ------------------------------------------------------------------------------ what is true
 
-    def payments(self) -> list[Payment]:
+    def payments(self) -> list[EvmPayment]:
         return asyncio.run(self._payments())
 
-    async def _payments(self) -> list[Payment]:
+    async def _payments(self) -> list[EvmPayment]:
         found = []
         async with self.database.begin("test") as tx:
             for number in range(PAYMENTS):
@@ -148,7 +148,7 @@ class Wallet:
                     assert made.nonce in used
                     assert used[made.nonce] not in attempts
 
-    async def _attempts(self, payment: Payment) -> set[str]:
+    async def _attempts(self, payment: EvmPayment) -> set[str]:
         async with self.database.begin("test") as tx:
             attempts = await self.journal.attempts(tx, payment.reference)
         return {one.tx_hash for one in attempts}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.kernel.clock import ManualClock, next_ledger_time
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import (
     Ids,
     SagaId,
@@ -72,7 +72,7 @@ def test_a_request_key_is_a_function_of_saga_step_and_attempt(
     key = request_key(SagaId(saga), step, one)
     assert key == request_key(SagaId(saga), step, one)
     assert (key == request_key(SagaId(saga), step, two)) == (one == two)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         request_key(SagaId(saga), step, -1)
 
 
@@ -92,7 +92,7 @@ def test_the_provider_id_never_changes_between_versions() -> None:
 
 @pytest.mark.parametrize("parts", [(), ("",), ("a", "")])
 def test_a_fact_key_has_no_empty_part(parts: tuple[str, ...]) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         fact_key(*parts)
 
 
@@ -110,15 +110,15 @@ def test_two_facts_share_a_key_only_when_they_are_one_fact(
 
 def test_a_step_has_no_colon_because_a_sagas_id_may() -> None:
     for bad in ("", "a:b"):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             request_key(SagaId("s"), bad, 0)
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             request_uuid(SagaId("s"), bad)
 
 
 @pytest.mark.parametrize("bad", ["", "A", "-a", "_a", "a b", "a\n", "é", "a" * 64, "a:b"])
 def test_a_slug_is_plain(bad: str) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         require_slug(bad, "name")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Amount, Asset, Rounding
 
@@ -49,7 +49,7 @@ def test_bids_round_down_and_asks_round_up_by_less_than_a_tick(
     market: Market, units: int, side: Side
 ) -> None:
     if side is Side.BUY and units < market.tick_units:
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             market.price_near(units, side)
         return
     rounded = market.price_near(units, side).ticks * market.tick_units
@@ -95,10 +95,10 @@ def test_a_text_between_ticks_or_lots_is_refused() -> None:
     market = Market("BTC/USDT", Asset("BTC", 8), Asset("USDT", 6), tick_units=10_000, lot_units=10)
     assert market.price_of("65000.01").ticks == 6_500_001
     for text in ("65000.015", "0", "-1"):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             market.price_of(text)
     for text in ("0.00000011", "-0.0000001"):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             market.quantity_of(text)
 
 
@@ -106,7 +106,7 @@ def test_a_text_between_ticks_or_lots_is_refused() -> None:
 def test_a_price_is_a_positive_int_of_ticks(ticks: object) -> None:
     """Row P12: a zero or not-a-number price is refused everywhere."""
     market = Market("BTC/USDT", Asset("BTC", 8), Asset("USDT", 6), tick_units=1, lot_units=1)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         market.price(ticks)  # type: ignore[arg-type]
 
 
@@ -115,22 +115,22 @@ def test_a_price_is_a_positive_int_of_ticks(ticks: object) -> None:
 def test_a_market_has_positive_int_rules(name: str, value: object) -> None:
     rules: dict[str, object] = {"tick_units": 1, "lot_units": 1, "quantity_min_lots": 1}
     rules[name] = value
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Market("X", Asset("A", 1), Asset("B", 1), **rules)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True])
 def test_the_smallest_notional_is_an_int_of_zero_or_more(value: object) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Market("X", Asset("A", 1), Asset("B", 1), 1, 1, 1, value)  # type: ignore[arg-type]
 
 
 def test_a_market_has_two_assets_and_its_prices_stay_in_it() -> None:
     one, other = Asset("A", 1), Asset("B", 1)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Market("A/A", one, one, 1, 1)
     here, there = Market("A/B", one, other, 1, 1), Market("B/A", other, one, 1, 1)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         here.notional(here.price(1), there.quantity(1), Rounding.DOWN)
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.money import (
     UNITS_MAX,
     Amount,
     Asset,
-    Form,
+    AssetOnNetwork,
     Ratio,
     Rounding,
     divide,
@@ -54,7 +54,7 @@ def test_two_assets_never_mix(one: Asset, other: Asset, a: int, b: int) -> None:
         lambda: x > y,
         lambda: x >= y,
     ):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             mix()
     assert x != y
 
@@ -68,25 +68,25 @@ def test_order_is_the_order_of_units(asset: Asset, a: int, b: int) -> None:
 
 @pytest.mark.parametrize("bad", [1.0, True, "1", None, Decimal(1), Fraction(1), 10**38, -(10**38)])
 def test_an_amount_is_an_int_of_at_most_38_digits(bad: object) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Amount(Asset("USDT", 6), bad)  # type: ignore[arg-type]
 
 
 def test_a_sum_beyond_38_digits_is_refused() -> None:
     most = Amount(Asset("USDT", 6), UNITS_MAX)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         most + most
 
 
 @pytest.mark.parametrize("scale", [-1, 19, 1.0, True, "6"])
 def test_a_scale_is_an_int_from_0_to_18(scale: object) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Asset("USDT", scale)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("code", ["", " ", "a b", "a\n", "é", "-x", "x" * 97, "a'", "a;b"])
 def test_an_asset_code_is_plain(code: str) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Asset(code, 6)
 
 
@@ -128,13 +128,13 @@ def test_only_the_ratio_of_weights_counts(units: int, factor: int, weights: list
 
 @pytest.mark.parametrize("weights", [[], [0], [0, 0], [-1], [1, -1], [2, -1]])
 def test_a_split_without_a_positive_weight_is_refused(weights: list[int]) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         split_units(10, weights)
 
 
 @pytest.mark.parametrize("weight", [1.5, True, Fraction(1, 2)])
 def test_a_weight_is_an_int(weight: object) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         split_units(10, [weight])  # type: ignore[list-item]
 
 
@@ -166,7 +166,7 @@ def test_division_rounds_in_the_named_direction(n: int, d: int, rounding: Roundi
 
 @given(UNITS, st.integers(-(10**9), 0))
 def test_a_division_by_nothing_or_less_is_refused(n: int, d: int) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         divide(n, d, Rounding.DOWN)
 
 
@@ -193,13 +193,13 @@ def test_a_text_of_more_than_128_characters_is_no_amount(zeros: int, *, good: bo
     if good:
         assert parse_units(text, 0) == 7
     else:
-        with pytest.raises(CallerFault, match="expected a decimal"):
+        with pytest.raises(PreconditionError, match="expected a decimal"):
             parse_units(text, 0)
 
 
 @given(st.integers(1, 9), SCALES)
 def test_a_digit_that_the_scale_cannot_hold_is_refused(digit: int, scale: int) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         parse_units(f"0.{'0' * scale}{digit}", scale)
 
 
@@ -226,7 +226,7 @@ def test_a_digit_that_the_scale_cannot_hold_is_refused(digit: int, scale: int) -
     ],
 )
 def test_anything_but_a_plain_decimal_is_refused(text: str) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         parse_units(text, 6)
 
 
@@ -234,13 +234,13 @@ def test_anything_but_a_plain_decimal_is_refused(text: str) -> None:
 def test_any_text_is_a_decimal_or_a_callers_fault(text: str) -> None:
     try:
         units = parse_units(text, 18)
-    except CallerFault:
+    except PreconditionError:
         return
     assert Fraction(text) * 10**18 == units
 
 
 def test_a_parsed_amount_beyond_38_digits_is_refused() -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Amount.parse(Asset("X", 0), "1" + "0" * 38)
 
 
@@ -257,7 +257,7 @@ def test_a_form_reads_exactly_and_writes_with_named_dust(
 ) -> None:
     decimals = data.draw(st.integers(0, scale))
     asset = Asset("USDT", scale)
-    form = Form(asset, "polygon", decimals)
+    form = AssetOnNetwork(asset, "polygon", decimals)
     assert form.write(form.read(units)) == (units, Amount.zero(asset))
     form_units, dust = form.write(Amount(asset, units))
     assert form.read(form_units) + dust == Amount(asset, units)
@@ -265,10 +265,10 @@ def test_a_form_reads_exactly_and_writes_with_named_dust(
 
 
 def test_a_form_has_no_more_decimals_than_its_asset() -> None:
-    with pytest.raises(CallerFault):
-        Form(Asset("USDT", 6), "bsc", 7)
-    with pytest.raises(CallerFault):
-        Form(Asset("USDT", 6), "bsc", 6).write(Amount(Asset("BTC", 6), 1))
+    with pytest.raises(PreconditionError):
+        AssetOnNetwork(Asset("USDT", 6), "bsc", 7)
+    with pytest.raises(PreconditionError):
+        AssetOnNetwork(Asset("USDT", 6), "bsc", 6).write(Amount(Asset("BTC", 6), 1))
 
 
 @given(st.integers(1, 10**20), st.integers(1, 10**20), SMALL, ROUNDINGS)
@@ -280,5 +280,5 @@ def test_a_ratio_of_units_is_rounded_in_the_named_direction(
 
 @pytest.mark.parametrize(("n", "d"), [(0, 1), (1, 0), (-1, 1), (1.0, 1), (True, 1)])
 def test_a_ratio_has_two_positive_ints(n: object, d: object) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Ratio(n, d)  # type: ignore[arg-type]

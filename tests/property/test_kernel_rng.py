@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.rng import Rng, system_rng
 
 SEEDS = st.integers() | st.text(max_size=20)
@@ -52,9 +52,9 @@ def test_draws_stay_within_their_bounds(seed: int, bound: int, low: int, width: 
 
 
 def test_nothing_is_drawn_from_nothing() -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Rng(1).below(0)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Rng(1).choice([])
 
 

@@ -14,18 +14,18 @@ from poolmaker.business.ledger.accounts import may_go_below
 from poolmaker.business.ledger.codec import decode_command, encode_command
 from poolmaker.business.ledger.model import (
     GENESIS_HASH,
-    Head,
+    LedgerHead,
+    LedgerRefusal,
+    LedgerTransaction,
     Posted,
     Posting,
-    Refusal,
-    Refused,
+    PostingRefused,
     StoredAnswer,
-    Transaction,
     Unbookable,
 )
-from poolmaker.business.ledger.proposal import Asked, Proposal, StoppedStreams
+from poolmaker.business.ledger.proposal import BatchBuilder, EncodedCommand, StoppedStreams
 from poolmaker.business.ledger.rules import (
-    Books,
+    LedgerState,
     books_of,
     image_of,
     link,
@@ -69,13 +69,13 @@ def _money(asset: str, count: int) -> Money:
 
 
 class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case made from it
-    """Everything goes through ``Proposal``, as in the writer, one command per batch."""
+    """Everything goes through ``BatchBuilder``, as in the writer, one command per batch."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.books = Books()
+        self.books = LedgerState()
         self.books.assets = {asset.code: asset for asset in (BTC, USDT, BNB)}
-        self.head = Head(1, 0, GENESIS_HASH, START_US)
+        self.head = LedgerHead(1, 0, GENESIS_HASH, START_US)
         self.answers: dict[CommandKey, StoredAnswer] = {}
         self.stopped = StoppedStreams()
         self.log: list[Posting] = []
@@ -88,9 +88,9 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
         self.names += 1
         return f"k{self.names}"
 
-    def say(self, command: c.Command) -> Posted | Refused | Unbookable:
+    def say(self, command: c.Command) -> Posted | PostingRefused | Unbookable:
         asked = encode_command(command)
-        proposal = Proposal(self.books, self.head, self.answers, self.stopped)
+        proposal = BatchBuilder(self.books, self.head, self.answers, self.stopped)
         proposal.assets_are_fresh = True
         if isinstance(command, c.Reversal):
             self.books.recalled = {found.key: _transaction(found) for found in self.log}
@@ -286,7 +286,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
                 stream_seq=self.stream_seq,
             )
         )
-        assert not isinstance(said, Refused), "ledger invariant 3"
+        assert not isinstance(said, PostingRefused), "ledger invariant 3"
         if isinstance(said, Unbookable):
             self.stopped = StoppedStreams()
             self.stream_seq -= 1
@@ -328,7 +328,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
                 reference="r",
             )
         )
-        assert not isinstance(said, Refused), "ledger invariant 3"
+        assert not isinstance(said, PostingRefused), "ledger invariant 3"
 
     @rule(user=st.sampled_from(["u0", "u1"]), count=units)
     def deposit_more(self, user: str, count: int) -> None:
@@ -342,18 +342,20 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
             self.say(c.OperatorIn(key=key, location=PLACE, money=money, reference="r"))
         elif way == 1:
             said = self.say(c.OperatorOut(key=key, location=PLACE, money=money, reference="r"))
-            assert isinstance(said, Refused) or before >= count, "ledger invariant 8"
+            assert isinstance(said, PostingRefused) or before >= count, "ledger invariant 8"
         elif way == 2:
             said = self.say(c.BearShortfall(key=key, location=PLACE, money=money, reference="r"))
-            assert isinstance(said, Refused) or before >= count, "ledger invariant 8"
+            assert isinstance(said, PostingRefused) or before >= count, "ledger invariant 8"
         elif way in (3, 4):
             said = self.say(c.FloatTrade(key=key, money=money, into_float=way == 3))
-            assert isinstance(said, Refused) or way == 4 or before >= count, "ledger invariant 8"
+            assert isinstance(said, PostingRefused) or way == 4 or before >= count, (
+                "ledger invariant 8"
+            )
         else:
             account = "platform:fees" if way == 5 else "platform:dust"
             before = self.books.balance(account, "USDT")
             said = self.say(c.SettleFees(key=key, account=account, money=money))
-            assert isinstance(said, Refused) or before >= count
+            assert isinstance(said, PostingRefused) or before >= count
 
     @rule(count=units, at=st.integers(0, 9))
     def bear_a_deficit(self, count: int, at: int) -> None:
@@ -422,7 +424,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
                     reference="r",
                 )
             )
-            assert not isinstance(said, Refused), "ledger invariant 3"
+            assert not isinstance(said, PostingRefused), "ledger invariant 3"
 
     @rule(count=units, fee=units, rest=units, order=orders)
     def reward(self, count: int, fee: int, rest: int, order: OrderId) -> None:
@@ -430,7 +432,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
         arrived = c.ReceiveReward(
             key=CommandKey(self.name()), campaign="c1", location=PLACE, money=money, reference="r"
         )
-        assert not isinstance(self.say(arrived), Refused), "ledger invariant 3"
+        assert not isinstance(self.say(arrived), PostingRefused), "ledger invariant 3"
         self.say(c.Dust(key=CommandKey(self.name()), campaign="c1", money=_money("USDT", fee)))
         self.say(
             c.AllocateReward(
@@ -459,7 +461,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
         arrived = c.CreditSuspense(
             key=CommandKey(self.name()), source=source, location=PLACE, money=money, reference="r"
         )
-        assert not isinstance(self.say(arrived), Refused), "ledger invariant 3"
+        assert not isinstance(self.say(arrived), PostingRefused), "ledger invariant 3"
         key = CommandKey(self.name())
         if back:
             withdrawal = WithdrawalId(f"w-{self.names}")
@@ -477,7 +479,7 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
                 again = self.say(
                     c.Reversal(key=CommandKey(self.name()), reverses=named.key, reason="r")
                 )
-                assert again == Refused(Refusal.UNKNOWN_TRANSACTION)
+                assert again == PostingRefused(LedgerRefusal.UNKNOWN_TRANSACTION)
 
     @rule(index=st.integers(0, 200), same=st.booleans())
     def resend(self, index: int, same: bool) -> None:
@@ -490,13 +492,13 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
             key=old.key, location=PLACE, money=_money("USDT", 1), reference="another body"
         )
         if same:
-            proposal = Proposal(self.books, self.head, self.answers, self.stopped)
+            proposal = BatchBuilder(self.books, self.head, self.answers, self.stopped)
             again = proposal.take(_asked_again(old), START_US)
             assert isinstance(again, Posted)
             assert (again.seq, again.at_us, again.already) == (old.seq, old.at_us, True)
             assert proposal.batch() is None
         else:
-            assert self.say(command) == Refused(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+            assert self.say(command) == PostingRefused(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         assert self.books.balances == before
 
     def _shares(self, order: OrderId) -> int:
@@ -575,12 +577,14 @@ class Books_(RuleBasedStateMachine):  # noqa: N801 - pytest shows the test case 
         assert net_asset_value(self.books, POOL, Ratio(1, 1)) >= -(10**12)
 
 
-def _transaction(found: Posting) -> Transaction:
+def _transaction(found: Posting) -> LedgerTransaction:
     legs = tuple(line.leg for line in found.lines)
-    return Transaction(MAIN_LEDGER, found.seq, found.key, found.kind, found.at_us, found.body, legs)
+    return LedgerTransaction(
+        MAIN_LEDGER, found.seq, found.key, found.kind, found.at_us, found.body, legs
+    )
 
 
-def _asked_again(old: Posting) -> Asked:
+def _asked_again(old: Posting) -> EncodedCommand:
     return encode_command(decode_command(old.body))
 
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolmaker.kernel.clock import ManualClock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.mixin.codec.amounts import UNIT
-from poolmaker.mixin.codec.links import Payment
+from poolmaker.mixin.codec.links import PaymentLink
 from poolmaker.sandbox.mixin.crossing import Arrival
 from poolmaker.sandbox.mixin.invariants import audit
 from poolmaker.sandbox.mixin.options import MixinOptions
-from poolmaker.sandbox.mixin.refusals import Refusal
+from poolmaker.sandbox.mixin.refusals import MixinError
 from poolmaker.sandbox.mixin.server import build_house
 from poolmaker.sandbox.mixin.wallets import Wallets
 from tests.support.mixin import ADDRESS, ETHER_USDT, POLYGON, USDT
@@ -46,7 +46,7 @@ def test_nothing_is_made_and_nothing_is_lost(
         held = world.balances(one)
         try:
             if kind == "pay":
-                payment = Payment(
+                payment = PaymentLink(
                     recipient=other.user_id, asset_id=asset_id, units=units, trace=trace
                 )
                 wallets.pay(one, payment, b"")
@@ -62,6 +62,6 @@ def test_nothing_is_made_and_nothing_is_lost(
             else:
                 clock.advance(700_000)
                 house.safe.settle()
-        except (CallerFault, Refusal):
+        except (PreconditionError, MixinError):
             assert world.balances(one) == held
         assert audit(world)["violations"] == []

@@ -20,14 +20,14 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger.rules import Decision
-from poolmaker.business.pools.model import Ticket, TicketKind
+from poolmaker.business.ledger.rules import PostingDecision
+from poolmaker.business.pools.model import DealingRequest, DealingRequestKind
 from poolmaker.business.pools.rules import configured, depths_wanted
 from poolmaker.kernel.ids import SagaId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import NO_PRICE, DepthAverages
+from poolmaker.market.tracking.mid_average import NO_PRICE, DepthTwaps
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Depth
 from poolmaker.messages.base import Rate
 from tests.support.business import ACCOUNT, config
@@ -70,7 +70,7 @@ class Attacked:
     pool: tuple[int, int]
     own: tuple[Levels, Levels] = ({}, {})
     page: Page = field(default_factory=Page)
-    average: DepthAverages = field(default_factory=lambda: DepthAverages(MINUTE_US))
+    average: DepthTwaps = field(default_factory=lambda: DepthTwaps(MINUTE_US))
     us: int = 0
     fair_loss: Fraction = Fraction(0)
     names: int = 0
@@ -139,12 +139,12 @@ class Attacked:
             quote_units=held("pool:p1:capital", "USDT"),
             issued=1,
         )
-        ticket = Ticket(
+        ticket = DealingRequest(
             id="t",
             saga=SagaId("s"),
             pool=POOL_ID,
             account=ACCOUNT,
-            kind=TicketKind.JOIN,
+            kind=DealingRequestKind.JOIN,
             base_units=base,
             quote_units=quote,
         )
@@ -185,7 +185,7 @@ class Attacked:
             divergence_max_ppm=bound_ppm,
             price_age_max_us=10**15,
         )
-        return isinstance(self.page.post(command), Decision)
+        return isinstance(self.page.post(command), PostingDecision)
 
     def leave(self) -> None:
         """Bob takes out all that has joined."""
@@ -333,7 +333,7 @@ def test_rounding_costs_a_joiner_at_most_a_unit_of_each_asset_or_one_part_in_a_b
         page.must(fill(f"f{number}", side, base_units, quote_units, seq=number))
     capital = page.balance("pool:p1:capital", "BTC"), page.balance("pool:p1:capital", "USDT")
     joined = page.post(join_v2("in", *offer, order=OTHER))
-    if not isinstance(joined, Decision):
+    if not isinstance(joined, PostingDecision):
         return
     after = page_locked(world)
     paid = given_units[0] - after[0], given_units[1] - after[1]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset, Rounding
-from poolmaker.market.quoting.model import Decision, Inventory, MarketView
+from poolmaker.market.quoting.model import Inventory, MarketView, QuoteDecision
 from poolmaker.market.quoting.rules import decide
 from poolmaker.messages.market import QuoteGate, StrategySnapshot
 
@@ -53,7 +53,7 @@ strategies = st.builds(
 )
 
 
-def prices(decision: Decision, side: Side) -> list[int]:
+def prices(decision: QuoteDecision, side: Side) -> list[int]:
     return [quote.ticks for quote in decision.side(side).quotes]
 
 

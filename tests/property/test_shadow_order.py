@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolmaker.market.tracking.model import ORDER_STATES, OrderEvent, ReportedState
+from poolmaker.market.tracking.model import ORDER_STATES, ReportedState, VenueOrderEvent
 from poolmaker.market.tracking.shadow import ShadowLedger
 from tests.unit.market.makers import SYMBOL, intent_id, order, report
 
@@ -14,7 +14,7 @@ reports = st.builds(
     state=st.sampled_from(ReportedState),
     filled_units=st.integers(0, 100),
 )
-events = st.sampled_from(OrderEvent)
+events = st.sampled_from(VenueOrderEvent)
 
 
 @given(st.lists(st.one_of(reports, events), max_size=12))
@@ -25,7 +25,7 @@ def test_fills_only_grow_and_an_ended_order_stays_ended(steps: list[object]) -> 
     assert tracked is not None
     for at, step in enumerate(steps):
         before = (tracked.filled_units, tracked.state)
-        if isinstance(step, OrderEvent):
+        if isinstance(step, VenueOrderEvent):
             shadow.on_event(intent_id(1), step, at)
         else:
             shadow.on_report(step, at)  # type: ignore[arg-type]

@@ -16,11 +16,11 @@ from poolmaker.sandbox.venue.model import (
     NewOrder,
     Order,
     OrderType,
-    Refusal,
     StpMode,
     SymbolSpec,
     TimeInForce,
     TradePrint,
+    VenueError,
 )
 from poolmaker.sandbox.venue.streams import DiffCursor
 from poolmaker.sandbox.venue.units import SCALE, to_units
@@ -151,7 +151,7 @@ def obey(engine: Engine, command: Place | Cancel | Move, number: int) -> None:
     else:
         before = holdings(engine)
         outcome = engine.submit(request_of(engine, command, number), number)
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, VenueError):
             assert holdings(engine) == before, "a refused order changed something"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from poolmaker.kernel.clock import ManualClock
 from poolmaker.sandbox.venue import dispatch, mexc
-from poolmaker.sandbox.venue.calls import Access, Call
+from poolmaker.sandbox.venue.calls import Access, VenueCall
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.invariants import audit
 from poolmaker.sandbox.venue.limits import LimitSettings
@@ -19,7 +19,7 @@ from poolmaker.sandbox.venue.params import split_form, split_json
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.server import build_exchange
 
-CALLS: Mapping[str, Call] = {**dispatch.CALLS, **mexc.CALLS}
+CALLS: Mapping[str, VenueCall] = {**dispatch.CALLS, **mexc.CALLS}
 PLAUSIBLE = (
     "BTCUSDT", "ETHUSDT", "BUY", "SELL", "LIMIT", "LIMIT_MAKER", "MARKET", "GTC", "IOC", "FOK",
     "60000", "60001.00", "0.001", "0.5", "100", "1", "0", "1000", "USDT", "BTC", "ETH", "MATIC",

@@ -20,7 +20,7 @@ from poolmaker.business.ledger.model import Leg
 from poolmaker.business.ledger.ports import LedgerClient, LedgerStore
 from poolmaker.business.ledger.rules import trial_rows
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
-from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
+from poolmaker.business.pools.model import BarrierSettings, PoolConfig, PoolParameters
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
 from poolmaker.business.treasury.booking import Booked, Booking, ReportedDeposit
@@ -28,6 +28,7 @@ from poolmaker.business.treasury.decisions import IN_DOUBT, OutcomeDecision
 from poolmaker.business.treasury.model import (
     Arrival,
     Disposition,
+    PaymentSettings,
     Route,
     SendAbsent,
     SendAccepted,
@@ -41,17 +42,16 @@ from poolmaker.business.treasury.model import (
     SendStatus,
     SendUnderWay,
     Transfer,
-    TreasurySettings,
 )
 from poolmaker.business.treasury.ports import TreasuryStore
-from poolmaker.business.treasury.service import Treasury
+from poolmaker.business.treasury.service import TreasuryService
 from poolmaker.business.user_orders.model import (
     MIXIN,
     Accepted,
     DepositIntent,
-    Destination,
     Order,
     OrderSettings,
+    PayoutDestination,
 )
 from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalSettings
@@ -79,7 +79,7 @@ from poolmaker.lab.memos import PlainMemos
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.bus import ModelBus
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
-from poolmaker.lab.stores.ledger import ModelLedgerRows, ModelLedgerStore
+from poolmaker.lab.stores.ledger import ModelCommandStore, ModelLedgerStore
 from poolmaker.lab.stores.sagas import ModelSagaStore
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 from poolmaker.messages.base import Message, Money, Rate, decode
@@ -112,8 +112,8 @@ LEASE_US = SECOND_US
 WRITER_LIMIT_S = 120
 CUSTODY = f"custody:venue:{ACCOUNT}"
 
-BTC_OUT = Destination(asset="BTC", network="BITCOIN", address="bc1-receiver")
-USDT_OUT = Destination(asset="USDT", network="TRON", address="T-receiver")
+BTC_OUT = PayoutDestination(asset="BTC", network="BITCOIN", address="bc1-receiver")
+USDT_OUT = PayoutDestination(asset="USDT", network="TRON", address="T-receiver")
 OUT = (BTC_OUT, USDT_OUT)
 
 
@@ -461,7 +461,7 @@ class Places:
 class Paid:
     """The treasury for tests: what is stated as arrived has come to its place before that."""
 
-    def __init__(self, treasury: Treasury, places: Places) -> None:
+    def __init__(self, treasury: TreasuryService, places: Places) -> None:
         self._treasury = treasury
         self._places = places
 
@@ -507,7 +507,7 @@ def model_stores(clock: ManualClock) -> Stores:
     )
     return Stores(
         transactions=database,
-        ledger=Ledger(ModelLedgerRows(), writer),
+        ledger=Ledger(ModelCommandStore(), writer),
         writer=writer,
         bus=ModelBus(),
         sagas=ModelSagaStore(),
@@ -529,10 +529,10 @@ class World:
         stores: Stores,
         clock: ManualClock,
         *,
-        pools: PoolSettings | None = None,
+        pools: BarrierSettings | None = None,
         withdrawals: WithdrawalSettings | None = None,
         orders: OrderSettings | None = None,
-        treasury: TreasurySettings | None = None,
+        treasury: PaymentSettings | None = None,
         seed: int = 1,
     ) -> None:
         self.stores = stores
@@ -568,10 +568,10 @@ class World:
             ids=ids,
         )
         rooms = RoomSettings(
-            pools=pools or PoolSettings(barrier_interval_us=SECOND_US),
+            pools=pools or BarrierSettings(barrier_interval_us=SECOND_US),
             orders=orders or OrderSettings(own_wallet_only=False),
             withdrawals=withdrawals or WithdrawalSettings(networks=NETWORKS),
-            treasury=treasury or TreasurySettings(),
+            treasury=treasury or PaymentSettings(),
         )
         self.rooms = open_rooms(ports, outside, rooms)
         self.pools, self.orders = self.rooms.pools, self.rooms.orders

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 from eth_account import Account
 
-from poolmaker.evm.model import Token
-from poolmaker.evm.ports import Gate
+from poolmaker.evm.model import RegisteredToken
+from poolmaker.evm.ports import EvmOutgoingGate
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.infra.clock import SystemClock
 from poolmaker.infra.database import Database
@@ -32,7 +32,7 @@ def fresh_key() -> str:
     return "0x" + secrets.token_hex(32)
 
 
-def usdt_of(contract: str) -> tuple[Token, ...]:
+def usdt_of(contract: str) -> tuple[RegisteredToken, ...]:
     """The registered tokens of a test: USDT alone."""
     form = FormSettings(name="usdt-test", asset="USDT", decimals=6, evm_contract=contract)
     return tokens_of([form], {"USDT": USDT})
@@ -50,7 +50,7 @@ class ChainStage:
     mixin: str = field(default_factory=lambda: "0x" + secrets.token_hex(20))
     """Where rewards are sent on to."""
     more: dict[str, Any] = field(default_factory=dict)
-    gate: Gate | None = None
+    gate: EvmOutgoingGate | None = None
 
     @property
     def wallet(self) -> str:

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
-from poolmaker.app.figures import Scales
-from poolmaker.app.people import People, PeoplePorts
+from poolmaker.app.figures import AssetRegistry
+from poolmaker.app.people import UserDirectory, UserDirectoryPorts
 from poolmaker.app.reading import PlatformReading
 from poolmaker.business.ledger.accounts import Normal, normal_of
 from poolmaker.business.ledger.history import LedgerHistory
-from poolmaker.business.ledger.model import Flow, Head, Leg, Transaction
+from poolmaker.business.ledger.model import Flow, LedgerHead, LedgerTransaction, Leg
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import CommandKey, OrderId
 from poolmaker.kernel.money import Ratio
@@ -27,10 +27,10 @@ class ModelHistory:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def _log(self, tx: Tx) -> list[Transaction]:
+    async def _log(self, tx: Tx) -> list[LedgerTransaction]:
         return await self._world.ledger.read(tx, 0, _LOG_MAX)
 
-    async def head(self, tx: Tx) -> Head:
+    async def head(self, tx: Tx) -> LedgerHead:
         return self._world.stores.writer.head
 
     async def balances(self, tx: Tx) -> list[Leg]:
@@ -77,8 +77,8 @@ def reading_of(
 ) -> PlatformReading:
     """The platform's reading over a world; everything is valued at ``mid``."""
     elsewhere = _Elsewhere(mid)
-    people = People(
-        PeoplePorts(
+    people = UserDirectory(
+        UserDirectoryPorts(
             transactions=world.stores.transactions,
             orders=world.orders,
             withdrawals=world.withdrawals,
@@ -93,5 +93,5 @@ def reading_of(
         live=elsewhere,
         money=elsewhere,
     )
-    scales = Scales({asset.code: asset for asset in (BTC, USDT, BNB)})
+    scales = AssetRegistry({asset.code: asset for asset in (BTC, USDT, BNB)})
     return PlatformReading(ports, scales)  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ import msgspec
 
 from poolmaker.bus.ports import NewEvent
 from poolmaker.bus.service import open_bus
-from poolmaker.business.campaigns.model import CampaignSeen
-from poolmaker.business.rewards.model import RewardSeen
+from poolmaker.business.campaigns.model import ObservedCampaign
+from poolmaker.business.rewards.model import ObservedReward
 from poolmaker.business.treasury.model import Arrival, Disposition
 from poolmaker.evm.service import Evm
 from poolmaker.hufi.model import AccountKeys
@@ -49,7 +49,7 @@ class Desks:
         event = NewEvent(key=f"call-{self.calls}", message=told, occurred_at_us=1)
         await open_bus().append(tx, STREAM, [event], 1)
 
-    async def seen(self, tx: Tx, campaign: CampaignSeen) -> None:
+    async def seen(self, tx: Tx, campaign: ObservedCampaign) -> None:
         await self._tell(tx, "seen", campaign)
 
     async def wanted(self, tx: Tx) -> Sequence[str]:
@@ -61,10 +61,10 @@ class Desks:
     async def refused(self, tx: Tx, campaign: str, reason: str, *, final: bool) -> None:
         await self._tell(tx, "refused", [campaign, reason, final])
 
-    async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def confirmed(self, tx: Tx, reward: ObservedReward) -> None:
         await self._tell(tx, "confirmed", reward)
 
-    async def observed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def observed(self, tx: Tx, reward: ObservedReward) -> None:
         await self._tell(tx, "observed", reward)
 
     async def arrived(self, tx: Tx, arrival: Arrival) -> Disposition:

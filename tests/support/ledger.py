@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger.model import Leg, Refusal, Transaction
+from poolmaker.business.ledger.model import LedgerRefusal, LedgerTransaction, Leg
 from poolmaker.business.ledger.rules import (
-    Books,
-    Decision,
-    Stuck,
+    BlockedCommand,
+    LedgerState,
+    PostingDecision,
     Verdict,
     apply,
     decide,
@@ -321,11 +321,11 @@ class Page:
     """Books on which commands are posted one after another, without a store."""
 
     def __init__(self, *assets: Asset) -> None:
-        self.books = Books()
+        self.books = LedgerState()
         for asset in assets or (BTC, USDT, BNB):
             self.books.assets[asset.code] = asset
         self.now_us = START_US
-        self.log: dict[CommandKey, Transaction] = {}
+        self.log: dict[CommandKey, LedgerTransaction] = {}
 
     def say(self, command: c.Command) -> Verdict:
         """What the rules say, without applying it."""
@@ -336,10 +336,10 @@ class Page:
 
     def post(self, *commands: c.Command) -> Verdict:
         """Apply each; the verdict of the last. A fact must be booked."""
-        verdict: Verdict = Refusal.UNKNOWN_TRANSACTION
+        verdict: Verdict = LedgerRefusal.UNKNOWN_TRANSACTION
         for command in commands:
             verdict = self.say(command)
-            if isinstance(verdict, Decision):
+            if isinstance(verdict, PostingDecision):
                 apply(self.books, verdict)
                 self.now_us += 1
                 self._remember(command, verdict.legs)
@@ -349,11 +349,11 @@ class Page:
         """Post commands that are all applied."""
         for command in commands:
             verdict = self.post(command)
-            assert isinstance(verdict, Decision), (command, verdict)
+            assert isinstance(verdict, PostingDecision), (command, verdict)
 
     def _remember(self, command: c.Command, legs: tuple[Leg, ...]) -> None:
         seq = len(self.log) + 1
-        self.log[command.key] = Transaction(
+        self.log[command.key] = LedgerTransaction(
             MAIN_LEDGER, seq, command.key, kind_of(command), self.now_us, encode(command), legs
         )
 
@@ -371,13 +371,13 @@ class Page:
         return not any(row.difference for row in trial_balance(self.books))
 
 
-def refused(verdict: Verdict) -> Refusal:
-    assert isinstance(verdict, Refusal), verdict
+def refused(verdict: Verdict) -> LedgerRefusal:
+    assert isinstance(verdict, LedgerRefusal), verdict
     return verdict
 
 
-def stuck(verdict: Verdict) -> Stuck:
-    assert isinstance(verdict, Stuck), verdict
+def stuck(verdict: Verdict) -> BlockedCommand:
+    assert isinstance(verdict, BlockedCommand), verdict
     return verdict
 
 

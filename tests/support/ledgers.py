@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from poolmaker.business.ledger.commands import Command
 from poolmaker.business.ledger.model import Outcome
-from poolmaker.business.ledger.ports import LedgerEvidence
+from poolmaker.business.ledger.ports import AuditReader
 from poolmaker.business.ledger.service import (
     Ledger,
     LedgerWriter,
@@ -35,7 +35,7 @@ class Running:
     writer: LedgerWriter
     ledger: Ledger
     app: Database
-    evidence: LedgerEvidence
+    evidence: AuditReader
     task: asyncio.Task[None]
 
     async def verify(self) -> VerifyReport:

@@ -23,7 +23,7 @@ from poolmaker.mixin.codec.messages import SUBPROTOCOL, decode_frame, encode_fra
 from poolmaker.mixin.codec.tokens import BotSession, Issue, WireRequest, bot_token
 from poolmaker.mixin.codec.transactions import Input, Output, Transaction
 from poolmaker.sandbox.mixin.options import MixinOptions
-from poolmaker.sandbox.mixin.server import Addresses, MixinServer, build_house
+from poolmaker.sandbox.mixin.server import MixinAddresses, MixinServer, build_house
 
 USDT = "218bc6f4-7927-3f8e-8568-3a3725b74361"
 ETHER_USDT = "4d8c508b-91c5-375b-92b0-ee702ed2dac5"
@@ -57,7 +57,7 @@ class LocalMixin:
     """A server, and calls signed with one keystore after another."""
 
     def __init__(
-        self, server: MixinServer, addresses: Addresses, session: aiohttp.ClientSession
+        self, server: MixinServer, addresses: MixinAddresses, session: aiohttp.ClientSession
     ) -> None:
         self.server = server
         self.addresses = addresses

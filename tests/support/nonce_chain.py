@@ -17,7 +17,7 @@ from eth_utils.crypto import keccak
 from hexbytes import HexBytes
 
 from poolmaker.evm.abi import TRANSFER, topic_of
-from poolmaker.evm.model import Attempt, Payment, PaymentState, WalletIncident
+from poolmaker.evm.model import Attempt, EvmPayment, EvmPaymentState, WalletIncident
 from poolmaker.evm.rpc import Rpc, RpcSilent
 from poolmaker.evm.rules import transfer_of
 from poolmaker.infra.transactions import Tx
@@ -271,7 +271,7 @@ class MemoryJournal:
     async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> tuple[int, int]:
         held = model_tx(tx)
         own = [payment for _, payment in held.rows("payment")]
-        ended = [one.nonce + 1 for one in own if one.state is not PaymentState.SIGNED]
+        ended = [one.nonce + 1 for one in own if one.state is not EvmPaymentState.SIGNED]
         nonce, taken = max([first, *ended]), {one.nonce for one in own}
         while nonce in taken:
             nonce += 1
@@ -280,20 +280,20 @@ class MemoryJournal:
         held.put("next", wallet, max(before, nonce + 1))
         return nonce, max(0, first - before)
 
-    async def change_nonce(self, tx: Tx, payment: Payment, nonce: int) -> bool:
+    async def change_nonce(self, tx: Tx, payment: EvmPayment, nonce: int) -> bool:
         found = model_tx(tx).get("payment", payment.reference)
-        if found.nonce != payment.nonce or found.state is not PaymentState.SIGNED:
+        if found.nonce != payment.nonce or found.state is not EvmPaymentState.SIGNED:
             return False
         await self.add(tx, replace(found, nonce=nonce))
         return True
 
-    async def add(self, tx: Tx, payment: Payment) -> None:
+    async def add(self, tx: Tx, payment: EvmPayment) -> None:
         for _, other in model_tx(tx).rows("payment"):
             assert other.reference == payment.reference or other.nonce != payment.nonce
         model_tx(tx).put("payment", payment.reference, payment)
 
-    async def find(self, tx: Tx, reference: str) -> Payment | None:
-        found: Payment | None = model_tx(tx).get("payment", reference)
+    async def find(self, tx: Tx, reference: str) -> EvmPayment | None:
+        found: EvmPayment | None = model_tx(tx).get("payment", reference)
         return found
 
     async def attempts(self, tx: Tx, reference: str) -> Sequence[Attempt]:
@@ -309,7 +309,7 @@ class MemoryJournal:
             if one.tx_hash == attempt.tx_hash:
                 model_tx(tx).put("attempt", key, replace(one, refusal=refusal))
 
-    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[Payment]:
+    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[EvmPayment]:
         rows = (one for _, one in model_tx(tx).rows("payment"))
         return sorted((one for one in rows if one.state == "signed"), key=lambda one: one.nonce)
 
@@ -320,7 +320,7 @@ class MemoryJournal:
     async def incidents(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[WalletIncident]:
         return [one for _, one in model_tx(tx).rows("incident")]
 
-    async def finish(self, tx: Tx, payment: Payment) -> None:
+    async def finish(self, tx: Tx, payment: EvmPayment) -> None:
         found = model_tx(tx).get("payment", payment.reference)
-        if found.state is PaymentState.SIGNED:
+        if found.state is EvmPaymentState.SIGNED:
             model_tx(tx).put("payment", payment.reference, payment)

@@ -12,8 +12,8 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.rng import Rng
 from poolmaker.mixin.codec.amounts import to_units
-from poolmaker.sandbox.relay.model import Side, Told, WithdrawalId
-from poolmaker.sandbox.relay.ports import Chain, World
+from poolmaker.sandbox.relay.model import RelayNotice, RelaySide, WithdrawalId
+from poolmaker.sandbox.relay.ports import RelayChain, RelayWorld
 from poolmaker.sandbox.relay.rules import transfer_id
 from poolmaker.sandbox.relay.service import Relay
 from poolmaker.sandbox.relay.worlds import MixinWorld, VenueWorld
@@ -30,7 +30,7 @@ class TwoWorlds:
 
     venue: LocalVenue
     mixin: LocalMixin
-    told: list[Told] = field(default_factory=list)
+    told: list[RelayNotice] = field(default_factory=list)
 
     def sides(self) -> tuple[VenueWorld, MixinWorld]:
         """Both as the relay reaches them."""
@@ -41,8 +41,8 @@ class TwoWorlds:
         )
 
     def relay(
-        self, worlds: tuple[World, World] | None = None, clock: Clock | None = None,
-        mean_us: int = 0, chain: Chain | None = None,
+        self, worlds: tuple[RelayWorld, RelayWorld] | None = None, clock: Clock | None = None,
+        mean_us: int = 0, chain: RelayChain | None = None,
     ) -> Relay:  # fmt: skip
         """A relay that remembers nothing; it carries at once unless told otherwise."""
         return Relay(
@@ -98,10 +98,10 @@ class TwoWorlds:
         came |= {one["tx_id"] for one in self._mixin_deposits()}
         found: Counter[str] = Counter()
         for row in await self.mixin_withdrawals():
-            if transfer_id(Side.MIXIN, WithdrawalId(row["id"])) not in came:
+            if transfer_id(RelaySide.MIXIN, WithdrawalId(row["id"])) not in came:
                 found[row["symbol"]] += to_units(row["amount"])
         for row in await self.venue_withdrawals():
-            if transfer_id(Side.VENUE, WithdrawalId(row["id"])) not in came:
+            if transfer_id(RelaySide.VENUE, WithdrawalId(row["id"])) not in came:
                 found[row["asset"]] += to_units(row["sent"])
         return +found
 

@@ -8,31 +8,31 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from poolmaker.bus.guard import StreamGuard
-from poolmaker.business.campaigns.model import CampaignSeen, CampaignSettings, CampaignStatus
+from poolmaker.business.campaigns.model import CampaignSettings, CampaignStatus, ObservedCampaign
 from poolmaker.business.campaigns.ports import CampaignStore
-from poolmaker.business.campaigns.service import CampaignDesk, CampaignPorts
+from poolmaker.business.campaigns.service import CampaignPorts, CampaignService
 from poolmaker.business.ledger.commands import MoveIn, MoveOut
 from poolmaker.business.ledger.model import Posted
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.rewards.model import Reward, RewardSeen, RewardSettings, reward_id
+from poolmaker.business.rewards.model import DistributionSettings, ObservedReward, Reward, reward_id
 from poolmaker.business.rewards.ports import RewardStore, ShareStore
-from poolmaker.business.rewards.service import SHARES, RewardDesk, RewardPorts, ShareHistory
+from poolmaker.business.rewards.service import SHARES, RewardPorts, RewardService, ShareHistory
 from poolmaker.business.treasury.model import (
     TransferArrived,
     TransferEnd,
     TransferRefused,
-    TransferWish,
+    TransferRequest,
 )
 from poolmaker.hufi import ports as hufi
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.ids import CommandKey, UserId, fact_key
-from poolmaker.kernel.money import Asset, Form
+from poolmaker.kernel.money import Asset, AssetOnNetwork
 from poolmaker.lab.stores.rewards import ModelCampaignStore, ModelRewardStore, ModelShareStore
 from tests.support.business import ACCOUNT, Stores, World, model_stores
 
 HMT = Asset("HMT", 18)
-HMT_MIXIN = Form(HMT, "hmt-polygon", 8)
+HMT_MIXIN = AssetOnNetwork(HMT, "hmt-polygon", 8)
 WALLET = "0x" + "a1" * 20
 LOCATION = f"custody:evm:{WALLET}:hmt-polygon"
 AT_MIXIN = "custody:mixin:hmt-polygon"
@@ -52,10 +52,10 @@ class TransferBook:
     ledger: LedgerClient
     refusals: int = 0
     slow: bool = False
-    wishes: dict[str, TransferWish] = field(default_factory=dict)
+    wishes: dict[str, TransferRequest] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
 
-    async def request_transfer(self, tx: Tx, wish: TransferWish) -> str:
+    async def request_transfer(self, tx: Tx, wish: TransferRequest) -> str:
         known = wish.key in self.wishes
         if not known and self.refusals:
             self.refusals -= 1
@@ -118,7 +118,7 @@ def model_reward_stores() -> RewardStores:
     return RewardStores(ModelRewardStore(), ModelShareStore(), ModelCampaignStore())
 
 
-SETTINGS = RewardSettings(
+SETTINGS = DistributionSettings(
     forms={HMT_MIXIN.name: HMT_MIXIN}, fee_ppm=50_000, payout_min={"HMT": STEP}, batch=2
 )
 
@@ -132,7 +132,7 @@ class RewardWorld(World):
         rewards: RewardStores,
         clock: ManualClock,
         *,
-        settings: RewardSettings = SETTINGS,
+        settings: DistributionSettings = SETTINGS,
         campaigns: CampaignSettings | None = None,
         **others: Any,
     ) -> None:
@@ -140,7 +140,7 @@ class RewardWorld(World):
         self.reward_rows = rewards.rewards
         self.transfer_book = TransferBook(self.ledger)
         self.payouts = PayoutBook()
-        self.campaigns = CampaignDesk(
+        self.campaigns = CampaignService(
             CampaignPorts(transactions=self.crashing, store=rewards.campaigns, pools=self.pools),
             clock,
             campaigns or CampaignSettings(accounts={"mexc": ACCOUNT}),
@@ -161,10 +161,10 @@ class RewardWorld(World):
             orders=stores.orders,
             payouts=self.payouts,
         )
-        self.rewards = RewardDesk(self.reward_ports, clock, settings)
+        self.rewards = RewardService(self.reward_ports, clock, settings)
         # The desks as the room of HuFi sees them.
-        self.hufi_campaigns: hufi.CampaignDesk = self.campaigns
-        self.hufi_rewards: hufi.RewardDesk = self.rewards
+        self.hufi_campaigns: hufi.CampaignRegistry = self.campaigns
+        self.hufi_rewards: hufi.RewardBooking = self.rewards
         self.handlers.update(self.rewards.handlers())
 
     async def __aenter__(self) -> Self:
@@ -178,14 +178,14 @@ class RewardWorld(World):
 
     # ------------------------------------------------------------------------------ shortcuts
 
-    async def offer(self, seen: CampaignSeen) -> None:
+    async def offer(self, seen: ObservedCampaign) -> None:
         async def tell() -> None:
             async with self.crashing.begin("campaign seen") as tx:
                 await self.hufi_campaigns.seen(tx, seen)
 
         await self.insist(tell)
 
-    async def confirm(self, seen: RewardSeen) -> str:
+    async def confirm(self, seen: ObservedReward) -> str:
         async def tell() -> str:
             async with self.crashing.begin("reward confirmed") as tx:
                 await self.hufi_rewards.confirmed(tx, seen)
@@ -194,7 +194,7 @@ class RewardWorld(World):
         name: str = await self.insist(tell)
         return name
 
-    async def observe(self, seen: RewardSeen) -> str:
+    async def observe(self, seen: ObservedReward) -> str:
         async with self.stores.transactions.begin("reward observed") as tx:
             await self.hufi_rewards.observed(tx, seen)
         return name_of(seen)
@@ -216,9 +216,9 @@ class RewardWorld(World):
         return await self.balance(account, "HMT")
 
 
-def campaign(clock: ManualClock, name: str = CAMPAIGN, **changes: Any) -> CampaignSeen:
+def campaign(clock: ManualClock, name: str = CAMPAIGN, **changes: Any) -> ObservedCampaign:
     """A campaign for the market of the world's pool that begins now."""
-    seen = CampaignSeen(
+    seen = ObservedCampaign(
         id=name,
         source="hufi",
         kind="MARKET_MAKING",
@@ -235,9 +235,11 @@ def campaign(clock: ManualClock, name: str = CAMPAIGN, **changes: Any) -> Campai
     return replace(seen, **changes)
 
 
-def payment(units: int, from_us: int, to_us: int, key: str = "p1", **changes: Any) -> RewardSeen:
+def payment(
+    units: int, from_us: int, to_us: int, key: str = "p1", **changes: Any
+) -> ObservedReward:
     """A final payment of the world's campaign."""
-    seen = RewardSeen(
+    seen = ObservedReward(
         key=f"1338:0xab:{key}:{WALLET}",
         campaign=CAMPAIGN,
         location=LOCATION,
@@ -251,7 +253,7 @@ def payment(units: int, from_us: int, to_us: int, key: str = "p1", **changes: An
     return replace(seen, **changes)
 
 
-def name_of(seen: RewardSeen) -> str:
+def name_of(seen: ObservedReward) -> str:
     return reward_id(seen.key)
 
 

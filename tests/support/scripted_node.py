@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from poolmaker.evm.abi import TRANSFER, topic_of
 from poolmaker.evm.chain import Chain
-from poolmaker.evm.model import ChainTransfer, Cursor, Head
+from poolmaker.evm.model import BlockHead, ChainTransfer, Cursor
 from poolmaker.evm.rpc import Rpc
 from poolmaker.evm.watcher import Watcher
 from poolmaker.infra.transactions import Tx
@@ -134,10 +134,12 @@ class Kept:
     async def cursor(self, tx: Tx, chain_id: int, wallet: str) -> Cursor | None:
         return self.at
 
-    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: Head) -> None:
+    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: BlockHead) -> None:
         self.at = self.at or Cursor(head.number, head)
 
-    async def move(self, tx: Tx, chain_id: int, wallet: str, before: Head, after: Head) -> bool:
+    async def move(
+        self, tx: Tx, chain_id: int, wallet: str, before: BlockHead, after: BlockHead
+    ) -> bool:
         assert self.at is not None
         if self.at.head != before:
             return False

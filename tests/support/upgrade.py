@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from poolmaker.business.treasury.model import SendRequest, TransferWish
+from poolmaker.business.treasury.model import SendRequest, TransferRequest
 from poolmaker.infra.postgres.dsn import connect_arguments
 from tests.support.business import PRICE
 from tests.support.rewards import RewardWorld
@@ -96,7 +96,7 @@ def restore_outside(world: RewardWorld, outside: Mapping[str, Any]) -> None:
     engine.facts_seq, engine.trades = outside["facts_seq"], outside["trades"]
     engine.pools, engine.price = set(outside["pools"]), PRICE
     book = outside["transfer_book"]
-    world.transfer_book.wishes = msgspec.convert(book["wishes"], dict[str, TransferWish])
+    world.transfer_book.wishes = msgspec.convert(book["wishes"], dict[str, TransferRequest])
     world.transfer_book.refused = set(book["refused"])
     world.payouts.requested = {
         key: (user, asset, units) for key, (user, asset, units) in outside["payouts"].items()

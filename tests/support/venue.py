@@ -21,7 +21,7 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.clock import Clock
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.options import VenueOptions
-from poolmaker.sandbox.venue.server import Addresses, VenueServer, build_exchange
+from poolmaker.sandbox.venue.server import VenueAddresses, VenueServer, build_exchange
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
@@ -93,7 +93,7 @@ class LocalVenue:
     """A venue inside the test's own event loop, with a client that signs as Binance asks."""
 
     def __init__(
-        self, exchange: Exchange, server: VenueServer, addresses: Addresses,
+        self, exchange: Exchange, server: VenueServer, addresses: VenueAddresses,
         session: aiohttp.ClientSession,
     ) -> None:  # fmt: skip
         self.exchange = exchange

@@ -39,6 +39,7 @@ OPENERS = frozenset(
         "urllib.request.urlopen",
     }
 )
+POINTER = re.compile(r"See [^.]*\.?|See `+[\w.]+`+\.?")
 SUPERVISOR_MARK = "# supervisor"
 BROAD = frozenset({"Exception", "BaseException"})
 
@@ -135,6 +136,30 @@ def no_bare_assert(tree: Tree) -> Iterator[str]:
         for node in module.nodes:
             if isinstance(node, ast.Assert):
                 yield module.at(node.lineno, "assert; use kernel.checks.require or ensure")
+
+
+def class_names_are_unique(tree: Tree) -> Iterator[str]:
+    """One public class name is one class, in the platform and in the worlds each."""
+    seen: dict[tuple[bool, str], str] = {}
+    for module in tree.modules:
+        for node in module.nodes:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                key = module.within("sandbox/"), node.name
+                if key in seen:
+                    yield module.at(node.lineno, f"class {node.name} is also in {seen[key]}")
+                seen.setdefault(key, module.name)
+
+
+def docstrings_say_something(tree: Tree) -> Iterator[str]:
+    """A docstring that only points to a port is left out: the port keeps the text."""
+    for module in tree.modules:
+        for node in module.nodes:
+            if isinstance(node, ast.ClassDef | Function):
+                text = (ast.get_docstring(node) or "").strip()
+                if POINTER.fullmatch(text):
+                    yield module.at(
+                        node.lineno, f"{node.name}: its docstring only points elsewhere"
+                    )
 
 
 def _foreign(module: Module, allowed: tuple[str, ...]) -> Iterator[tuple[int, str]]:

@@ -20,6 +20,8 @@ RULES: Final[dict[str, Rule]] = {
         code_rules.imports_at_the_top,
         code_rules.supervisors_only_catch_all,
         code_rules.no_bare_assert,
+        code_rules.class_names_are_unique,
+        code_rules.docstrings_say_something,
         code_rules.ground_is_plain,
         code_rules.imports_are_declared,
         code_rules.stores_are_private,

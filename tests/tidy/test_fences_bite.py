@@ -331,6 +331,10 @@ OUTSIDE = "# see /" + "work/main\n"
 HOST = "# https://pypi" + ".org/simple\n"
 SHARED = "# see .." + "/shared/data\n"
 
+TWO_CLASSES = (
+    "class Amount:\n    units = 0\n\n\nclass Outer:\n    class Amount:\n        units = 0\n"
+)
+
 TIDY: list[tuple[str, str, str]] = [
     ("integers_only", P + "kernel/planted.py", "fee = 0.1\n"),
     ("integers_only", P + "messages/planted.py", "def price(text: str) -> float: ...\n"),
@@ -345,6 +349,12 @@ TIDY: list[tuple[str, str, str]] = [
         "supervisors_only_catch_all",
         P + "views/planted.py",
         CATCH_ALL.format("(OSError, Exception)"),
+    ),
+    ("class_names_are_unique", P + "views/planted.py", TWO_CLASSES),
+    (
+        "docstrings_say_something",
+        P + "views/planted.py",
+        'def load() -> None:\n    """See ``Store.load``."""\n    return None\n',
     ),
     ("supervisors_only_catch_all", P + "views/planted.py", SUPPRESS),
     ("no_bare_assert", P + "views/planted.py", "assert True\n"),

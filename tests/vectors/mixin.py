@@ -475,7 +475,7 @@ def _link(case: Case, recipient: str, read: Callable[[str], str]) -> Json:
     """Tools order and escape the same fields in their own ways: equal once they are read."""
     given = case.given
     _decline_fine(given["amount"])
-    payment = links.Payment(
+    payment = links.PaymentLink(
         recipient=recipient, asset_id=given["asset"], units=amounts.to_units(given["amount"]),
         trace=given["trace"], memo=given.get("memo", ""), return_to=given.get("returnTo", ""),
     )  # fmt: skip
@@ -549,7 +549,7 @@ def _storage_recipient(case: Case) -> Json:
 def _message(case: Case) -> Json:
     """What is said is only in the output: it goes through our message and back."""
     seen = case.expected
-    made = messages.Outgoing(
+    made = messages.OutgoingMessage(
         message_id=_SAMPLE_ID, sender_id=case.app_id(), recipient_id=case.given["recipient"],
         category=seen["category"], data=_message_data(seen),
     ).body()  # fmt: skip

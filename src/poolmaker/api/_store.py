@@ -6,7 +6,7 @@ from typing import Final
 
 from poolmaker.api.access import Role, Scope
 from poolmaker.api.ports import Claim
-from poolmaker.api.tokens import NewToken, Principal, TokenSeen
+from poolmaker.api.tokens import NewToken, Principal, TokenView
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
@@ -83,7 +83,6 @@ class ApiStore:
         self._delay_us = delay_us
 
     async def grant(self, token: NewToken) -> None:
-        """See ``Tokens.grant``."""
         async with self._transactions.begin("api.grant") as tx:
             await connection_of(tx).execute(
                 _GRANT,
@@ -101,11 +100,10 @@ class ApiStore:
             )
 
     def filed(self, token_hash: bytes) -> Principal | None:  # noqa: ARG002
-        """See ``Tokens.filed``. None of these tokens lies in a file."""
+        """None of these tokens lies in a file."""
         return None
 
     async def principal(self, token_hash: bytes) -> Principal | None:
-        """See ``Tokens.principal``."""
         async with self._transactions.begin("api.principal") as tx:
             now_us = self._clock.now_us()
             row = await connection_of(tx).fetchrow(_PRINCIPAL, token_hash, now_us)
@@ -122,49 +120,41 @@ class ApiStore:
             binds_wallet=row["binds_wallet"],
         )
 
-    async def token(self, token_id: str) -> TokenSeen | None:
-        """See ``Tokens.token``."""
+    async def token(self, token_id: str) -> TokenView | None:
         async with self._transactions.begin("api.token") as tx:
             row = await connection_of(tx).fetchrow(_TOKEN, token_id)
         return _seen(row) if row is not None else None
 
-    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenSeen]:
-        """See ``Tokens.tokens``."""
+    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenView]:
         async with self._transactions.begin("api.tokens") as tx:
             rows = await connection_of(tx).fetch(_TOKENS, user_id, after, limit)
         return [_seen(row) for row in rows]
 
     async def alive(self, token_ids: frozenset[str]) -> frozenset[str]:
-        """See ``Tokens.alive``."""
         async with self._transactions.begin("api.alive") as tx:
             rows = await connection_of(tx).fetch(_ALIVE, sorted(token_ids), self._clock.now_us())
         return frozenset(row["token_id"] for row in rows)
 
     async def revoke(self, token_id: str) -> None:
-        """See ``Tokens.revoke``."""
         async with self._transactions.begin("api.revoke") as tx:
             await connection_of(tx).execute(_REVOKE, token_id, self._clock.now_us())
 
     async def revoke_all(self, user_id: UserId) -> None:
-        """See ``Tokens.revoke_all``."""
         async with self._transactions.begin("api.revoke_all") as tx:
             await connection_of(tx).execute(_REVOKE_ALL, user_id, self._clock.now_us())
 
     async def approvers(self) -> frozenset[str]:
-        """See ``Tokens.approvers``."""
         async with self._transactions.begin("api.approvers") as tx:
             since_us = self._clock.now_us() - self._delay_us
             rows = await connection_of(tx).fetch(_APPROVERS, since_us)
         return frozenset(row["name"] for row in rows)
 
     async def unvouched(self) -> frozenset[tuple[str, str]]:
-        """See ``Tokens.unvouched``."""
         async with self._transactions.begin("api.unvouched") as tx:
             rows = await connection_of(tx).fetch(_UNVOUCHED)
         return frozenset((row["name"], row["granted_by"]) for row in rows)
 
     async def claim(self, caller: str, key: str, fingerprint: bytes, fresh_id: str) -> Claim:
-        """See ``Requests.claim``."""
         async with self._transactions.begin("api.claim") as tx:
             connection, now_us = connection_of(tx), self._clock.now_us()
             until_us = now_us + CLAIM_US
@@ -177,24 +167,21 @@ class ApiStore:
         return Claim(row["made_id"], same=same, answer=answer, is_mine=mine is not None)
 
     async def answered(self, caller: str, key: str, status: int, body: bytes) -> None:
-        """See ``Requests.answered``."""
         async with self._transactions.begin("api.answered") as tx:
             await connection_of(tx).execute(_ANSWER, caller, key, status, body)
 
     async def given_up(self, caller: str, key: str, made_id: str) -> None:
-        """See ``Requests.given_up``."""
         async with self._transactions.begin("api.given_up") as tx:
             await connection_of(tx).execute(_GIVE_UP, caller, key, made_id)
 
     async def forget(self, before_us: int, limit: int) -> int:
-        """See ``Requests.forget``."""
         async with self._transactions.begin("api.forget") as tx:
             done: str = await connection_of(tx).execute(_FORGET, before_us, limit)
         return int(done.rpartition(" ")[2])
 
 
-def _seen(row: Record) -> TokenSeen:
-    return TokenSeen(
+def _seen(row: Record) -> TokenView:
+    return TokenView(
         token_id=row["token_id"],
         role=row["role"],
         name=row["name"],

@@ -15,18 +15,18 @@ from poolmaker.infra.approvals.model import (
     Approver,
 )
 from poolmaker.kernel.ids import ApprovalId
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 
 
 class LoneLimits(Protocol):
     """What one person may do alone, summed over all persons and 24 hours."""
 
-    async def take(self, limit: str, money: Money, request_id: str, by: str) -> bool:
+    async def take(self, limit: str, money: AmountView, request_id: str, by: str) -> bool:
         """Whether it is within ``limit``; then it counts, once per request."""
         ...
 
     async def settle(
-        self, limit: str, money: Money, request_id: str, by: str, *, done: bool
+        self, limit: str, money: AmountView, request_id: str, by: str, *, done: bool
     ) -> None:
         """It was done, or it was refused and counts no more."""
         ...

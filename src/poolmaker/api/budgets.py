@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from poolmaker.api.problems import Problem
+from poolmaker.api.problems import ApiProblem
 from poolmaker.kernel.clock import SECOND_US, Clock
 
 CALLERS_KEPT: Final = 10_000
@@ -107,7 +107,7 @@ class Budgets:
         use, sizes = self._taken(caller, self._sizes.per_second), self._sizes
         at_once = sizes.page_at_once if rank is Rank.ANONYMOUS else sizes.at_once
         if use.at_once >= at_once or self._requests.is_full(rank):
-            raise Problem("too_many_requests", retry_after_s=1)
+            raise ApiProblem("too_many_requests", retry_after_s=1)
         use.at_once += 1
         try:
             with self._requests.taken(rank):
@@ -120,9 +120,9 @@ class Budgets:
         """One open stream of ``caller``, for as long as the block lasts."""
         use, sizes = self._taken(caller, self._sizes.per_second), self._sizes
         if use.streams >= (sizes.page_streams if rank is Rank.ANONYMOUS else sizes.streams):
-            raise Problem("too_many_streams", retry_after_s=RETRY_STREAM_S)
+            raise ApiProblem("too_many_streams", retry_after_s=RETRY_STREAM_S)
         if self._streams.is_full(rank):
-            raise Problem("busy", retry_after_s=RETRY_STREAM_S)
+            raise ApiProblem("busy", retry_after_s=RETRY_STREAM_S)
         use.streams += 1
         try:
             with self._streams.taken(rank):
@@ -135,7 +135,7 @@ class Budgets:
         """A token that may be unknown is looked up for ``address``, in places of its own."""
         self._taken(f"unknown from {address}", self._sizes.unknown_per_second)
         if self._unknown >= self._sizes.unknown_at_once:
-            raise Problem("too_many_requests", retry_after_s=1)
+            raise ApiProblem("too_many_requests", retry_after_s=1)
         self._unknown += 1
         try:
             yield
@@ -152,7 +152,7 @@ class Budgets:
         self._uses[caller] = use
         self._forget()
         if use.left_us < cost_us:
-            raise Problem("too_many_requests", retry_after_s=1)
+            raise ApiProblem("too_many_requests", retry_after_s=1)
         use.left_us -= cost_us
         return use
 

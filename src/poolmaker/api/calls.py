@@ -15,14 +15,14 @@ from starlette.responses import Response
 
 from poolmaker.api.access import APPROVE, Access, Owner, Role
 from poolmaker.api.gate import caller_of
-from poolmaker.api.ports import Claim, Platform, Refused
-from poolmaker.api.problems import MEDIA_TYPE, Problem, body_of
+from poolmaker.api.ports import ActionRefused, Claim, Platform
+from poolmaker.api.problems import MEDIA_TYPE, ApiProblem, body_of
 from poolmaker.api.tokens import Principal, hand_of
 from poolmaker.infra.approvals.model import Approval, ApprovalAsk, ApprovalPending, Approver
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.ids import CorrelationId, OrderId, UserId, WithdrawalId
 from poolmaker.kernel.money import UNITS_MAX, parse_units
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 
 T = TypeVar("T")
 
@@ -67,12 +67,12 @@ class Allow:
         """The caller, if role, scope and what the path names are theirs."""
         principal: Principal | None = request.state.principal
         if principal is None:
-            raise Problem("unauthenticated")
+            raise ApiProblem("unauthenticated")
         if principal.role not in self.access.roles:
             roles = ", ".join(sorted(self.access.roles))
-            raise Problem("forbidden", {"role": principal.role, "roles": roles})
+            raise ApiProblem("forbidden", {"role": principal.role, "roles": roles})
         if self.access.scope not in principal.scopes:
-            raise Problem("scope_missing", {"scope": self.access.scope})
+            raise ApiProblem("scope_missing", {"scope": self.access.scope})
         if self.access.owner is Owner.USER and principal.role is Role.USER:
             await _require_own(request, principal)
         return principal
@@ -83,7 +83,7 @@ async def _require_own(request: Request, principal: Principal) -> None:
     for name, value in request.path_params.items():
         owner = await _owner_of(platform_of(request), name, str(value))
         if owner is not None and owner != principal.user_id:
-            raise Problem("not_found")
+            raise ApiProblem("not_found")
 
 
 async def _owner_of(platform: Platform, name: str, value: str) -> str | None:
@@ -132,7 +132,7 @@ async def permitted(
         facts = {"approval_id": answer.approval.id, "requested_by": answer.approval.requested_by}
         if answer.may_repeat_us:
             facts["may_repeat_at_us"] = str(answer.may_repeat_us)
-        raise Problem("approval_pending", facts)
+        raise ApiProblem("approval_pending", facts)
     return answer.approval
 
 
@@ -143,7 +143,7 @@ class Bound:
     action: str
     subject: str
     body: Mapping[str, str]
-    state: Callable[[], Awaitable[Mapping[str, str] | Refused]]
+    state: Callable[[], Awaitable[Mapping[str, str] | ActionRefused]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class Limited:
     """What one person may do alone within a limit, and what is approved beyond it."""
 
     limit: str
-    money: Money
+    money: AmountView
     action: str
     subject: str
     body: Mapping[str, str]
@@ -174,7 +174,7 @@ async def within_limit(
         await permitted(request, principal, asked.action, asked.subject, asked.body, made_id)
     answer = await effect()
     if alone:
-        done = not isinstance(answer, Refused)
+        done = not isinstance(answer, ActionRefused)
         await limits.settle(asked.limit, asked.money, made_id, by, done=done)
     return answer
 
@@ -203,28 +203,30 @@ async def permitted_as_it_stands(
 def own(principal: Principal, user_id: str) -> UserId:
     """The user that a body names; a user's own are the only ones there are for them."""
     if principal.role is Role.USER and principal.user_id != user_id:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return UserId(user_id)
 
 
-async def money_of(platform: Platform, asset: str, amount: str, *, positive: bool = True) -> Money:
+async def money_of(
+    platform: Platform, asset: str, amount: str, *, positive: bool = True
+) -> AmountView:
     """The exact amount, checked against the asset register; ``positive`` refuses zero."""
     assets = {known.code: known for known in await platform.reading.assets()}
     if asset not in assets:
-        raise Problem("unknown_asset", {"asset": asset, "assets": ", ".join(sorted(assets))})
+        raise ApiProblem("unknown_asset", {"asset": asset, "assets": ", ".join(sorted(assets))})
     scale = assets[asset].scale
     _, _, fraction = amount.partition(".")
     fits = len(fraction.rstrip("0")) <= scale
     units = parse_units(amount, scale) if fits else 0
     if not fits or units > UNITS_MAX or (positive and units == 0):
-        raise Problem("bad_amount", {"asset": asset, "scale": str(scale)})
-    return Money(asset, amount)
+        raise ApiProblem("bad_amount", {"asset": asset, "scale": str(scale)})
+    return AmountView(asset, amount)
 
 
 def unless_refused(value: Any) -> Any:
     """The value, or the problem that a refusal is."""
-    if isinstance(value, Refused):
-        raise Problem(value.code, dict(value.facts))
+    if isinstance(value, ActionRefused):
+        raise ApiProblem(value.code, dict(value.facts))
     return value
 
 
@@ -241,11 +243,11 @@ async def once(request: Request, principal: Principal, fresh_id: str, effect: Ef
     platform = platform_of(request)
     claim = await _claim(request, principal, fresh_id)
     if not claim.same:
-        raise Problem("key_conflict")
+        raise ApiProblem("key_conflict")
     if claim.answer is not None:
         return _replayed(*claim.answer)
     if not claim.is_mine:
-        raise Problem("key_in_progress", retry_after_s=1)
+        raise ApiProblem("key_in_progress", retry_after_s=1)
     caller, key = caller_of(principal), request.headers[KEY_HEADER]
     try:
         answer = await _answer_of(request, effect, claim.made_id)
@@ -259,7 +261,7 @@ async def once(request: Request, principal: Principal, fresh_id: str, effect: Ef
 async def _answer_of(request: Request, effect: Effect, made_id: str) -> Response:
     try:
         return json_answer(unless_refused(await effect(made_id)), _CREATED)
-    except Problem as problem:
+    except ApiProblem as problem:
         return _refusal(request, problem)
 
 
@@ -267,7 +269,7 @@ async def _claim(request: Request, principal: Principal, fresh_id: str) -> Claim
     """The key's claim; while another request works under the key, it is waited for a while."""
     key = request.headers.get(KEY_HEADER, "")
     if _KEY.fullmatch(key) is None:
-        raise Problem("key_missing")
+        raise ApiProblem("key_missing")
     platform = platform_of(request)
     fingerprint = hashlib.sha256(
         f"{request.method} {request.url.path}\n".encode() + await request.body()
@@ -281,7 +283,7 @@ async def _claim(request: Request, principal: Principal, fresh_id: str) -> Claim
         await platform.clock.sleep_us(KEY_LOOK_US)
 
 
-def _refusal(request: Request, problem: Problem) -> Response:
+def _refusal(request: Request, problem: ApiProblem) -> Response:
     correlation: CorrelationId = request.state.correlation
     body = body_of(problem, correlation, request.state.language)
     return Response(msgspec.json.encode(body), problem.status, media_type=MEDIA_TYPE)

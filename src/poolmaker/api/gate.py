@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from poolmaker.api.access import Role
 from poolmaker.api.budgets import Budgets, Rank
-from poolmaker.api.problems import CATALOGUES, CORRELATION_HEADER, Problem, answer
+from poolmaker.api.problems import CATALOGUES, CORRELATION_HEADER, ApiProblem, answer
 from poolmaker.api.tokens import Principal, Tokens, token_hash
 from poolmaker.infra.connections import Purpose, working_for
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
@@ -38,7 +38,7 @@ _BEARER: Final = re.compile(r"Bearer ([!-~]{16,200})")
 _DIGITS_MAX: Final = 9
 
 
-class Gate:
+class RequestGate:
     """ASGI middleware in front of the API and the pages."""
 
     def __init__(self, app: ASGIApp, ids: Ids, tokens: Tokens, budgets: Budgets) -> None:
@@ -63,7 +63,7 @@ class Gate:
         with working_for(Purpose.CLIENTS):
             try:
                 await self._pass(request, receive, answering)
-            except Problem as problem:
+            except ApiProblem as problem:
                 await answering.problem(request, problem, receive)
 
     async def _pass(self, request: Request, receive: Receive, send: _Answering) -> None:
@@ -83,7 +83,7 @@ class Gate:
                     return
         with self._place(request, f"address {_address(request)}", Rank.ANONYMOUS):
             if request.url.path.startswith(API_PREFIX):
-                raise Problem("unauthenticated")
+                raise ApiProblem("unauthenticated")
             await self._run(request, receive, send)
 
     async def _caller(self, request: Request, hashed: bytes) -> tuple[str, Rank] | None:
@@ -121,7 +121,7 @@ class Gate:
             async with asyncio.timeout(REQUEST_S):
                 return await self._tokens.principal(hashed)
         except (Unavailable, OutcomeUnknown, TimeoutError):
-            raise Problem("unavailable") from None
+            raise ApiProblem("unavailable") from None
 
     def _place(self, request: Request, caller: str, rank: Rank) -> AbstractContextManager[None]:
         """What keeps money safe is counted apart: no other work of a person is in its way."""
@@ -142,7 +142,7 @@ class Gate:
                 await self._app(request.scope, bounded, send)
         except TimeoutError:
             code = "unavailable" if request.method == "GET" else "outcome_unknown"
-            raise Problem(code) from None
+            raise ApiProblem(code) from None
 
 
 def caller_of(principal: Principal) -> str:
@@ -158,16 +158,16 @@ def _require_readable(request: Request) -> None:
     """Refuse what no route could mean, and a body that is announced too large."""
     query = unquote(request.scope.get("query_string", b"").decode("latin-1"))
     if "\0" in request.url.path or "\0" in request.scope["path"]:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     raw_path = request.scope.get("raw_path", b"").lower()
     if b"%2f" in raw_path and request.url.path.startswith(API_PREFIX):
-        raise Problem("not_found")  # decoded, an id with a slash would be another address
+        raise ApiProblem("not_found")  # decoded, an id with a slash would be another address
     if "\0" in query:
-        raise Problem("invalid", {"what": "the query holds a zero byte"})
+        raise ApiProblem("invalid", {"what": "the query holds a zero byte"})
     length = request.headers.get("content-length", "0")
     is_number = length.isascii() and length.isdecimal() and len(length) <= _DIGITS_MAX
     if not is_number or int(length) > BODY_BYTES_MAX:
-        raise Problem("too_large", {"limit": str(BODY_BYTES_MAX)})
+        raise ApiProblem("too_large", {"limit": str(BODY_BYTES_MAX)})
 
 
 class _Bounded:
@@ -181,7 +181,7 @@ class _Bounded:
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise Problem("too_large", {"limit": str(BODY_BYTES_MAX)})
+            raise ApiProblem("too_large", {"limit": str(BODY_BYTES_MAX)})
         return message
 
 
@@ -202,7 +202,7 @@ class _Answering:
             headers.setdefault("Cache-Control", "no-store")
         await self._send(message)
 
-    async def problem(self, request: Request, problem: Problem, receive: Receive) -> None:
+    async def problem(self, request: Request, problem: ApiProblem, receive: Receive) -> None:
         """Answer with a problem, unless an answer has begun: then it only ends."""
         if self._has_begun:
             return

@@ -133,7 +133,6 @@ class LimitedProtocol(H11Protocol):
         self.flow.resume_writing()
 
     def _judge(self) -> None:
-        """See what the client has to do now, and by when."""
         phase = self._now()
         if phase == self._phase:
             return

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from poolmaker.api.results import Receipt, Refused
+from poolmaker.api.results import ActionReceipt, ActionRefused
 from poolmaker.views.attention import SagaView, StreamEventView
 from poolmaker.views.model import (
-    Money,
+    AmountView,
 )
 
 
@@ -27,7 +27,7 @@ class Bearing:
 
     request_id: str
     account: str
-    money: Money
+    money: AmountView
     reason: str
 
 
@@ -38,7 +38,7 @@ class Resolving:
     request_id: str
     source: str
     target: str
-    money: Money
+    money: AmountView
     entry: int
     """The last ledger entry of the suspense that was decided about."""
     reason: str
@@ -62,11 +62,11 @@ class SagaCommands(Protocol):
         """One saga with its steps, or None."""
         ...
 
-    async def resume(self, saga_id: str) -> SagaView | Refused:
+    async def resume(self, saga_id: str) -> SagaView | ActionRefused:
         """Let a parked saga go on. Refuses ``not_found`` and ``not_parked``."""
         ...
 
-    async def retry(self, saga_id: str) -> SagaView | Refused:
+    async def retry(self, saga_id: str) -> SagaView | ActionRefused:
         """Let a waiting saga look again now. Refuses ``not_found``."""
         ...
 
@@ -78,13 +78,13 @@ class StreamCommands(Protocol):
         """The event and why it stopped the consumer; None when it has not stopped there."""
         ...
 
-    async def replay(self, place: StreamPlace) -> StreamEventView | Refused:
+    async def replay(self, place: StreamPlace) -> StreamEventView | ActionRefused:
         """Try the event again. Refuses ``not_stopped``."""
         ...
 
     async def skip(
         self, place: StreamPlace, failed_at_us: int, by: str, reason: str
-    ) -> StreamEventView | Refused:
+    ) -> StreamEventView | ActionRefused:
         """Leave the event out for this consumer, which stopped at ``failed_at_us``, not later.
 
         Refuses ``not_stopped``.
@@ -95,29 +95,29 @@ class StreamCommands(Protocol):
 class LedgerCommands(Protocol):
     """What is missing, nobody's, or cannot be booked. Refusals are the ledger's own words."""
 
-    async def bear(self, asked: Bearing) -> Receipt | Refused:
+    async def bear(self, asked: Bearing) -> ActionReceipt | ActionRefused:
         """BEAR_DEFICIT."""
         ...
 
-    async def suspended(self, source: str, money: Money) -> int | Refused:
+    async def suspended(self, source: str, money: AmountView) -> int | ActionRefused:
         """The last ledger entry of a suspense that holds ``money``."""
         ...
 
-    async def resolve(self, asked: Resolving) -> Receipt | Refused:
+    async def resolve(self, asked: Resolving) -> ActionReceipt | ActionRefused:
         """RESOLVE_SUSPENSE.v2, if nothing was booked there since. Refuses ``insufficient``."""
         ...
 
-    async def refund(self, source: str, reason: str, request_id: str) -> Refused | None:
+    async def refund(self, source: str, reason: str, request_id: str) -> ActionRefused | None:
         """Pay suspense back to its sender once more. Refuses ``no_sender``."""
         ...
 
-    async def waiting(self, key: str) -> str | Refused:
+    async def waiting(self, key: str) -> str | ActionRefused:
         """The digest of a fact that cannot be booked. Refuses ``unknown_transaction``."""
         ...
 
     async def set_aside(
         self, key: str, digest: str, reason: str, request_id: str
-    ) -> Receipt | Refused:
+    ) -> ActionReceipt | ActionRefused:
         """SET_ASIDE of a fact that cannot be booked. Refuses ``unknown_transaction``."""
         ...
 
@@ -125,15 +125,15 @@ class LedgerCommands(Protocol):
 class RoomCommands(Protocol):
     """Decisions about rewards, campaigns and the freeze of outgoing money."""
 
-    async def reward_waits_since_us(self, reward: str) -> int | Refused:
+    async def reward_waits_since_us(self, reward: str) -> int | ActionRefused:
         """Since when a reward without owners waits. Refuses ``reward_not_waiting``."""
         ...
 
-    async def decide_reward(self, word: RewardWord) -> Refused | None:
+    async def decide_reward(self, word: RewardWord) -> ActionRefused | None:
         """A reward without owners is the operator's, or a pool's where one is named."""
         ...
 
-    async def join_campaign(self, campaign: str) -> Refused | None:
+    async def join_campaign(self, campaign: str) -> ActionRefused | None:
         """Ask again to take part."""
         ...
 

@@ -5,8 +5,8 @@ Conventions
 - A method that changes something takes a request id. The API has stored it under the caller's
   Idempotency-Key before it calls, so the same call may come again, also after a crash, and must
   then answer as the first did and move nothing twice.
-- An expected refusal is a ``Refused`` value with a stable code, never an exception. Codes of the
-  ledger (``insufficient``, ``not_funded``, …) and of order states pass through unchanged.
+- An expected refusal is an ``ActionRefused`` value with a stable code, never an exception. Codes of
+  the ledger (``insufficient``, ``not_funded``, …) and of order states pass through unchanged.
 - ``OutcomeUnknown`` and ``Unavailable`` are raised and become 503: the caller asks again with the
   same Idempotency-Key.
 """
@@ -20,7 +20,7 @@ from typing import Protocol
 
 from poolmaker.api.approving import Approvals, LoneLimits
 from poolmaker.api.interventions import Interventions
-from poolmaker.api.results import Receipt, Refused
+from poolmaker.api.results import ActionReceipt, ActionRefused
 from poolmaker.api.tokens import Tokens
 from poolmaker.infra.approvals.model import Approver
 from poolmaker.kernel.clock import Clock
@@ -29,20 +29,20 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.recon.ports import Attention
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
 from poolmaker.views.model import (
-    Mode,
-    Money,
-    OrderSeen,
-    UserSeen,
-    WalletClaimSeen,
-    WithdrawalSeen,
+    AmountView,
+    OrderView,
+    UserView,
+    WalletClaimView,
+    WithdrawalView,
+    WorldMode,
 )
-from poolmaker.views.ports import Live, Reading, Stage
+from poolmaker.views.ports import DemoProgress, Live, Reading
 
-__all__ = ["Receipt", "Refused"]
+__all__ = ["ActionReceipt", "ActionRefused"]
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class WithdrawalDestination:
     """Where one asset of a payout goes."""
 
     asset: str
@@ -62,8 +62,8 @@ class NewOrder:
     request_id: str
     user_id: UserId
     pool_id: PoolId
-    base: Money
-    quote: Money
+    base: AmountView
+    quote: AmountView
     pays_by_mixin: bool = False
     least_shares: str = ""
 
@@ -74,7 +74,7 @@ class NewPayout:
 
     request_id: str
     user_id: UserId
-    money: Money
+    money: AmountView
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Incoming:
 
     request_id: str
     location: str
-    money: Money
+    money: AmountView
     reference: str
 
 
@@ -147,32 +147,32 @@ class Requests(Protocol):
 # -------------------------------------------------------------------------- what app.py must plug
 
 
-class People(Protocol):
+class UserAdministration(Protocol):
     """Users."""
 
-    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | Refused:
+    async def create(self, request_id: str, name: str, mixin_id: str) -> UserView | ActionRefused:
         """Make a user by their Mixin id; the same request is the same user.
 
         Refuses ``name_taken`` and ``mixin_id_taken``.
         """
         ...
 
-    async def users(self, after: str, limit: int) -> Sequence[UserSeen]:
+    async def users(self, after: str, limit: int) -> Sequence[UserView]:
         """Users after an id, by id, which is by time of creation; an empty id begins."""
         ...
 
-    async def user(self, user_id: UserId) -> UserSeen | None:
+    async def user(self, user_id: UserId) -> UserView | None:
         """One user, or None."""
         ...
 
-    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimSeen | Refused:
+    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimView | ActionRefused:
         """How a user of before proves that a wallet is theirs: by a payment from it.
 
         Refuses ``unknown_user``, ``wallet_taken``, ``no_mixin``.
         """
         ...
 
-    async def disable(self, user_id: UserId, *, disabled: bool) -> UserSeen | Refused:
+    async def disable(self, user_id: UserId, *, disabled: bool) -> UserView | ActionRefused:
         """Let a user open nothing any more, or again. Refuses ``unknown_user``."""
         ...
 
@@ -182,19 +182,19 @@ class OwnMoney:
     """The operator's own money that a person moves; one ``reference`` is one movement."""
 
     request_id: str
-    money: Money
+    money: AmountView
     reference: str
 
 
 @dataclass(frozen=True, slots=True)
-class Bearable:
+class BearableView:
     """What equity would bear of a shortfall, by which attempt."""
 
-    money: Money
+    money: AmountView
     attempt: int
 
 
-class Treasury(Protocol):
+class TreasuryActions(Protocol):
     """What people state about money and decide about the operator's own.
 
     ``second_person``: another person has approved it. Besides the codes named below the ledger's
@@ -203,7 +203,7 @@ class Treasury(Protocol):
 
     async def operator_in(
         self, incoming: Incoming, *, second_person: bool = False
-    ) -> Receipt | Refused:
+    ) -> ActionReceipt | ActionRefused:
         """OPERATOR_IN. Refuses ``not_confirmed`` where the place does not know the reference.
 
         Also ``unknown_place``, ``amount_differs``, ``nothing_behind``, ``reference_used``.
@@ -212,27 +212,31 @@ class Treasury(Protocol):
 
     async def credit_deposit(
         self, user_id: UserId, incoming: Incoming, *, second_person: bool = False
-    ) -> Receipt | Refused:
+    ) -> ActionReceipt | ActionRefused:
         """CREDIT_DEPOSIT. Refuses as ``operator_in``, and ``unknown_user``."""
         ...
 
-    async def operator_out(self, location: str, own: OwnMoney) -> Receipt | Refused:
+    async def operator_out(self, location: str, own: OwnMoney) -> ActionReceipt | ActionRefused:
         """OPERATOR_OUT. Refuses ``not_free``, ``custody_stopped``, ``equity_below_zero``."""
         ...
 
-    async def settle(self, account: str, own: OwnMoney) -> Receipt | Refused:
+    async def settle(self, account: str, own: OwnMoney) -> ActionReceipt | ActionRefused:
         """SETTLE_FEES of ``platform:fees`` or ``platform:dust``. Refuses ``insufficient``."""
         ...
 
-    async def trade_float(self, own: OwnMoney, *, into_float: bool) -> Receipt | Refused:
+    async def trade_float(
+        self, own: OwnMoney, *, into_float: bool
+    ) -> ActionReceipt | ActionRefused:
         """FLOAT_TRADE. Refuses ``equity_below_zero`` and ``insufficient``."""
         ...
 
-    async def reverse(self, request_id: str, seq: int, reason: str) -> Receipt | Refused:
+    async def reverse(
+        self, request_id: str, seq: int, reason: str
+    ) -> ActionReceipt | ActionRefused:
         """REVERSAL of what people state or decide. Refuses ``not_reversible``."""
         ...
 
-    async def bearable(self, incident: str) -> Bearable | Refused:
+    async def bearable(self, incident: str) -> BearableView | ActionRefused:
         """What equity would bear of an open shortfall now.
 
         Refuses ``unknown_incident``, and ``not_seen_again`` while the place has not been compared
@@ -240,7 +244,9 @@ class Treasury(Protocol):
         """
         ...
 
-    async def bear(self, request_id: str, incident: str, what: Bearable) -> Receipt | Refused:
+    async def bear(
+        self, request_id: str, incident: str, what: BearableView
+    ) -> ActionReceipt | ActionRefused:
         """BEAR_SHORTFALL of exactly that. Refuses as ``bearable``, and ``difference_changed``."""
         ...
 
@@ -248,7 +254,7 @@ class Treasury(Protocol):
         """Custody incidents, open and closed, newest first."""
         ...
 
-    async def take(self, incident: str, by: str) -> CustodyIncidentView | Refused:
+    async def take(self, incident: str, by: str) -> CustodyIncidentView | ActionRefused:
         """A person looks after an open incident. Refuses ``unknown_incident``."""
         ...
 
@@ -256,14 +262,14 @@ class Treasury(Protocol):
         """What is here of assets without a form, by ``asset:sender``, after one of them."""
         ...
 
-    async def next_return(self, asset_id: str, sender: str) -> int | Refused:
+    async def next_return(self, asset_id: str, sender: str) -> int | ActionRefused:
         """Which return of a sender's payments is the next.
 
         Refuses ``nothing_to_return`` and ``return_under_way``.
         """
         ...
 
-    async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | Refused:
+    async def return_unlisted(self, wish: UnlistedReturn) -> UnlistedView | ActionRefused:
         """Pay exactly that to a user of Mixin, the sender's oldest payments.
 
         Refuses ``nothing_to_return``, ``asset_configured``, ``return_under_way``, ``frozen`` and
@@ -272,10 +278,10 @@ class Treasury(Protocol):
         ...
 
 
-class Orders(Protocol):
+class OrderActions(Protocol):
     """User orders: wishes become sagas; the answer is the order as it stands after the wish."""
 
-    async def open(self, order: NewOrder) -> OrderSeen | Refused:
+    async def open(self, order: NewOrder) -> OrderView | ActionRefused:
         """Open an order.
 
         Refuses ``unknown_pool``, ``insufficient``, ``below_minimum``, and ``no_mixin`` where no
@@ -285,13 +291,13 @@ class Orders(Protocol):
 
     async def pause(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         """Take the order's shares out into locked. Refuses ``wrong_state``, ``unknown_order``."""
         ...
 
     async def take_back(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         """What waits for a price goes back to its user, free; what has joined stays.
 
         Refuses ``wrong_state``, ``still_waiting``, ``unknown_order``.
@@ -300,7 +306,7 @@ class Orders(Protocol):
 
     async def resume(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         """Fund and join again. Refuses ``wrong_state``, ``unknown_order``."""
         ...
 
@@ -308,9 +314,9 @@ class Orders(Protocol):
         self,
         user_id: UserId,
         order_id: OrderId,
-        payout: Sequence[Destination],
+        payout: Sequence[WithdrawalDestination],
         request_id: str,
-    ) -> OrderSeen | Refused:
+    ) -> OrderView | ActionRefused:
         """Leave, pay out to the user's own wallet, close.
 
         ``payout`` may name that wallet for each asset of the pool, and nothing else. Refuses
@@ -320,10 +326,10 @@ class Orders(Protocol):
         ...
 
 
-class Payouts(Protocol):
+class AvailablePayouts(Protocol):
     """Money that leaves for its owner, besides the payouts of orders."""
 
-    async def request(self, payout: NewPayout) -> WithdrawalSeen | Refused:
+    async def request(self, payout: NewPayout) -> WithdrawalView | ActionRefused:
         """Pay available money to the user's Mixin wallet; the answer is where that stands.
 
         Refuses ``no_mixin`` and ``bad_amount`` for more decimals than Mixin keeps. What is not
@@ -351,21 +357,21 @@ class OutgoingDecision:
 class OutgoingPayments(Protocol):
     """Money that leaves, where a person has to decide."""
 
-    async def undecided(self, decision: OutgoingDecision) -> int | Refused:
+    async def undecided(self, decision: OutgoingDecision) -> int | ActionRefused:
         """The number of the sending that the decision would be about; ``sending`` is ignored.
 
         Refuses as ``decide`` does.
         """
         ...
 
-    async def decide(self, decision: OutgoingDecision) -> Refused | None:
+    async def decide(self, decision: OutgoingDecision) -> ActionRefused | None:
         """Keep a decision about one sending; a later one is not decided by it.
 
         Refuses ``unknown_payment``, ``not_waiting`` and ``bad_amount``.
         """
         ...
 
-    async def act_on_chain(self, reference: str, action: str) -> Refused | None:
+    async def act_on_chain(self, reference: str, action: str) -> ActionRefused | None:
         """Retry or cancel a payment that no block takes.
 
         Refuses ``unknown_payment``, ``frozen``, ``not_pinned`` and ``gas_at_its_cap``.
@@ -374,7 +380,7 @@ class OutgoingPayments(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LatchSeen:
+class LatchView:
     """A kill latch that holds. ``effective_us``: when the only person there is may release it."""
 
     id: str
@@ -390,7 +396,7 @@ class LatchSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweptSeen:
+class SweepView:
     """What the venue's own list of open orders shows of an account after cancelling."""
 
     account: str
@@ -402,7 +408,7 @@ class SweptSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KilledSeen:
+class KillView:
     """A latch that was set: in a file, in a row, else in the platform's memory alone.
 
     ``proven``: nothing of ours stands at any account of its scope, and one was looked at.
@@ -412,7 +418,7 @@ class KilledSeen:
     file: bool
     row: bool
     proven: bool
-    accounts: tuple[SweptSeen, ...]
+    accounts: tuple[SweepView, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -429,7 +435,7 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLatchSeen:
+class EngineLatchView:
     """A latch of an engine that holds, with what clears it."""
 
     kind: str
@@ -441,7 +447,7 @@ class EngineLatchSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineSeen:
+class EngineView:
     """How the engine of one account is doing."""
 
     account: str
@@ -451,7 +457,7 @@ class EngineSeen:
     quoting: bool
     since_us: int
     why_not: str
-    latches: tuple[EngineLatchSeen, ...]
+    latches: tuple[EngineLatchView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,11 +470,11 @@ class LatchReleased:
 class Safety(Protocol):
     """The kill switch and the engines."""
 
-    async def latches(self) -> Sequence[LatchSeen]:
+    async def latches(self) -> Sequence[LatchView]:
         """Kill latches that hold; those in files also while the database is away."""
         ...
 
-    async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:
+    async def kill(self, scope: str, name: str, reason: str) -> KillView | ActionRefused:
         """Latch, cancel, prove. Refuses ``unknown_scope`` for what nobody here knows."""
         ...
 
@@ -485,13 +491,13 @@ class Safety(Protocol):
         """Take the wish back."""
         ...
 
-    async def engines(self) -> Sequence[EngineSeen]:
+    async def engines(self) -> Sequence[EngineView]:
         """Every engine of this process."""
         ...
 
     async def release_latch(
         self, account: str, kind: str, subject: str, word: str
-    ) -> LatchReleased | Refused:
+    ) -> LatchReleased | ActionRefused:
         """Let a latch of an engine go. Refuses ``not_found`` for an unknown account or kind."""
         ...
 
@@ -499,13 +505,11 @@ class Safety(Protocol):
 class WithoutEngines:
     """``Safety`` of a process that runs no engine."""
 
-    async def latches(self) -> Sequence[LatchSeen]:
-        """See ``Safety.latches``."""
+    async def latches(self) -> Sequence[LatchView]:
         return ()
 
-    async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:  # noqa: ARG002
-        """See ``Safety.kill``."""
-        return Refused("unknown_scope", {"scope": scope})
+    async def kill(self, scope: str, name: str, reason: str) -> KillView | ActionRefused:  # noqa: ARG002
+        return ActionRefused("unknown_scope", {"scope": scope})
 
     async def release(
         self,
@@ -515,15 +519,12 @@ class WithoutEngines:
         ids: Sequence[str],  # noqa: ARG002
         before_us: int,  # noqa: ARG002
     ) -> Released:
-        """See ``Safety.release``."""
         return Released(scope=scope, verdict="released")
 
     async def take_back(self, scope: str) -> Released:
-        """See ``Safety.take_back``."""
         return Released(scope=scope, verdict="held")
 
-    async def engines(self) -> Sequence[EngineSeen]:
-        """See ``Safety.engines``."""
+    async def engines(self) -> Sequence[EngineView]:
         return ()
 
     async def release_latch(
@@ -532,9 +533,8 @@ class WithoutEngines:
         kind: str,  # noqa: ARG002
         subject: str,  # noqa: ARG002
         word: str,  # noqa: ARG002
-    ) -> LatchReleased | Refused:
-        """See ``Safety.release_latch``."""
-        return Refused("not_found")
+    ) -> LatchReleased | ActionRefused:
+        return ActionRefused("not_found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -545,16 +545,16 @@ class Platform:
     is about to end, so that open streams end first.
     """
 
-    mode: Mode
+    mode: WorldMode
     clock: Clock
     ids: Ids
     rng: Rng
     tokens: Tokens
     requests: Requests
-    people: People
-    treasury: Treasury
-    orders: Orders
-    payouts: Payouts
+    people: UserAdministration
+    treasury: TreasuryActions
+    orders: OrderActions
+    payouts: AvailablePayouts
     outgoing: OutgoingPayments
     approvals: Approvals
     alone: LoneLimits
@@ -562,6 +562,6 @@ class Platform:
     attention: Attention
     interventions: Interventions
     live: Live
-    stage: Stage
+    stage: DemoProgress
     stopping: asyncio.Event
     safety: Safety = field(default_factory=WithoutEngines)

@@ -49,7 +49,7 @@ _UNAUTHENTICATED: Final = 401
 CATALOGUES: Final = Catalogues(Path(__file__).parent / "catalogues")
 
 
-class Problem(Exception):
+class ApiProblem(Exception):
     """Raised by a route: ends the request with this problem and moves nothing."""
 
     def __init__(
@@ -80,7 +80,7 @@ class ProblemBody(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, str]
 
 
-def body_of(problem: Problem, correlation: CorrelationId, language: str) -> ProblemBody:
+def body_of(problem: ApiProblem, correlation: CorrelationId, language: str) -> ProblemBody:
     """The sentences of a problem in a language; a code without its own reads as refused."""
     words = CATALOGUES.words(language)
     known = words.has(f"problem.{problem.code}.happened")
@@ -102,7 +102,7 @@ def body_of(problem: Problem, correlation: CorrelationId, language: str) -> Prob
     )
 
 
-def answer(problem: Problem, correlation: CorrelationId, accept_language: str) -> Response:
+def answer(problem: ApiProblem, correlation: CorrelationId, accept_language: str) -> Response:
     """The response of a problem."""
     language = CATALOGUES.negotiate(accept_language)
     headers = {"Content-Language": language}

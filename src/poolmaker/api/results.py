@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ActionRefused:
     """An expected refusal: nothing moved. ``code`` is stable, ``facts`` fill its sentence."""
 
     code: str
@@ -15,7 +15,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ActionReceipt:
     """Done and durable. ``seq`` is the ledger transaction that moved money."""
 
     id: str

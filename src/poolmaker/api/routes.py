@@ -39,30 +39,30 @@ from poolmaker.api.params import (
     UserPath,
 )
 from poolmaker.api.ports import (
-    Destination,
+    ActionRefused,
     NewOrder,
     Platform,
-    Refused,
+    WithdrawalDestination,
 )
-from poolmaker.api.problems import Problem
-from poolmaker.api.schemas import ActWish, Nothing, OrderWish, WithdrawWish
+from poolmaker.api.problems import ApiProblem
+from poolmaker.api.schemas import ActBody, Nothing, OrderBody, WithdrawBody
 from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import OrderId, PoolId, UserId
 from poolmaker.views.model import (
     Act,
-    AssetSeen,
-    Balance,
+    ActivityView,
+    AssetView,
+    BalanceView,
     CustodyLine,
-    FillSeen,
-    Happening,
-    Health,
+    FillView,
+    HealthView,
     MarketLive,
-    Mode,
-    OrderSeen,
+    OrderView,
     Page,
-    PoolSeen,
+    PoolView,
     StatementView,
     TrialBalance,
+    WorldMode,
 )
 
 router = APIRouter(prefix="/api/v1")
@@ -78,8 +78,8 @@ Sandbox = Annotated[Principal, Depends(Allow(RUN_SANDBOX))]
 # ------------------------------------------------------------------------------------- wishes
 
 
-@router.post("/orders", status_code=201, response_model=OrderSeen)
-async def open_order(request: Request, principal: Trader, wish: OrderWish) -> Response:
+@router.post("/orders", status_code=201, response_model=OrderView)
+async def open_order(request: Request, principal: Trader, wish: OrderBody) -> Response:
     """Open an order in a pool. It locks, is funded and joins at the pool's next barrier."""
     platform = platform_of(request)
 
@@ -90,11 +90,11 @@ async def open_order(request: Request, principal: Trader, wish: OrderWish) -> Re
 
 
 async def _order(
-    platform: Platform, principal: Principal, request_id: str, wish: OrderWish
+    platform: Platform, principal: Principal, request_id: str, wish: OrderBody
 ) -> NewOrder:
     user_id = own(principal, wish.user_id or principal.user_id or "")
     if await platform.people.user(user_id) is None:
-        raise Problem("unknown_user")
+        raise ApiProblem("unknown_user")
     pool = await pool_of(platform, wish.pool_id)
     base = await money_of(platform, pool.base.asset, wish.base, positive=False)
     quote = await money_of(platform, pool.quote.asset, wish.quote, positive=False)
@@ -102,16 +102,16 @@ async def _order(
     return NewOrder(request_id, user_id, PoolId(pool.pool_id), base, quote, pays, least)
 
 
-async def pool_of(platform: Platform, pool_id: str) -> PoolSeen:
+async def pool_of(platform: Platform, pool_id: str) -> PoolView:
     """The pool, or the problem that there is none."""
     pools = await platform.reading.pools()
     pool = next((found for found in pools if found.pool_id == pool_id), None)
     if pool is None:
-        raise Problem("unknown_pool")
+        raise ApiProblem("unknown_pool")
     return pool
 
 
-@router.post("/orders/{order_id}/pause", status_code=201, response_model=OrderSeen)
+@router.post("/orders/{order_id}/pause", status_code=201, response_model=OrderView)
 async def pause_order(
     request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
 ) -> Response:
@@ -119,7 +119,7 @@ async def pause_order(
     return await _acted(request, principal, order_id, platform_of(request).orders.pause)
 
 
-@router.post("/orders/{order_id}/take-back", status_code=201, response_model=OrderSeen)
+@router.post("/orders/{order_id}/take-back", status_code=201, response_model=OrderView)
 async def take_back_excess(
     request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
 ) -> Response:
@@ -127,7 +127,7 @@ async def take_back_excess(
     return await _acted(request, principal, order_id, platform_of(request).orders.take_back)
 
 
-@router.post("/orders/{order_id}/resume", status_code=201, response_model=OrderSeen)
+@router.post("/orders/{order_id}/resume", status_code=201, response_model=OrderView)
 async def resume_order(
     request: Request, principal: Trader, order_id: OrderPath, _: Nothing | None = None
 ) -> Response:
@@ -135,7 +135,7 @@ async def resume_order(
     return await _acted(request, principal, order_id, platform_of(request).orders.resume)
 
 
-_ActOnOrder = Callable[[UserId, OrderId, str], Awaitable[OrderSeen | Refused]]
+_ActOnOrder = Callable[[UserId, OrderId, str], Awaitable[OrderView | ActionRefused]]
 
 
 async def _acted(
@@ -151,21 +151,21 @@ async def _acted(
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/orders/{order_id}/withdraw", status_code=201, response_model=OrderSeen)
+@router.post("/orders/{order_id}/withdraw", status_code=201, response_model=OrderView)
 async def withdraw_order(
-    request: Request, principal: Withdrawer, order_id: OrderPath, wish: WithdrawWish
+    request: Request, principal: Withdrawer, order_id: OrderPath, wish: WithdrawBody
 ) -> Response:
     """Leave, pay out to the user's own wallet, close. The operator never names where it goes."""
     platform = platform_of(request)
     order = await _order_of(platform, order_id)
     pool = await pool_of(platform, order.pool_id)
     if wish.payout and principal.role is not Role.USER:
-        raise Problem("destination_refused")
+        raise ApiProblem("destination_refused")
     named = sorted(payout.asset for payout in wish.payout)
     if named and named != sorted((pool.base.asset, pool.quote.asset)):
         what = f"payout must name {pool.base.asset} and {pool.quote.asset}, once each"
-        raise Problem("invalid", {"what": what})
-    payout = [Destination(p.asset, p.network, p.address, p.memo) for p in wish.payout]
+        raise ApiProblem("invalid", {"what": what})
+    payout = [WithdrawalDestination(p.asset, p.network, p.address, p.memo) for p in wish.payout]
     user_id = UserId(order.user_id)
 
     async def effect(made_id: str) -> object:
@@ -174,19 +174,19 @@ async def withdraw_order(
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-async def _order_of(platform: Platform, order_id: str) -> OrderSeen:
+async def _order_of(platform: Platform, order_id: str) -> OrderView:
     order = await platform.reading.order(OrderId(order_id))
     if order is None:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return order
 
 
 @router.post("/sandbox/story", status_code=201, response_model=dict[str, Any])
-async def tell_story(request: Request, principal: Sandbox, wish: ActWish) -> Response:
+async def tell_story(request: Request, principal: Sandbox, wish: ActBody) -> Response:
     """Show on the page where a told story stands; only in the sandbox."""
     platform = platform_of(request)
-    if platform.mode is not Mode.SANDBOX:
-        raise Problem("sandbox_only")
+    if platform.mode is not WorldMode.SANDBOX:
+        raise ApiProblem("sandbox_only")
 
     async def effect(_: str) -> object:
         now_us = platform.clock.now_us()
@@ -208,11 +208,11 @@ async def statement(
     """A user's entries in order, and each order's profit and loss by cause."""
     platform = platform_of(request)
     if await platform.people.user(UserId(user_id)) is None:
-        raise Problem("unknown_user")
+        raise ApiProblem("unknown_user")
     return json_answer(await platform.reading.statement(UserId(user_id), after, limit))
 
 
-@router.get("/orders", response_model=list[OrderSeen])
+@router.get("/orders", response_model=list[OrderView])
 async def list_orders(
     request: Request, principal: Own, before: Cursor = "", limit: Limit = 200
 ) -> Response:
@@ -221,13 +221,13 @@ async def list_orders(
     return page_answer(found, limit, lambda order: order.order_id)
 
 
-@router.get("/orders/{order_id}", response_model=OrderSeen)
+@router.get("/orders/{order_id}", response_model=OrderView)
 async def show_order(request: Request, _: Own, order_id: OrderPath) -> Response:
     """One order."""
     return json_answer(await _order_of(platform_of(request), order_id))
 
 
-@router.get("/balances", response_model=list[Balance])
+@router.get("/balances", response_model=list[BalanceView])
 async def balances(
     request: Request, principal: Own, after: Cursor = "", limit: Limit = 500
 ) -> Response:
@@ -241,25 +241,25 @@ async def balances(
     return answer
 
 
-@router.get("/assets", response_model=list[AssetSeen])
+@router.get("/assets", response_model=list[AssetView])
 async def assets(request: Request, _: Anybody) -> Response:
     """The asset register."""
     return json_answer(await platform_of(request).reading.assets())
 
 
-@router.get("/pools", response_model=list[PoolSeen])
+@router.get("/pools", response_model=list[PoolView])
 async def list_pools(request: Request, _: Anybody) -> Response:
     """All pools."""
     return json_answer(await platform_of(request).reading.pools())
 
 
-@router.get("/pools/{pool_id}", response_model=PoolSeen)
+@router.get("/pools/{pool_id}", response_model=PoolView)
 async def show_pool(request: Request, _: Anybody, pool_id: PoolPath) -> Response:
     """One pool."""
     return json_answer(await pool_of(platform_of(request), pool_id))
 
 
-@router.get("/pools/{pool_id}/fills", response_model=list[FillSeen])
+@router.get("/pools/{pool_id}/fills", response_model=list[FillView])
 async def list_fills(
     request: Request, _: Anybody, pool_id: PoolPath, after: After = 0, limit: Limit = 100
 ) -> Response:
@@ -289,7 +289,7 @@ async def account_entries(
     return json_answer(await platform_of(request).reading.account(account, after, limit))
 
 
-@router.get("/ledger/transactions", response_model=list[Happening])
+@router.get("/ledger/transactions", response_model=list[ActivityView])
 async def list_transactions(
     request: Request, _: Staff, after: After = 0, before: After = 0, limit: Limit = 100
 ) -> Response:
@@ -300,7 +300,7 @@ async def list_transactions(
     return _older(await reading.happenings(after, limit), after)
 
 
-def _older(found: Sequence[Happening], after: int = 0) -> Response:
+def _older(found: Sequence[ActivityView], after: int = 0) -> Response:
     """Transactions with where they go on: what is older and after ``after`` is never cut off."""
     answer = json_answer(found)
     if found and found[-1].seq > after + 1:
@@ -308,12 +308,12 @@ def _older(found: Sequence[Happening], after: int = 0) -> Response:
     return answer
 
 
-@router.get("/ledger/transactions/{seq}", response_model=Happening)
+@router.get("/ledger/transactions/{seq}", response_model=ActivityView)
 async def show_transaction(request: Request, _: Staff, seq: SeqPath) -> Response:
     """One transaction with its entries."""
     happening = await platform_of(request).reading.transaction(seq)
     if happening is None:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return json_answer(happening)
 
 
@@ -323,7 +323,7 @@ async def custody(request: Request, _: Staff) -> Response:
     return json_answer(await platform_of(request).reading.custody())
 
 
-@router.get("/health", response_model=Health)
+@router.get("/health", response_model=HealthView)
 async def health(request: Request, _: Anybody) -> Response:
     """Whether the platform can do its work."""
     found = await platform_of(request).reading.health()

@@ -33,25 +33,25 @@ from poolmaker.api.calls import (
 )
 from poolmaker.api.interventions import Bearing, Resolving, RewardWord, StreamPlace
 from poolmaker.api.params import CampaignPath, Limit, RewardPath, SagaPath
-from poolmaker.api.problems import Problem
-from poolmaker.api.results import Receipt, Refused
+from poolmaker.api.problems import ApiProblem
+from poolmaker.api.results import ActionReceipt, ActionRefused
 from poolmaker.api.schemas import (
-    AsideWish,
-    AssignWish,
-    BearWish,
-    CloseWish,
+    AsideBody,
+    AssignBody,
+    BearBody,
+    CloseBody,
     Nothing,
-    ReasonWish,
-    RefundWish,
-    ResolveWish,
-    SkipWish,
-    StreamWish,
+    ReasonBody,
+    RefundBody,
+    ResolveBody,
+    SkipBody,
+    StreamBody,
 )
 from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import UserId
 from poolmaker.recon.listing import AttentionPage, CloseAnswer
 from poolmaker.views.attention import SagaView, StreamEventView
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 
 router = APIRouter(prefix="/api/v1")
 
@@ -85,7 +85,7 @@ def _item(one: Any) -> dict[str, Any]:
 
 
 @router.post("/attention/close", status_code=201, response_model=dict[str, Any])
-async def close_item(request: Request, principal: Decider, wish: CloseWish) -> Response:
+async def close_item(request: Request, principal: Decider, wish: CloseBody) -> Response:
     """Close what evidence cannot close, under the caller's name and a reason that is kept."""
     platform = platform_of(request)
 
@@ -95,9 +95,9 @@ async def close_item(request: Request, principal: Decider, wish: CloseWish) -> R
             case CloseAnswer.CLOSED:
                 return {"closed": wish.id}
             case CloseAnswer.UNKNOWN:
-                raise Problem("not_found")
+                raise ApiProblem("not_found")
             case CloseAnswer.BY_EVIDENCE:
-                return Refused(answer.value)
+                return ActionRefused(answer.value)
 
     return await once(request, principal, platform.ids.correlation(), effect)
 
@@ -110,7 +110,7 @@ async def show_saga(request: Request, _: Staff, saga_id: SagaPath) -> Response:
     """One saga: where it stands, why, and every step so far."""
     found = await platform_of(request).interventions.sagas.saga(saga_id)
     if found is None:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return json_answer(found)
 
 
@@ -151,12 +151,12 @@ async def show_event(
     place = StreamPlace(consumer, stream, seq)
     found = await platform_of(request).interventions.streams.event(place)
     if found is None:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return json_answer(found)
 
 
 @router.post("/streams/replay", status_code=201, response_model=StreamEventView)
-async def replay_event(request: Request, principal: Decider, wish: StreamWish) -> Response:
+async def replay_event(request: Request, principal: Decider, wish: StreamBody) -> Response:
     """Try the event again, after what made it fail is mended."""
     platform = platform_of(request)
 
@@ -168,16 +168,16 @@ async def replay_event(request: Request, principal: Decider, wish: StreamWish) -
 
 
 @router.post("/streams/skip", status_code=201, response_model=StreamEventView)
-async def skip_event(request: Request, principal: Together, wish: SkipWish) -> Response:
+async def skip_event(request: Request, principal: Together, wish: SkipBody) -> Response:
     """Leave an event out for good: what it says is never applied by this consumer."""
     platform = platform_of(request)
     streams = platform.interventions.streams
     place = StreamPlace(wish.consumer, wish.stream, wish.seq)
 
-    async def state() -> Mapping[str, str] | Refused:
+    async def state() -> Mapping[str, str] | ActionRefused:
         seen = await streams.event(place)
         if seen is None:
-            return Refused("not_stopped", {"stream": place.stream, "event": str(place.seq)})
+            return ActionRefused("not_stopped", {"stream": place.stream, "event": str(place.seq)})
         return {"failed_at_us": str(seen.failed_at_us)}
 
     asked = Bound(
@@ -198,8 +198,8 @@ async def skip_event(request: Request, principal: Together, wish: SkipWish) -> R
 # ---------------------------------------------------------------------------------------- ledger
 
 
-@router.post("/ledger/bear-deficit", status_code=201, response_model=Receipt)
-async def bear_deficit(request: Request, principal: Decider, wish: BearWish) -> Response:
+@router.post("/ledger/bear-deficit", status_code=201, response_model=ActionReceipt)
+async def bear_deficit(request: Request, principal: Decider, wish: BearBody) -> Response:
     """BEAR_DEFICIT: equity bears what is missing. Above the limit of 24 hours by two persons."""
     platform = platform_of(request)
 
@@ -223,16 +223,16 @@ async def bear_deficit(request: Request, principal: Decider, wish: BearWish) -> 
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/ledger/set-aside", status_code=201, response_model=Receipt)
-async def set_aside(request: Request, principal: Together, wish: AsideWish) -> Response:
+@router.post("/ledger/set-aside", status_code=201, response_model=ActionReceipt)
+async def set_aside(request: Request, principal: Together, wish: AsideBody) -> Response:
     """SET_ASIDE: a fact that cannot be booked is answered as refused and stops nothing more."""
     platform = platform_of(request)
 
     ledger = platform.interventions.ledger
 
-    async def state() -> Mapping[str, str] | Refused:
+    async def state() -> Mapping[str, str] | ActionRefused:
         digest = await ledger.waiting(wish.key)
-        return digest if isinstance(digest, Refused) else {"digest": digest}
+        return digest if isinstance(digest, ActionRefused) else {"digest": digest}
 
     body = {"key": wish.key, "reason": wish.reason}
     asked = Bound(action="ledger.set_aside", subject=wish.key, body=body, state=state)
@@ -244,8 +244,8 @@ async def set_aside(request: Request, principal: Together, wish: AsideWish) -> R
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/suspense/resolve", status_code=201, response_model=Receipt)
-async def resolve_suspense(request: Request, principal: Together, wish: ResolveWish) -> Response:
+@router.post("/suspense/resolve", status_code=201, response_model=ActionReceipt)
+async def resolve_suspense(request: Request, principal: Together, wish: ResolveBody) -> Response:
     """RESOLVE_SUSPENSE.v2: unidentified money becomes a user's, a pool's or the operator's.
 
     What is approved is the suspense as its last ledger entry left it.
@@ -253,9 +253,9 @@ async def resolve_suspense(request: Request, principal: Together, wish: ResolveW
     platform = platform_of(request)
     ledger = platform.interventions.ledger
 
-    async def state() -> Mapping[str, str] | Refused:
-        entry = await ledger.suspended(wish.source, Money(wish.asset, wish.amount))
-        return entry if isinstance(entry, Refused) else {"entry": str(entry)}
+    async def state() -> Mapping[str, str] | ActionRefused:
+        entry = await ledger.suspended(wish.source, AmountView(wish.asset, wish.amount))
+        return entry if isinstance(entry, ActionRefused) else {"entry": str(entry)}
 
     asked = Bound(
         action="suspense.resolve",
@@ -289,12 +289,12 @@ async def _target(request: Request, to: str) -> str:
     if kind == "pool":
         return f"pool:{name}:capital"
     if await platform_of(request).people.user(UserId(name)) is None:
-        raise Problem("unknown_user")
+        raise ApiProblem("unknown_user")
     return f"user:{name}:available"
 
 
 @router.post("/suspense/refund", status_code=201, response_model=dict[str, Any])
-async def refund_suspense(request: Request, principal: Decider, wish: RefundWish) -> Response:
+async def refund_suspense(request: Request, principal: Decider, wish: RefundBody) -> Response:
     """Pay unidentified money back to the sender that its place named."""
     platform = platform_of(request)
 
@@ -311,7 +311,7 @@ async def refund_suspense(request: Request, principal: Decider, wish: RefundWish
 
 @router.post("/rewards/{reward_id}/keep", status_code=201, response_model=dict[str, Any])
 async def keep_reward(
-    request: Request, principal: Together, reward_id: RewardPath, wish: ReasonWish
+    request: Request, principal: Together, reward_id: RewardPath, wish: ReasonBody
 ) -> Response:
     """A reward that nobody has a part in becomes the operator's."""
     return await _decide(request, principal, reward_id, "", wish.reason)
@@ -319,7 +319,7 @@ async def keep_reward(
 
 @router.post("/rewards/{reward_id}/assign", status_code=201, response_model=dict[str, Any])
 async def assign_reward(
-    request: Request, principal: Together, reward_id: RewardPath, wish: AssignWish
+    request: Request, principal: Together, reward_id: RewardPath, wish: AssignBody
 ) -> Response:
     """A reward belongs to the share holders of a named pool, by their weights in its period."""
     return await _decide(request, principal, reward_id, wish.pool_id, wish.reason)
@@ -332,9 +332,9 @@ async def _decide(
     platform = platform_of(request)
     rooms = platform.interventions.rooms
 
-    async def state() -> Mapping[str, str] | Refused:
+    async def state() -> Mapping[str, str] | ActionRefused:
         since_us = await rooms.reward_waits_since_us(reward_id)
-        return since_us if isinstance(since_us, Refused) else {"since_us": str(since_us)}
+        return since_us if isinstance(since_us, ActionRefused) else {"since_us": str(since_us)}
 
     body = {"pool": pool, "reason": reason}
     asked = Bound(action="reward.decide", subject=reward_id, body=body, state=state)
@@ -342,7 +342,7 @@ async def _decide(
     async def effect(made_id: str) -> object:
         known = {found.pool_id for found in await platform.reading.pools()}
         if pool and pool not in known:
-            raise Problem("unknown_pool")
+            raise ApiProblem("unknown_pool")
         said = await permitted_as_it_stands(request, principal, asked, made_id)
         decided = RewardWord(
             reward=reward_id,
@@ -372,7 +372,7 @@ async def join_campaign(
 
 
 @router.post("/freeze", status_code=201, response_model=dict[str, Any])
-async def freeze(request: Request, principal: Keeper, wish: ReasonWish) -> Response:
+async def freeze(request: Request, principal: Keeper, wish: ReasonBody) -> Response:
     """Stop outgoing money at once; what was sent is followed all the same."""
     platform = platform_of(request)
 
@@ -384,14 +384,14 @@ async def freeze(request: Request, principal: Keeper, wish: ReasonWish) -> Respo
 
 
 @router.post("/freeze/lift", status_code=201, response_model=dict[str, Any])
-async def lift_freeze(request: Request, principal: Lifter, wish: ReasonWish) -> Response:
+async def lift_freeze(request: Request, principal: Lifter, wish: ReasonBody) -> Response:
     """Let outgoing money go again. What is approved is the end of this freeze, not of a later."""
     platform = platform_of(request)
     rooms = platform.interventions.rooms
 
-    async def state() -> Mapping[str, str] | Refused:
+    async def state() -> Mapping[str, str] | ActionRefused:
         since_us = await rooms.frozen_since_us()
-        return {"since_us": str(since_us)} if since_us else Refused("not_frozen")
+        return {"since_us": str(since_us)} if since_us else ActionRefused("not_frozen")
 
     body = {"reason": wish.reason}
     asked = Bound(action="freeze.lift", subject="outgoing money", body=body, state=state)

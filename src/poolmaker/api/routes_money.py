@@ -19,25 +19,25 @@ from poolmaker.api.calls import (
 )
 from poolmaker.api.params import After, Cursor, Limit, PoolPath, RewardPath, Skip, WithdrawalPath
 from poolmaker.api.ports import NewPayout
-from poolmaker.api.problems import Problem
+from poolmaker.api.problems import ApiProblem
 from poolmaker.api.routes import Anybody, Own, Staff, Withdrawer, pool_of
-from poolmaker.api.schemas import AvailableWish
+from poolmaker.api.schemas import AvailableBody
 from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import PoolId, WithdrawalId
 from poolmaker.views.model import (
-    AllocationSeen,
-    ArrivalSeen,
-    CampaignSeen,
-    RewardSeen,
-    ShareChange,
-    TransferSeen,
-    WithdrawalSeen,
+    AllocationView,
+    ArrivalView,
+    CampaignView,
+    RewardView,
+    ShareChangeView,
+    TransferView,
+    WithdrawalView,
 )
 
 router = APIRouter(prefix="/api/v1")
 
 
-@router.get("/campaigns", response_model=list[CampaignSeen])
+@router.get("/campaigns", response_model=list[CampaignView])
 async def list_campaigns(
     request: Request, _: Anybody, after: Skip = 0, limit: Limit = 200
 ) -> Response:
@@ -46,7 +46,7 @@ async def list_campaigns(
     return _counted(found, after, limit)
 
 
-@router.get("/rewards", response_model=list[RewardSeen])
+@router.get("/rewards", response_model=list[RewardView])
 async def list_rewards(
     request: Request, _: Anybody, after: Skip = 0, limit: Limit = 200
 ) -> Response:
@@ -55,16 +55,16 @@ async def list_rewards(
     return _counted(found, after, limit)
 
 
-@router.get("/rewards/{reward_id}/allocations", response_model=list[AllocationSeen])
+@router.get("/rewards/{reward_id}/allocations", response_model=list[AllocationView])
 async def list_allocations(request: Request, principal: Own, reward_id: RewardPath) -> Response:
     """Who got what of a reward, and by which weight; a user's own parts."""
     found = await platform_of(request).reading.allocations(reward_id)
     if found is None:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return json_answer([part for part in found if _is_his(principal, part.user_id)])
 
 
-@router.get("/pools/{pool_id}/shares", response_model=list[ShareChange])
+@router.get("/pools/{pool_id}/shares", response_model=list[ShareChangeView])
 async def list_shares(
     request: Request, _: Staff, pool_id: PoolPath, from_us: After = 0, to_us: After = 2**62
 ) -> Response:
@@ -74,7 +74,7 @@ async def list_shares(
     return json_answer(found)
 
 
-@router.get("/transfers", response_model=list[TransferSeen])
+@router.get("/transfers", response_model=list[TransferView])
 async def list_transfers(
     request: Request, _: Staff, after: Skip = 0, limit: Limit = 200
 ) -> Response:
@@ -83,7 +83,7 @@ async def list_transfers(
     return _counted(found, after, limit)
 
 
-@router.get("/arrivals", response_model=list[ArrivalSeen])
+@router.get("/arrivals", response_model=list[ArrivalView])
 async def list_arrivals(
     request: Request, _: Staff, after: Skip = 0, limit: Limit = 200
 ) -> Response:
@@ -92,22 +92,22 @@ async def list_arrivals(
     return _counted(found, after, limit)
 
 
-@router.post("/withdrawals", status_code=201, response_model=WithdrawalSeen)
-async def pay_out(request: Request, principal: Withdrawer, wish: AvailableWish) -> Response:
+@router.post("/withdrawals", status_code=201, response_model=WithdrawalView)
+async def pay_out(request: Request, principal: Withdrawer, wish: AvailableBody) -> Response:
     """Pay available money to its user's own Mixin wallet, and to nowhere else."""
     platform = platform_of(request)
 
     async def effect(made_id: str) -> object:
         user_id = own(principal, wish.user_id or principal.user_id or "")
         if await platform.people.user(user_id) is None:
-            raise Problem("unknown_user")
+            raise ApiProblem("unknown_user")
         money = await money_of(platform, wish.asset, wish.amount)
         return await platform.payouts.request(NewPayout(made_id, user_id, money))
 
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.get("/withdrawals", response_model=list[WithdrawalSeen])
+@router.get("/withdrawals", response_model=list[WithdrawalView])
 async def list_withdrawals(
     request: Request, principal: Own, before: Cursor = "", limit: Limit = 200
 ) -> Response:
@@ -116,12 +116,12 @@ async def list_withdrawals(
     return page_answer(found, limit, lambda row: row.withdrawal_id)
 
 
-@router.get("/withdrawals/{withdrawal_id}", response_model=WithdrawalSeen)
+@router.get("/withdrawals/{withdrawal_id}", response_model=WithdrawalView)
 async def show_withdrawal(request: Request, _: Own, withdrawal_id: WithdrawalPath) -> Response:
     """One payout."""
     found = await platform_of(request).reading.withdrawal(WithdrawalId(withdrawal_id))
     if found is None:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return json_answer(found)
 
 

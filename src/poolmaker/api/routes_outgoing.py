@@ -19,8 +19,8 @@ from poolmaker.api.calls import (
     unless_refused,
 )
 from poolmaker.api.params import PaymentPath, ReferencePath
-from poolmaker.api.ports import OutgoingDecision, Refused
-from poolmaker.api.schemas import OutcomeWish
+from poolmaker.api.ports import ActionRefused, OutgoingDecision
+from poolmaker.api.schemas import OutcomeBody
 from poolmaker.api.tokens import Principal
 
 router = APIRouter(prefix="/api/v1")
@@ -30,7 +30,7 @@ MoneyDecider = Annotated[Principal, Depends(Allow(DECIDE_MONEY))]
 
 @router.post("/outgoing/{payment_id}/decision", status_code=201, response_model=dict[str, Any])
 async def decide_outcome(
-    request: Request, principal: OutcomeDecider, payment_id: PaymentPath, wish: OutcomeWish
+    request: Request, principal: OutcomeDecider, payment_id: PaymentPath, wish: OutcomeBody
 ) -> Response:
     """Say what became of a payout or transfer in doubt. Needs a second person.
 
@@ -49,9 +49,9 @@ async def decide_outcome(
         fee=wish.fee or "0",
     )
 
-    async def state() -> Mapping[str, str] | Refused:
+    async def state() -> Mapping[str, str] | ActionRefused:
         sending = await outgoing.undecided(decision)
-        return sending if isinstance(sending, Refused) else {"sending": str(sending)}
+        return sending if isinstance(sending, ActionRefused) else {"sending": str(sending)}
 
     asked = Bound(action="outgoing.decide", subject=payment_id, body=words, state=state)
 

@@ -17,15 +17,15 @@ from poolmaker.api.calls import Allow, approver_of, json_answer, once, platform_
 from poolmaker.api.description import WITHOUT_KEY
 from poolmaker.api.params import AccountPath, LatchPath
 from poolmaker.api.ports import (
-    EngineSeen,
-    KilledSeen,
+    EngineView,
+    KillView,
     LatchReleased,
-    LatchSeen,
+    LatchView,
     Released,
     Safety,
 )
 from poolmaker.api.problems import CATALOGUES
-from poolmaker.api.schemas import KillWish, LatchWish, ReleaseWish, ScopeWish
+from poolmaker.api.schemas import KillBody, LatchBody, ReleaseBody, ScopeBody
 from poolmaker.api.tokens import Principal
 
 router = APIRouter(prefix="/api/v1")
@@ -44,14 +44,14 @@ def _said(request: Request, released: Released) -> Released:
     return replace(released, sentence=words.say(f"release.{released.verdict}"))
 
 
-@router.get("/kill", response_model=list[LatchSeen])
+@router.get("/kill", response_model=list[LatchView])
 async def list_kill_latches(request: Request, _: Staff) -> Response:
     """Kill latches that hold, and where: in a file, in the database or in both."""
     return json_answer(await _safety(request).latches())
 
 
-@router.post("/kill", status_code=201, response_model=KilledSeen, openapi_extra=WITHOUT_KEY)
-async def set_kill_latch(request: Request, principal: Keeper, wish: KillWish) -> Response:
+@router.post("/kill", status_code=201, response_model=KillView, openapi_extra=WITHOUT_KEY)
+async def set_kill_latch(request: Request, principal: Keeper, wish: KillBody) -> Response:
     """Create no order of a scope any more, cancel what rests, and say what the venue still shows.
 
     The latch holds before this answers. The same wish again is one more latch of the same scope.
@@ -61,7 +61,7 @@ async def set_kill_latch(request: Request, principal: Keeper, wish: KillWish) ->
 
 
 @router.post("/kill/release", status_code=201, response_model=Released)
-async def release_kill_latch(request: Request, principal: Keeper, wish: ReleaseWish) -> Response:
+async def release_kill_latch(request: Request, principal: Keeper, wish: ReleaseBody) -> Response:
     """Release a latch: a second person, or the only one a day after they asked for it.
 
     Without ids what is released was set before this request was made, however often it is repeated.
@@ -79,7 +79,7 @@ async def release_kill_latch(request: Request, principal: Keeper, wish: ReleaseW
 
 
 @router.post("/kill/take-back", status_code=201, response_model=Released)
-async def take_back_release(request: Request, principal: Keeper, wish: ScopeWish) -> Response:
+async def take_back_release(request: Request, principal: Keeper, wish: ScopeBody) -> Response:
     """Take back the wish to release a latch: it holds as before."""
 
     async def effect(_: str) -> object:
@@ -88,7 +88,7 @@ async def take_back_release(request: Request, principal: Keeper, wish: ScopeWish
     return await once(request, principal, platform_of(request).ids.correlation(), effect)
 
 
-@router.get("/engines", response_model=list[EngineSeen])
+@router.get("/engines", response_model=list[EngineView])
 async def list_engines(request: Request, _: Staff) -> Response:
     """How each engine is doing, since when, and what holds it back."""
     return json_answer(await _safety(request).engines())
@@ -98,7 +98,7 @@ async def list_engines(request: Request, _: Staff) -> Response:
     "/engines/{account}/latches/{kind}/release", status_code=201, response_model=LatchReleased
 )
 async def release_engine_latch(
-    request: Request, principal: Keeper, account: AccountPath, kind: LatchPath, wish: LatchWish
+    request: Request, principal: Keeper, account: AccountPath, kind: LatchPath, wish: LatchBody
 ) -> Response:
     """Let a latch of an engine go that evidence has not cleared."""
 

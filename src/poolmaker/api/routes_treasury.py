@@ -28,12 +28,12 @@ from poolmaker.api.calls import (
 )
 from poolmaker.api.params import Cursor, Limit, UserPath
 from poolmaker.api.ports import (
-    Bearable,
+    ActionReceipt,
+    ActionRefused,
+    BearableView,
     Incoming,
     OwnMoney,
     Platform,
-    Receipt,
-    Refused,
     UnlistedReturn,
 )
 from poolmaker.api.routes import Staff
@@ -41,7 +41,7 @@ from poolmaker.api.schemas import (
     BearRequest,
     FloatRequest,
     IncidentRequest,
-    MoneyWish,
+    MoneyBody,
     OwnMoneyRequest,
     ReversalRequest,
     SettlementRequest,
@@ -50,7 +50,7 @@ from poolmaker.api.schemas import (
 from poolmaker.api.tokens import Principal
 from poolmaker.kernel.ids import UserId
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 
 router = APIRouter(prefix="/api/v1")
 
@@ -64,9 +64,9 @@ NOT_CONFIRMED: Final = "not_confirmed"
 # ------------------------------------------------------------------------- what has come
 
 
-@router.post("/users/{user_id}/deposits", status_code=201, response_model=Receipt)
+@router.post("/users/{user_id}/deposits", status_code=201, response_model=ActionReceipt)
 async def credit_deposit(
-    request: Request, principal: Teller, user_id: UserPath, wish: MoneyWish
+    request: Request, principal: Teller, user_id: UserPath, wish: MoneyBody
 ) -> Response:
     """CREDIT_DEPOSIT: a user's money has come to a place that confirms it by its reference.
 
@@ -77,10 +77,10 @@ async def credit_deposit(
 
     async def effect(made_id: str) -> object:
         if await platform.people.user(UserId(user_id)) is None:
-            return Refused("unknown_user")
+            return ActionRefused("unknown_user")
         incoming = await _incoming(platform, made_id, wish)
 
-        async def state(*, second_person: bool) -> Receipt | Refused:
+        async def state(*, second_person: bool) -> ActionReceipt | ActionRefused:
             return await platform.treasury.credit_deposit(
                 UserId(user_id), incoming, second_person=second_person
             )
@@ -92,8 +92,8 @@ async def credit_deposit(
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/treasury/operator-in", status_code=201, response_model=Receipt)
-async def operator_in(request: Request, principal: Teller, wish: MoneyWish) -> Response:
+@router.post("/treasury/operator-in", status_code=201, response_model=ActionReceipt)
+async def operator_in(request: Request, principal: Teller, wish: MoneyBody) -> Response:
     """OPERATOR_IN: the operator's own money has come to a place that confirms it.
 
     Where the place does not know the reference a second person has to approve, and the place must
@@ -104,7 +104,7 @@ async def operator_in(request: Request, principal: Teller, wish: MoneyWish) -> R
     async def effect(made_id: str) -> object:
         incoming = await _incoming(platform, made_id, wish)
 
-        async def state(*, second_person: bool) -> Receipt | Refused:
+        async def state(*, second_person: bool) -> ActionReceipt | ActionRefused:
             return await platform.treasury.operator_in(incoming, second_person=second_person)
 
         action = ("treasury.operator_in", wish.location, wish)
@@ -116,20 +116,20 @@ async def operator_in(request: Request, principal: Teller, wish: MoneyWish) -> R
 async def _stated(
     request: Request,
     principal: Principal,
-    action: tuple[str, str, MoneyWish],
+    action: tuple[str, str, MoneyBody],
     made_id: str,
-    state: Callable[..., Awaitable[Receipt | Refused]],
-) -> Receipt | Refused:
+    state: Callable[..., Awaitable[ActionReceipt | ActionRefused]],
+) -> ActionReceipt | ActionRefused:
     """What the place confirms is booked at once; the rest when a second person agrees."""
     answer = await state(second_person=False)
-    if not isinstance(answer, Refused) or answer.code != NOT_CONFIRMED:
+    if not isinstance(answer, ActionRefused) or answer.code != NOT_CONFIRMED:
         return answer
     name, subject, wish = action
     await permitted(request, principal, name, subject, _words(wish.model_dump()), made_id)
     return await state(second_person=True)
 
 
-async def _incoming(platform: Platform, request_id: str, wish: MoneyWish) -> Incoming:
+async def _incoming(platform: Platform, request_id: str, wish: MoneyBody) -> Incoming:
     money = await money_of(platform, wish.asset, wish.amount)
     return Incoming(request_id, wish.location, money, wish.reference)
 
@@ -142,7 +142,7 @@ def _words(body: dict[str, object]) -> dict[str, str]:
 # ------------------------------------------------------------------- the operator's own money
 
 
-@router.post("/treasury/operator-out", status_code=201, response_model=Receipt)
+@router.post("/treasury/operator-out", status_code=201, response_model=ActionReceipt)
 async def operator_out(request: Request, principal: Decider, wish: OwnMoneyRequest) -> Response:
     """OPERATOR_OUT: the operator takes what is free of the own money at a place.
 
@@ -169,7 +169,7 @@ async def operator_out(request: Request, principal: Decider, wish: OwnMoneyReque
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/treasury/settlements", status_code=201, response_model=Receipt)
+@router.post("/treasury/settlements", status_code=201, response_model=ActionReceipt)
 async def settle(request: Request, principal: Decider, wish: SettlementRequest) -> Response:
     """SETTLE_FEES: fees or remainders that the platform has earned become equity."""
     platform = platform_of(request)
@@ -181,7 +181,7 @@ async def settle(request: Request, principal: Decider, wish: SettlementRequest) 
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/treasury/float", status_code=201, response_model=Receipt)
+@router.post("/treasury/float", status_code=201, response_model=ActionReceipt)
 async def trade_float(request: Request, principal: Decider, wish: FloatRequest) -> Response:
     """FLOAT_TRADE: equity becomes float for fees in a third asset, or float equity."""
     platform = platform_of(request)
@@ -194,7 +194,7 @@ async def trade_float(request: Request, principal: Decider, wish: FloatRequest) 
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/treasury/reversals", status_code=201, response_model=Receipt)
+@router.post("/treasury/reversals", status_code=201, response_model=ActionReceipt)
 async def reverse(request: Request, principal: Together, wish: ReversalRequest) -> Response:
     """REVERSAL: undo what people stated or decided wrong. Needs a second person, or a day."""
     platform = platform_of(request)
@@ -236,7 +236,7 @@ async def take_incident(request: Request, principal: Decider, wish: IncidentRequ
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/custody/incidents/bear", status_code=201, response_model=Receipt)
+@router.post("/custody/incidents/bear", status_code=201, response_model=ActionReceipt)
 async def bear_shortfall(request: Request, principal: Together, wish: BearRequest) -> Response:
     """BEAR_SHORTFALL: the operator's equity bears it. Needs a second person, or a day.
 
@@ -245,9 +245,9 @@ async def bear_shortfall(request: Request, principal: Together, wish: BearReques
     platform = platform_of(request)
     treasury = platform.treasury
 
-    async def state() -> Mapping[str, str] | Refused:
+    async def state() -> Mapping[str, str] | ActionRefused:
         what = await treasury.bearable(wish.incident)
-        if isinstance(what, Refused):
+        if isinstance(what, ActionRefused):
             return what
         money = {"asset": what.money.asset, "amount": what.money.amount}
         return {**money, "attempt": str(what.attempt)}
@@ -262,8 +262,8 @@ async def bear_shortfall(request: Request, principal: Together, wish: BearReques
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-def _approved(said: Mapping[str, str]) -> Bearable:
-    return Bearable(Money(said["asset"], said["amount"]), int(said["attempt"]))
+def _approved(said: Mapping[str, str]) -> BearableView:
+    return BearableView(AmountView(said["asset"], said["amount"]), int(said["attempt"]))
 
 
 # ------------------------------------------------------------------------ assets without a form
@@ -289,9 +289,9 @@ async def return_unlisted(
     platform = platform_of(request)
     treasury = platform.treasury
 
-    async def state() -> Mapping[str, str] | Refused:
+    async def state() -> Mapping[str, str] | ActionRefused:
         number = await treasury.next_return(wish.asset_id, wish.sender)
-        return number if isinstance(number, Refused) else {"number": str(number)}
+        return number if isinstance(number, ActionRefused) else {"number": str(number)}
 
     body = _words(wish.model_dump())
     asked = Bound(action="unlisted.return", subject=wish.asset_id, body=body, state=state)

@@ -32,20 +32,20 @@ from poolmaker.api.calls import (
     unless_refused,
 )
 from poolmaker.api.params import ApprovalPath, Cursor, Ended, Limit, TokenPath, UserPath
-from poolmaker.api.ports import Platform, Refused
-from poolmaker.api.problems import Problem
+from poolmaker.api.ports import ActionRefused, Platform
+from poolmaker.api.problems import ApiProblem
 from poolmaker.api.schemas import (
-    ApprovalSeen,
+    ApprovalView,
     NewStaffToken,
     NewUserToken,
     Nothing,
-    UserWish,
-    WalletWish,
+    UserBody,
+    WalletBody,
 )
 from poolmaker.api.tokens import (
     NewToken,
     Principal,
-    TokenSeen,
+    TokenView,
     expiry_us,
     fresh_token,
     hand_of,
@@ -56,7 +56,7 @@ from poolmaker.infra.approvals import model
 from poolmaker.infra.approvals.model import Approval, ApprovalRefused
 from poolmaker.kernel.clock import DAY_US
 from poolmaker.kernel.ids import ApprovalId, UserId
-from poolmaker.views.model import UserSeen, WalletClaimSeen
+from poolmaker.views.model import UserView, WalletClaimView
 
 router = APIRouter(prefix="/api/v1")
 
@@ -75,7 +75,7 @@ RESERVED: Final = frozenset({"operator", "treasurer", "viewer", "time"})
 
 
 @router.post("/users", status_code=201, response_model=dict[str, Any])
-async def create_user(request: Request, principal: Manager, wish: UserWish) -> Response:
+async def create_user(request: Request, principal: Manager, wish: UserBody) -> Response:
     """Make a user by their Mixin id, with a first token, which is shown once and never again."""
     platform = platform_of(request)
 
@@ -88,7 +88,7 @@ async def create_user(request: Request, principal: Manager, wish: UserWish) -> R
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.get("/users", response_model=list[UserSeen])
+@router.get("/users", response_model=list[UserView])
 async def list_users(
     request: Request, _: Staff, after: Cursor = "", limit: Limit = 500
 ) -> Response:
@@ -97,22 +97,22 @@ async def list_users(
     return page_answer(found, limit, lambda user: user.user_id)
 
 
-@router.get("/users/{user_id}", response_model=UserSeen)
+@router.get("/users/{user_id}", response_model=UserView)
 async def show_user(request: Request, _: Own, user_id: UserPath) -> Response:
     """One user."""
     return json_answer(await _user(platform_of(request), user_id))
 
 
-async def _user(platform: Platform, user_id: str) -> UserSeen:
+async def _user(platform: Platform, user_id: str) -> UserView:
     user = await platform.people.user(UserId(user_id))
     if user is None:
-        raise Problem("unknown_user")
+        raise ApiProblem("unknown_user")
     return user
 
 
-@router.post("/users/{user_id}/wallet", status_code=201, response_model=WalletClaimSeen)
+@router.post("/users/{user_id}/wallet", status_code=201, response_model=WalletClaimView)
 async def claim_wallet(
-    request: Request, principal: WalletOwner, user_id: UserPath, wish: WalletWish
+    request: Request, principal: WalletOwner, user_id: UserPath, wish: WalletBody
 ) -> Response:
     """For a user without a wallet: say which one is theirs, and how a payment from it proves it.
 
@@ -124,9 +124,9 @@ async def claim_wallet(
     async def effect(made_id: str) -> object:
         if not principal.binds_wallet:
             if principal.role is Role.USER:
-                return Refused("wallet_needs_staff")
+                return ActionRefused("wallet_needs_staff")
             if (await _user(platform, user_id)).mixin_id:
-                return Refused("wallet_taken")  # nobody is asked about what cannot be
+                return ActionRefused("wallet_taken")  # nobody is asked about what cannot be
             body = {"mixin_id": wish.mixin_id}
             await permitted(request, principal, "wallet.claim", user_id, body, made_id)
         return await platform.people.claim_wallet(UserId(user_id), wish.mixin_id)
@@ -134,7 +134,7 @@ async def claim_wallet(
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/users/{user_id}/disable", status_code=201, response_model=UserSeen)
+@router.post("/users/{user_id}/disable", status_code=201, response_model=UserView)
 async def disable_user(
     request: Request, principal: Manager, user_id: UserPath, _: Nothing | None = None
 ) -> Response:
@@ -149,7 +149,7 @@ async def disable_user(
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.post("/users/{user_id}/enable", status_code=201, response_model=UserSeen)
+@router.post("/users/{user_id}/enable", status_code=201, response_model=UserView)
 async def enable_user(
     request: Request, principal: Manager, user_id: UserPath, _: Nothing | None = None
 ) -> Response:
@@ -179,7 +179,7 @@ async def create_token(
     async def effect(made_id: str) -> object:
         user = await _user(platform, user_id)
         if user.disabled_at_us:
-            return Refused("user_disabled")
+            return ActionRefused("user_disabled")
         scopes = frozenset(wanted.scopes) if wanted.scopes is not None else None
         token = _users_token(user, scopes, wanted.days)
         return await _grant(platform, principal, made_id, token)
@@ -192,7 +192,7 @@ async def create_staff_token(request: Request, principal: Granter, wish: NewStaf
     """A token for another person of the staff, shown once. Needs a second person, or a day."""
     platform = platform_of(request)
     if wish.name in RESERVED:
-        raise Problem("name_taken", {"name": wish.name})
+        raise ApiProblem("name_taken", {"name": wish.name})
 
     async def effect(made_id: str) -> object:
         body = {"role": wish.role, "days": str(wish.days or "")}
@@ -208,7 +208,7 @@ async def create_staff_token(request: Request, principal: Granter, wish: NewStaf
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-@router.get("/tokens", response_model=list[TokenSeen])
+@router.get("/tokens", response_model=list[TokenView])
 async def list_tokens(
     request: Request, principal: Own, after: Cursor = "", limit: Limit = 100
 ) -> Response:
@@ -217,7 +217,7 @@ async def list_tokens(
     return page_answer(found, limit, lambda token: token.token_id)
 
 
-@router.post("/tokens/{token_id}/revoke", status_code=201, response_model=TokenSeen)
+@router.post("/tokens/{token_id}/revoke", status_code=201, response_model=TokenView)
 async def revoke_token(
     request: Request, principal: TokenOwner, token_id: TokenPath, _: Nothing | None = None
 ) -> Response:
@@ -244,9 +244,9 @@ async def rotate_token(
     async def effect(made_id: str) -> object:
         old = await _token(platform, token_id)
         if old.revoked_at_us and not await platform.tokens.token(_token_id(made_id)):
-            return Refused("token_revoked")
+            return ActionRefused("token_revoked")
         if old.role != Role.USER and old.name != principal.name:
-            return Refused("not_your_token")
+            return ActionRefused("not_your_token")
         wanted = _Wanted(
             Role(old.role),
             old.name,
@@ -261,10 +261,10 @@ async def rotate_token(
     return await once(request, principal, platform.ids.correlation(), effect)
 
 
-async def _token(platform: Platform, token_id: str) -> TokenSeen:
+async def _token(platform: Platform, token_id: str) -> TokenView:
     token = await platform.tokens.token(token_id)
     if token is None:
-        raise Problem("not_found")
+        raise ApiProblem("not_found")
     return token
 
 
@@ -279,7 +279,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     vouched: bool = False
 
 
-def _users_token(user: UserSeen, scopes: frozenset[Scope] | None, days: int | None) -> _Wanted:
+def _users_token(user: UserView, scopes: frozenset[Scope] | None, days: int | None) -> _Wanted:
     return _Wanted(Role.USER, user.name, UserId(user.user_id), scopes_of(Role.USER, scopes), days)
 
 
@@ -296,14 +296,14 @@ def _granted_until_us(
     """
     if not scopes <= principal.scopes:
         missing = ", ".join(sorted(scopes - principal.scopes))
-        raise Problem("scope_missing", {"scope": missing})
+        raise ApiProblem("scope_missing", {"scope": missing})
     now_us = platform.clock.now_us()
     until_us = expiry_us(now_us, days)
     if until_us <= principal.expires_us:
         return until_us
     if days is not None:
         left = (principal.expires_us - now_us) // DAY_US
-        raise Problem("token_outlives", {"days": str(left)})
+        raise ApiProblem("token_outlives", {"days": str(left)})
     return principal.expires_us
 
 
@@ -338,7 +338,7 @@ async def _grant(
 # ---------------------------------------------------------------------------------- approvals
 
 
-@router.get("/approvals", response_model=list[ApprovalSeen])
+@router.get("/approvals", response_model=list[ApprovalView])
 async def list_approvals(
     request: Request, _: Staff, after: Cursor = "", limit: Limit = 100, ended: Ended = "no"
 ) -> Response:
@@ -348,7 +348,7 @@ async def list_approvals(
     return page_answer([_approval(one) for one in found], limit, lambda one: one.approval_id)
 
 
-@router.post("/approvals/{approval_id}/approve", status_code=201, response_model=ApprovalSeen)
+@router.post("/approvals/{approval_id}/approve", status_code=201, response_model=ApprovalView)
 async def approve(
     request: Request, principal: Approver, approval_id: ApprovalPath, _: Nothing | None = None
 ) -> Response:
@@ -357,7 +357,7 @@ async def approve(
     return await _decided(request, principal, approval_id, decide)
 
 
-@router.post("/approvals/{approval_id}/cancel", status_code=201, response_model=ApprovalSeen)
+@router.post("/approvals/{approval_id}/cancel", status_code=201, response_model=ApprovalView)
 async def cancel_approval(
     request: Request, principal: Approver, approval_id: ApprovalPath, _: Nothing | None = None
 ) -> Response:
@@ -377,14 +377,14 @@ async def _decided(
     async def effect(_: str) -> object:
         answer = await decide(ApprovalId(approval_id), await approver_of(request, principal))
         if isinstance(answer, ApprovalRefused):
-            return Refused(answer.reason.value)
+            return ActionRefused(answer.reason.value)
         return _approval(answer)
 
     return await once(request, principal, platform_of(request).ids.correlation(), effect)
 
 
-def _approval(approval: Approval) -> ApprovalSeen:
-    return ApprovalSeen(
+def _approval(approval: Approval) -> ApprovalView:
+    return ApprovalView(
         approval_id=approval.id,
         action=approval.action,
         subject=approval.subject,

@@ -38,7 +38,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class _Wish(BaseModel):
+class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
@@ -49,7 +49,7 @@ class _Wish(BaseModel):
         return {name: _whole(value) for name, value in body.items()}
 
 
-class OutcomeWish(_Wish):
+class OutcomeBody(_Body):
     """What became of a payout or transfer in doubt. What is ``sent`` names its transaction."""
 
     decision: Literal["sent", "again", "not_sent"]
@@ -59,7 +59,7 @@ class OutcomeWish(_Wish):
     fee: AmountText | None = None
 
 
-class UserWish(_Wish):
+class UserBody(_Body):
     """A user to make. The name is for people to read; it is unique.
 
     ``mixin_id`` is their user id at Mixin, where deposits come from and payouts go.
@@ -69,20 +69,20 @@ class UserWish(_Wish):
     mixin_id: MixinId
 
 
-class WalletWish(_Wish):
+class WalletBody(_Body):
     """The Mixin user id that a user of before says is theirs."""
 
     mixin_id: MixinId
 
 
-class KillWish(_Wish):
+class KillBody(_Body):
     """A scope to kill, and why."""
 
     scope: KillScope
     reason: Sentence
 
 
-class ReleaseWish(_Wish):
+class ReleaseBody(_Body):
     """A scope to release, and why.
 
     ``ids`` are the latches that were judged; without any it is all that hold the scope when this
@@ -94,20 +94,20 @@ class ReleaseWish(_Wish):
     ids: Annotated[list[LatchId], Field(max_length=100)] = []
 
 
-class ScopeWish(_Wish):
+class ScopeBody(_Body):
     """A scope of the kill switch."""
 
     scope: KillScope
 
 
-class LatchWish(_Wish):
+class LatchBody(_Body):
     """What a latch of an engine holds back, and why it may go."""
 
     subject: Visible
     reason: Sentence
 
 
-class Nothing(_Wish):
+class Nothing(_Body):
     """A request whose path says it all."""
 
 
@@ -117,14 +117,14 @@ Scopes = Annotated[
 ]
 
 
-class NewUserToken(_Wish):
+class NewUserToken(_Body):
     """A token for a user: by default for 90 days, with all scopes that a user may have."""
 
     scopes: Scopes | None = None
     days: Days | None = None
 
 
-class NewStaffToken(_Wish):
+class NewStaffToken(_Body):
     """A token for a person of the staff: a name of their own, and what they do."""
 
     name: Name
@@ -134,7 +134,7 @@ class NewStaffToken(_Wish):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovalSeen:
+class ApprovalView:
     """What waits for a second person. Times are microseconds since 1970, 0 for not yet."""
 
     approval_id: str
@@ -148,7 +148,7 @@ class ApprovalSeen:
     approved_at_us: int
 
 
-class MoneyWish(_Wish):
+class MoneyBody(_Body):
     """An amount that arrived somewhere, under the outside world's own reference."""
 
     location: Location
@@ -161,7 +161,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 IncidentName = Annotated[str, StringConstraints(pattern=r"^[a-z]+~[!-~]{1,180}$")]
 
 
-class OwnMoneyRequest(_Wish):
+class OwnMoneyRequest(_Body):
     """The operator's own money at a place, under a reference of its own."""
 
     location: Location
@@ -170,7 +170,7 @@ class OwnMoneyRequest(_Wish):
     reference: Reference
 
 
-class SettlementRequest(_Wish):
+class SettlementRequest(_Body):
     """What the platform's ``account`` has earned becomes the operator's equity."""
 
     account: Literal["fees", "dust"]
@@ -179,7 +179,7 @@ class SettlementRequest(_Wish):
     reference: Reference
 
 
-class FloatRequest(_Wish):
+class FloatRequest(_Body):
     """Equity becomes float for fees (``in``), or float equity (``out``)."""
 
     direction: Literal["in", "out"]
@@ -188,27 +188,27 @@ class FloatRequest(_Wish):
     reference: Reference
 
 
-class ReversalRequest(_Wish):
+class ReversalRequest(_Body):
     """The ledger entry to undo, and why."""
 
     seq: Annotated[int, Field(ge=1, le=2**62)]
     reason: Reason
 
 
-class IncidentRequest(_Wish):
+class IncidentRequest(_Body):
     """An open custody incident by its name."""
 
     incident: IncidentName
 
 
-class BearRequest(_Wish):
+class BearRequest(_Body):
     """The open shortfall that the operator's equity bears, and why."""
 
     incident: IncidentName
     reason: Reason
 
 
-class UnlistedReturnRequest(_Wish):
+class UnlistedReturnRequest(_Body):
     """Whom at Mixin to pay what came in an asset without a form, and why.
 
     ``sender`` and ``amount`` are what the list shows; without a sender it came from a chain.
@@ -221,7 +221,7 @@ class UnlistedReturnRequest(_Wish):
     reason: Reason
 
 
-class PayoutWish(_Wish):
+class PayoutBody(_Body):
     """Where one asset of the payout goes."""
 
     asset: AssetCode
@@ -230,7 +230,7 @@ class PayoutWish(_Wish):
     memo: Annotated[str, StringConstraints(pattern=r"^[ -~]{0,128}$")] = ""
 
 
-class OrderWish(_Wish):
+class OrderBody(_Body):
     """An order to open. ``user_id`` is only for the operator, who opens it for somebody.
 
     ``pay`` says where the money is: in the user's balance already, or still in his Mixin wallet,
@@ -246,16 +246,16 @@ class OrderWish(_Wish):
     user_id: Identifier | None = None
 
 
-class WithdrawWish(_Wish):
+class WithdrawBody(_Body):
     """Money of an order goes to its user's own wallet, so nothing needs to be named.
 
     ``payout`` may repeat that wallet for each asset of the pool; anything else is refused.
     """
 
-    payout: Annotated[list[PayoutWish], Field(max_length=2)] = []
+    payout: Annotated[list[PayoutBody], Field(max_length=2)] = []
 
 
-class AvailableWish(_Wish):
+class AvailableBody(_Body):
     """Available money to be paid to its user's Mixin wallet; ``user_id`` only for the operator."""
 
     asset: AssetCode
@@ -263,7 +263,7 @@ class AvailableWish(_Wish):
     user_id: Identifier | None = None
 
 
-class ActWish(_Wish):
+class ActBody(_Body):
     """Where a told story stands. Times are microseconds since the Unix epoch."""
 
     number: Annotated[int, Field(ge=0, le=99)]
@@ -284,19 +284,19 @@ ItemId = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$", 
 Account = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,20}:[!-~]{1,150}$", max_length=180)]
 
 
-class ReasonWish(_Wish):
+class ReasonBody(_Body):
     """Why, in words that are kept."""
 
     reason: KeptReason
 
 
-class CloseWish(ReasonWish):
+class CloseBody(ReasonBody):
     """An item of the list to close, by its id."""
 
     id: ItemId
 
 
-class StreamWish(_Wish):
+class StreamBody(_Body):
     """An event at which a consumer of a stream has stopped."""
 
     consumer: Visible
@@ -304,13 +304,13 @@ class StreamWish(_Wish):
     seq: Annotated[int, Field(ge=1, le=2**53)]
 
 
-class SkipWish(StreamWish):
+class SkipBody(StreamBody):
     """An event to leave out, and why."""
 
     reason: KeptReason
 
 
-class BearWish(ReasonWish):
+class BearBody(ReasonBody):
     """What is missing on an account, to be borne by platform equity."""
 
     account: Account
@@ -318,19 +318,19 @@ class BearWish(ReasonWish):
     amount: AmountText
 
 
-class AsideWish(ReasonWish):
+class AsideBody(ReasonBody):
     """The key of a fact that cannot be booked."""
 
     key: ItemId
 
 
-class RefundWish(ReasonWish):
+class RefundBody(ReasonBody):
     """Money in suspense, by its source, to be paid back to its sender."""
 
     source: Visible
 
 
-class ResolveWish(ReasonWish):
+class ResolveBody(ReasonBody):
     """Money in suspense, and whose it is: ``user:<id>``, ``pool:<id>`` or ``platform``."""
 
     source: Visible
@@ -344,7 +344,7 @@ class ResolveWish(ReasonWish):
     amount: AmountText
 
 
-class AssignWish(ReasonWish):
+class AssignBody(ReasonBody):
     """The pool whose share holders a reward belongs to."""
 
     pool_id: Identifier

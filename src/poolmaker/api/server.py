@@ -22,11 +22,11 @@ from poolmaker.api.access import Access
 from poolmaker.api.budgets import Budgets, BudgetSizes
 from poolmaker.api.calls import Allow
 from poolmaker.api.description import described
-from poolmaker.api.gate import Gate
+from poolmaker.api.gate import RequestGate
 from poolmaker.api.http_protocol import KEEP_ALIVE_S, Connections, LimitedProtocol
 from poolmaker.api.params import unbounded
 from poolmaker.api.ports import Platform
-from poolmaker.api.problems import Problem, answer
+from poolmaker.api.problems import ApiProblem, answer
 from poolmaker.api.routes import router
 from poolmaker.api.routes_attention import router as attention_router
 from poolmaker.api.routes_money import router as money_router
@@ -38,10 +38,10 @@ from poolmaker.api.streams import Streams
 from poolmaker.api.streams import router as streams_router
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.errors import (
-    CallerFault,
     EnvironmentProblem,
     OutcomeUnknown,
     PoolmakerError,
+    PreconditionError,
 )
 
 ROUTERS: Final = (
@@ -60,17 +60,19 @@ _ADDRESS_IN_USE: Final = frozenset({98, 48})
 _NOT_PERMITTED: Final = 13
 
 
-def _problem(request: Request, problem: Problem) -> Response:
+def _problem(request: Request, problem: ApiProblem) -> Response:
     return answer(problem, request.state.correlation, request.headers.get("accept-language", ""))
 
 
 async def _on_problem(request: Request, problem: Exception) -> Response:
-    ensure(isinstance(problem, Problem), "handler: expected a Problem")
-    return _problem(request, problem) if isinstance(problem, Problem) else Response(status_code=500)
+    ensure(isinstance(problem, ApiProblem), "handler: expected a Problem")
+    return (
+        _problem(request, problem) if isinstance(problem, ApiProblem) else Response(status_code=500)
+    )
 
 
 async def _on_validation(request: Request, error: Exception) -> Response:
-    return _problem(request, Problem("invalid", {"what": _what(error)}))
+    return _problem(request, ApiProblem("invalid", {"what": _what(error)}))
 
 
 def _what(error: Exception) -> str:
@@ -83,11 +85,11 @@ def _what(error: Exception) -> str:
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
-    if isinstance(error.__cause__, Problem):
+    if isinstance(error.__cause__, ApiProblem):
         return _problem(request, error.__cause__)  # the body grew too large while it was read
     status = error.status_code if isinstance(error, HTTPException) else 500
     codes = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type"}
-    answer = _problem(request, Problem(codes.get(status, "invalid"), {"what": str(error)}))
+    answer = _problem(request, ApiProblem(codes.get(status, "invalid"), {"what": str(error)}))
     if isinstance(error, HTTPException) and error.headers:
         answer.headers.update(error.headers)
     return answer
@@ -109,7 +111,7 @@ class _NotFound:
             if route.matches(path)[0] is Match.PARTIAL
             for method in route.methods or ()
         }
-        problem = Problem("method_not_allowed" if methods else "not_found")
+        problem = ApiProblem("method_not_allowed" if methods else "not_found")
         answer = _problem(request, problem)
         if methods:
             answer.headers["Allow"] = ", ".join(sorted(methods))
@@ -117,15 +119,15 @@ class _NotFound:
 
 
 async def _on_poolmaker(request: Request, error: Exception) -> Response:
-    if isinstance(error, CallerFault):
-        return _problem(request, Problem("invalid", {"what": str(error)}))
+    if isinstance(error, PreconditionError):
+        return _problem(request, ApiProblem("invalid", {"what": str(error)}))
     code = "outcome_unknown" if isinstance(error, OutcomeUnknown) else "unavailable"
-    return _problem(request, Problem(code))
+    return _problem(request, ApiProblem(code))
 
 
 async def _on_anything(request: Request, _: Exception) -> Response:
     """The last resort: the server logs the error itself, the caller gets the id to quote."""
-    return _problem(request, Problem("internal"))
+    return _problem(request, ApiProblem("internal"))
 
 
 def routes() -> list[APIRoute]:
@@ -161,13 +163,13 @@ def create_api(
         loose = ", ".join(unbounded(route.dependant))
         ensure(not loose, f"{route.path}: parameters without a bounded form: {loose}")
     api.openapi = lambda: described(api)  # type: ignore[method-assign]
-    api.add_exception_handler(Problem, _on_problem)
+    api.add_exception_handler(ApiProblem, _on_problem)
     api.add_exception_handler(RequestValidationError, _on_validation)
     api.add_exception_handler(HTTPException, _on_http)
     api.add_exception_handler(PoolmakerError, _on_poolmaker)
     api.add_exception_handler(Exception, _on_anything)
     budgets = Budgets(platform.clock, sizes)
-    api.add_middleware(Gate, ids=platform.ids, tokens=platform.tokens, budgets=budgets)
+    api.add_middleware(RequestGate, ids=platform.ids, tokens=platform.tokens, budgets=budgets)
     api.mount("/api", _NotFound(routes()))
     if site is not None:
         api.mount("/", site)

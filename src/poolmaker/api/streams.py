@@ -24,7 +24,7 @@ from poolmaker.api.tokens import Principal
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import PoolmakerError
 from poolmaker.kernel.ids import UserId
-from poolmaker.views.model import Happening
+from poolmaker.views.model import ActivityView
 
 BATCH: Final = 200
 KEPT: Final = 1_000
@@ -65,7 +65,7 @@ class _Watcher:
     orders: dict[str, bytes] = field(default_factory=dict)
 
 
-def _transactions(watcher: _Watcher, known: Iterable[Happening]) -> list[str]:
+def _transactions(watcher: _Watcher, known: Iterable[ActivityView]) -> list[str]:
     """The events of transactions that a client lacks; nothing is left out silently.
 
     What is not streamed any more is told as a gap: it can be listed.
@@ -92,7 +92,7 @@ class Streams:
         self._staff = 0
         self._dead: frozenset[str] = frozenset()
         self._seq = -1
-        self._happenings: deque[Happening] = deque(maxlen=KEPT)
+        self._happenings: deque[ActivityView] = deque(maxlen=KEPT)
         self._orders: dict[UserId, dict[str, bytes]] = {}
         self._reader: asyncio.Task[None] | None = None
 
@@ -130,7 +130,7 @@ class Streams:
     def _has_ended(self, principal: Principal) -> bool:
         return principal.token_id in self._dead
 
-    async def _missed(self, principal: Principal, after: int | None) -> Sequence[Happening]:
+    async def _missed(self, principal: Principal, after: int | None) -> Sequence[ActivityView]:
         """What a client of the staff lacks, when it says what it has; oldest first."""
         if principal.role is Role.USER or after is None:
             return ()

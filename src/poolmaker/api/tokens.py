@@ -32,7 +32,7 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSeen:
+class TokenView:
     """A token as it is listed. Times are microseconds since the Unix epoch, 0 for never."""
 
     token_id: str
@@ -78,11 +78,11 @@ class Tokens(Protocol):
         """Whose token this is; None for an unknown, expired or revoked one."""
         ...
 
-    async def token(self, token_id: str) -> TokenSeen | None:
+    async def token(self, token_id: str) -> TokenView | None:
         """One token, or None."""
         ...
 
-    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenSeen]:
+    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenView]:
         """Tokens of one user or of all, by id after ``after``."""
         ...
 

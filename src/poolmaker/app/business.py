@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.memos import MixinMemos
 from poolmaker.app.payouts import RewardWallets
 from poolmaker.bus.guard import StreamGuard
 from poolmaker.bus.service import open_bus
 from poolmaker.business.campaigns.model import CampaignSettings
-from poolmaker.business.campaigns.service import CampaignDesk, CampaignPorts
+from poolmaker.business.campaigns.service import CampaignPorts, CampaignService
 from poolmaker.business.campaigns.service import open_store as open_campaigns
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.pools.model import PoolConfig, PoolParameters, PoolSettings
+from poolmaker.business.pools.model import BarrierSettings, PoolConfig, PoolParameters
 from poolmaker.business.pools.service import open_store as open_pools
-from poolmaker.business.rewards.model import RewardSettings
+from poolmaker.business.rewards.model import DistributionSettings
 from poolmaker.business.rewards.service import (
     SHARES,
-    RewardDesk,
     RewardPorts,
+    RewardService,
     ShareHistory,
     open_share_store,
 )
@@ -32,7 +32,7 @@ from poolmaker.business.rooms import (
     RoomStores,
     open_rooms,
 )
-from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.model import PaymentSettings
 from poolmaker.business.treasury.ports import ArrivalEvidence, Routes, SendingProvider
 from poolmaker.business.treasury.service import open_store as open_treasury
 from poolmaker.business.user_orders.model import MIXIN, OrderSettings
@@ -47,7 +47,7 @@ from poolmaker.infra.settings.outside import FormSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
-from poolmaker.kernel.money import Form, parse_units, power_of_ten
+from poolmaker.kernel.money import AssetOnNetwork, parse_units, power_of_ten
 from poolmaker.messages.market import MarketSpec
 
 
@@ -70,8 +70,8 @@ class Business:
     """The services of business."""
 
     rooms: Rooms
-    campaigns: CampaignDesk
-    rewards: RewardDesk
+    campaigns: CampaignService
+    rewards: RewardService
 
     def handlers(self) -> dict[str, SagaHandler]:
         """Every kind of saga with its handler."""
@@ -81,7 +81,7 @@ class Business:
 class _Wiring:
     """One opening: the rooms around an order, and those of campaigns and rewards on top."""
 
-    def __init__(self, settings: Settings, scales: Scales, ports: BusinessPorts) -> None:
+    def __init__(self, settings: Settings, scales: AssetRegistry, ports: BusinessPorts) -> None:
         self._settings = settings
         self._scales = scales
         self._ports = ports
@@ -91,7 +91,7 @@ class _Wiring:
         """The services, wired."""
         ports = self._ports
         rooms = open_rooms(self._stores(), self._outside(), self._room_settings())
-        campaigns = CampaignDesk(
+        campaigns = CampaignService(
             CampaignPorts(
                 transactions=ports.transactions, store=open_campaigns(), pools=rooms.pools
             ),
@@ -124,10 +124,10 @@ class _Wiring:
             ids=ports.ids,
         )
 
-    def _rewards(self, rooms: Rooms, campaigns: CampaignDesk) -> RewardDesk:
+    def _rewards(self, rooms: Rooms, campaigns: CampaignService) -> RewardService:
         ports = self._ports
         names = {asset: form.name for asset, form in mixin_forms(self._settings).items()}
-        return RewardDesk(
+        return RewardService(
             RewardPorts(
                 transactions=ports.transactions,
                 store=open_rewards(),
@@ -152,7 +152,9 @@ class _Wiring:
 
     def _room_settings(self) -> RoomSettings:
         return RoomSettings(
-            pools=PoolSettings(barrier_interval_us=self._settings.barrier_interval_s * SECOND_US),
+            pools=BarrierSettings(
+                barrier_interval_us=self._settings.barrier_interval_s * SECOND_US
+            ),
             orders=self._order_settings(),
             withdrawals=_withdrawal_settings(self._settings, self._scales),
             treasury=self._treasury_settings(),
@@ -191,10 +193,10 @@ class _Wiring:
                 found[asset, form.venue_network] = step
         return found
 
-    def _treasury_settings(self) -> TreasurySettings:
+    def _treasury_settings(self) -> PaymentSettings:
         treasury = self._settings.treasury
         poll_us, mixin = treasury.poll_ms * 1_000, self._settings.mixin
-        return TreasurySettings(
+        return PaymentSettings(
             net_us=poll_us,
             poll_first_us=min(SECOND_US, poll_us),
             poll_max_us=max(SECOND_US, poll_us),
@@ -214,11 +216,13 @@ class _Wiring:
             accounts={hufi.exchange: VenueAccountId(hufi.account)}, join=hufi.join
         )
 
-    def _reward_settings(self) -> RewardSettings:
+    def _reward_settings(self) -> DistributionSettings:
         rewards = self._settings.rewards
-        return RewardSettings(
+        return DistributionSettings(
             forms={
-                form.name: Form(self._scales.assets[asset], form.name, form.mixin_decimals)
+                form.name: AssetOnNetwork(
+                    self._scales.assets[asset], form.name, form.mixin_decimals
+                )
                 for asset, form in mixin_forms(self._settings).items()
             },
             fee_ppm=rewards.fee_ppm,
@@ -226,7 +230,7 @@ class _Wiring:
         )
 
 
-def open_business(settings: Settings, scales: Scales, ports: BusinessPorts) -> Business:
+def open_business(settings: Settings, scales: AssetRegistry, ports: BusinessPorts) -> Business:
     """The services, wired. Nothing is read or written yet."""
     return _Wiring(settings, scales, ports).open()
 
@@ -236,7 +240,7 @@ def mixin_forms(settings: Settings) -> dict[str, FormSettings]:
     return {form.asset: form for form in settings.forms if form.mixin_id is not None}
 
 
-def _withdrawal_settings(settings: Settings, scales: Scales) -> WithdrawalSettings:
+def _withdrawal_settings(settings: Settings, scales: AssetRegistry) -> WithdrawalSettings:
     networks: dict[str, set[str]] = {}
     for allowed in settings.payout.networks:
         networks.setdefault(allowed.asset, set()).add(allowed.network)
@@ -253,12 +257,12 @@ def _withdrawal_settings(settings: Settings, scales: Scales) -> WithdrawalSettin
     )
 
 
-def pool_configs(settings: Settings, scales: Scales) -> list[PoolConfig]:
+def pool_configs(settings: Settings, scales: AssetRegistry) -> list[PoolConfig]:
     """The configured pools as business knows them."""
     return [_pool_config(section, scales) for section in settings.pools]
 
 
-def _pool_config(section: PoolSection, scales: Scales) -> PoolConfig:
+def _pool_config(section: PoolSection, scales: AssetRegistry) -> PoolConfig:
     quote_scale = scales.of(section.quote)
     return PoolConfig(
         id=section.pool,

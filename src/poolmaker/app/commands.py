@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from poolmaker.api import ports
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.money import MoneyReading
-from poolmaker.app.people import People
+from poolmaker.app.people import UserDirectory
 from poolmaker.app.reading import PlatformReading
 from poolmaker.business.ledger.accounts import custody_mixin, share_asset
 from poolmaker.business.user_orders.model import (
@@ -16,8 +16,8 @@ from poolmaker.business.user_orders.model import (
     Accepted,
     Answer,
     Declined,
-    Destination,
     OrderRefusal,
+    PayoutDestination,
     User,
 )
 from poolmaker.business.user_orders.service import UserOrders, UserRegistry
@@ -28,68 +28,68 @@ from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import OrderId, UserId
 from poolmaker.kernel.money import SCALE_MAX, Rounding, divide, parse_units, power_of_ten
 from poolmaker.messages.base import Money as UnitMoney
-from poolmaker.views.model import OrderSeen, UserSeen, WalletClaimSeen, WithdrawalSeen
+from poolmaker.views.model import OrderView, UserView, WalletClaimView, WithdrawalView
 
 
-class PeopleDesk:
+class UserCommands:
     """``api.ports.People`` over the users of user orders. ``link`` makes a payment link."""
 
     def __init__(self, registry: UserRegistry, link: Callable[[str], tuple[str, str]]) -> None:
         self._registry = registry
         self._link = link
 
-    async def create(self, request_id: str, name: str, mixin_id: str) -> UserSeen | ports.Refused:
-        """See ``People.create``."""
+    async def create(
+        self, request_id: str, name: str, mixin_id: str
+    ) -> UserView | ports.ActionRefused:
         made = await self._registry.made_by(request_id)
         owner = await self._registry.user_at_mixin(mixin_id)
         if owner is not None and owner.id != made:
-            return ports.Refused("mixin_id_taken")
+            return ports.ActionRefused("mixin_id_taken")
         named = await self._registry.user_named(name)
         if named is not None and named.id != made:
-            return ports.Refused("name_taken", {"name": name})
+            return ports.ActionRefused("name_taken", {"name": name})
         user_id = await self._registry.create_user(name, request_id, mixin_id)
         user = await self._registry.user(user_id)
         ensure(user is not None, f"user {user_id} was made and is not there")
-        return _seen(user) if user is not None else ports.Refused("unknown_user")
+        return _seen(user) if user is not None else ports.ActionRefused("unknown_user")
 
-    async def users(self, after: str, limit: int) -> Sequence[UserSeen]:
-        """See ``People.users``."""
+    async def users(self, after: str, limit: int) -> Sequence[UserView]:
         return tuple(_seen(user) for user in await self._registry.users(UserId(after), limit))
 
-    async def user(self, user_id: UserId) -> UserSeen | None:
-        """See ``People.user``."""
+    async def user(self, user_id: UserId) -> UserView | None:
         found = await self._registry.user(user_id)
         return _seen(found) if found is not None else None
 
-    async def claim_wallet(self, user_id: UserId, mixin_id: str) -> WalletClaimSeen | ports.Refused:
-        """See ``People.claim_wallet``."""
+    async def claim_wallet(
+        self, user_id: UserId, mixin_id: str
+    ) -> WalletClaimView | ports.ActionRefused:
         claim = await self._registry.claim_wallet(user_id, mixin_id)
         if isinstance(claim, Declined):
-            return ports.Refused(claim.reason.value)
+            return ports.ActionRefused(claim.reason.value)
         memo, link = self._link(claim.trace)
         if not link:
-            return ports.Refused("no_mixin")
-        return WalletClaimSeen(user_id, mixin_id, claim.trace, memo, link, claim.until_us)
+            return ports.ActionRefused("no_mixin")
+        return WalletClaimView(user_id, mixin_id, claim.trace, memo, link, claim.until_us)
 
-    async def disable(self, user_id: UserId, *, disabled: bool) -> UserSeen | ports.Refused:
-        """See ``People.disable``."""
+    async def disable(self, user_id: UserId, *, disabled: bool) -> UserView | ports.ActionRefused:
         found = await self._registry.disable(user_id, disabled=disabled)
-        return ports.Refused(found.reason.value) if isinstance(found, Declined) else _seen(found)
+        return (
+            ports.ActionRefused(found.reason.value) if isinstance(found, Declined) else _seen(found)
+        )
 
 
 NO_ORDER: Final = OrderId("")
 
 
-class OrdersDesk:
+class OrderCommands:
     """``api.ports.Orders`` over user orders; answers with the order as it stands."""
 
-    def __init__(self, orders: UserOrders, reading: PlatformReading, scales: Scales) -> None:
+    def __init__(self, orders: UserOrders, reading: PlatformReading, scales: AssetRegistry) -> None:
         self._orders = orders
         self._reading = reading
         self._scales = scales
 
-    async def open(self, order: ports.NewOrder) -> OrderSeen | ports.Refused:
-        """See ``Orders.open``."""
+    async def open(self, order: ports.NewOrder) -> OrderView | ports.ActionRefused:
         base, quote = (
             parse_units(money.amount, self._scales.of(money.asset))
             for money in (order.base, order.quote)
@@ -117,22 +117,19 @@ class OrdersDesk:
 
     async def take_back(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | ports.Refused:
-        """See ``Orders.take_back``."""
+    ) -> OrderView | ports.ActionRefused:
         answer = await self._orders.take_back(user_id, order_id, request_id)
         return await self._answer(answer, order_id)
 
     async def pause(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | ports.Refused:
-        """See ``Orders.pause``."""
+    ) -> OrderView | ports.ActionRefused:
         answer = await self._orders.pause(user_id, order_id, request_id)
         return await self._answer(answer, order_id)
 
     async def resume(
         self, user_id: UserId, order_id: OrderId, request_id: str
-    ) -> OrderSeen | ports.Refused:
-        """See ``Orders.resume``."""
+    ) -> OrderView | ports.ActionRefused:
         answer = await self._orders.resume(user_id, order_id, request_id)
         return await self._answer(answer, order_id)
 
@@ -140,12 +137,11 @@ class OrdersDesk:
         self,
         user_id: UserId,
         order_id: OrderId,
-        payout: Sequence[ports.Destination],
+        payout: Sequence[ports.WithdrawalDestination],
         request_id: str,
-    ) -> OrderSeen | ports.Refused:
-        """See ``Orders.withdraw``."""
+    ) -> OrderView | ports.ActionRefused:
         destinations = [
-            Destination(asset=to.asset, network=to.network, address=to.address, tag=to.memo)
+            PayoutDestination(asset=to.asset, network=to.network, address=to.address, tag=to.memo)
             for to in payout
         ]
         answer = await self._orders.withdraw(user_id, order_id, destinations, request_id)
@@ -153,31 +149,31 @@ class OrdersDesk:
 
     async def _answer(
         self, answer: Answer, order_id: OrderId = NO_ORDER
-    ) -> OrderSeen | ports.Refused:
+    ) -> OrderView | ports.ActionRefused:
         match answer:
             case Declined(OrderRefusal.NO_WALLET):
-                return ports.Refused("no_mixin")
+                return ports.ActionRefused("no_mixin")
             case Declined(OrderRefusal.BAD_AMOUNT):
-                return ports.Refused("bad_order_amount")
+                return ports.ActionRefused("bad_order_amount")
             case Declined(OrderRefusal.WRONG_STATE):
                 stands = await self._reading.order(order_id)
-                return ports.Refused("wrong_state", {"state": stands.state if stands else ""})
+                return ports.ActionRefused("wrong_state", {"state": stands.state if stands else ""})
             case Declined():
-                return ports.Refused(answer.reason.value)
+                return ports.ActionRefused(answer.reason.value)
             case Accepted():
                 seen = await self._reading.order(answer.order)
-                return seen if seen is not None else ports.Refused("unknown_order")
+                return seen if seen is not None else ports.ActionRefused("unknown_order")
 
 
-class PayoutDesk:
+class PayoutCommands:
     """``api.ports.Payouts``: available money to Mixin wallets. ``forms`` are Mixin's, by asset."""
 
     def __init__(
         self,
         withdrawals: Withdrawals,
-        people: People,
+        people: UserDirectory,
         reading: MoneyReading,
-        scales: Scales,
+        scales: AssetRegistry,
         forms: Mapping[str, FormSettings],
     ) -> None:
         self._withdrawals = withdrawals
@@ -186,32 +182,31 @@ class PayoutDesk:
         self._scales = scales
         self._forms = forms
 
-    async def request(self, payout: ports.NewPayout) -> WithdrawalSeen | ports.Refused:
-        """See ``Payouts.request``."""
+    async def request(self, payout: ports.NewPayout) -> WithdrawalView | ports.ActionRefused:
         asset, form = payout.money.asset, self._forms.get(payout.money.asset)
         user = await self._people.user(payout.user_id)
         if form is None or user is None or not user.mixin_id:
-            return ports.Refused("no_mixin")
+            return ports.ActionRefused("no_mixin")
         scale = self._scales.of(asset)
         units = parse_units(payout.money.amount, scale)
         if units % power_of_ten(scale - min(MIXIN_DECIMALS, scale)):
             facts = {"asset": asset, "scale": str(min(MIXIN_DECIMALS, scale))}
-            return ports.Refused("bad_amount", facts)
+            return ports.ActionRefused("bad_amount", facts)
         answer = await self._withdrawals.withdraw(
             payout.user_id,
             custody_mixin(form.name),
             UnitMoney(asset=asset, units=units),
-            Destination(asset=asset, network=MIXIN, address=user.mixin_id),
+            PayoutDestination(asset=asset, network=MIXIN, address=user.mixin_id),
             payout.request_id,
         )
         match answer:
             case NotRequested(reason):
-                return ports.Refused(reason.value, self._scales.facts(asset))
+                return ports.ActionRefused(reason.value, self._scales.facts(asset))
             case Requested(withdrawal):
                 seen = await self._reading.withdrawal(withdrawal)
                 ensure(seen is not None, f"withdrawal {withdrawal} was made and is not there")
-                return seen if seen is not None else ports.Refused("no_mixin")
+                return seen if seen is not None else ports.ActionRefused("no_mixin")
 
 
-def _seen(user: User) -> UserSeen:
-    return UserSeen(user.id, user.name, user.created_us, user.mixin_id, user.disabled_us)
+def _seen(user: User) -> UserView:
+    return UserView(user.id, user.name, user.created_us, user.mixin_id, user.disabled_us)

@@ -16,7 +16,7 @@ import aiohttp
 
 from poolmaker.app.business import pool_configs
 from poolmaker.app.engines import connector_config
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.outside import chain_wallet_of
 from poolmaker.evm.chain import Chain
 from poolmaker.evm.rpc import Rpc
@@ -119,8 +119,8 @@ async def _opened(
         await venue.close()
 
 
-def _scales(settings: Settings) -> Scales:
-    return Scales({one.code: Asset(one.code, one.scale) for one in settings.assets})
+def _scales(settings: Settings) -> AssetRegistry:
+    return AssetRegistry({one.code: Asset(one.code, one.scale) for one in settings.assets})
 
 
 async def _venue_clock(venue: BinanceAccount, clock: Clock) -> str:

@@ -25,7 +25,7 @@ from poolmaker.market.tracking.account_stream import postgres_tracking
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class EngineHandle:
     """One venue account of this process."""
 
     engine: AccountEngine
@@ -48,7 +48,7 @@ class DeskPorts:
 
 def open_desks(
     settings: Settings, assets: Mapping[str, Asset], ports: DeskPorts
-) -> dict[VenueAccountId, Desk]:
+) -> dict[VenueAccountId, EngineHandle]:
     """An engine and a wallet for every configured account. Nothing is dialled yet."""
     return {account.account: _desk(account, assets, ports) for account in settings.venue_accounts}
 
@@ -76,7 +76,9 @@ def _last_look(account: VenueAccountSettings, ports: DeskPorts) -> Callable[[Poo
     return barred
 
 
-def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: DeskPorts) -> Desk:
+def _desk(
+    account: VenueAccountSettings, assets: Mapping[str, Asset], ports: DeskPorts
+) -> EngineHandle:
     config, barred = connector_config(account, assets), _last_look(account, ports)
     venue = open_account(config, ports.clock, ports.rng.fork(account.id), barred)
     stores = EngineStores(
@@ -101,4 +103,4 @@ def _desk(account: VenueAccountSettings, assets: Mapping[str, Asset], ports: Des
             kill=ports.kill,
         ),
     )
-    return Desk(engine, venue)
+    return EngineHandle(engine, venue)

@@ -8,7 +8,7 @@ from typing import Final
 
 import aiohttp
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.business.ledger.accounts import custody_evm, venue_account_of
 from poolmaker.business.treasury.booking import ReportedDeposit
 from poolmaker.evm.chain import Chain
@@ -59,7 +59,7 @@ class CoinHistory:
 
 
 def coin_history(
-    settings: EvmSettings | None, wallet: str, scales: Scales, session: aiohttp.ClientSession
+    settings: EvmSettings | None, wallet: str, scales: AssetRegistry, session: aiohttp.ClientSession
 ) -> CoinHistory | None:
     """The history of the chain's coin, None without a chain. Nothing is asked yet."""
     if settings is None:
@@ -75,7 +75,7 @@ class PlaceHistories:
         self,
         wallets: Mapping[VenueAccountId, VenueWallet],
         coin: CoinHistory | None,
-        scales: Scales,
+        scales: AssetRegistry,
         clock: Clock,
     ) -> None:
         self._wallets = wallets
@@ -90,7 +90,6 @@ class PlaceHistories:
         return venue_account_of(location) in self._wallets
 
     async def deposit(self, location: str, asset: str, reference: str) -> ReportedDeposit | None:
-        """See ``ArrivalEvidence.deposit``."""
         if self._coin is not None and (location, asset) == self._coin.place:
             return await self._coin.deposit(reference)
         found = await self._credited(location, asset)
@@ -117,7 +116,6 @@ class PlaceHistories:
         return parse_units(free, scale) + parse_units(locked, scale)
 
     async def arrived_units(self, target: str, asset: str, transaction_id: str) -> int | None:
-        """See ``ArrivalEvidence.arrived_units``."""
         rows = [
             self._units(row)
             for row in await self._credited(target, asset)

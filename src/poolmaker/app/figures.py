@@ -10,14 +10,14 @@ from typing import Final
 from poolmaker.infra.settings.outside import MIXIN_DECIMALS
 from poolmaker.kernel.money import SCALE_MAX, Asset, Ratio, Rounding, format_units
 from poolmaker.messages.base import Money as UnitMoney
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 
 _SHARE: Final = "share:"
 _MIXIN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
-class Scales:
+class AssetRegistry:
     """Decimals of every asset by code, as registered when the process began."""
 
     assets: dict[str, Asset]
@@ -43,15 +43,15 @@ class Scales:
         """The exact decimal text."""
         return format_units(units, self.of(asset))
 
-    def money(self, asset: str, units: int) -> Money:
+    def money(self, asset: str, units: int) -> AmountView:
         """An amount as the surfaces show it."""
-        return Money(asset, self.text(asset, units))
+        return AmountView(asset, self.text(asset, units))
 
-    def said(self, money: UnitMoney) -> Money:
+    def said(self, money: UnitMoney) -> AmountView:
         """A message's amount as the surfaces show it."""
         return self.money(money.asset, money.units)
 
-    def sums(self, moneys: Iterable[UnitMoney]) -> tuple[Money, ...]:
+    def sums(self, moneys: Iterable[UnitMoney]) -> tuple[AmountView, ...]:
         """Amounts that are not zero, as the surfaces show them."""
         return tuple(self.said(money) for money in moneys if money.units)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.business.ledger import commands
 from poolmaker.business.ledger.accounts import Normal, normal_of
 from poolmaker.business.ledger.codec import decode_command
-from poolmaker.business.ledger.model import EntryRow, Transaction
+from poolmaker.business.ledger.model import EntryRow, LedgerTransaction
 from poolmaker.messages.base import Money as UnitMoney
-from poolmaker.views.model import Entry, Happening, Money
+from poolmaker.views.model import ActivityView, AmountView, Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WordedEntry:
     """What a sentence about a command needs: whom it is about, and the sums by name."""
 
     subject: str
@@ -23,25 +23,25 @@ class Told:
     kind: str = ""
 
 
-def told(transaction: Transaction) -> Told:
+def told(transaction: LedgerTransaction) -> WordedEntry:
     """Whom a transaction is about and what it moved."""
     command = decode_command(transaction.body)
     match command:
         case commands.Fill():
             sums = {"base": (command.base,), "quote": (command.quote,)}
-            return Told("", sums, f"FILL.{command.side.value}")
+            return WordedEntry("", sums, f"FILL.{command.side.value}")
         case commands.JoinPoolV1() | commands.JoinPool():
-            return Told(command.order, {"what": _grown(transaction, ("pool:",))})
+            return WordedEntry(command.order, {"what": _grown(transaction, ("pool:",))})
         case commands.LeavePoolV1() | commands.LeavePool() | commands.SettleExit():
-            return Told(command.order, {"what": _grown(transaction, ("exit:", "order:"))})
+            return WordedEntry(command.order, {"what": _grown(transaction, ("exit:", "order:"))})
         case commands.Lock() | commands.Unlock():
-            return Told(command.user, {"what": command.money})
+            return WordedEntry(command.user, {"what": command.money})
         case commands.RechargeFee():
-            return Told("", {"what": (command.fee,)})
+            return WordedEntry("", {"what": (command.fee,)})
         case commands.Reversal():
-            return Told("", {"what": _grown(transaction, ("custody:", "platform:"))})
+            return WordedEntry("", {"what": _grown(transaction, ("custody:", "platform:"))})
         case commands.AllocateReward():
-            return Told("", {"what": (command.users,)})
+            return WordedEntry("", {"what": (command.users,)})
         case (
             commands.CreditDeposit()
             | commands.CreditReward()
@@ -50,16 +50,16 @@ def told(transaction: Transaction) -> Told:
             | commands.HoldWithdraw()
             | commands.ReleaseWithdraw()
         ):
-            return Told(command.user, {"what": (command.money,)})
+            return WordedEntry(command.user, {"what": (command.money,)})
         case commands.DebitWithdraw() | commands.NetworkFee():
-            return Told(command.withdrawal, {"what": (command.money,)})
+            return WordedEntry(command.withdrawal, {"what": (command.money,)})
         case _:
-            return Told(
+            return WordedEntry(
                 "", {} if isinstance(command, commands.SetAside) else {"what": (command.money,)}
             )
 
 
-def _grown(transaction: Transaction, heads: tuple[str, ...]) -> tuple[UnitMoney, ...]:
+def _grown(transaction: LedgerTransaction, heads: tuple[str, ...]) -> tuple[UnitMoney, ...]:
     """What grew on the accounts that begin with one of ``heads``, shares left out."""
     found = []
     for leg in transaction.legs:
@@ -69,12 +69,14 @@ def _grown(transaction: Transaction, heads: tuple[str, ...]) -> tuple[UnitMoney,
     return tuple(found)
 
 
-def happening(transaction: Transaction, line: Told, name: str, scales: Scales) -> Happening:
+def happening(
+    transaction: LedgerTransaction, line: WordedEntry, name: str, scales: AssetRegistry
+) -> ActivityView:
     """The line of EVENTS of a transaction."""
-    sums: dict[str, tuple[Money, ...]] = {
+    sums: dict[str, tuple[AmountView, ...]] = {
         key: scales.sums(moneys) for key, moneys in line.sums.items()
     }
-    return Happening(
+    return ActivityView(
         seq=transaction.seq,
         at_us=transaction.at_us,
         kind=line.kind or transaction.kind,
@@ -85,7 +87,7 @@ def happening(transaction: Transaction, line: Told, name: str, scales: Scales) -
     )
 
 
-def entries_of(transaction: Transaction, scales: Scales) -> tuple[Entry, ...]:
+def entries_of(transaction: LedgerTransaction, scales: AssetRegistry) -> tuple[Entry, ...]:
     """The legs of a transaction as an owner reads them."""
     return tuple(
         Entry(
@@ -104,7 +106,7 @@ def entries_of(transaction: Transaction, scales: Scales) -> tuple[Entry, ...]:
     )
 
 
-def entries_page(rows: Sequence[EntryRow], scales: Scales) -> tuple[Entry, ...]:
+def entries_page(rows: Sequence[EntryRow], scales: AssetRegistry) -> tuple[Entry, ...]:
     """Rows of accounts with the balance behind each."""
     return tuple(
         Entry(

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.api.interventions import Bearing, Resolving, RewardWord, StreamPlace
-from poolmaker.api.results import Receipt, Refused
-from poolmaker.app.figures import Scales
+from poolmaker.api.results import ActionReceipt, ActionRefused
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.bus.model import DeadLetter
 from poolmaker.bus.ports import StreamStore
-from poolmaker.business.campaigns.service import CampaignDesk
+from poolmaker.business.campaigns.service import CampaignService
 from poolmaker.business.ledger.accounts import suspense
 from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.commands import BearDeficit, Command, ResolveSuspenseTo
-from poolmaker.business.ledger.model import Posted, Refusal
+from poolmaker.business.ledger.model import LedgerRefusal, Posted
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import RewardDecision, RewardDecisionKind
-from poolmaker.business.rewards.service import RewardDesk
-from poolmaker.business.treasury.service import Reception
+from poolmaker.business.rewards.service import RewardService
+from poolmaker.business.treasury.service import IncomingPayments
 from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.transactions import Transactions
@@ -32,11 +32,11 @@ from poolmaker.kernel.money import parse_units
 from poolmaker.messages.base import Money as UnitMoney
 from poolmaker.views.attention import SagaStepView, SagaView, StreamEventView
 from poolmaker.views.model import (
-    Money,
+    AmountView,
 )
 
 BODY_MAX: Final = 20_000
-_NOT_FOUND: Final = Refused("not_found")
+_NOT_FOUND: Final = ActionRefused("not_found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,9 @@ class InterventionRooms:
     """Whose waiting things a person may move on."""
 
     withdrawals: Withdrawals
-    reception: Reception
-    rewards: RewardDesk
-    campaigns: CampaignDesk
+    reception: IncomingPayments
+    rewards: RewardService
+    campaigns: CampaignService
     ledger_attention: LedgerAttention
 
 
@@ -59,7 +59,6 @@ class SagaInterventions:
         self._clock = clock
 
     async def saga(self, saga_id: str) -> SagaView | None:
-        """See ``SagaCommands.saga``."""
         saga = SagaId(saga_id)
         async with self._transactions.begin("interventions.saga") as tx:
             found = await self._store.waiting(tx, saga)
@@ -77,17 +76,15 @@ class SagaInterventions:
             steps=tuple(SagaStepView(one.state_after, one.at_us, one.note) for one in steps),
         )
 
-    async def resume(self, saga_id: str) -> SagaView | Refused:
-        """See ``SagaCommands.resume``."""
+    async def resume(self, saga_id: str) -> SagaView | ActionRefused:
         async with self._transactions.begin("interventions.resume") as tx:
             parked = await self._store.unpark(tx, SagaId(saga_id), self._clock.now_us())
         seen = await self.saga(saga_id)
         if seen is None:
             return _NOT_FOUND
-        return seen if parked else Refused("not_parked", {"saga": saga_id})
+        return seen if parked else ActionRefused("not_parked", {"saga": saga_id})
 
-    async def retry(self, saga_id: str) -> SagaView | Refused:
-        """See ``SagaCommands.retry``."""
+    async def retry(self, saga_id: str) -> SagaView | ActionRefused:
         async with self._transactions.begin("interventions.retry") as tx:
             await self._store.wake(tx, SagaId(saga_id), self._clock.now_us())
         return await self.saga(saga_id) or _NOT_FOUND
@@ -101,7 +98,6 @@ class StreamInterventions:
         self._store = store
 
     async def event(self, place: StreamPlace) -> StreamEventView | None:
-        """See ``StreamCommands.event``."""
         async with self._transactions.begin("interventions.event") as tx:
             letter = await self._store.letter(tx, place.consumer, place.stream)
             if letter is None or letter.seq != place.seq:
@@ -122,8 +118,7 @@ class StreamInterventions:
             skip_by=letter.skip_by,
         )
 
-    async def replay(self, place: StreamPlace) -> StreamEventView | Refused:
-        """See ``StreamCommands.replay``."""
+    async def replay(self, place: StreamPlace) -> StreamEventView | ActionRefused:
         async with self._transactions.begin("interventions.replay") as tx:
             letter = await self._at(place, await self._store.letter(tx, *_names(place)))
             if letter is None:
@@ -133,8 +128,7 @@ class StreamInterventions:
 
     async def skip(
         self, place: StreamPlace, failed_at_us: int, by: str, reason: str
-    ) -> StreamEventView | Refused:
-        """See ``StreamCommands.skip``."""
+    ) -> StreamEventView | ActionRefused:
         seen = await self.event(place)
         if seen is None or seen.failed_at_us != failed_at_us:
             return _not_stopped(place)
@@ -151,8 +145,8 @@ def _names(place: StreamPlace) -> tuple[str, str]:
     return place.consumer, place.stream
 
 
-def _not_stopped(place: StreamPlace) -> Refused:
-    return Refused("not_stopped", {"stream": place.stream, "event": str(place.seq)})
+def _not_stopped(place: StreamPlace) -> ActionRefused:
+    return ActionRefused("not_stopped", {"stream": place.stream, "event": str(place.seq)})
 
 
 class LedgerInterventions:
@@ -163,15 +157,14 @@ class LedgerInterventions:
         ledger: LedgerClient,
         transactions: Transactions,
         rooms: InterventionRooms,
-        scales: Scales,
+        scales: AssetRegistry,
     ) -> None:
         self._ledger = ledger
         self._transactions = transactions
         self._rooms = rooms
         self._scales = scales
 
-    async def bear(self, asked: Bearing) -> Receipt | Refused:
-        """See ``LedgerCommands.bear``."""
+    async def bear(self, asked: Bearing) -> ActionReceipt | ActionRefused:
         return await self._post(
             asked.request_id,
             BearDeficit(
@@ -183,16 +176,14 @@ class LedgerInterventions:
             asked.money.asset,
         )
 
-    async def suspended(self, source: str, money: Money) -> int | Refused:
-        """See ``LedgerCommands.suspended``."""
+    async def suspended(self, source: str, money: AmountView) -> int | ActionRefused:
         units = self._units(money).units
         entry, held_units = await self._rooms.ledger_attention.stands(suspense(source), money.asset)
         if units > held_units:
-            return Refused(Refusal.INSUFFICIENT.value, self._scales.facts(money.asset))
+            return ActionRefused(LedgerRefusal.INSUFFICIENT.value, self._scales.facts(money.asset))
         return entry
 
-    async def resolve(self, asked: Resolving) -> Receipt | Refused:
-        """See ``LedgerCommands.resolve``."""
+    async def resolve(self, asked: Resolving) -> ActionReceipt | ActionRefused:
         money = self._units(asked.money)
         entry, _ = await self._rooms.ledger_attention.stands(suspense(asked.source), money.asset)
         command = ResolveSuspenseTo(
@@ -203,50 +194,49 @@ class LedgerInterventions:
             reason=asked.reason,
         )
         if entry != asked.entry and not await self._answered(command.key):
-            return Refused(Refusal.INSUFFICIENT.value, self._scales.facts(money.asset))
+            return ActionRefused(LedgerRefusal.INSUFFICIENT.value, self._scales.facts(money.asset))
         answer = await self._post(asked.request_id, command, money.asset)
-        if isinstance(answer, Receipt):
+        if isinstance(answer, ActionReceipt):
             async with self._transactions.begin("interventions.resolved") as tx:
                 left = await self._ledger.balance(tx, suspense(asked.source), money.asset)
                 if left <= 0:
                     await self._rooms.reception.resolved(tx, asked.source, asked.reason)
         return answer
 
-    async def refund(self, source: str, reason: str, request_id: str) -> Refused | None:
-        """See ``LedgerCommands.refund``."""
+    async def refund(self, source: str, reason: str, request_id: str) -> ActionRefused | None:
         async with self._transactions.begin("interventions.refund") as tx:
             sent = await self._rooms.reception.refund_again(tx, source, reason, request_id)
-        return None if sent else Refused("no_sender", {"source": source})
+        return None if sent else ActionRefused("no_sender", {"source": source})
 
-    async def waiting(self, key: str) -> str | Refused:
-        """See ``LedgerCommands.waiting``."""
+    async def waiting(self, key: str) -> str | ActionRefused:
         fact = CommandKey(key)
         found = await self._rooms.ledger_attention.aside(fact, fact, "")
-        return Refused(found.value) if isinstance(found, Refusal) else found.digest
+        return ActionRefused(found.value) if isinstance(found, LedgerRefusal) else found.digest
 
     async def set_aside(
         self, key: str, digest: str, reason: str, request_id: str
-    ) -> Receipt | Refused:
-        """See ``LedgerCommands.set_aside``."""
+    ) -> ActionReceipt | ActionRefused:
         asked_as = CommandKey(f"aside:{request_id}")
         command = await self._rooms.ledger_attention.aside(CommandKey(key), asked_as, reason)
-        if isinstance(command, Refusal):
-            return Refused(command.value)
+        if isinstance(command, LedgerRefusal):
+            return ActionRefused(command.value)
         if command.digest != digest:
-            return Refused(Refusal.UNKNOWN_TRANSACTION.value)
+            return ActionRefused(LedgerRefusal.UNKNOWN_TRANSACTION.value)
         return await self._post(request_id, command)
 
     async def _answered(self, key: CommandKey) -> bool:
         async with self._transactions.begin("interventions.answered") as tx:
             return await self._ledger.outcome(tx, key) is not None
 
-    async def _post(self, request_id: str, command: Command, asset: str = "") -> Receipt | Refused:
+    async def _post(
+        self, request_id: str, command: Command, asset: str = ""
+    ) -> ActionReceipt | ActionRefused:
         outcome = await self._ledger.submit(command)
         if isinstance(outcome, Posted):
-            return Receipt(request_id, outcome.seq, outcome.at_us)
-        return Refused(outcome.reason.value, self._scales.facts(asset))
+            return ActionReceipt(request_id, outcome.seq, outcome.at_us)
+        return ActionRefused(outcome.reason.value, self._scales.facts(asset))
 
-    def _units(self, money: Money) -> UnitMoney:
+    def _units(self, money: AmountView) -> UnitMoney:
         units = parse_units(money.amount, self._scales.of(money.asset))
         return UnitMoney(asset=money.asset, units=units)
 
@@ -258,13 +248,11 @@ class RoomInterventions:
         self._rooms = rooms
         self._clock = clock
 
-    async def reward_waits_since_us(self, reward: str) -> int | Refused:
-        """See ``RoomCommands.reward_waits_since_us``."""
+    async def reward_waits_since_us(self, reward: str) -> int | ActionRefused:
         answer = await self._rooms.rewards.waits_since_us(reward)
-        return answer if isinstance(answer, int) else Refused(answer.value)
+        return answer if isinstance(answer, int) else ActionRefused(answer.value)
 
-    async def decide_reward(self, word: RewardWord) -> Refused | None:
-        """See ``RoomCommands.decide_reward``."""
+    async def decide_reward(self, word: RewardWord) -> ActionRefused | None:
         kind = RewardDecisionKind.ASSIGN if word.pool else RewardDecisionKind.KEEP
         decision = RewardDecision(
             reward=word.reward,
@@ -275,24 +263,20 @@ class RoomInterventions:
             at_us=self._clock.now_us(),
         )
         refusal = await self._rooms.rewards.decide(decision, word.since_us)
-        return Refused(refusal.value) if refusal is not None else None
+        return ActionRefused(refusal.value) if refusal is not None else None
 
-    async def join_campaign(self, campaign: str) -> Refused | None:
-        """See ``RoomCommands.join_campaign``."""
+    async def join_campaign(self, campaign: str) -> ActionRefused | None:
         if await self._rooms.campaigns.view(campaign) is None:
             return _NOT_FOUND
         await self._rooms.campaigns.want(campaign)
         return None
 
     async def freeze(self, by: str, reason: str) -> None:
-        """See ``RoomCommands.freeze``."""
         await self._rooms.withdrawals.freeze(reason, by)
 
     async def frozen_since_us(self) -> int:
-        """See ``RoomCommands.frozen_since_us``."""
         freeze = await self._rooms.withdrawals.frozen()
         return freeze.at_us if freeze is not None else 0
 
     async def lift_freeze(self, since_us: int) -> None:
-        """See ``RoomCommands.lift_freeze``."""
         await self._rooms.withdrawals.unfreeze(since_us)

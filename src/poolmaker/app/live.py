@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.bus.ports import Bus
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import SECOND_US, Clock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio, parse_units, power_of_ten
@@ -22,7 +22,7 @@ from poolmaker.messages.base import Envelope, decode
 from poolmaker.messages.market import AccountEvent, FeeFact, FillFact, account_stream
 from poolmaker.views.model import (
     DepthLevel,
-    FillSeen,
+    FillView,
     MarketLive,
     MarketPoint,
     OwnOrder,
@@ -43,7 +43,7 @@ class _Tape:
     """What is remembered of one account's stream."""
 
     seq: int = -1
-    fills: deque[FillSeen] = field(default_factory=lambda: deque(maxlen=FILLS_KEPT))
+    fills: deque[FillView] = field(default_factory=lambda: deque(maxlen=FILLS_KEPT))
     fees: dict[str, FeeFact] = field(default_factory=dict)
 
 
@@ -66,7 +66,7 @@ class EngineLive:
         self,
         engines: Mapping[VenueAccountId, AccountEngine],
         targets: Mapping[PoolId, int],
-        scales: Scales,
+        scales: AssetRegistry,
         ports: LivePorts,
     ) -> None:
         self._engines = engines
@@ -79,11 +79,10 @@ class EngineLive:
         self._tapes = {account: _Tape() for account in engines}
 
     def markets(self) -> Sequence[MarketLive]:
-        """See ``Live.markets``."""
         return tuple(_market(view, pool) for view, pool in self._pools())
 
-    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillSeen]:
-        """See ``Live.fills``. The streams are followed by ``run``."""
+    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillView]:
+        """The streams are followed by ``run``."""
         found = [
             fill
             for tape in self._tapes.values()
@@ -93,7 +92,6 @@ class EngineLive:
         return tuple(sorted(found, key=lambda fill: -fill.seq)[:limit])
 
     def history(self, pool_id: PoolId) -> Sequence[MarketPoint]:
-        """See ``Live.history``."""
         return tuple(self._points.get(pool_id, ()))
 
     def fills_booked(self, pool_id: PoolId) -> int:
@@ -158,7 +156,7 @@ class EngineLive:
         tape.seq = envelope.seq
         try:
             self._take(tape, envelope)
-        except CallerFault as problem:
+        except PreconditionError as problem:
             # The room that books it stops there, under a dead letter; a picture goes on without it.
             _LOG.warning("an event is not shown", seq=envelope.seq, problem=str(problem))
 
@@ -169,10 +167,10 @@ class EngineLive:
         elif isinstance(event, FeeFact):
             self._fee(tape, event)
 
-    def _fill(self, seq: int, fact: FillFact) -> FillSeen:
+    def _fill(self, seq: int, fact: FillFact) -> FillView:
         base = self._scales.money(fact.market.base, fact.base_units)
         quote = self._scales.money(fact.market.quote, fact.quote_units)
-        return FillSeen(
+        return FillView(
             seq=seq,
             pool_id=fact.pool,
             at_us=fact.venue_time_us,
@@ -188,7 +186,7 @@ class EngineLive:
         fee = self._scales.money(fact.asset, fact.units)
         for index, fill in enumerate(tape.fills):
             if fill.trade_id == fact.trade_id and fill.pool_id == fact.pool:
-                tape.fills[index] = FillSeen(
+                tape.fills[index] = FillView(
                     seq=fill.seq,
                     pool_id=fill.pool_id,
                     at_us=fill.at_us,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.mixin.codec.memos import DepositAction, DepositMemo, parse_deposit_memo
 
 
@@ -10,13 +10,12 @@ class MixinMemos:
     """``DepositMemos`` of the room of user orders."""
 
     def write(self, intent: bytes) -> bytes:
-        """See ``DepositMemos.write``."""
         return str(DepositMemo(DepositAction.LEG, intent)).encode()
 
     def read(self, memo: bytes) -> bytes | None:
-        """See ``DepositMemos.read``. What does not parse is somebody else's, whatever it is."""
+        """What does not parse is somebody else's, whatever it is."""
         try:
             found = parse_deposit_memo(memo.decode("ascii"))
-        except (CallerFault, UnicodeDecodeError):
+        except (PreconditionError, UnicodeDecodeError):
             return None
         return found.intent_id if found.action is DepositAction.LEG else None

@@ -8,35 +8,35 @@ from typing import Final
 from uuid import UUID
 
 from poolmaker.app.business import Business
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.memos import MixinMemos
 from poolmaker.app.outside import ChainSide
-from poolmaker.app.people import People
-from poolmaker.business.campaigns.model import Campaign, CampaignView
-from poolmaker.business.rewards.model import RewardState, RewardView
+from poolmaker.app.people import UserDirectory
+from poolmaker.business.campaigns.model import Campaign, CampaignSummary
+from poolmaker.business.rewards.model import RewardState, RewardSummary
 from poolmaker.business.treasury.model import ArrivalRow, Suspense, Transfer, TransferLine
 from poolmaker.business.user_orders.model import DepositLeg as Leg
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalLine
-from poolmaker.hufi.model import Standing as OurStanding
+from poolmaker.hufi.model import LeaderboardEntry as OurStanding
 from poolmaker.infra.settings.outside import MIXIN_DECIMALS
 from poolmaker.kernel.clock import SECOND_US, Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, Unavailable
 from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
 from poolmaker.kernel.money import power_of_ten
-from poolmaker.mixin.service import MixinDesk
+from poolmaker.mixin.service import MixinService
 from poolmaker.views.model import (
-    AllocationSeen,
-    ArrivalSeen,
-    CampaignSeen,
+    AllocationView,
+    AmountView,
+    ArrivalView,
+    CampaignStandingView,
+    CampaignView,
     CampaignWindow,
-    DepositLeg,
-    DepositSeen,
-    Money,
-    RewardSeen,
-    ShareChange,
-    Standing,
-    TransferSeen,
-    WithdrawalSeen,
+    DepositLegView,
+    DepositView,
+    RewardView,
+    ShareChangeView,
+    TransferView,
+    WithdrawalView,
 )
 
 STANDING_US: Final = 5 * SECOND_US
@@ -47,8 +47,8 @@ class MoneyPorts:
     """Where is read."""
 
     business: Business
-    people: People
-    mixin: MixinDesk | None
+    people: UserDirectory
+    mixin: MixinService | None
     chain: ChainSide | None
     clock: Clock
 
@@ -62,7 +62,7 @@ class MoneyReading:
     def __init__(
         self,
         ports: MoneyPorts,
-        scales: Scales,
+        scales: AssetRegistry,
         forms: Mapping[str, str],
         assets: Mapping[str, str],
     ) -> None:
@@ -70,15 +70,13 @@ class MoneyReading:
         self._scales = scales
         self._forms = forms
         self._assets = assets
-        self._standings: dict[str, tuple[int, Standing | None]] = {}
+        self._standings: dict[str, tuple[int, CampaignStandingView | None]] = {}
 
-    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignSeen]:
-        """See ``Reading.campaigns``."""
+    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignView]:
         views = await self._ports.business.campaigns.listed()
         return tuple([await self._campaign(view) for view in views[after : after + limit]])
 
-    async def rewards(self, after: int, limit: int) -> Sequence[RewardSeen]:
-        """See ``Reading.rewards``."""
+    async def rewards(self, after: int, limit: int) -> Sequence[RewardView]:
         views = await self._ports.business.rewards.listed(limit=after + limit)
         return tuple([await self._reward(view) for view in views[after:]])
 
@@ -86,8 +84,7 @@ class MoneyReading:
         """Rewards credited for each of these orders, atomic units by asset."""
         return await self._ports.business.rewards.credited(orders)
 
-    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
-        """See ``Reading.allocations``."""
+    async def allocations(self, reward_id: str) -> Sequence[AllocationView] | None:
         view = await self._ports.business.rewards.view(reward_id)
         stored = await self._ports.business.rewards.explain(reward_id)
         if view is None:
@@ -98,7 +95,7 @@ class MoneyReading:
         is_over = view.reward.state in (RewardState.CREDITED, RewardState.DONE)
         return tuple(
             [
-                AllocationSeen(
+                AllocationView(
                     order_id=part.order,
                     user_id=part.user,
                     user_name=await self._name(part.user),
@@ -110,8 +107,8 @@ class MoneyReading:
             ]
         )
 
-    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
-        """See ``Reading.shares``. The first lines are what was held when the time began."""
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChangeView]:
+        """The first lines are what was held when the time began."""
         window = await self._ports.business.rewards.share_history(
             pool_id, from_us, max(to_us, from_us + 1)
         )
@@ -122,45 +119,42 @@ class MoneyReading:
             found.append((change.order, change.at_us, change.units, held[change.order]))
         owners = {order: await self._owner(order) for order, *_ in found}
         return tuple(
-            ShareChange(order, owners[order], at_us, str(units), str(balance))
+            ShareChangeView(order, owners[order], at_us, str(units), str(balance))
             for order, at_us, units, balance in found
         )
 
-    async def transfers(self, after: int, limit: int) -> Sequence[TransferSeen]:
-        """See ``Reading.transfers``."""
+    async def transfers(self, after: int, limit: int) -> Sequence[TransferView]:
         rows = await self._ports.business.rooms.treasury.transfers(after + limit)
         return tuple([await self._transfer(row, lines) for row, lines in rows[after:]])
 
-    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalSeen]:
-        """See ``Reading.arrivals``."""
+    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalView]:
         rows = await self._ports.business.rooms.treasury.arrivals(after + limit)
         return tuple(self._arrival(row, suspense) for row, suspense in rows[after:])
 
     async def withdrawals(
         self, user_id: UserId | None, before: str, limit: int
-    ) -> Sequence[WithdrawalSeen]:
-        """See ``Reading.withdrawals``."""
+    ) -> Sequence[WithdrawalView]:
         withdrawals = self._ports.business.rooms.withdrawals
         rows = await withdrawals.newest(user_id, WithdrawalId(before), limit)
         return tuple([await self._withdrawal(row, lines) for row, lines in rows])
 
-    async def withdrawal(self, withdrawal: WithdrawalId) -> WithdrawalSeen | None:
+    async def withdrawal(self, withdrawal: WithdrawalId) -> WithdrawalView | None:
         """One payout, or None."""
         view = await self._ports.business.rooms.withdrawals.view(withdrawal)
         return await self._withdrawal(*view) if view is not None else None
 
-    async def deposit(self, order: OrderId) -> DepositSeen | None:
+    async def deposit(self, order: OrderId) -> DepositView | None:
         """What an order is still to be paid with; None for one that is paid from the balance."""
         intent = await self._ports.business.rooms.orders.deposit_intent(order)
         if intent is None:
             return None
         memo = intent.memo.decode("ascii", "replace")
-        return DepositSeen(intent.until_us, tuple(self._leg(leg, memo) for leg in intent.legs))
+        return DepositView(intent.until_us, tuple(self._leg(leg, memo) for leg in intent.legs))
 
     # -------------------------------------------------------------------------------- helpers
 
-    def _leg(self, leg: Leg, memo: str) -> DepositLeg:
-        return DepositLeg(
+    def _leg(self, leg: Leg, memo: str) -> DepositLegView:
+        return DepositLegView(
             asset=leg.asset,
             amount=self._scales.text(leg.asset, leg.units),
             trace=leg.trace,
@@ -188,13 +182,13 @@ class MoneyReading:
             return ""
         try:
             return self._ports.mixin.payment_link(form, units, trace, memo)
-        except CallerFault:
+        except PreconditionError:
             return ""
 
-    async def _campaign(self, view: CampaignView) -> CampaignSeen:
+    async def _campaign(self, view: CampaignSummary) -> CampaignView:
         campaign, window = view.campaign, view.window
         seen = campaign.seen
-        return CampaignSeen(
+        return CampaignView(
             campaign_id=seen.id,
             source=seen.source,
             kind=seen.kind,
@@ -217,10 +211,10 @@ class MoneyReading:
             standing=await self._standing(campaign) if window is not None else None,
         )
 
-    def _of_form(self, form: str, units: int) -> Money:
+    def _of_form(self, form: str, units: int) -> AmountView:
         return self._scales.money(self._assets.get(form, form), units)
 
-    async def _standing(self, campaign: Campaign) -> Standing | None:
+    async def _standing(self, campaign: Campaign) -> CampaignStandingView | None:
         """Our line of the leaderboard, asked anew at most every few seconds."""
         now_us = self._ports.clock.now_us()
         asked_us, known = self._standings.get(campaign.id, (0, None))
@@ -235,18 +229,18 @@ class MoneyReading:
         self._standings[campaign.id] = now_us, shown
         return shown
 
-    def _shown(self, campaign: Campaign, line: OurStanding) -> Standing:
+    def _shown(self, campaign: Campaign, line: OurStanding) -> CampaignStandingView:
         asset = self._assets.get(campaign.seen.form, campaign.seen.form)
-        return Standing(
+        return CampaignStandingView(
             score=f"{line.score:f}",
             result=f"{line.result:f}",
-            estimated_reward=Money(asset, f"{line.estimated_reward:f}"),
+            estimated_reward=AmountView(asset, f"{line.estimated_reward:f}"),
         )
 
-    async def _reward(self, view: RewardView) -> RewardSeen:
+    async def _reward(self, view: RewardSummary) -> RewardView:
         reward = view.reward
         seen, money = reward.seen, self._scales.money
-        return RewardSeen(
+        return RewardView(
             reward_id=reward.id,
             campaign_id=seen.campaign,
             state=reward.state.value.upper(),
@@ -260,8 +254,8 @@ class MoneyReading:
             steps=await self._ports.people.steps(view.timeline),
         )
 
-    async def _transfer(self, row: Transfer, lines: tuple[TransferLine, ...]) -> TransferSeen:
-        return TransferSeen(
+    async def _transfer(self, row: Transfer, lines: tuple[TransferLine, ...]) -> TransferView:
+        return TransferView(
             transfer_id=row.id,
             source=row.source,
             target=row.target,
@@ -272,8 +266,8 @@ class MoneyReading:
             steps=await self._ports.people.steps(lines),
         )
 
-    def _arrival(self, row: ArrivalRow, suspense: Suspense | None) -> ArrivalSeen:
-        return ArrivalSeen(
+    def _arrival(self, row: ArrivalRow, suspense: Suspense | None) -> ArrivalView:
+        return ArrivalView(
             reference=row.reference,
             location=row.location,
             money=self._scales.said(row.money),
@@ -285,8 +279,8 @@ class MoneyReading:
 
     async def _withdrawal(
         self, row: Withdrawal, lines: tuple[WithdrawalLine, ...]
-    ) -> WithdrawalSeen:
-        return WithdrawalSeen(
+    ) -> WithdrawalView:
+        return WithdrawalView(
             withdrawal_id=row.id,
             user_id=row.user,
             user_name=await self._name(row.user),

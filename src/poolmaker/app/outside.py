@@ -10,16 +10,16 @@ from typing import Final
 import aiohttp
 
 from poolmaker.app.business import Business
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.payouts import Providers
 from poolmaker.app.places import EvmPlace
-from poolmaker.app.routes import RouteBook
+from poolmaker.app.routes import TransferRoutes
 from poolmaker.business.ledger.accounts import custody_evm
 from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.evm.model import GAS, PaymentAction
 from poolmaker.evm.service import Evm, EvmPorts, open_evm, tokens_of
 from poolmaker.evm.signer import wallet_of
-from poolmaker.hufi.model import AccountKeys, Standing
+from poolmaker.hufi.model import AccountKeys, LeaderboardEntry
 from poolmaker.hufi.service import Hufi, HufiPorts, open_hufi
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.health import HealthReporter
@@ -27,7 +27,7 @@ from poolmaker.infra.settings.model import Mode, Settings, VenueAccountSettings
 from poolmaker.infra.settings.outside import EvmSettings, HufiSettings
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.clock import SECOND_US, Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, Unavailable
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.key_check import ReadOnlyKeyCheck
@@ -40,7 +40,7 @@ EVM_HEAD: Final = "custody:evm:"
 RETRY_US: Final = 2 * SECOND_US
 
 
-def mixin_forms_of(settings: Settings, scales: Scales) -> tuple[MixinForm, ...]:
+def mixin_forms_of(settings: Settings, scales: AssetRegistry) -> tuple[MixinForm, ...]:
     """The forms that Mixin holds."""
     return tuple(
         MixinForm(
@@ -57,7 +57,7 @@ def mixin_forms_of(settings: Settings, scales: Scales) -> tuple[MixinForm, ...]:
     )
 
 
-class FreezeGate:
+class OutgoingFreeze:
     """The ``Gate`` of Mixin and chain: closed while money is frozen, or nobody can say."""
 
     def __init__(self) -> None:
@@ -68,11 +68,10 @@ class FreezeGate:
         self._withdrawals = withdrawals
 
     async def may_send(self, tx: Tx) -> bool:
-        """See ``Gate.may_send``."""
         return self._withdrawals is not None and not await self._withdrawals.why_frozen(tx)
 
 
-def open_bot(settings: Settings, scales: Scales, ports: MixinPorts) -> Mixin | None:
+def open_bot(settings: Settings, scales: AssetRegistry, ports: MixinPorts) -> Mixin | None:
     """The bot at Mixin, None where none is configured. Nothing is asked yet."""
     if settings.mixin is None:
         return None
@@ -94,8 +93,8 @@ class ChainPorts:
     transactions: Transactions
     business: Business
     providers: Providers
-    gate: FreezeGate
-    routes: RouteBook
+    gate: OutgoingFreeze
+    routes: TransferRoutes
     trading: Mapping[VenueAccountId, Transport]
     health: HealthReporter
     clock: Clock
@@ -109,7 +108,7 @@ class ChainSide:
     """
 
     def __init__(
-        self, settings: Settings, evm: EvmSettings, scales: Scales, ports: ChainPorts
+        self, settings: Settings, evm: EvmSettings, scales: AssetRegistry, ports: ChainPorts
     ) -> None:
         self._settings = settings
         self._evm_settings = evm
@@ -198,20 +197,18 @@ class ChainSide:
         return location in {f"{self.name}:{form}" for form in (*tokens, GAS)}
 
     async def holdings(self) -> Holdings:
-        """See ``CustodyPlace.holdings``."""
         if self._evm is None:
             raise Unavailable("the chain has not answered yet")
         return await self._place(self._evm).holdings()
 
     async def is_caught_up(self) -> bool:
-        """See ``CustodyPlace.is_caught_up``."""
         return self._evm is not None
 
     def _place(self, evm: Evm) -> EvmPlace:
         return EvmPlace(evm, self._scales.assets[self._evm_settings.gas_asset])
 
     async def act(self, reference: str, action: PaymentAction) -> str:
-        """See ``Payer.act``. Raises Unavailable until the chain has answered once."""
+        """Raises Unavailable until the chain has answered once."""
         if self._evm is None:
             raise Unavailable("the chain has not answered yet")
         return await self._evm.payer.act(reference, action)
@@ -225,7 +222,7 @@ class ChainSide:
             found += self._hufi.joiner.attention()
         return found
 
-    async def standing(self, campaign: str) -> Standing | None:
+    async def standing(self, campaign: str) -> LeaderboardEntry | None:
         """Our line of a campaign's leaderboard; None while there is none."""
         if self._hufi is None or self._evm is None:
             return None
@@ -237,7 +234,7 @@ def _keys_of(settings: Settings, account: str) -> AccountKeys:
     found: Mapping[str, VenueAccountSettings] = {one.id: one for one in settings.venue_accounts}
     venue = found[account]
     if venue.read_only_api_key is None or venue.read_only_secret is None:
-        raise CallerFault(f"the account {account} has no read-only key")
+        raise PreconditionError(f"the account {account} has no read-only key")
     return AccountKeys(
         read_only_key=venue.read_only_api_key.get_secret_value(),
         read_only_secret=venue.read_only_secret.get_secret_value(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.business.ledger.accounts import custody_mixin, venue_account_of
 from poolmaker.business.treasury.model import (
     SendAbsent,
@@ -19,8 +19,7 @@ from poolmaker.business.treasury.model import (
     SendUnderWay,
 )
 from poolmaker.business.treasury.ports import SendingProvider
-from poolmaker.business.user_orders.model import MIXIN, NO_CHILD, PayoutWish
-from poolmaker.business.user_orders.model import Destination as PayoutDestination
+from poolmaker.business.user_orders.model import MIXIN, NO_CHILD, PayoutDestination, PayoutRequest
 from poolmaker.business.user_orders.ports import OrderStore
 from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.infra.transactions import Tx
@@ -29,9 +28,9 @@ from poolmaker.kernel.errors import Unavailable
 from poolmaker.kernel.ids import CommandKey, CorrelationId, UserId, VenueAccountId
 from poolmaker.kernel.money import parse_units
 from poolmaker.market.connectors.binance.wallet import (
-    Destination,
     VenueWallet,
     VenueWithdrawal,
+    VenueWithdrawalAddress,
     WithdrawalRefused,
 )
 from poolmaker.messages.base import Money
@@ -52,11 +51,9 @@ class Providers:
         self._by_head[head] = provider
 
     async def send(self, request: SendRequest) -> SendAnswer:
-        """See ``SendingProvider.send``."""
         return await self._of(request).send(request)
 
     async def find(self, request: SendRequest, since_us: int) -> SendStatus:
-        """See ``SendingProvider.find``."""
         return await self._of(request).find(request, since_us)
 
     def _of(self, request: SendRequest) -> SendingProvider:
@@ -77,7 +74,6 @@ class RewardWallets:
         self._forms = forms
 
     async def waiting(self, tx: Tx, user: UserId, asset: str) -> int:
-        """See ``RewardPayouts.waiting``."""
         return await self._withdrawals.waiting_of(tx, user, asset)
 
     async def request(self, tx: Tx, user: UserId, asset: str, units: int, key: CommandKey) -> None:
@@ -86,7 +82,7 @@ class RewardWallets:
         form = self._forms.get(asset)
         if found is None or not found.mixin_id or form is None:
             return
-        wish = PayoutWish(
+        wish = PayoutRequest(
             key=key,
             user=user,
             source=custody_mixin(form),
@@ -101,18 +97,19 @@ class RewardWallets:
 class VenuePayouts:
     """``SendingProvider`` over the wallets of the venue accounts."""
 
-    def __init__(self, wallets: Mapping[VenueAccountId, VenueWallet], scales: Scales) -> None:
+    def __init__(
+        self, wallets: Mapping[VenueAccountId, VenueWallet], scales: AssetRegistry
+    ) -> None:
         self._wallets = wallets
         self._scales = scales
 
     async def send(self, request: SendRequest) -> SendAnswer:
-        """See ``SendingProvider.send``."""
         amount = self._scales.text(request.asset, request.units)
         try:
             provider_id = await self._wallet(request).withdraw(
                 request.asset,
                 amount,
-                Destination(request.network, request.address, request.tag),
+                VenueWithdrawalAddress(request.network, request.address, request.tag),
                 request.reference,
             )
         except WithdrawalRefused as refused:
@@ -120,7 +117,7 @@ class VenuePayouts:
         return SendAccepted(provider_id)
 
     async def find(self, request: SendRequest, since_us: int) -> SendStatus:
-        """See ``SendingProvider.find``. The venue's clock may be behind ours by some minutes."""
+        """The venue's clock may be behind ours by some minutes."""
         since_ms = max(0, since_us - _LOOK_BACK_US) // 1_000
         row = await self._wallet(request).withdrawal(request.asset, request.reference, since_ms)
         return self._status(request.asset, row) if row is not None else SendAbsent()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from poolmaker.app.figures import Scales, Valuation
+from poolmaker.app.figures import AssetRegistry, Valuation
 from poolmaker.app.profits import Flows, added, moneys, order_flows, order_profit
 from poolmaker.business.ledger.accounts import (
     exit_account,
@@ -22,13 +22,13 @@ from poolmaker.business.ledger.accounts import (
 from poolmaker.business.ledger.history import LedgerHistory
 from poolmaker.business.ledger.model import Leg
 from poolmaker.business.pools.model import Pool
-from poolmaker.business.user_orders.model import Order, OrderState, TimelineLine, User
+from poolmaker.business.user_orders.model import Order, TimelineLine, User, UserOrderState
 from poolmaker.business.user_orders.service import UserOrders
 from poolmaker.business.withdrawals.model import Withdrawal, WithdrawalState
 from poolmaker.business.withdrawals.service import Withdrawals
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.ids import CommandKey, OrderId, UserId, WithdrawalId
-from poolmaker.views.model import BarPart, Money, OrderSeen, Part, Step
+from poolmaker.views.model import AmountView, BarPart, MoneyBarPart, OrderView, Step
 
 NAMES_KEPT: Final = 50_000
 _PAGE: Final = 200
@@ -84,7 +84,7 @@ class StoryLine(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeoplePorts:
+class UserDirectoryPorts:
     """Where people are looked up."""
 
     transactions: Transactions
@@ -93,10 +93,10 @@ class PeoplePorts:
     history: LedgerHistory
 
 
-class People:
+class UserDirectory:
     """Users, their orders and withdrawals. Names never change, so they are remembered."""
 
-    def __init__(self, ports: PeoplePorts) -> None:
+    def __init__(self, ports: UserDirectoryPorts) -> None:
         self._ports = ports
         self._names: OrderedDict[str, str] = OrderedDict()
 
@@ -217,14 +217,14 @@ class OrderSources:
 
 
 def order_seen(
-    sources: OrderSources, books: BookView, scales: Scales, worth: Valuation
-) -> OrderSeen:
+    sources: OrderSources, books: BookView, scales: AssetRegistry, worth: Valuation
+) -> OrderView:
     """An order with its money bar: every part is a balance of the ledger."""
     order = sources.order
     paid, on_the_way = _payouts(sources)
     bar = _bar(sources, books, on_the_way)
     shown = tuple(_part(part, account, amounts, scales, worth) for part, account, amounts in bar)
-    mine = [amounts for part, _, amounts in bar if part is not Part.AVAILABLE]
+    mine = [amounts for part, _, amounts in bar if part is not MoneyBarPart.AVAILABLE]
     value = worth.units(added(mine))
     # What is on its way to the user has come out of the order already.
     has = added(amounts for part, _, amounts in bar if part in _INSIDE)
@@ -232,7 +232,7 @@ def order_seen(
     account = order_locked(order.id)
     flows = order_flows(sources.flows, account, has, fees, sources.rewards)
     profit = order_profit(flows, worth, scales)
-    return OrderSeen(
+    return OrderView(
         order_id=order.id,
         user_id=order.user,
         user_name=sources.user_name,
@@ -252,7 +252,7 @@ def order_seen(
     )
 
 
-_INSIDE: Final = frozenset({Part.LOCKED, Part.IN_POOL, Part.LEAVING})
+_INSIDE: Final = frozenset({MoneyBarPart.LOCKED, MoneyBarPart.IN_POOL, MoneyBarPart.LEAVING})
 
 
 def _network_fees(sources: OrderSources) -> dict[str, int]:
@@ -265,10 +265,10 @@ def _network_fees(sources: OrderSources) -> dict[str, int]:
 
 
 def _in_pool(order: Order) -> bool:
-    return order.state is OrderState.IN_MM
+    return order.state is UserOrderState.IN_MM
 
 
-def _in_quote(units: int | None, worth: Valuation, scales: Scales) -> Money | None:
+def _in_quote(units: int | None, worth: Valuation, scales: AssetRegistry) -> AmountView | None:
     return scales.money(worth.quote, units) if units is not None else None
 
 
@@ -286,7 +286,7 @@ def _payouts(sources: OrderSources) -> tuple[dict[str, int], dict[str, int]]:
     return dict(paid), dict(on_the_way)
 
 
-_Bar = list[tuple[Part, str, dict[str, int]]]
+_Bar = list[tuple[MoneyBarPart, str, dict[str, int]]]
 
 
 def _bar(sources: OrderSources, books: BookView, on_the_way: dict[str, int]) -> _Bar:
@@ -301,13 +301,13 @@ def _bar(sources: OrderSources, books: BookView, on_the_way: dict[str, int]) -> 
     exits = added([{asset: units} for (_, asset), units in leaving.items()])
     held = withdrawal_held(WithdrawalId(""))
     bar: _Bar = [
-        (Part.LOCKED, locked, books.amounts(locked)),
-        (Part.ON_THE_WAY, held, on_the_way),
-        (Part.IN_POOL, pool_capital(order.pool), _share_of_pool(sources, books)),
-        (Part.LEAVING, next((account for account, _ in leaving), ""), exits),
+        (MoneyBarPart.LOCKED, locked, books.amounts(locked)),
+        (MoneyBarPart.ON_THE_WAY, held, on_the_way),
+        (MoneyBarPart.IN_POOL, pool_capital(order.pool), _share_of_pool(sources, books)),
+        (MoneyBarPart.LEAVING, next((account for account, _ in leaving), ""), exits),
     ]
     if sources.is_newest:
-        bar.insert(0, (Part.AVAILABLE, available, books.amounts(available)))
+        bar.insert(0, (MoneyBarPart.AVAILABLE, available, books.amounts(available)))
     return [(part, account, amounts) for part, account, amounts in bar if any(amounts.values())]
 
 
@@ -326,7 +326,11 @@ def _share_of_pool(sources: OrderSources, books: BookView) -> dict[str, int]:
 
 
 def _part(
-    part: Part, account: str, amounts: Mapping[str, int], scales: Scales, worth: Valuation
+    part: MoneyBarPart,
+    account: str,
+    amounts: Mapping[str, int],
+    scales: AssetRegistry,
+    worth: Valuation,
 ) -> BarPart:
     units = worth.units(amounts)
     value = scales.text(worth.quote, units) if units is not None else None

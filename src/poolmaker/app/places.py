@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.business.ledger.accounts import custody_evm, custody_mixin, custody_venue
 from poolmaker.evm.model import GAS
 from poolmaker.evm.service import Evm
@@ -24,7 +24,7 @@ class VenuePlace:
     """An account at a venue."""
 
     def __init__(
-        self, account: VenueAccountId, wallet: VenueWallet, scales: Scales, settled: Settled
+        self, account: VenueAccountId, wallet: VenueWallet, scales: AssetRegistry, settled: Settled
     ) -> None:
         self.name = custody_venue(account)
         self._account = account
@@ -33,7 +33,6 @@ class VenuePlace:
         self._settled = settled
 
     def covers(self, location: str) -> bool:
-        """See ``CustodyPlace.covers``."""
         return location == self.name
 
     async def holdings(self) -> Holdings:
@@ -46,7 +45,6 @@ class VenuePlace:
         }
 
     async def is_caught_up(self) -> bool:
-        """See ``CustodyPlace.is_caught_up``."""
         return await self._settled(self._account)
 
     def _sum(self, asset: str, free: str, locked: str) -> int:
@@ -72,7 +70,6 @@ class MixinPlace:
         return location in self._locations or is_asset_id(location.removeprefix(f"{self.name}:"))
 
     async def holdings(self) -> Holdings:
-        """See ``CustodyPlace.holdings``."""
         found = await self._mixin.desk.balances()
         listed = {
             (custody_mixin(name), self._assets[name]): balance.units - balance.unbooked_units
@@ -102,11 +99,9 @@ class EvmPlace:
         }
 
     def covers(self, location: str) -> bool:
-        """See ``CustodyPlace.covers``."""
         return location in {self._gas[0], *(place for place, _ in self._tokens.values())}
 
     async def holdings(self) -> Holdings:
-        """See ``CustodyPlace.holdings``."""
         found = await self._evm.balances()
         location, asset = self._gas
         units = {pair: found.units[form] for form, pair in self._tokens.items()}

@@ -20,11 +20,11 @@ import aiohttp
 from poolmaker.api.ports import Platform
 from poolmaker.api.server import bind, create_api, serve
 from poolmaker.app.data import open_data
-from poolmaker.app.engines import Desk
+from poolmaker.app.engines import EngineHandle
 from poolmaker.app.schema import LEASE_US, PLATFORM_LEASE
-from poolmaker.app.supervisor import Part, Supervisor
+from poolmaker.app.supervisor import SupervisedTask, Supervisor
 from poolmaker.app.tokens import make_missing, token_files
-from poolmaker.app.wiring import Root, Wired, wire
+from poolmaker.app.wiring import Container, Context, wire
 from poolmaker.infra.clock import SteadyClock, SystemClock
 from poolmaker.infra.connections import Purpose
 from poolmaker.infra.foreign import bound_recursion
@@ -38,7 +38,7 @@ from poolmaker.kernel.clock import DAY_US, SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, TakenOver, Unavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.rng import system_rng
-from poolmaker.web.ports import Showing
+from poolmaker.web.ports import PageContext
 from poolmaker.web.site import create_site
 
 _LOG: Final = get_logger("app")
@@ -67,7 +67,7 @@ async def up(settings: Settings) -> None:
     listener = bind(settings.web.host, settings.web.port)
     rng = system_rng()
     make_missing(token_files(settings), rng.fork("staff"))
-    root = Root(
+    root = Context(
         settings=settings,
         clock=clock,
         ids=Ids(clock, rng.fork("ids")),
@@ -93,28 +93,32 @@ async def up(settings: Settings) -> None:
 
 
 async def _open(
-    root: Root, clock: SteadyClock, supervisor: Supervisor, stack: AsyncExitStack
-) -> Wired:
+    root: Context, clock: SteadyClock, supervisor: Supervisor, stack: AsyncExitStack
+) -> Container:
     """Everything made, nothing running but the lease and the look at the machine."""
     data = await stack.enter_async_context(open_data(root.settings, clock, _say))
     root.lease = LeaseKeeper(PgLeases(), data.app, clock, root.holder, LEASE_US)
     await root.lease.acquire(PLATFORM_LEASE, _say)
     stack.push_async_callback(_give_back, root.lease)
     stack.push_async_callback(supervisor.end)
-    supervisor.start(Part("lease", root.lease.run, Purpose.ENGINE))
+    supervisor.start(SupervisedTask("lease", root.lease.run, Purpose.ENGINE))
     machine = root.machine = MachineWatch(clock, data.server.data, root.health)
-    supervisor.start(Part("machine", machine.run))
+    supervisor.start(SupervisedTask("machine", machine.run))
     session = await stack.enter_async_context(_session())
     wired = await wire(root, data, session)
     await _listen(root, wired, stack)
     return wired
 
 
-async def _run(root: Root, supervisor: Supervisor, wired: Wired, listener: socket.socket) -> None:
+async def _run(
+    root: Context, supervisor: Supervisor, wired: Container, listener: socket.socket
+) -> None:
     web = root.settings.web
     _start(supervisor, root, wired)
     api = create_api(wired.platform, create_site(_showing(wired.platform)))
-    supervisor.start(Part("web", lambda: serve(api, listener, root.stopping), Purpose.CLIENTS))
+    supervisor.start(
+        SupervisedTask("web", lambda: serve(api, listener, root.stopping), Purpose.CLIENTS)
+    )
     # What was made up to here lives as long as the process: the collector need not walk it again.
     gc.collect()
     gc.freeze()
@@ -141,8 +145,8 @@ def _say(sentence: str) -> None:
     _LOG.info(sentence)
 
 
-def _showing(platform: Platform) -> Showing:
-    return Showing(
+def _showing(platform: Platform) -> PageContext:
+    return PageContext(
         mode=platform.mode,
         clock=platform.clock,
         reading=platform.reading,
@@ -153,7 +157,7 @@ def _showing(platform: Platform) -> Showing:
     )
 
 
-async def _listen(root: Root, wired: Wired, stack: AsyncExitStack) -> None:
+async def _listen(root: Context, wired: Container, stack: AsyncExitStack) -> None:
     """Notifications are hints that ring; whoever waits also looks now and then without one."""
 
     def heard(payload: str) -> None:
@@ -167,31 +171,35 @@ async def _listen(root: Root, wired: Wired, stack: AsyncExitStack) -> None:
         stack.push_async_callback(listener.close)
 
 
-def _start(supervisor: Supervisor, root: Root, wired: Wired) -> None:
-    supervisor.start(Part("ledger", wired.writer.run))
-    supervisor.start(Part("database", wired.data.server.watch))
-    supervisor.start(Part("pools", lambda: _pump(root, wired)))
-    supervisor.start(Part("sagas", wired.runner.run))
-    supervisor.start(Part("custody", wired.custody.run))
-    supervisor.start(Part("attention", wired.attention.run))
-    supervisor.start(Part("kill", wired.kill.run, Purpose.ENGINE))
-    supervisor.start(Part("engines", wired.engines.run))
-    supervisor.start(Part("live", lambda: _patiently(root, wired.live.run)))
-    supervisor.start(Part("assets", lambda: _patiently(root, lambda: _learn(root, wired))))
-    supervisor.start(Part("keys", lambda: _patiently(root, lambda: _forget(root, wired))))
-    supervisor.start(Part("shares", lambda: _patiently(root, lambda: _follow(root, wired))))
+def _start(supervisor: Supervisor, root: Context, wired: Container) -> None:
+    supervisor.start(SupervisedTask("ledger", wired.writer.run))
+    supervisor.start(SupervisedTask("database", wired.data.server.watch))
+    supervisor.start(SupervisedTask("pools", lambda: _pump(root, wired)))
+    supervisor.start(SupervisedTask("sagas", wired.runner.run))
+    supervisor.start(SupervisedTask("custody", wired.custody.run))
+    supervisor.start(SupervisedTask("attention", wired.attention.run))
+    supervisor.start(SupervisedTask("kill", wired.kill.run, Purpose.ENGINE))
+    supervisor.start(SupervisedTask("engines", wired.engines.run))
+    supervisor.start(SupervisedTask("live", lambda: _patiently(root, wired.live.run)))
+    supervisor.start(
+        SupervisedTask("assets", lambda: _patiently(root, lambda: _learn(root, wired)))
+    )
+    supervisor.start(SupervisedTask("keys", lambda: _patiently(root, lambda: _forget(root, wired))))
+    supervisor.start(
+        SupervisedTask("shares", lambda: _patiently(root, lambda: _follow(root, wired)))
+    )
     if wired.mixin is not None:
-        supervisor.start(Part("mixin", wired.mixin.walker.run))
-        supervisor.start(Part("returns", wired.mixin.unlisted.run))
+        supervisor.start(SupervisedTask("mixin", wired.mixin.walker.run))
+        supervisor.start(SupervisedTask("returns", wired.mixin.unlisted.run))
     if wired.routes is not None:
-        supervisor.start(Part("routes", wired.routes.run))
+        supervisor.start(SupervisedTask("routes", wired.routes.run))
     if wired.chain is not None:
-        supervisor.start(Part("chain", wired.chain.run))
+        supervisor.start(SupervisedTask("chain", wired.chain.run))
     for account, desk in wired.desks.items():
-        supervisor.start(Part(f"engine {account}", desk.engine.run, Purpose.ENGINE))
+        supervisor.start(SupervisedTask(f"engine {account}", desk.engine.run, Purpose.ENGINE))
 
 
-async def _pump(root: Root, wired: Wired) -> None:
+async def _pump(root: Context, wired: Container) -> None:
     """Facts into the ledger, capital to the engines, barriers: whenever there is something."""
     while True:
         seen = root.wake.rung
@@ -207,7 +215,7 @@ async def _pump(root: Root, wired: Wired) -> None:
             await root.wake.wait(seen, IDLE_US)
 
 
-async def _follow(root: Root, wired: Wired) -> None:
+async def _follow(root: Context, wired: Container) -> None:
     """The history of shares follows the ledger's log."""
     while True:
         seen = root.wake.rung
@@ -215,7 +223,7 @@ async def _follow(root: Root, wired: Wired) -> None:
             await root.wake.wait(seen, IDLE_US)
 
 
-async def _forget(root: Root, wired: Wired) -> None:
+async def _forget(root: Context, wired: Container) -> None:
     """Answers of old requests go, a few at a time."""
     kept_us = root.settings.web.keys_kept_days * DAY_US
     while True:
@@ -226,7 +234,7 @@ async def _forget(root: Root, wired: Wired) -> None:
             await root.clock.sleep_us(DAY_US // 24)
 
 
-async def _learn(root: Root, wired: Wired) -> None:
+async def _learn(root: Context, wired: Container) -> None:
     while True:
         seen = root.wake.rung
         await wired.learn_assets(root.clock)
@@ -234,7 +242,7 @@ async def _learn(root: Root, wired: Wired) -> None:
         await root.wake.wait(seen, 5 * IDLE_US)
 
 
-async def _patiently(root: Root, run: Callable[[], Awaitable[None]]) -> None:
+async def _patiently(root: Context, run: Callable[[], Awaitable[None]]) -> None:
     """A part that only reads goes on when the database is back."""
     while True:
         try:
@@ -244,7 +252,7 @@ async def _patiently(root: Root, run: Callable[[], Awaitable[None]]) -> None:
         await root.clock.sleep_us(BACK_OFF_US)
 
 
-async def _stop(supervisor: Supervisor, wired: Wired) -> None:
+async def _stop(supervisor: Supervisor, wired: Container) -> None:
     """End in order. What another process has taken over is left to it: nothing is cancelled."""
     if supervisor.is_taken_over:
         await supervisor.end()
@@ -258,7 +266,7 @@ async def _stop(supervisor: Supervisor, wired: Wired) -> None:
         _LOG.info("the ledger's lease runs out by itself", problem=str(problem))
 
 
-async def _stop_desk(desk: Desk) -> None:
+async def _stop_desk(desk: EngineHandle) -> None:
     try:
         await desk.engine.stop()
     finally:

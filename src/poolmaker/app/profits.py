@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from poolmaker.app.figures import Scales, Valuation
+from poolmaker.app.figures import AssetRegistry, Valuation
 from poolmaker.business.ledger.model import Flow
-from poolmaker.views.model import Money, OrderProfitView, PoolProfitView
+from poolmaker.views.model import AmountView, OrderProfitView, PoolProfitView
 
 Amounts = Mapping[str, int]
 """Atomic units by asset."""
@@ -94,7 +94,7 @@ def difference(worth: Valuation, after: Amounts, before: Amounts) -> int | None:
     return one - other if one is not None and other is not None else None
 
 
-def order_profit(flows: OrderFlows, worth: Valuation, scales: Scales) -> OrderProfitView:
+def order_profit(flows: OrderFlows, worth: Valuation, scales: AssetRegistry) -> OrderProfitView:
     """Trading counts what was charged as still there: fees stand apart."""
     there = added([flows.has, flows.unlocked, flows.charged])
     trading = difference(worth, there, flows.locked)
@@ -105,7 +105,9 @@ def order_profit(flows: OrderFlows, worth: Valuation, scales: Scales) -> OrderPr
     )
 
 
-def pool_profit(flows: Flows, account: str, worth: Valuation, scales: Scales) -> PoolProfitView:
+def pool_profit(
+    flows: Flows, account: str, worth: Valuation, scales: AssetRegistry
+) -> PoolProfitView:
     """What fills and trading fees moved on a pool's capital."""
     fills = flows.moved(account, FILL)
     gained = {asset: units for asset, units in fills.items() if units > 0}
@@ -117,6 +119,6 @@ def pool_profit(flows: Flows, account: str, worth: Valuation, scales: Scales) ->
     )
 
 
-def moneys(amounts: Amounts, scales: Scales) -> tuple[Money, ...]:
+def moneys(amounts: Amounts, scales: AssetRegistry) -> tuple[AmountView, ...]:
     """Amounts that are not zero, by asset."""
     return tuple(scales.money(asset, units) for asset, units in sorted(amounts.items()) if units)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from poolmaker.app.figures import Scales, Valuation
+from poolmaker.app.figures import AssetRegistry, Valuation
 from poolmaker.app.happenings import entries_page, happening, told
 from poolmaker.app.live import EngineLive
 from poolmaker.app.money import MoneyReading
 from poolmaker.app.people import (
     BookView,
     OrderSources,
-    People,
+    UserDirectory,
     in_withdrawal,
     order_seen,
     valuation,
@@ -29,7 +29,7 @@ from poolmaker.business.ledger.accounts import (
     user_available,
 )
 from poolmaker.business.ledger.history import LedgerHistory
-from poolmaker.business.ledger.model import Head, Leg, Transaction
+from poolmaker.business.ledger.model import LedgerHead, LedgerTransaction, Leg
 from poolmaker.business.pools.model import Pool
 from poolmaker.business.pools.service import PoolService
 from poolmaker.business.user_orders.model import Order
@@ -38,25 +38,25 @@ from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
 from poolmaker.kernel.money import Ratio, Rounding, divide, power_of_ten
 from poolmaker.recon.custody import CustodyReading, CustodyWatch
 from poolmaker.views.model import (
-    AllocationSeen,
-    ArrivalSeen,
-    AssetSeen,
-    Balance,
-    CampaignSeen,
+    ActivityView,
+    AllocationView,
+    ArrivalView,
+    AssetView,
+    BalanceView,
+    CampaignView,
     CustodyLine,
-    Happening,
-    Health,
-    OrderSeen,
+    CustodyLocation,
+    HealthView,
+    OrderView,
     Page,
-    Place,
-    PoolSeen,
-    RewardSeen,
-    ShareChange,
+    PoolView,
+    RewardView,
+    ShareChangeView,
     StatementView,
-    TransferSeen,
+    TransferView,
     TrialBalance,
     TrialLine,
-    WithdrawalSeen,
+    WithdrawalView,
 )
 
 DISPLAY_MAX: Final = 6
@@ -84,11 +84,11 @@ class ReadingPorts:
     transactions: Transactions
     history: LedgerHistory
     pools: PoolService
-    people: People
+    people: UserDirectory
     live: EngineLive
     money: MoneyReading
     custody: CustodyWatch
-    health: Callable[[], Health]
+    health: Callable[[], HealthView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +102,26 @@ class _Moved:
 class PlatformReading:
     """Everything that can be looked at, put together from the rooms that own it."""
 
-    def __init__(self, ports: ReadingPorts, scales: Scales) -> None:
+    def __init__(self, ports: ReadingPorts, scales: AssetRegistry) -> None:
         self._ports = ports
         self._scales = scales
 
-    async def assets(self) -> Sequence[AssetSeen]:
-        """See ``Reading.assets``."""
+    async def assets(self) -> Sequence[AssetView]:
         quotes = {pool.market.quote for pool in (await self._pools()).values()}
         return tuple(
-            AssetSeen(code, asset.scale, _display(asset.scale, is_quote=code in quotes))
+            AssetView(code, asset.scale, _display(asset.scale, is_quote=code in quotes))
             for code, asset in sorted(self._scales.assets.items())
         )
 
-    async def pools(self) -> Sequence[PoolSeen]:
-        """See ``Reading.pools``."""
+    async def pools(self) -> Sequence[PoolView]:
         books = BookView.of((await self._balances())[1])
         pools = await self._pools()
         flows = await self._flows([pool_capital(pool) for pool in pools])
         return tuple(self._pool_seen(pool, books, flows) for pool in pools.values())
 
-    async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
-        """See ``Reading.balances``."""
+    async def balances(
+        self, user_id: UserId | None, after: str, limit: int
+    ) -> Sequence[BalanceView]:
         books = BookView.of((await self._balances())[1])
         if user_id is not None:
             return tuple(await self._balances_of(user_id, books))
@@ -131,7 +130,6 @@ class PlatformReading:
         return tuple(balance for balances in found for balance in balances)
 
     async def statement(self, user_id: UserId, after: int, limit: int) -> StatementView:
-        """See ``Reading.statement``."""
         accounts = [user_available(user_id)]
         for order in await self._ports.people.every_order(user_id):
             accounts += [order_locked(order.id), f"order:{order.id}:shares"]
@@ -145,11 +143,9 @@ class PlatformReading:
         return StatementView(page.entries, page.next_after, orders)
 
     async def account(self, account: str, after: int, limit: int) -> Page:
-        """See ``Reading.account``."""
         return await self._page([account], after, limit)
 
-    async def transaction(self, seq: int) -> Happening | None:
-        """See ``Reading.transaction``."""
+    async def transaction(self, seq: int) -> ActivityView | None:
         async with self._ports.transactions.begin("reading.transaction") as tx:
             found = await self._ports.history.at(tx, seq)
         if found is None:
@@ -157,20 +153,18 @@ class PlatformReading:
         line = told(found)
         return happening(found, line, await self._name(line.subject), self._scales)
 
-    async def happenings_before(self, before: int, limit: int) -> Sequence[Happening]:
-        """See ``Reading.happenings_before``."""
+    async def happenings_before(self, before: int, limit: int) -> Sequence[ActivityView]:
         first = max(0, before - 1 - limit)
         async with self._ports.transactions.begin("reading.happenings_before") as tx:
             found = await self._ports.history.following(tx, first, before - 1 - first)
         return await self._told([*reversed(found)])
 
-    async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
-        """See ``Reading.happenings``."""
+    async def happenings(self, after: int, limit: int) -> Sequence[ActivityView]:
         async with self._ports.transactions.begin("reading.happenings") as tx:
             found = await self._ports.history.newest(tx, after, limit)
         return await self._told(found)
 
-    async def _told(self, found: Sequence[Transaction]) -> Sequence[Happening]:
+    async def _told(self, found: Sequence[LedgerTransaction]) -> Sequence[ActivityView]:
         lines = [(each, told(each)) for each in found]
         return tuple(
             [
@@ -180,7 +174,6 @@ class PlatformReading:
         )
 
     async def trial_balance(self) -> TrialBalance:
-        """See ``Reading.trial_balance``."""
         head, legs = await self._balances()
         by_asset: defaultdict[str, list[Leg]] = defaultdict(list)
         for leg in legs:
@@ -190,7 +183,6 @@ class PlatformReading:
         return TrialBalance(head.seq, head.at_us, lines, ok)
 
     async def custody(self) -> Sequence[CustodyLine]:
-        """See ``Reading.custody``."""
         return tuple(self._custody_line(one) for one in await self._ports.custody.readings())
 
     def _custody_line(self, one: CustodyReading) -> CustodyLine:
@@ -206,8 +198,7 @@ class PlatformReading:
             agreed_at_us=one.agreed_at_us,
         )
 
-    async def order(self, order_id: OrderId) -> OrderSeen | None:
-        """See ``Reading.order``."""
+    async def order(self, order_id: OrderId) -> OrderView | None:
         order = await self._ports.people.order(order_id)
         if order is None:
             return None
@@ -217,8 +208,7 @@ class PlatformReading:
         moved = await self._moved([order])
         return await self._order_seen(order, pool, books, moved, is_newest=is_newest)
 
-    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderSeen]:
-        """See ``Reading.orders``."""
+    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderView]:
         books = BookView.of((await self._balances())[1])
         pools = await self._pools()
         orders = await self._ports.people.orders(user_id, OrderId(before), limit)
@@ -239,56 +229,45 @@ class PlatformReading:
         return bool(newest) and newest[0].id == order.id
 
     async def order_owner(self, order_id: OrderId) -> str | None:
-        """See ``Reading.order_owner``."""
         order = await self._ports.people.order(order_id)
         return order.user if order is not None else None
 
-    async def withdrawal(self, withdrawal_id: WithdrawalId) -> WithdrawalSeen | None:
-        """See ``Reading.withdrawal``."""
+    async def withdrawal(self, withdrawal_id: WithdrawalId) -> WithdrawalView | None:
         return await self._ports.money.withdrawal(withdrawal_id)
 
     async def withdrawal_owner(self, withdrawal_id: WithdrawalId) -> str | None:
-        """See ``Reading.withdrawal_owner``."""
         found = await self._ports.money.withdrawal(withdrawal_id)
         return found.user_id if found is not None else None
 
-    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignSeen]:
-        """See ``Reading.campaigns``."""
+    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignView]:
         return await self._ports.money.campaigns(after, limit)
 
-    async def rewards(self, after: int, limit: int) -> Sequence[RewardSeen]:
-        """See ``Reading.rewards``."""
+    async def rewards(self, after: int, limit: int) -> Sequence[RewardView]:
         return await self._ports.money.rewards(after, limit)
 
-    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
-        """See ``Reading.allocations``."""
+    async def allocations(self, reward_id: str) -> Sequence[AllocationView] | None:
         return await self._ports.money.allocations(reward_id)
 
-    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
-        """See ``Reading.shares``."""
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChangeView]:
         return await self._ports.money.shares(pool_id, from_us, to_us)
 
-    async def transfers(self, after: int, limit: int) -> Sequence[TransferSeen]:
-        """See ``Reading.transfers``."""
+    async def transfers(self, after: int, limit: int) -> Sequence[TransferView]:
         return await self._ports.money.transfers(after, limit)
 
-    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalSeen]:
-        """See ``Reading.arrivals``."""
+    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalView]:
         return await self._ports.money.arrivals(after, limit)
 
     async def withdrawals(
         self, user_id: UserId | None, before: str, limit: int
-    ) -> Sequence[WithdrawalSeen]:
-        """See ``Reading.withdrawals``."""
+    ) -> Sequence[WithdrawalView]:
         return await self._ports.money.withdrawals(user_id, before, limit)
 
-    async def health(self) -> Health:
-        """See ``Reading.health``."""
+    async def health(self) -> HealthView:
         return self._ports.health()
 
     # -------------------------------------------------------------------------------- helpers
 
-    async def _balances(self) -> tuple[Head, list[Leg]]:
+    async def _balances(self) -> tuple[LedgerHead, list[Leg]]:
         async with self._ports.transactions.begin("reading.balances") as tx:
             head = await self._ports.history.head(tx)
             return head, await self._ports.history.balances(tx)
@@ -316,7 +295,7 @@ class PlatformReading:
     async def _name(self, subject: str) -> str:
         return await self._ports.people.name_behind(subject) if subject else ""
 
-    async def _balances_of(self, user: UserId, books: BookView) -> list[Balance]:
+    async def _balances_of(self, user: UserId, books: BookView) -> list[BalanceView]:
         available = books.amounts(user_available(user))
         locked: defaultdict[str, int] = defaultdict(int)
         for order in await self._ports.people.every_order(user):
@@ -325,7 +304,7 @@ class PlatformReading:
         held = in_withdrawal(await self._ports.people.withdrawals(user))
         text = self._scales.text
         return [
-            Balance(
+            BalanceView(
                 user_id=user,
                 asset=asset,
                 available=text(asset, available.get(asset, 0)),
@@ -343,7 +322,7 @@ class PlatformReading:
         moved: _Moved,
         *,
         is_newest: bool,
-    ) -> OrderSeen:
+    ) -> OrderView:
         people = self._ports.people
         timeline, step = await people.timeline(order.id)
         sources = OrderSources(
@@ -364,7 +343,7 @@ class PlatformReading:
     def _worth(self, pool: Pool) -> Valuation:
         return Valuation(pool.market.base, pool.market.quote, self._ports.live.mid(pool.id))
 
-    def _pool_seen(self, pool: Pool, books: BookView, flows: Flows) -> PoolSeen:
+    def _pool_seen(self, pool: Pool, books: BookView, flows: Flows) -> PoolView:
         market = pool.market
         capital = books.amounts(pool_capital(pool.id))
         issued = books.amounts(pool_issued(pool.id))
@@ -373,7 +352,7 @@ class PlatformReading:
         nav = self._worth(pool).units(capital)
         exits = {market.base: pool.exit_base_units, market.quote: pool.exit_quote_units}
         holders = sum(1 for account, asset in books.units if _is_holder(account, asset, share))
-        return PoolSeen(
+        return PoolView(
             pool_id=pool.id,
             name=market.symbol,
             symbol=market.symbol,
@@ -437,8 +416,8 @@ def _is_holder(account: str, asset: str, share: str) -> bool:
 
 def _places(
     groups: Mapping[str, int], side: str, asset: str, text: Callable[[str, int], str]
-) -> tuple[Place, ...]:
-    return tuple(Place(name, side, text(asset, groups[name])) for name in sorted(groups))
+) -> tuple[CustodyLocation, ...]:
+    return tuple(CustodyLocation(name, side, text(asset, groups[name])) for name in sorted(groups))
 
 
 def _display(scale: int, *, is_quote: bool) -> int:

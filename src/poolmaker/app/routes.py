@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.business.ledger.accounts import (
     custody_evm,
     custody_mixin,
@@ -23,7 +23,7 @@ from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.money import parse_units, power_of_ten
 from poolmaker.market.connectors.binance.wallet import VenueWallet
-from poolmaker.mixin.service import MixinDesk
+from poolmaker.mixin.service import MixinService
 
 CHAIN_NETWORK: Final = "evm"
 RETRY_US: Final = 2 * SECOND_US
@@ -34,16 +34,16 @@ class RoutePorts:
     """Who names addresses. ``chain_wallet`` is empty without a chain."""
 
     venues: Mapping[VenueAccountId, VenueWallet]
-    mixin: MixinDesk
+    mixin: MixinService
     chain_wallet: str
     health: HealthReporter
     clock: Clock
 
 
-class RouteBook:
+class TransferRoutes:
     """Every route whose address is known. An address that was named once stays for this process."""
 
-    def __init__(self, settings: Settings, scales: Scales, ports: RoutePorts) -> None:
+    def __init__(self, settings: Settings, scales: AssetRegistry, ports: RoutePorts) -> None:
         self._settings = settings
         self._scales = scales
         self._ports = ports
@@ -51,7 +51,6 @@ class RouteBook:
         self._routes: dict[tuple[str, str, str], Route] = {}
 
     def routes(self) -> Sequence[Route]:
-        """See ``treasury.ports.Routes``."""
         return tuple(self._routes.values())
 
     async def run(self) -> None:
@@ -130,7 +129,6 @@ class NoRoutes:
     """A platform without Mixin moves nothing by itself."""
 
     def routes(self) -> Sequence[Route]:
-        """See ``treasury.ports.Routes``."""
         return ()
 
 

@@ -6,49 +6,51 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from poolmaker.api.ports import (
-    EngineLatchSeen,
-    EngineSeen,
-    KilledSeen,
+    ActionRefused,
+    EngineLatchView,
+    EngineView,
+    KillView,
     LatchReleased,
-    LatchSeen,
-    Refused,
+    LatchView,
     Released,
-    SweptSeen,
+    SweepView,
 )
-from poolmaker.app.engines import Desk
+from poolmaker.app.engines import EngineHandle
 from poolmaker.app.killing import SweptAccount, is_proven, sweep, targets
 from poolmaker.infra.approvals.model import Approver
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.settings.model import Settings
 from poolmaker.kernel.clock import SECOND_US, Clock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.market.engine.latches import LATCHES
 from poolmaker.market.engine.model import EngineHealth
-from poolmaker.market.execution.killing import HeldLatch, KillDesk
+from poolmaker.market.execution.killing import HeldLatch, KillSwitchService
 
 LOOK_US: Final = SECOND_US
 SWEEP_US: Final = 12 * SECOND_US
 """How long a request waits for the proof; the latch holds without it."""
 
 
-class SafetyDesk:
+class SafetyCommands:
     """``api.ports.Safety`` over the engines of this process."""
 
     def __init__(
-        self, settings: Settings, desks: Mapping[VenueAccountId, Desk], kill: KillDesk
+        self,
+        settings: Settings,
+        desks: Mapping[VenueAccountId, EngineHandle],
+        kill: KillSwitchService,
     ) -> None:
         self._settings = settings
         self._desks = desks
         self._kill = kill
 
-    async def latches(self) -> Sequence[LatchSeen]:
-        """See ``Safety.latches``."""
+    async def latches(self) -> Sequence[LatchView]:
         return [_latch(held) for held in await self._kill.held()]
 
-    async def kill(self, scope: str, name: str, reason: str) -> KilledSeen | Refused:
-        """See ``Safety.kill``. The latch comes first; the proof may take some seconds."""
+    async def kill(self, scope: str, name: str, reason: str) -> KillView | ActionRefused:
+        """The latch comes first; the proof may take some seconds."""
         known = [
             (pool, account, symbol)
             for account, desk in self._desks.items()
@@ -56,11 +58,11 @@ class SafetyDesk:
         ]
         try:
             found = targets(self._settings, scope, known)
-        except CallerFault:
-            return Refused("unknown_scope", {"scope": scope})
+        except PreconditionError:
+            return ActionRefused("unknown_scope", {"scope": scope})
         held = await self._kill.set(scope, name, reason)
         swept = await sweep(self._settings, found, SWEEP_US)
-        return KilledSeen(
+        return KillView(
             scope=scope,
             file=held.file,
             row=held.row,
@@ -71,34 +73,30 @@ class SafetyDesk:
     async def release(
         self, scope: str, approver: Approver, reason: str, ids: Sequence[str], before_us: int
     ) -> Released:
-        """See ``Safety.release``."""
         verdict = await self._kill.release(scope, approver, reason, ids, before_us)
         return Released(scope=scope, verdict=verdict.value)
 
     async def take_back(self, scope: str) -> Released:
-        """See ``Safety.take_back``."""
         await self._kill.take_back(scope)
         return Released(scope=scope, verdict="held")
 
-    async def engines(self) -> Sequence[EngineSeen]:
-        """See ``Safety.engines``."""
+    async def engines(self) -> Sequence[EngineView]:
         return [self._engine(desk) for _, desk in sorted(self._desks.items())]
 
     async def release_latch(
         self, account: str, kind: str, subject: str, word: str
-    ) -> LatchReleased | Refused:
-        """See ``Safety.release_latch``."""
+    ) -> LatchReleased | ActionRefused:
         desk = self._desks.get(VenueAccountId(account))
         known = {kind.value: kind for kind, rule in LATCHES.items() if rule.by_engine}
         if desk is None or kind not in known:
-            return Refused("not_found")
+            return ActionRefused("not_found")
         name, _, reason = word.partition(": ")
         return LatchReleased(await desk.engine.release(known[kind], subject, name, reason))
 
-    def _engine(self, desk: Desk) -> EngineSeen:
+    def _engine(self, desk: EngineHandle) -> EngineView:
         health = desk.engine.health()
         latches = tuple(
-            EngineLatchSeen(
+            EngineLatchView(
                 kind=latch.kind.value,
                 subject=latch.subject,
                 cause=latch.cause,
@@ -108,7 +106,7 @@ class SafetyDesk:
             )
             for latch in desk.engine.latches()
         )
-        return EngineSeen(
+        return EngineView(
             account=health.account,
             ok=health.ok,
             connected=health.connected,
@@ -125,8 +123,8 @@ class EngineWatch:
 
     def __init__(
         self,
-        desks: Mapping[VenueAccountId, Desk],
-        kill: KillDesk,
+        desks: Mapping[VenueAccountId, EngineHandle],
+        kill: KillSwitchService,
         health: HealthReporter,
         clock: Clock,
     ) -> None:
@@ -147,7 +145,6 @@ class EngineWatch:
             await self._clock.sleep_us(LOOK_US)
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """See ``AttentionSource.attention``."""
         found = list(await self._kill.attention())
         for desk in self._desks.values():
             found += await desk.engine.attention()
@@ -172,9 +169,9 @@ def facts_of(health: EngineHealth) -> dict[str, str]:
     }
 
 
-def _latch(held: HeldLatch) -> LatchSeen:
+def _latch(held: HeldLatch) -> LatchView:
     latch = held.latch
-    return LatchSeen(
+    return LatchView(
         id=latch.id,
         scope=latch.scope,
         set_by=latch.set_by,
@@ -188,8 +185,8 @@ def _latch(held: HeldLatch) -> LatchSeen:
     )
 
 
-def _swept(one: SweptAccount) -> SweptSeen:
-    return SweptSeen(
+def _swept(one: SweptAccount) -> SweepView:
+    return SweepView(
         account=one.account,
         symbols=one.symbols,
         cancelled=one.sweep.cancelled,

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from poolmaker.business.ledger.service import open_store
 from poolmaker.infra.database import Database
 from poolmaker.infra.holder import described
-from poolmaker.infra.leases import LeaseHeld, LeaseWatch, PgLeases, Standing
+from poolmaker.infra.leases import LeaseEvidence, LeaseHeld, LeaseWatch, PgLeases
 from poolmaker.infra.migrations.runner import (
     current_revision,
     migrate,
@@ -91,9 +91,9 @@ async def _wait_until_nobody_works(
             for name, held in (await _leases(app, writer, clock)).items():
                 watch = watches.setdefault(name, LeaseWatch(clock, lease_us))
                 standing = watch.look(*held)
-                if standing is Standing.RENEWED:
+                if standing is LeaseEvidence.RENEWED:
                     raise LeaseHeld(_busy(held.holder))
-                holder = held.holder if standing is Standing.UNCERTAIN else holder
+                holder = held.holder if standing is LeaseEvidence.UNCERTAIN else holder
             if not holder:
                 return
             if holder != waits_for:

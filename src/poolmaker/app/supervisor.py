@@ -24,7 +24,7 @@ class PartFailed(PoolmakerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SupervisedTask:
     """A long task. The process ends when it does, unless it is told to."""
 
     name: str
@@ -67,7 +67,7 @@ class Supervisor:
         finally:
             stopping.cancel()
 
-    def start(self, part: Part) -> None:
+    def start(self, part: SupervisedTask) -> None:
         """Run a part from now on."""
         self._tasks.append(asyncio.create_task(self._guard(part), name=part.name))
 
@@ -89,7 +89,7 @@ class Supervisor:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _guard(self, part: Part) -> None:
+    async def _guard(self, part: SupervisedTask) -> None:
         self._health.report(part.name, ok=True, sentence="running")
         try:
             with working_for(part.purpose):

@@ -18,7 +18,7 @@ from poolmaker.api.tokens import (
     NewToken,
     Principal,
     Tokens,
-    TokenSeen,
+    TokenView,
     fresh_token,
     token_hash,
 )
@@ -88,7 +88,6 @@ class FileTokens:
         self._kept: dict[Role, _Kept] = {}
 
     def filed(self, token_hash: bytes) -> Principal | None:
-        """See ``Tokens.filed``."""
         for role in self._files:
             hashed = self._hashed(role)
             if hashed is not None and hmac.compare_digest(hashed, token_hash):
@@ -96,45 +95,40 @@ class FileTokens:
         return None
 
     async def principal(self, token_hash: bytes) -> Principal | None:
-        """See ``Tokens.principal``."""
         return self.filed(token_hash) or await self._granted.principal(token_hash)
 
     async def alive(self, token_ids: frozenset[str]) -> frozenset[str]:
-        """See ``Tokens.alive``. A stream ends with its token; a file's lives while it is there."""
+        """A stream ends with its token; a file's lives while it is there."""
         mine = {f"{FILE_ID}{role}" for role in self._files if self._hashed(role) is not None}
         return (token_ids & mine) | await self._granted.alive(token_ids)
 
     async def approvers(self) -> frozenset[str]:
-        """See ``Tokens.approvers``."""
         mine = {role.value for role in self._files if Scope.APPROVE in ROLE_SCOPES[role]}
         return frozenset(mine) | await self._granted.approvers()
 
     async def unvouched(self) -> frozenset[tuple[str, str]]:
-        """See ``Tokens.unvouched``. Who sets up the machine vouches for its files."""
+        """Who sets up the machine vouches for its files."""
         return await self._granted.unvouched()
 
-    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenSeen]:
-        """See ``Tokens.tokens``. Those in files come first in the whole list."""
+    async def tokens(self, user_id: UserId | None, after: str, limit: int) -> list[TokenView]:
+        """Those in files come first in the whole list."""
         mine = [] if user_id is not None else [_seen(role) for role in sorted(self._files)]
         shown = [one for one in mine if one.token_id > after]
         rest = await self._granted.tokens(user_id, after, limit)
         return sorted([*shown, *rest], key=lambda one: one.token_id)[:limit]
 
-    async def token(self, token_id: str) -> TokenSeen | None:
-        """See ``Tokens.token``."""
+    async def token(self, token_id: str) -> TokenView | None:
         role = next((role for role in self._files if token_id == f"{FILE_ID}{role}"), None)
         return _seen(role) if role is not None else await self._granted.token(token_id)
 
     async def grant(self, token: NewToken) -> None:
-        """See ``Tokens.grant``."""
         await self._granted.grant(token)
 
     async def revoke(self, token_id: str) -> None:
-        """See ``Tokens.revoke``. A file's token is replaced in its file."""
+        """A file's token is replaced in its file."""
         await self._granted.revoke(token_id)
 
     async def revoke_all(self, user_id: UserId) -> None:
-        """See ``Tokens.revoke_all``."""
         await self._granted.revoke_all(user_id)
 
     def _hashed(self, role: Role) -> bytes | None:
@@ -152,8 +146,8 @@ class FileTokens:
         return kept.hashed
 
 
-def _seen(role: Role) -> TokenSeen:
-    return TokenSeen(
+def _seen(role: Role) -> TokenView:
+    return TokenView(
         token_id=f"{FILE_ID}{role}",
         role=role,
         name=role,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from poolmaker.api import ports
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.business.ledger.accounts import is_custody, venue_account_of
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 from poolmaker.business.treasury.booking import Booked, Booking, NotBooked
 from poolmaker.business.treasury.custody import CustodyIncident
-from poolmaker.business.treasury.service import CustodyRecords, Treasury
+from poolmaker.business.treasury.service import CustodyRecords, TreasuryService
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import UserId
 from poolmaker.kernel.money import Amount, format_units, parse_units
@@ -19,23 +19,23 @@ from poolmaker.mixin.codec.amounts import DECIMALS
 from poolmaker.mixin.model import ReturnOrder, Unlisted
 from poolmaker.mixin.unlisted import UnlistedReturns
 from poolmaker.views.custody import CustodyIncidentView, UnlistedView
-from poolmaker.views.model import Money
+from poolmaker.views.model import AmountView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreasuryDeskPorts:
     """What the desk is given."""
 
-    treasury: Treasury
+    treasury: TreasuryService
     records: CustodyRecords
     returns: UnlistedReturns | None
     clock: Clock
 
 
-class TreasuryDesk:
+class TreasuryCommands:
     """``api.ports.Treasury``."""
 
-    def __init__(self, parts: TreasuryDeskPorts, scales: Scales) -> None:
+    def __init__(self, parts: TreasuryDeskPorts, scales: AssetRegistry) -> None:
         self._parts = parts
         self._treasury = parts.treasury
         self._scales = scales
@@ -44,8 +44,7 @@ class TreasuryDesk:
 
     async def operator_in(
         self, incoming: ports.Incoming, *, second_person: bool = False
-    ) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.operator_in``."""
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         amount, location = self._amount(incoming.money), incoming.location
         if amount is None or not is_custody(location):
             return _misplaced(incoming)
@@ -56,8 +55,7 @@ class TreasuryDesk:
 
     async def credit_deposit(
         self, user_id: UserId, incoming: ports.Incoming, *, second_person: bool = False
-    ) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.credit_deposit``."""
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         amount = self._amount(incoming.money)
         account = venue_account_of(incoming.location)
         if amount is None or account is None:
@@ -71,65 +69,61 @@ class TreasuryDesk:
 
     async def operator_out(
         self, location: str, own: ports.OwnMoney
-    ) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.operator_out``."""
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         amount = self._amount(own.money)
         if amount is None:
-            return ports.Refused("unknown_asset", self._scales.facts(own.money.asset))
+            return ports.ActionRefused("unknown_asset", self._scales.facts(own.money.asset))
         return self._own(own, await self._treasury.operator_out(location, amount, own.reference))
 
-    async def settle(self, account: str, own: ports.OwnMoney) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.settle``."""
+    async def settle(
+        self, account: str, own: ports.OwnMoney
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         amount = self._amount(own.money)
         if amount is None:
-            return ports.Refused("unknown_asset", self._scales.facts(own.money.asset))
+            return ports.ActionRefused("unknown_asset", self._scales.facts(own.money.asset))
         return self._own(own, await self._treasury.settle_fees(account, amount, own.reference))
 
     async def trade_float(
         self, own: ports.OwnMoney, *, into_float: bool
-    ) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.trade_float``."""
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         amount = self._amount(own.money)
         if amount is None:
-            return ports.Refused("unknown_asset", self._scales.facts(own.money.asset))
+            return ports.ActionRefused("unknown_asset", self._scales.facts(own.money.asset))
         booking = await self._treasury.trade_float(amount, own.reference, into_float=into_float)
         return self._own(own, booking)
 
     async def reverse(
         self, request_id: str, seq: int, reason: str
-    ) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.reverse``."""
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         return self._plain(request_id, await self._treasury.reverse(seq, reason))
 
-    async def bearable(self, incident: str) -> ports.Bearable | ports.Refused:
-        """See ``Treasury.bearable``."""
+    async def bearable(self, incident: str) -> ports.BearableView | ports.ActionRefused:
         found = await self._treasury.bearable(incident)
         if isinstance(found, NotBooked):
-            return ports.Refused(found.reason.value)
-        money = Money(found.asset, self._scales.text(found.asset, found.units))
-        return ports.Bearable(money, found.attempt)
+            return ports.ActionRefused(found.reason.value)
+        money = AmountView(found.asset, self._scales.text(found.asset, found.units))
+        return ports.BearableView(money, found.attempt)
 
     async def bear(
-        self, request_id: str, incident: str, what: ports.Bearable
-    ) -> ports.Receipt | ports.Refused:
-        """See ``Treasury.bear``."""
+        self, request_id: str, incident: str, what: ports.BearableView
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         amount = self._amount(what.money)
         if amount is None:
-            return ports.Refused("unknown_asset", self._scales.facts(what.money.asset))
+            return ports.ActionRefused("unknown_asset", self._scales.facts(what.money.asset))
         booking = await self._treasury.bear_shortfall(incident, amount.units, what.attempt)
         return self._plain(request_id, booking)
 
     # ---------------------------------------------------------------------------- incidents
 
     async def incidents(self) -> Sequence[CustodyIncidentView]:
-        """See ``Treasury.incidents``."""
         found = await self._parts.records.incidents(closed=True)
         return tuple(self._incident(one) for one in found)
 
-    async def take(self, incident: str, by: str) -> CustodyIncidentView | ports.Refused:
-        """See ``Treasury.take``."""
+    async def take(self, incident: str, by: str) -> CustodyIncidentView | ports.ActionRefused:
         found = await self._parts.records.take(incident, by)
-        return self._incident(found) if found is not None else ports.Refused("unknown_incident")
+        return (
+            self._incident(found) if found is not None else ports.ActionRefused("unknown_incident")
+        )
 
     def _incident(self, one: CustodyIncident) -> CustodyIncidentView:
         finding = one.finding
@@ -155,25 +149,24 @@ class TreasuryDesk:
     # --------------------------------------------------------------------- assets without a form
 
     async def unlisted(self, after: str, limit: int) -> Sequence[UnlistedView]:
-        """See ``Treasury.unlisted``."""
         if self._parts.returns is None:
             return ()
         asset_id, _, sender = after.partition(":")
         return [_unlisted(row) for row in await self._parts.returns.page((asset_id, sender), limit)]
 
-    async def next_return(self, asset_id: str, sender: str) -> int | ports.Refused:
-        """See ``Treasury.next_return``."""
+    async def next_return(self, asset_id: str, sender: str) -> int | ports.ActionRefused:
         if self._parts.returns is None:
-            return ports.Refused("nothing_to_return", {"asset": asset_id})
+            return ports.ActionRefused("nothing_to_return", {"asset": asset_id})
         found = await self._parts.returns.next_number(asset_id, sender)
         if isinstance(found, int):
             return found
-        return ports.Refused(found.reason.value, {"asset": asset_id})
+        return ports.ActionRefused(found.reason.value, {"asset": asset_id})
 
-    async def return_unlisted(self, wish: ports.UnlistedReturn) -> UnlistedView | ports.Refused:
-        """See ``Treasury.return_unlisted``."""
+    async def return_unlisted(
+        self, wish: ports.UnlistedReturn
+    ) -> UnlistedView | ports.ActionRefused:
         if self._parts.returns is None:
-            return ports.Refused("nothing_to_return", {"asset": wish.asset_id})
+            return ports.ActionRefused("nothing_to_return", {"asset": wish.asset_id})
         order = ReturnOrder(
             asset_id=wish.asset_id,
             sender=wish.sender,
@@ -185,34 +178,38 @@ class TreasuryDesk:
         if isinstance(done, Unlisted):
             return _unlisted(done)
         payable = format_units(done.payable_units, DECIMALS)
-        return ports.Refused(
+        return ports.ActionRefused(
             done.reason.value,
             {"asset": wish.asset_id, "stated": wish.amount, "payable": payable},
         )
 
     # ----------------------------------------------------------------------------- answers
 
-    def _amount(self, money: Money) -> Amount | None:
+    def _amount(self, money: AmountView) -> Amount | None:
         asset = self._scales.assets.get(money.asset)
         return Amount.parse(asset, money.amount) if asset is not None else None
 
-    def _own(self, own: ports.OwnMoney, booking: Booking) -> ports.Receipt | ports.Refused:
+    def _own(
+        self, own: ports.OwnMoney, booking: Booking
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         return self._receipt(own.request_id, own.money, own.reference, booking)
 
-    def _plain(self, request_id: str, booking: Booking) -> ports.Receipt | ports.Refused:
+    def _plain(
+        self, request_id: str, booking: Booking
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         if isinstance(booking, Booked):
-            return ports.Receipt(request_id, booking.seq, self._parts.clock.now_us())
+            return ports.ActionReceipt(request_id, booking.seq, self._parts.clock.now_us())
         reason = booking.reason
-        return ports.Refused(reason.value)
+        return ports.ActionRefused(reason.value)
 
     def _receipt(
-        self, request_id: str, money: Money, reference: str, booking: Booking
-    ) -> ports.Receipt | ports.Refused:
+        self, request_id: str, money: AmountView, reference: str, booking: Booking
+    ) -> ports.ActionReceipt | ports.ActionRefused:
         if isinstance(booking, Booked):
-            return ports.Receipt(request_id, booking.seq, self._parts.clock.now_us())
-        if booking.reason is Refusal.SAME_KEY_DIFFERENT_CONTENT:
-            return ports.Refused("reference_used", {"reference": reference})
-        return ports.Refused(
+            return ports.ActionReceipt(request_id, booking.seq, self._parts.clock.now_us())
+        if booking.reason is LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT:
+            return ports.ActionRefused("reference_used", {"reference": reference})
+        return ports.ActionRefused(
             booking.reason.value,
             {
                 **self._scales.facts(money.asset),
@@ -236,7 +233,7 @@ def _unlisted(row: Unlisted) -> UnlistedView:
     )
 
 
-def _misplaced(incoming: ports.Incoming) -> ports.Refused:
-    return ports.Refused(
+def _misplaced(incoming: ports.Incoming) -> ports.ActionRefused:
+    return ports.ActionRefused(
         "unknown_place", {"location": incoming.location, "asset": incoming.money.asset}
     )

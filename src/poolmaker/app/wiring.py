@@ -21,11 +21,11 @@ from poolmaker.app.business import (
     open_business,
     pool_configs,
 )
-from poolmaker.app.commands import OrdersDesk, PayoutDesk, PeopleDesk
+from poolmaker.app.commands import OrderCommands, PayoutCommands, UserCommands
 from poolmaker.app.data import Data, open_writer
-from poolmaker.app.engines import Desk, DeskPorts, open_desks
+from poolmaker.app.engines import DeskPorts, EngineHandle, open_desks
 from poolmaker.app.evidence import PlaceHistories, coin_history
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.interventions import (
     InterventionRooms,
     LedgerInterventions,
@@ -33,28 +33,28 @@ from poolmaker.app.interventions import (
     SagaInterventions,
     StreamInterventions,
 )
-from poolmaker.app.limits import LimitsDesk, limits_of
+from poolmaker.app.limits import LimitCommands, limits_of
 from poolmaker.app.live import EngineLive, LivePorts
 from poolmaker.app.money import MoneyPorts, MoneyReading
-from poolmaker.app.outgoing import OutgoingDesk
+from poolmaker.app.outgoing import OutgoingCommands
 from poolmaker.app.outside import (
     MIXIN_HEAD,
     ChainPorts,
     ChainSide,
-    FreezeGate,
+    OutgoingFreeze,
     chain_wallet_of,
     mixin_forms_of,
     open_bot,
 )
 from poolmaker.app.payouts import VENUE_HEAD, Providers, VenuePayouts
-from poolmaker.app.people import People, PeoplePorts
+from poolmaker.app.people import UserDirectory, UserDirectoryPorts
 from poolmaker.app.places import MixinPlace, Settled, VenuePlace
 from poolmaker.app.reading import PlatformReading, ReadingPorts
-from poolmaker.app.routes import NoRoutes, RouteBook, RoutePorts
-from poolmaker.app.safety import EngineWatch, SafetyDesk, facts_of
+from poolmaker.app.routes import NoRoutes, RoutePorts, TransferRoutes
+from poolmaker.app.safety import EngineWatch, SafetyCommands, facts_of
 from poolmaker.app.stage import MemoryStage
 from poolmaker.app.tokens import FileTokens, token_files
-from poolmaker.app.treasury import TreasuryDesk, TreasuryDeskPorts
+from poolmaker.app.treasury import TreasuryCommands, TreasuryDeskPorts
 from poolmaker.bus.service import open_bus
 from poolmaker.business.ledger.attention import LedgerAttention
 from poolmaker.business.ledger.history import open_history
@@ -62,7 +62,7 @@ from poolmaker.business.ledger.service import Ledger, LedgerWriter, open_rows, o
 from poolmaker.business.pools.progress import AccountProgress
 from poolmaker.infra.approvals.alone import LoneActs
 from poolmaker.infra.approvals.attention import ApprovalAttention
-from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
+from poolmaker.infra.approvals.service import ApprovalService, ApprovalTimes
 from poolmaker.infra.health import HealthBoard
 from poolmaker.infra.holder import own_holder
 from poolmaker.infra.leases import LeaseCheck, NoLease
@@ -77,20 +77,20 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.wallet import VenueWallet
 from poolmaker.market.execution.kill import KillFiles
-from poolmaker.market.execution.killing import KillDesk
+from poolmaker.market.execution.killing import KillSwitchService
 from poolmaker.mixin.model import MixinForm
 from poolmaker.mixin.service import Mixin, MixinPorts
 from poolmaker.recon.attention import AttentionList
 from poolmaker.recon.custody import CustodyWatch, CustodyWatchPorts
 from poolmaker.recon.ports import CustodyPlace
-from poolmaker.views.model import Check, Health, Mode
+from poolmaker.views.model import Check, HealthView, WorldMode
 
 RUNNER: Final = RunnerOptions(poll_us=2 * SECOND_US)
 """What is due rings; without a hint somebody looks this often."""
 
 
 @dataclass(slots=True)
-class Root:
+class Context:
     """What every part is made of.
 
     ``wake`` rings when something may have happened, ``control`` when engines may have been asked
@@ -112,23 +112,23 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wired:
+class Container:
     """The parts of a process once they are wired. ``mixin`` and ``chain`` may be none."""
 
     data: Data
     writer: LedgerWriter
     business: Business
-    desks: dict[VenueAccountId, Desk]
+    desks: dict[VenueAccountId, EngineHandle]
     mixin: Mixin | None
-    routes: RouteBook | None
+    routes: TransferRoutes | None
     chain: ChainSide | None
     runner: SagaRunner
     live: EngineLive
     custody: CustodyWatch
     attention: AttentionList
-    scales: Scales
+    scales: AssetRegistry
     platform: Platform
-    kill: KillDesk
+    kill: KillSwitchService
     engines: EngineWatch
 
     async def learn_assets(self, clock: Clock) -> None:
@@ -137,11 +137,11 @@ class Wired:
         self.scales.assets.update((asset.code, asset) for asset in known)
 
 
-async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
+async def wire(root: Context, data: Data, session: aiohttp.ClientSession) -> Container:
     """Take the ledger and make every part. Raises EnvironmentProblem for what does not fit."""
     settings, clock = root.settings, root.clock
     writer = await open_writer(data, settings, clock, root.holder)
-    scales = Scales({a.code: a for a in await open_store(data.app, clock).assets()})
+    scales = AssetRegistry({a.code: a for a in await open_store(data.app, clock).assets()})
     kill = await _kill_switch(root, data)
     desks = _desks(root, data, scales, kill)
     outside = _outside(root, data, session, desks, scales)
@@ -189,7 +189,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
         attention,
         Ledger(open_rows(), writer),
     )
-    return Wired(
+    return Container(
         data=data,
         writer=writer,
         business=business,
@@ -208,7 +208,7 @@ async def wire(root: Root, data: Data, session: aiohttp.ClientSession) -> Wired:
     )
 
 
-def _settled(desks: Mapping[VenueAccountId, Desk], progress: AccountProgress) -> Settled:
+def _settled(desks: Mapping[VenueAccountId, EngineHandle], progress: AccountProgress) -> Settled:
     async def settled(account: VenueAccountId) -> bool:
         desk = desks.get(account)
         compared = desk is not None and desk.engine.health().reconciled
@@ -217,16 +217,18 @@ def _settled(desks: Mapping[VenueAccountId, Desk], progress: AccountProgress) ->
     return settled
 
 
-async def _kill_switch(root: Root, data: Data) -> KillDesk:
+async def _kill_switch(root: Context, data: Data) -> KillSwitchService:
     """The latches of this home, read before any engine is made."""
     files = KillFiles(root.settings.home)
     files.open()
-    kill = KillDesk(files, data.app, root.clock, root.rng.fork("kill"))
+    kill = KillSwitchService(files, data.app, root.clock, root.rng.fork("kill"))
     await patiently(kill.sync, root.clock)
     return kill
 
 
-def _desks(root: Root, data: Data, scales: Scales, kill: KillDesk) -> dict[VenueAccountId, Desk]:
+def _desks(
+    root: Context, data: Data, scales: AssetRegistry, kill: KillSwitchService
+) -> dict[VenueAccountId, EngineHandle]:
     ports = DeskPorts(
         transactions=data.app,
         bus=open_bus(),
@@ -249,22 +251,22 @@ class _Outside:
     providers: Providers
     evidence: PlaceHistories
     mixin: Mixin | None
-    gate: FreezeGate
+    gate: OutgoingFreeze
     forms: tuple[MixinForm, ...]
-    routes: RouteBook | None
+    routes: TransferRoutes | None
 
 
 def _outside(
-    root: Root,
+    root: Context,
     data: Data,
     session: aiohttp.ClientSession,
-    desks: dict[VenueAccountId, Desk],
-    scales: Scales,
+    desks: dict[VenueAccountId, EngineHandle],
+    scales: AssetRegistry,
 ) -> _Outside:
     settings, clock = root.settings, root.clock
     wallets = {account: desk.venue.wallet for account, desk in desks.items()}
     providers = Providers({VENUE_HEAD: VenuePayouts(wallets, scales)})
-    gate = FreezeGate()
+    gate = OutgoingFreeze()
     tools = MixinPorts(
         session=session,
         transactions=data.app,
@@ -283,7 +285,7 @@ def _outside(
             health=root.health,
             clock=clock,
         )
-        routes = RouteBook(settings, scales, ports)
+        routes = TransferRoutes(settings, scales, ports)
     return _Outside(
         wallets=wallets,
         trading={account: desk.venue.transport for account, desk in desks.items()},
@@ -302,7 +304,7 @@ def _outside(
 
 
 def _business_ports(
-    root: Root, data: Data, writer: LedgerWriter, outside: _Outside
+    root: Context, data: Data, writer: LedgerWriter, outside: _Outside
 ) -> BusinessPorts:
     return BusinessPorts(
         transactions=data.app,
@@ -317,10 +319,10 @@ def _business_ports(
 
 
 def _chain(
-    root: Root,
+    root: Context,
     data: Data,
     session: aiohttp.ClientSession,
-    scales: Scales,
+    scales: AssetRegistry,
     outside: _Outside,
     business: Business,
 ) -> ChainSide | None:
@@ -341,7 +343,9 @@ def _chain(
     return ChainSide(root.settings, evm, scales, ports)
 
 
-def _live(root: Root, data: Data, desks: dict[VenueAccountId, Desk], scales: Scales) -> EngineLive:
+def _live(
+    root: Context, data: Data, desks: dict[VenueAccountId, EngineHandle], scales: AssetRegistry
+) -> EngineLive:
     targets = {pool.pool: pool.strategy.inventory_target_ppm for pool in root.settings.pools}
     engines = {account: desk.engine for account, desk in desks.items()}
     ports = LivePorts(transactions=data.app, bus=open_bus(), clock=root.clock)
@@ -353,21 +357,21 @@ class _Surfaces:
     business: Business
     live: EngineLive
     custody: CustodyWatch
-    scales: Scales
+    scales: AssetRegistry
     epoch: int
     mixin: Mixin | None
     chain: ChainSide | None
-    desks: dict[VenueAccountId, Desk]
-    kill: KillDesk
+    desks: dict[VenueAccountId, EngineHandle]
+    kill: KillSwitchService
     attention: AttentionList
     ledger: Ledger
 
 
-def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
-    mode = Mode(root.settings.mode.value)
+def _platform(root: Context, data: Data, parts: _Surfaces) -> Platform:
+    mode = WorldMode(root.settings.mode.value)
     business, scales = parts.business, parts.scales
-    people = People(
-        PeoplePorts(
+    people = UserDirectory(
+        UserDirectoryPorts(
             transactions=data.app,
             orders=business.rooms.orders,
             withdrawals=business.rooms.withdrawals,
@@ -397,21 +401,21 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         rng=root.rng.fork("tokens"),
         tokens=FileTokens(token_files(root.settings), api_store),
         requests=api_store,
-        people=PeopleDesk(business.rooms.orders.registry, money.wallet_link),
+        people=UserCommands(business.rooms.orders.registry, money.wallet_link),
         treasury=_treasury_desk(root, parts),
-        orders=OrdersDesk(business.rooms.orders, reading, scales),
-        payouts=PayoutDesk(
+        orders=OrderCommands(business.rooms.orders, reading, scales),
+        payouts=PayoutCommands(
             business.rooms.withdrawals,
             people,
             money,
             scales,
             mixin_forms(root.settings) if parts.mixin is not None else {},
         ),
-        outgoing=OutgoingDesk(
+        outgoing=OutgoingCommands(
             business.rooms.withdrawals, business.rooms.carrier, parts.chain, scales
         ),
-        approvals=Approvals(data.app, root.clock, root.ids, times),
-        alone=LimitsDesk(
+        approvals=ApprovalService(data.app, root.clock, root.ids, times),
+        alone=LimitCommands(
             LoneActs(
                 data.app,
                 root.clock,
@@ -426,22 +430,22 @@ def _platform(root: Root, data: Data, parts: _Surfaces) -> Platform:
         live=parts.live,
         stage=MemoryStage(mode),
         stopping=root.stopping,
-        safety=SafetyDesk(root.settings, parts.desks, parts.kill),
+        safety=SafetyCommands(root.settings, parts.desks, parts.kill),
     )
 
 
-def _approval_times(root: Root) -> ApprovalTimes:
+def _approval_times(root: Context) -> ApprovalTimes:
     approvals = root.settings.approvals
     return ApprovalTimes(approvals.delay_s * SECOND_US, approvals.valid_s * SECOND_US)
 
 
-def _waiting(root: Root, data: Data) -> ApprovalAttention:
+def _waiting(root: Context, data: Data) -> ApprovalAttention:
     times = _approval_times(root)
-    approvals = Approvals(data.app, root.clock, root.ids, times)
+    approvals = ApprovalService(data.app, root.clock, root.ids, times)
     return ApprovalAttention(approvals, root.clock, times.valid_us)
 
 
-def _treasury_desk(root: Root, parts: _Surfaces) -> TreasuryDesk:
+def _treasury_desk(root: Context, parts: _Surfaces) -> TreasuryCommands:
     rooms = parts.business.rooms
     desk_ports = TreasuryDeskPorts(
         treasury=rooms.treasury,
@@ -449,10 +453,10 @@ def _treasury_desk(root: Root, parts: _Surfaces) -> TreasuryDesk:
         returns=parts.mixin.unlisted if parts.mixin is not None else None,
         clock=root.clock,
     )
-    return TreasuryDesk(desk_ports, parts.scales)
+    return TreasuryCommands(desk_ports, parts.scales)
 
 
-def _interventions(root: Root, data: Data, parts: _Surfaces) -> Interventions:
+def _interventions(root: Context, data: Data, parts: _Surfaces) -> Interventions:
     business, scales = parts.business, parts.scales
     rooms = InterventionRooms(
         withdrawals=business.rooms.withdrawals,
@@ -469,7 +473,7 @@ def _interventions(root: Root, data: Data, parts: _Surfaces) -> Interventions:
     )
 
 
-def _money_reading(root: Root, parts: _Surfaces, people: People) -> MoneyReading:
+def _money_reading(root: Context, parts: _Surfaces, people: UserDirectory) -> MoneyReading:
     business = parts.business
     ports = MoneyPorts(
         business=business,
@@ -484,8 +488,8 @@ def _money_reading(root: Root, parts: _Surfaces, people: People) -> MoneyReading
 
 
 def _health(
-    root: Root, mode: Mode, epoch: int, desks: Mapping[VenueAccountId, Desk]
-) -> Callable[[], Health]:
+    root: Context, mode: WorldMode, epoch: int, desks: Mapping[VenueAccountId, EngineHandle]
+) -> Callable[[], HealthView]:
     """Every start takes a new epoch of the ledger, so the epochs count the starts."""
     started_us = root.clock.now_us()
 
@@ -494,11 +498,11 @@ def _health(
         desk = desks.get(VenueAccountId(account)) if head == "engine" else None
         return facts_of(desk.engine.health()) if desk is not None else {}
 
-    def look() -> Health:
+    def look() -> HealthView:
         checks = tuple(
             Check(part.component, part.ok, {"sentence": part.sentence} | facts(part.component))
             for part in root.health.parts()
         )
-        return Health(mode, __version__, started_us, max(0, epoch - 1), checks)
+        return HealthView(mode, __version__, started_us, max(0, epoch - 1), checks)
 
     return look

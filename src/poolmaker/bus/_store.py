@@ -111,7 +111,6 @@ class PgBus:
     async def append(
         self, tx: Tx, stream: str, events: Sequence[NewEvent], now_us: int
     ) -> list[int]:
-        """See ``Bus.append``."""
         require(stream, "stream: expected a name")
         require(all(event.key for event in events), "key: expected a text")
         connection = connection_of(tx)
@@ -175,16 +174,13 @@ class PgBus:
         await connection.execute(_NOTIFY, stream)
 
     async def read(self, tx: Tx, stream: str, after_seq: int, limit: int) -> list[Envelope]:
-        """See ``Bus.read``."""
         rows = await connection_of(tx).fetch(_READ, stream, after_seq, limit)
         return [Envelope(**dict(row.items())) for row in rows]
 
     async def head(self, tx: Tx, stream: str) -> int:
-        """See ``Bus.head``."""
         return int(await connection_of(tx).fetchval(_HEAD, stream) or 0)
 
     async def cursor(self, tx: Tx, consumer: str, stream: str) -> int:
-        """See ``Bus.cursor``."""
         connection = connection_of(tx)
         seq = await connection.fetchval(_CURSOR, consumer, stream)
         if seq is None:
@@ -195,13 +191,11 @@ class PgBus:
     async def move_cursor(
         self, tx: Tx, consumer: str, stream: str, from_seq: int, to_seq: int
     ) -> None:
-        """See ``Bus.move_cursor``."""
         moved = await connection_of(tx).execute(_MOVE_CURSOR, consumer, stream, from_seq, to_seq)
         if moved != "UPDATE 1":
             raise CursorMoved(f"{consumer}: the cursor on {stream} is no longer at {from_seq}")
 
     async def bury(self, tx: Tx, letter: DeadLetter) -> None:
-        """See ``DeadLetters.bury``."""
         await connection_of(tx).execute(
             _BURY,
             letter.consumer,
@@ -212,16 +206,13 @@ class PgBus:
         )
 
     async def letter(self, tx: Tx, consumer: str, stream: str) -> DeadLetter | None:
-        """See ``DeadLetters.letter``."""
         row = await connection_of(tx).fetchrow(_LETTER, consumer, stream)
         return _letter(row) if row is not None else None
 
     async def letters(self, tx: Tx, limit: int) -> list[DeadLetter]:
-        """See ``DeadLetters.letters``."""
         return [_letter(row) for row in await connection_of(tx).fetch(_LETTERS, limit)]
 
     async def ask_replay(self, tx: Tx, consumer: str, stream: str) -> bool:
-        """See ``DeadLetters.ask_replay``."""
         done = await connection_of(tx).execute(_REPLAY, consumer, stream)
         await connection_of(tx).execute(_NOTIFY, stream)
         return done == "UPDATE 1"
@@ -229,14 +220,12 @@ class PgBus:
     async def ask_skip(
         self, tx: Tx, consumer: str, stream: str, seq: int, by: str, reason: str
     ) -> bool:
-        """See ``DeadLetters.ask_skip``."""
         require(by and reason, "skip: expected a name and a reason")
         done = await connection_of(tx).execute(_SKIP, consumer, stream, seq, by, reason)
         await connection_of(tx).execute(_NOTIFY, stream)
         return done == "UPDATE 1"
 
     async def skipped(self, tx: Tx, letter: DeadLetter, now_us: int) -> None:
-        """See ``DeadLetters.skipped``."""
         await connection_of(tx).execute(
             _SKIPPED,
             letter.consumer,
@@ -255,7 +244,6 @@ class PgBus:
         return [Lag(**dict(row.items())) for row in rows]
 
     async def forget(self, tx: Tx, consumer: str, stream: str) -> None:
-        """See ``DeadLetters.forget``."""
         await connection_of(tx).execute(_FORGET, consumer, stream)
 
     async def broken_link(self, tx: Tx, stream: str, page: int) -> int | None:

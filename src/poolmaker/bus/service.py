@@ -40,11 +40,9 @@ class BusSource:
         return self._stream
 
     async def read(self, tx: Tx, after_seq: int, limit: int) -> Sequence[Envelope]:
-        """See ``Source.read``."""
         return await self._bus.read(tx, self._stream, after_seq, limit)
 
     async def head(self, tx: Tx) -> int:
-        """See ``Source.head``."""
         return await self._bus.head(tx, self._stream)
 
 
@@ -59,7 +57,7 @@ class ConsumerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ConsumerContext:
     """What every consumer works with."""
 
     transactions: Transactions
@@ -81,7 +79,7 @@ class Consumer(Generic[E]):
         name: str,
         source: Source[E],
         handle: Handler[E],
-        desk: Desk,
+        desk: ConsumerContext,
         settings: ConsumerSettings | None = None,
     ) -> None:
         self._name = name

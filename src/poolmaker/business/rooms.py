@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from poolmaker.bus.ports import StreamStore
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.pools.model import PoolSettings
+from poolmaker.business.pools.model import BarrierSettings
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.progress import AccountProgress
 from poolmaker.business.pools.service import PoolPorts, PoolService
-from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.model import PaymentSettings
 from poolmaker.business.treasury.ports import (
     ArrivalEvidence,
     Routes,
@@ -25,18 +25,18 @@ from poolmaker.business.treasury.service import (
     ArrivalWatch,
     Carrier,
     CarrierPorts,
-    Cash,
+    CashPosition,
     CustodyPorts,
     CustodyRecords,
     FundingPorts,
-    Fundings,
-    Netting,
+    FundingQueue,
+    FundsRebalancer,
+    IncomingPayments,
     NettingPorts,
-    Reception,
     ReceptionPorts,
     SuspenseBook,
-    Treasury,
     TreasuryPorts,
+    TreasuryService,
 )
 from poolmaker.business.treasury.service import handlers as treasury_handlers
 from poolmaker.business.user_orders.model import OrderSettings
@@ -81,10 +81,10 @@ class RoomOutside:
 class RoomSettings:
     """Settings of every room."""
 
-    pools: PoolSettings
+    pools: BarrierSettings
     orders: OrderSettings
     withdrawals: WithdrawalSettings
-    treasury: TreasurySettings
+    treasury: PaymentSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +94,13 @@ class Rooms:
     pools: PoolService
     progress: AccountProgress
     withdrawals: Withdrawals
-    fundings: Fundings
+    fundings: FundingQueue
     orders: UserOrders
-    treasury: Treasury
+    treasury: TreasuryService
     custody: CustodyRecords
     carrier: Carrier
-    reception: Reception
-    netting: Netting
+    reception: IncomingPayments
+    netting: FundsRebalancer
 
     def handlers(self) -> dict[str, SagaHandler]:
         """Every kind of saga with its handler."""
@@ -111,14 +111,14 @@ class Rooms:
 def open_rooms(stores: RoomStores, outside: RoomOutside, settings: RoomSettings) -> Rooms:
     """The services, wired. Nothing is read or written yet."""
     pools = PoolService(_pool_ports(stores), outside.clock, settings.pools)
-    cash = Cash(stores.treasury, stores.ledger, pools)
+    cash = CashPosition(stores.treasury, stores.ledger, pools)
     custody = CustodyRecords(
         CustodyPorts(transactions=stores.transactions, store=stores.treasury, ledger=stores.ledger),
         outside.clock,
         settings.treasury,
     )
     withdrawals = _withdrawals(stores, outside, settings, (cash, custody))
-    fundings = Fundings(
+    fundings = FundingQueue(
         FundingPorts(
             store=stores.treasury,
             sagas=stores.sagas,
@@ -164,7 +164,7 @@ def _withdrawals(
     stores: RoomStores,
     outside: RoomOutside,
     settings: RoomSettings,
-    money: tuple[Cash, CustodyRecords],
+    money: tuple[CashPosition, CustodyRecords],
 ) -> Withdrawals:
     return Withdrawals(
         WithdrawalPorts(
@@ -188,7 +188,7 @@ def _with_treasury(
     outside: RoomOutside,
     settings: RoomSettings,
     parts: tuple[
-        PoolService, Withdrawals, Fundings, UserOrders, tuple[CustodyRecords, ArrivalWatch]
+        PoolService, Withdrawals, FundingQueue, UserOrders, tuple[CustodyRecords, ArrivalWatch]
     ],
 ) -> Rooms:
     pools, withdrawals, fundings, orders, (custody, watch) = parts
@@ -218,7 +218,7 @@ def _with_treasury(
         treasury=_treasury(stores, outside, parts),
         custody=custody,
         carrier=carrier,
-        reception=Reception(
+        reception=IncomingPayments(
             ReceptionPorts(
                 store=stores.treasury,
                 ledger=stores.ledger,
@@ -230,7 +230,7 @@ def _with_treasury(
             outside.clock,
             settings.treasury,
         ),
-        netting=Netting(
+        netting=FundsRebalancer(
             NettingPorts(
                 transactions=stores.transactions,
                 store=stores.treasury,
@@ -252,11 +252,11 @@ def _treasury(
     stores: RoomStores,
     outside: RoomOutside,
     parts: tuple[
-        PoolService, Withdrawals, Fundings, UserOrders, tuple[CustodyRecords, ArrivalWatch]
+        PoolService, Withdrawals, FundingQueue, UserOrders, tuple[CustodyRecords, ArrivalWatch]
     ],
-) -> Treasury:
+) -> TreasuryService:
     _, withdrawals, fundings, orders, (custody, _) = parts
-    return Treasury(
+    return TreasuryService(
         TreasuryPorts(
             transactions=stores.transactions,
             ledger=stores.ledger,

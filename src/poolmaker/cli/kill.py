@@ -16,7 +16,7 @@ from poolmaker import app
 from poolmaker.cli.client import ApiRefused, part
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of, settings_of
 from poolmaker.cli.output import CHECK_FAILED, complain, say, show, table
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, OutcomeUnknown
+from poolmaker.kernel.errors import EnvironmentProblem, OutcomeUnknown, PreconditionError
 
 kill = typer.Typer(no_args_is_help=True, help="Stop orders: of a pool, an account, everything.")
 engines = typer.Typer(no_args_is_help=True, help="Engines: how they are, and what holds them back.")
@@ -75,7 +75,7 @@ def _targets(settings: Any, scope: str, config: Path | None, home: Path | None) 
     killing = app.load("app.killing")
     try:
         return killing.targets(settings, scope)
-    except CallerFault as unknown:
+    except PreconditionError as unknown:
         try:
             pools = client_of(config, home).get_all("/pools")
         except (EnvironmentProblem, ApiRefused) as silent:

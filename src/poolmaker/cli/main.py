@@ -27,7 +27,7 @@ from poolmaker.cli import (
 from poolmaker.cli.client import ApiRefused
 from poolmaker.cli.context import home_of
 from poolmaker.cli.output import CHECK_FAILED, DONE, USAGE, OutputLost, complain, drop_output
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, PoolmakerError
+from poolmaker.kernel.errors import EnvironmentProblem, PoolmakerError, PreconditionError
 
 LOG_NAME = "last-error.log"
 
@@ -98,7 +98,7 @@ def call(arguments: list[str] | None = None) -> int:
     except ApiRefused as refusal:
         complain(str(refusal))
         return CHECK_FAILED
-    except (EnvironmentProblem, CallerFault) as problem:
+    except (EnvironmentProblem, PreconditionError) as problem:
         complain(str(problem))
         return USAGE
     except OutputLost as lost:

@@ -12,7 +12,7 @@ from poolmaker.cli.client import part
 from poolmaker.cli.context import Config, Home, Json, Key, client_of, key_of, settings_of
 from poolmaker.cli.output import say, show, table
 from poolmaker.cli.writing import require_writable
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 users = typer.Typer(no_args_is_help=True, help="Users, their wallets, tokens and deposits.")
 user_tokens = typer.Typer(no_args_is_help=True, help="Tokens of a user.")
@@ -304,7 +304,7 @@ def _rotate_file(settings: Any, role: str) -> Path:
     files = app.load("app.tokens").token_files(settings)
     found: dict[str, Path] = {str(known.value): file for known, file in files.items()}
     if role not in found:
-        raise CallerFault(f"there is no token file of {role!r}; there is {', '.join(found)}")
+        raise PreconditionError(f"there is no token file of {role!r}; there is {', '.join(found)}")
     require_writable(found[role], "the token")
     token = app.load("api.tokens").fresh_token(rng)
     app.load("infra.postgres.passwords").write_private(found[role], token + "\n")

@@ -7,11 +7,11 @@ from typing import Final
 
 from poolmaker.evm.model import (
     Attempt,
+    BlockHead,
     ChainTransfer,
     Cursor,
-    Head,
-    Payment,
-    PaymentState,
+    EvmPayment,
+    EvmPaymentState,
     WaitingTransfer,
     WalletIncident,
 )
@@ -104,16 +104,14 @@ class PgWatchStore:
     """``WatchStore`` over PostgreSQL."""
 
     async def cursor(self, tx: Tx, chain_id: int, wallet: str) -> Cursor | None:
-        """See ``WatchStore.cursor``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM evm.cursor WHERE chain_id = $1 AND wallet = $2", chain_id, wallet
         )
         if row is None:
             return None
-        return Cursor(row["started_block"], Head(row["block"], row["hash"]))
+        return Cursor(row["started_block"], BlockHead(row["block"], row["hash"]))
 
-    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: Head) -> None:
-        """See ``WatchStore.begin_at``."""
+    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: BlockHead) -> None:
         await connection_of(tx).execute(
             "INSERT INTO evm.cursor (chain_id, wallet, started_block, block, hash)"
             " VALUES ($1, $2, $3, $3, $4) ON CONFLICT DO NOTHING",
@@ -123,15 +121,15 @@ class PgWatchStore:
             head.hash,
         )
 
-    async def move(self, tx: Tx, chain_id: int, wallet: str, before: Head, after: Head) -> bool:
-        """See ``WatchStore.move``."""
+    async def move(
+        self, tx: Tx, chain_id: int, wallet: str, before: BlockHead, after: BlockHead
+    ) -> bool:
         done = await connection_of(tx).execute(
             _MOVE, chain_id, wallet, before.number, before.hash, after.number, after.hash
         )
         return done == "UPDATE 1"
 
     async def add(self, tx: Tx, transfer: ChainTransfer, now_us: int) -> bool:
-        """See ``WatchStore.add``."""
         one = transfer
         done = await connection_of(tx).execute(
             _ADD_TRANSFER,
@@ -151,18 +149,15 @@ class PgWatchStore:
     async def waiting(
         self, tx: Tx, chain_id: int, wallet: str, now_us: int, limit: int
     ) -> Sequence[WaitingTransfer]:
-        """See ``WatchStore.waiting``."""
         rows = await connection_of(tx).fetch(_WAITING, chain_id, wallet, now_us, limit)
         return [WaitingTransfer(_transfer(row), row["seen_us"], row["tries"]) for row in rows]
 
     async def settle(self, tx: Tx, transfer: ChainTransfer, outcome: str, note: str) -> bool:
-        """See ``WatchStore.settle``."""
         key = (transfer.chain_id, transfer.tx_hash, transfer.position)
         done = await connection_of(tx).execute(_SETTLE, *key, outcome, note)
         return done == "UPDATE 1"
 
     async def postpone(self, tx: Tx, transfer: ChainTransfer, due_us: int, note: str) -> None:
-        """See ``WatchStore.postpone``."""
         key = (transfer.chain_id, transfer.tx_hash, transfer.position)
         await connection_of(tx).execute(_POSTPONE, *key, due_us, note)
 
@@ -171,7 +166,6 @@ class PgPinStore:
     """``PinStore`` over PostgreSQL."""
 
     async def pins(self, tx: Tx, chain_id: int) -> Mapping[str, str]:
-        """See ``PinStore.pins``."""
         rows = await connection_of(tx).fetch(
             "SELECT contract, address FROM evm.pin WHERE chain_id = $1 AND retired_us IS NULL",
             chain_id,
@@ -181,7 +175,6 @@ class PgPinStore:
     async def pin(
         self, tx: Tx, chain_id: int, contract: str, address: str, by_whom: str, now_us: int
     ) -> None:
-        """See ``PinStore.pin``."""
         connection = connection_of(tx)
         await connection.execute(_RETIRE, chain_id, contract, now_us)
         await connection.execute(_PIN, chain_id, contract, address, now_us, by_whom)
@@ -191,7 +184,6 @@ class PgPaymentStore:
     """``PaymentStore`` over PostgreSQL."""
 
     async def take_nonce(self, tx: Tx, chain_id: int, wallet: str, first: int) -> tuple[int, int]:
-        """See ``PaymentStore.take_nonce``."""
         connection = connection_of(tx)
         await connection.execute(_KNOW_WALLET, chain_id, wallet, first)
         before = int(await connection.fetchval(_NEXT_NONCE, chain_id, wallet))
@@ -199,15 +191,13 @@ class PgPaymentStore:
         await connection.execute(_KEEP_NONCE, chain_id, wallet, nonce + 1)
         return nonce, max(0, first - before)
 
-    async def change_nonce(self, tx: Tx, payment: Payment, nonce: int) -> bool:
-        """See ``PaymentStore.change_nonce``."""
+    async def change_nonce(self, tx: Tx, payment: EvmPayment, nonce: int) -> bool:
         done = await connection_of(tx).execute(
             _CHANGE_NONCE, payment.reference, payment.nonce, nonce
         )
         return done == "UPDATE 1"
 
-    async def add(self, tx: Tx, payment: Payment) -> None:
-        """See ``PaymentStore.add``."""
+    async def add(self, tx: Tx, payment: EvmPayment) -> None:
         one = payment
         await connection_of(tx).execute(
             _ADD_PAYMENT,
@@ -222,8 +212,7 @@ class PgPaymentStore:
             one.state,
         )
 
-    async def find(self, tx: Tx, reference: str) -> Payment | None:
-        """See ``PaymentStore.find``."""
+    async def find(self, tx: Tx, reference: str) -> EvmPayment | None:
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM evm.payment WHERE reference = $1", reference
         )
@@ -232,7 +221,6 @@ class PgPaymentStore:
         return _payment(row)
 
     async def attempts(self, tx: Tx, reference: str) -> Sequence[Attempt]:
-        """See ``PaymentStore.attempts``."""
         rows = await connection_of(tx).fetch(
             "SELECT number, tx_hash, raw, max_fee_wei, tip_wei, gas, signed_us, refusal, cancels"
             " FROM evm.attempt WHERE reference = $1 ORDER BY number",
@@ -241,7 +229,6 @@ class PgPaymentStore:
         return [Attempt(**{**dict(row.items()), "raw": bytes(row["raw"])}) for row in rows]
 
     async def add_attempt(self, tx: Tx, reference: str, attempt: Attempt) -> None:
-        """See ``PaymentStore.add_attempt``."""
         one = attempt
         await connection_of(tx).execute(
             _ADD_ATTEMPT,
@@ -257,37 +244,32 @@ class PgPaymentStore:
         )
 
     async def note_refusal(self, tx: Tx, attempt: Attempt, refusal: str) -> None:
-        """See ``PaymentStore.note_refusal``."""
         await connection_of(tx).execute(
             "UPDATE evm.attempt SET refusal = $2 WHERE tx_hash = $1", attempt.tx_hash, refusal
         )
 
-    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[Payment]:
-        """See ``PaymentStore.open_payments``."""
+    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[EvmPayment]:
         rows = await connection_of(tx).fetch(_OPEN, chain_id, wallet)
         return [_payment(row) for row in rows]
 
     async def report(self, tx: Tx, chain_id: int, wallet: str, incident: WalletIncident) -> None:
-        """See ``PaymentStore.report``."""
         one = incident
         await connection_of(tx).execute(_REPORT, chain_id, wallet, one.kind, one.note, one.at_us)
 
     async def incidents(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[WalletIncident]:
-        """See ``PaymentStore.incidents``."""
         rows = await connection_of(tx).fetch(_INCIDENTS, chain_id, wallet)
         return [WalletIncident(*row) for row in rows]
 
-    async def finish(self, tx: Tx, payment: Payment) -> None:
-        """See ``PaymentStore.finish``."""
+    async def finish(self, tx: Tx, payment: EvmPayment) -> None:
         one = payment
         await connection_of(tx).execute(
             _FINISH, one.reference, one.state, one.tx_hash, one.block, one.taken, one.gas_wei
         )
 
 
-def _payment(row: Record) -> Payment:
+def _payment(row: Record) -> EvmPayment:
     values = dict(row.items())
-    return Payment(**{**values, "state": PaymentState(values["state"])})
+    return EvmPayment(**{**values, "state": EvmPaymentState(values["state"])})
 
 
 def _transfer(row: Record) -> ChainTransfer:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from poolmaker.evm.model import Attempt, Payment, PaymentAction, WalletIncident
+from poolmaker.evm.model import Attempt, EvmPayment, PaymentAction, WalletIncident
 from poolmaker.infra.attention import AttentionItem, Remedy, closed_by_a_person
 
 REFUSED: Final = "payment_refused"
 SLOW: Final = "payment_slow"
 
 
-def payment_item(payment: Payment, last: Attempt) -> AttentionItem:
+def payment_item(payment: EvmPayment, last: Attempt) -> AttentionItem:
     """A payment whose last attempt was refused, or that waits for long."""
     evidence = {
         "refusal": last.refusal,

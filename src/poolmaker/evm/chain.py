@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from poolmaker.evm.abi import TRANSFER, Undecodable, call_data, decoded, topic_of
-from poolmaker.evm.model import ChainTransfer, Head, Log, NonceUse, Receipt
+from poolmaker.evm.model import BlockHead, ChainTransfer, Log, NonceUse, TransactionReceipt
 from poolmaker.evm.rpc import Rpc, RpcFailed, RpcRefused, RpcSilent, hexadecimal, quantity
 from poolmaker.evm.rules import moved_by, transfers_in
 from poolmaker.kernel.clock import SECOND_US
@@ -48,18 +48,18 @@ class Chain:
                 "correct evm.rpc_url or evm.chain_id."
             )
 
-    async def finalized(self) -> Head:
+    async def finalized(self) -> BlockHead:
         """The newest block that counts as final."""
         if self._finality_blocks is None:
             return _head(await self.rpc.call("eth_getBlockByNumber", "finalized", False))
         newest = await self.latest()
         return await self.head(max(0, newest.number - self._finality_blocks))
 
-    async def latest(self) -> Head:
+    async def latest(self) -> BlockHead:
         """The newest block."""
         return _head(await self.rpc.call("eth_getBlockByNumber", "latest", False))
 
-    async def head(self, number: int) -> Head:
+    async def head(self, number: int) -> BlockHead:
         """The block with a number."""
         return _head(await self.rpc.call("eth_getBlockByNumber", hex(number), False))
 
@@ -98,7 +98,7 @@ class Chain:
         """Whether a contract stands at the address."""
         return await self.rpc.call("eth_getCode", address, "latest") not in {None, "", "0x"}
 
-    async def receipt(self, tx_hash: str) -> Receipt | None:
+    async def receipt(self, tx_hash: str) -> TransactionReceipt | None:
         """What became of a transaction, None while no block holds it. See ``is_canonical``."""
         said = await self.rpc.call("eth_getTransactionReceipt", tx_hash)
         return _receipt(said, tx_hash) if said is not None else None
@@ -126,7 +126,7 @@ class Chain:
         block = hex((await self.finalized()).number)
         return await self.rpc.number("eth_getBalance", wallet, block)
 
-    async def is_canonical(self, receipt: Receipt) -> bool:
+    async def is_canonical(self, receipt: TransactionReceipt) -> bool:
         """Whether the receipt's block is still the block of its number."""
         return (await self.head(receipt.block)).hash == receipt.block_hash
 
@@ -172,7 +172,7 @@ class Chain:
             raise NonceUnproven(f"the node keeps no state that old: {refused.message}") from None
         return used
 
-    async def logs(self, query: dict[str, Any], first: int, last: Head) -> list[Log]:
+    async def logs(self, query: dict[str, Any], first: int, last: BlockHead) -> list[Log]:
         """Logs of the blocks first…last, which one and the same node must know.
 
         Raises RpcRefused when the node refuses the range.
@@ -187,13 +187,13 @@ class Chain:
     async def logs_of_block(self, number: int, block_hash: str) -> list[Log]:
         """Every log of one block, whoever made it."""
         wanted = {"fromBlock": hex(number), "toBlock": hex(number)}
-        logs = _logs(await self.rpc.call("eth_getLogs", wanted), {}, number, Head(number, ""))
+        logs = _logs(await self.rpc.call("eth_getLogs", wanted), {}, number, BlockHead(number, ""))
         if any(log.block_hash != block_hash for log in logs):
             raise Unavailable(f"block {number} changed while its logs were read")
         return logs
 
     async def transfers_to(
-        self, wallet: str, contracts: Sequence[str], first: int, last: Head
+        self, wallet: str, contracts: Sequence[str], first: int, last: BlockHead
     ) -> list[ChainTransfer]:
         """Transfers of these contracts to the wallet in the blocks first…last, in their order."""
         query = {"address": list(contracts), "topics": [TRANSFER, None, topic_of(wallet)]}
@@ -214,7 +214,7 @@ class Chain:
             raise Unavailable("a receipt lacks a transfer that the logs show")
         return found
 
-    async def _require_whole(self, receipt: Receipt) -> None:
+    async def _require_whole(self, receipt: TransactionReceipt) -> None:
         """A receipt that lacks a log would name its transfers by other places than before."""
         first = receipt.logs[0].index
         if [log.index - first for log in receipt.logs] != list(range(len(receipt.logs))):
@@ -226,7 +226,7 @@ class Chain:
         if tuple(own) != receipt.logs:
             raise Unavailable(f"the receipt of {receipt.tx_hash} has not the logs of its block")
 
-    async def _logs_of_block(self, receipt: Receipt) -> list[Log] | None:
+    async def _logs_of_block(self, receipt: TransactionReceipt) -> list[Log] | None:
         """Every log of a receipt's block, None where the node answers no such question.
 
         That is what it says, or what its silence to this question means while it answers others.
@@ -254,10 +254,10 @@ def _moves(log: Log) -> bool:
     return moved is not None and moved[0] != moved[1] and moved[2] > 0
 
 
-def _head(block: Any) -> Head:
+def _head(block: Any) -> BlockHead:
     if not isinstance(block, dict):
         raise Unavailable("the node does not know the block")
-    return Head(quantity(block.get("number")), hexadecimal(block.get("hash"), _HASH))
+    return BlockHead(quantity(block.get("number")), hexadecimal(block.get("hash"), _HASH))
 
 
 def _nonce_use(block: dict[str, Any], number: int, wallet: str, nonce: int) -> NonceUse:
@@ -275,7 +275,7 @@ def _nonce_use(block: dict[str, Any], number: int, wallet: str, nonce: int) -> N
     raise NonceUnproven(f"block {number} holds no transaction with nonce {nonce}")
 
 
-def _logs(said: Any, query: Mapping[str, Any], first: int, last: Head) -> list[Log]:
+def _logs(said: Any, query: Mapping[str, Any], first: int, last: BlockHead) -> list[Log]:
     """Logs as they were asked for; a node that answers others is not believed at all."""
     if not isinstance(said, list):
         raise Unavailable("the node answered no list of logs")
@@ -305,10 +305,10 @@ def _log(said: Any) -> Log:
     )
 
 
-def _receipt(said: Any, tx_hash: str) -> Receipt:
+def _receipt(said: Any, tx_hash: str) -> TransactionReceipt:
     if not isinstance(said, dict) or not isinstance(said.get("logs"), list):
         raise Unavailable(f"the node said {ascii(said)[:80]} instead of a receipt")
-    receipt = Receipt(
+    receipt = TransactionReceipt(
         tx_hash=hexadecimal(said.get("transactionHash"), _HASH),
         block=quantity(said.get("blockNumber")),
         block_hash=hexadecimal(said.get("blockHash"), _HASH),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from poolmaker.kernel.errors import PoolmakerError
-from poolmaker.kernel.money import Form
+from poolmaker.kernel.money import AssetOnNetwork
 
 
 class GateRefused(PoolmakerError):
@@ -22,15 +22,15 @@ GAS: Final = "gas"
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class RegisteredToken:
     """A registered token: how the chain holds an asset, and its contract."""
 
-    form: Form
+    form: AssetOnNetwork
     contract: str
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class BlockHead:
     """A block by its number and its hash."""
 
     number: int
@@ -51,7 +51,7 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class TransactionReceipt:
     """What became of a transaction in one block; its logs in the order of the transaction."""
 
     tx_hash: str
@@ -99,10 +99,10 @@ class Cursor:
     """Everything up to ``head`` is read. Nothing at or before ``started_block`` ever was."""
 
     started_block: int
-    head: Head
+    head: BlockHead
 
 
-class PaymentState(StrEnum):
+class EvmPaymentState(StrEnum):
     """Where a payment is."""
 
     SIGNED = "signed"
@@ -114,7 +114,7 @@ class PaymentState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class EvmPayment:
     """A payment by its reference. ``units`` are the token's own, ``taken`` what has really left."""
 
     reference: str
@@ -125,7 +125,7 @@ class Payment:
     recipient: str
     units: int
     made_us: int
-    state: PaymentState
+    state: EvmPaymentState
     tx_hash: str = ""
     block: int = 0
     taken: int = 0
@@ -208,7 +208,7 @@ class GatePolicy:
 class Holdings:
     """What the wallet has at a final block: atomic units of assets by form, and wei for gas."""
 
-    head: Head
+    head: BlockHead
     units: Mapping[str, int]
     gas_wei: int
 

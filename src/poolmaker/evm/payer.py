@@ -25,19 +25,19 @@ from poolmaker.evm.gas import GasMarket, NotNow, WouldRevert, transfer_data
 from poolmaker.evm.model import (
     GAS,
     Attempt,
+    EvmPayment,
+    EvmPaymentState,
     Fields,
     GasBid,
     GateRefused,
     NonceUse,
-    Payment,
     PaymentAction,
-    PaymentState,
-    Receipt,
+    RegisteredToken,
     Signed,
-    Token,
+    TransactionReceipt,
     WalletIncident,
 )
-from poolmaker.evm.ports import Gate, PaymentStore
+from poolmaker.evm.ports import EvmOutgoingGate, PaymentStore
 from poolmaker.evm.rpc import RpcRefused
 from poolmaker.evm.rules import (
     is_about_price,
@@ -51,7 +51,7 @@ from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.clock import MINUTE_US, Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, Unavailable
 from poolmaker.kernel.money import Amount, Asset
 from poolmaker.messages.base import Money
 
@@ -65,7 +65,7 @@ _LOG: Final = get_logger("evm")
 
 
 @dataclass(frozen=True, slots=True)
-class PayerSettings:
+class TransactionSenderSettings:
     """Bounds of gas, and after how long without a block more is bid for it.
 
     Without a gate nobody can freeze what is signed.
@@ -74,7 +74,7 @@ class PayerSettings:
     gas_asset: Asset
     fee_max_wei: int
     stuck_us: int
-    gate: Gate | None = None
+    gate: EvmOutgoingGate | None = None
     tip_min_wei: int = 0
 
 
@@ -82,12 +82,12 @@ class PayerSettings:
 class _Wanted:
     """A request as the chain understands it."""
 
-    token: Token
+    token: RegisteredToken
     recipient: str
     units: int
 
 
-class Payer:
+class TransactionSender:
     """``SendingProvider`` of what stands at ``custody:evm:<wallet>:<form>``.
 
     The journal is the history: what is not in it was never signed. ``find`` also works, while the
@@ -99,11 +99,11 @@ class Payer:
         self,
         chain: Chain,
         signer: Signer,
-        tokens: Sequence[Token],
+        tokens: Sequence[RegisteredToken],
         store: PaymentStore,
         transactions: Transactions,
         clock: Clock,
-        settings: PayerSettings,
+        settings: TransactionSenderSettings,
     ) -> None:
         self._chain = chain
         self._signer = signer
@@ -115,9 +115,8 @@ class Payer:
         self._gas = GasMarket(chain, signer.address, settings.fee_max_wei, settings.tip_min_wei)
 
     async def send(self, request: SendRequest) -> SendAnswer:
-        """See ``SendingProvider.send``.
+        """Of all that is signed for a reference, one transaction at most can be taken.
 
-        Of all that is signed for a reference, one transaction at most can be taken.
         Postponed while gas costs more than is allowed or the wallet cannot pay it.
         """
         wanted = self._wanted(request)
@@ -126,7 +125,7 @@ class Payer:
         payment = await self._journaled(request, wanted) or await self._signed(request, wanted)
         if isinstance(payment, SendRefused | SendPostponed):
             return payment
-        if payment.state is PaymentState.SIGNED:
+        if payment.state is EvmPaymentState.SIGNED:
             await self._broadcast(await self._attempts(payment))
         return SendAccepted(_provider_id(payment))
 
@@ -135,7 +134,7 @@ class Payer:
         request: SendRequest,
         since_us: int,  # noqa: ARG002 - the journal knows every reference
     ) -> SendStatus:
-        """See ``SendingProvider.find``. Completed and failed mean: in a final block.
+        """Completed and failed mean: in a final block.
 
         Absent also means: its nonce is used by what the journal does not know, and that may be
         this payment.
@@ -147,14 +146,14 @@ class Payer:
         payment = await self._journaled(request, wanted)
         if payment is None:
             return SendAbsent()
-        if payment.state is PaymentState.SIGNED:
+        if payment.state is EvmPaymentState.SIGNED:
             followed = await self._follow(payment, wanted)
-            if not isinstance(followed, Payment):
+            if not isinstance(followed, EvmPayment):
                 return followed
             payment = followed
         return self._status(token, payment)
 
-    def _token(self, request: SendRequest) -> Token:
+    def _token(self, request: SendRequest) -> RegisteredToken:
         token = self._tokens.get(request.source)
         if token is None:
             raise Unavailable(f"{request.source} is not configured here")
@@ -170,7 +169,7 @@ class Payer:
     def _may_go(self, wanted: _Wanted) -> bool:
         return self._signer.may_send(wanted.token.contract, wanted.recipient)
 
-    def _read(self, request: SendRequest, token: Token) -> _Wanted | SendRefused:
+    def _read(self, request: SendRequest, token: RegisteredToken) -> _Wanted | SendRefused:
         """What is asked, to whatever address: what was signed once stays ours to follow."""
         if request.network != NETWORK or request.tag:
             return SendRefused(f"the network is {request.network!r} with tag {request.tag!r}")
@@ -180,17 +179,17 @@ class Payer:
             recipient = require_address(request.address, "address")
             units, dust = token.form.write(Amount(token.form.asset, request.units))
             require(units > 0, "units: expected more than nothing")
-        except CallerFault as fault:
+        except PreconditionError as fault:
             return SendRefused(str(fault))
         if dust:
             return SendRefused(f"the token has {token.form.decimals} decimals, dust is {dust}")
         return _Wanted(token, recipient, units)
 
-    async def _journaled(self, request: SendRequest, wanted: _Wanted) -> Payment | None:
+    async def _journaled(self, request: SendRequest, wanted: _Wanted) -> EvmPayment | None:
         async with self._transactions.begin("evm.payment.find") as tx:
             return await self._known(tx, request, wanted)
 
-    async def _known(self, tx: Tx, request: SendRequest, wanted: _Wanted) -> Payment | None:
+    async def _known(self, tx: Tx, request: SendRequest, wanted: _Wanted) -> EvmPayment | None:
         payment = await self._store.find(tx, request.reference)
         if payment is not None:
             said = (payment.contract, payment.recipient, payment.units)
@@ -202,7 +201,7 @@ class Payer:
 
     async def _signed(
         self, request: SendRequest, wanted: _Wanted
-    ) -> Payment | SendRefused | SendPostponed:
+    ) -> EvmPayment | SendRefused | SendPostponed:
         try:
             return await self._sign_first(request, wanted)
         except (GateRefused, WouldRevert) as refused:
@@ -210,7 +209,7 @@ class Payer:
         except NotNow as problem:
             return SendPostponed(str(problem), needs_person=True)
 
-    async def _sign_first(self, request: SendRequest, wanted: _Wanted) -> Payment:
+    async def _sign_first(self, request: SendRequest, wanted: _Wanted) -> EvmPayment:
         """Take a nonce, sign and store both in one transaction; nothing is broadcast yet."""
         gas, bid = await self._gas.offer(wanted.token.contract, wanted.recipient, wanted.units)
         first = await self._used_nonces()
@@ -238,7 +237,7 @@ class Payer:
             await self._report(tx, note)
         return nonce
 
-    async def _doubt(self, payment: Payment, what: str) -> None:
+    async def _doubt(self, payment: EvmPayment, what: str) -> None:
         """Tell once that a person has to find out what became of a payment."""
         note = f"nonce {payment.nonce} of payment {payment.reference} {what}"
         async with self._transactions.begin("evm.payment.doubt") as tx:
@@ -255,8 +254,8 @@ class Payer:
     def _wallet(self) -> str:
         return self._signer.address
 
-    def _payment(self, request: SendRequest, wanted: _Wanted, nonce: int) -> Payment:
-        return Payment(
+    def _payment(self, request: SendRequest, wanted: _Wanted, nonce: int) -> EvmPayment:
+        return EvmPayment(
             reference=request.reference,
             chain_id=self._chain.chain_id,
             wallet=self._wallet,
@@ -265,10 +264,12 @@ class Payer:
             recipient=wanted.recipient,
             units=wanted.units,
             made_us=self._clock.now_us(),
-            state=PaymentState.SIGNED,
+            state=EvmPaymentState.SIGNED,
         )
 
-    def _fields(self, payment: Payment, gas: int, bid: GasBid, *, cancels: bool = False) -> Fields:
+    def _fields(
+        self, payment: EvmPayment, gas: int, bid: GasBid, *, cancels: bool = False
+    ) -> Fields:
         data = "0x" if cancels else transfer_data(payment.recipient, payment.units)
         return {
             "type": 2,
@@ -303,7 +304,7 @@ class Payer:
 
     # ------------------------------------------------------------------------- following
 
-    async def _attempts(self, payment: Payment) -> Sequence[Attempt]:
+    async def _attempts(self, payment: EvmPayment) -> Sequence[Attempt]:
         async with self._transactions.begin("evm.payment.attempts") as tx:
             return await self._store.attempts(tx, payment.reference)
 
@@ -323,8 +324,8 @@ class Payer:
                 await self._store.note_refusal(tx, last, refusal)
 
     async def _follow(
-        self, payment: Payment, wanted: _Wanted
-    ) -> Payment | SendPostponed | SendAbsent:
+        self, payment: EvmPayment, wanted: _Wanted
+    ) -> EvmPayment | SendPostponed | SendAbsent:
         attempts = await self._attempts(payment)
         receipt = await self._receipt(attempts)
         if receipt is None:
@@ -335,8 +336,8 @@ class Payer:
         return await self._finish(payment, receipt)
 
     async def _unmined(
-        self, payment: Payment, wanted: _Wanted, attempts: Sequence[Attempt]
-    ) -> Payment | SendPostponed | SendAbsent:
+        self, payment: EvmPayment, wanted: _Wanted, attempts: Sequence[Attempt]
+    ) -> EvmPayment | SendPostponed | SendAbsent:
         """No block holds it: out again, or under another nonce once this one is used."""
         try:
             use = await self._chain.nonce_use(self._wallet, payment.nonce)
@@ -352,14 +353,16 @@ class Payer:
         return await self._displaced(payment, attempts, use)
 
     async def _displaced(
-        self, payment: Payment, attempts: Sequence[Attempt], use: NonceUse
-    ) -> Payment | SendPostponed | SendAbsent:
+        self, payment: EvmPayment, attempts: Sequence[Attempt], use: NonceUse
+    ) -> EvmPayment | SendPostponed | SendAbsent:
         """A final block holds another transaction under its nonce: what was signed is void."""
         if pays_the_same(use, payment):
             await self._doubt(payment, f"was used by {use.tx_hash}, which pays the same")
             return SendAbsent()
         if attempts[-1].cancels:
-            void = replace(payment, state=PaymentState.FAILED, tx_hash=use.tx_hash, block=use.block)
+            void = replace(
+                payment, state=EvmPaymentState.FAILED, tx_hash=use.tx_hash, block=use.block
+            )
             return await self._ended(void)
         if not await self._may_send():
             return payment
@@ -369,8 +372,8 @@ class Payer:
             return SendPostponed(str(problem), needs_person=True)
 
     async def _sign_anew(
-        self, payment: Payment, attempts: Sequence[Attempt], use: NonceUse
-    ) -> Payment:
+        self, payment: EvmPayment, attempts: Sequence[Attempt], use: NonceUse
+    ) -> EvmPayment:
         """Sign it under another nonce, once: nonce and bytes change in one transaction."""
         gas, bid = await self._gas.offer(payment.contract, payment.recipient, payment.units)
         first = await self._used_nonces()
@@ -387,14 +390,14 @@ class Payer:
         await self._broadcast([attempt])
         return payment
 
-    async def _receipt(self, attempts: Sequence[Attempt]) -> Receipt | None:
+    async def _receipt(self, attempts: Sequence[Attempt]) -> TransactionReceipt | None:
         for attempt in reversed(attempts):
             receipt = await self._chain.receipt(attempt.tx_hash)
             if receipt is not None:
                 return receipt
         return None
 
-    async def _push(self, payment: Payment, attempts: Sequence[Attempt]) -> None:
+    async def _push(self, payment: EvmPayment, attempts: Sequence[Attempt]) -> None:
         """No block holds it: out again, and with more for gas when it has waited too long."""
         if not await self._may_send():
             return
@@ -413,7 +416,9 @@ class Payer:
         async with self._transactions.begin("evm.gate") as tx:
             return await gate.may_send(tx)
 
-    async def _bid_anew(self, payment: Payment, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    async def _bid_anew(
+        self, payment: EvmPayment, attempts: Sequence[Attempt]
+    ) -> Sequence[Attempt]:
         """Sign it for more, unless the cap leaves no room."""
         bid = await self._gas.next_bid(attempts[-1])
         if bid is None:
@@ -421,7 +426,7 @@ class Payer:
         return [*attempts, await self._replaced(payment, attempts[-1], bid)]
 
     async def _replaced(
-        self, payment: Payment, last: Attempt, bid: GasBid, *, cancels: bool = False
+        self, payment: EvmPayment, last: Attempt, bid: GasBid, *, cancels: bool = False
     ) -> Attempt:
         """Sign and store what takes the place of the last attempt."""
         cancels = cancels or last.cancels
@@ -446,7 +451,7 @@ class Payer:
         async with self._transactions.begin("evm.payment.act") as tx:
             payment = await self._store.find(tx, reference)
             attempts = await self._store.attempts(tx, reference)
-        if payment is None or payment.state is not PaymentState.SIGNED:
+        if payment is None or payment.state is not EvmPaymentState.SIGNED:
             return "unknown_payment"
         if not await self._may_send():
             return "frozen"
@@ -476,12 +481,12 @@ class Payer:
                     found.append(payment_item(payment, last))
         return found
 
-    async def _finish(self, payment: Payment, receipt: Receipt) -> Payment:
+    async def _finish(self, payment: EvmPayment, receipt: TransactionReceipt) -> EvmPayment:
         taken = taken_from(receipt, payment.contract, payment.wallet, payment.recipient)
         moved = receipt.succeeded and taken > 0
         ended = replace(
             payment,
-            state=PaymentState.COMPLETED if moved else PaymentState.FAILED,
+            state=EvmPaymentState.COMPLETED if moved else EvmPaymentState.FAILED,
             tx_hash=receipt.tx_hash,
             block=receipt.block,
             taken=taken if moved else 0,
@@ -489,24 +494,24 @@ class Payer:
         )
         return await self._ended(ended)
 
-    async def _ended(self, ended: Payment) -> Payment:
+    async def _ended(self, ended: EvmPayment) -> EvmPayment:
         async with self._transactions.begin("evm.payment.finish") as tx:
             await self._store.finish(tx, ended)
         return ended
 
-    def _status(self, token: Token, payment: Payment) -> SendStatus:
+    def _status(self, token: RegisteredToken, payment: EvmPayment) -> SendStatus:
         provider_id = _provider_id(payment)
         match payment.state:
-            case PaymentState.SIGNED:
+            case EvmPaymentState.SIGNED:
                 return SendUnderWay(provider_id)
-            case PaymentState.FAILED:
+            case EvmPaymentState.FAILED:
                 return SendFailed(
                     provider_id,
                     f"{payment.tx_hash} used its nonce and moved nothing of it",
                     other_fee=self._gas_fee(payment.gas_wei),
                     other_location=custody_evm(self._wallet, GAS),
                 )
-            case PaymentState.COMPLETED:
+            case EvmPaymentState.COMPLETED:
                 return SendCompleted(
                     provider_id=provider_id,
                     transaction_id=payment.tx_hash,
@@ -522,6 +527,6 @@ class Payer:
         return Money(asset=code, units=gas_wei) if gas_wei else None
 
 
-def _provider_id(payment: Payment) -> str:
+def _provider_id(payment: EvmPayment) -> str:
     """The nonce: hashes change with every bid, the nonce only when somebody else has used it."""
     return f"{payment.chain_id}/{payment.wallet}/{payment.nonce}"

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from poolmaker.evm.model import (
     Attempt,
+    BlockHead,
     ChainTransfer,
     Cursor,
-    Head,
-    Payment,
+    EvmPayment,
     WaitingTransfer,
     WalletIncident,
 )
@@ -24,11 +24,13 @@ class WatchStore(Protocol):
         """How far a wallet's transfers are read, None before the first start."""
         ...
 
-    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: Head) -> None:
+    async def begin_at(self, tx: Tx, chain_id: int, wallet: str, head: BlockHead) -> None:
         """Read from the block after ``head`` on; no effect when there is a cursor."""
         ...
 
-    async def move(self, tx: Tx, chain_id: int, wallet: str, before: Head, after: Head) -> bool:
+    async def move(
+        self, tx: Tx, chain_id: int, wallet: str, before: BlockHead, after: BlockHead
+    ) -> bool:
         """Compare and set; False when somebody else moved it: the transaction must end."""
         ...
 
@@ -76,15 +78,15 @@ class PaymentStore(Protocol):
         """
         ...
 
-    async def change_nonce(self, tx: Tx, payment: Payment, nonce: int) -> bool:
+    async def change_nonce(self, tx: Tx, payment: EvmPayment, nonce: int) -> bool:
         """Give a signed payment another nonce; False when it has not the one that was read."""
         ...
 
-    async def add(self, tx: Tx, payment: Payment) -> None:
+    async def add(self, tx: Tx, payment: EvmPayment) -> None:
         """Store a payment under its nonce."""
         ...
 
-    async def find(self, tx: Tx, reference: str) -> Payment | None:
+    async def find(self, tx: Tx, reference: str) -> EvmPayment | None:
         """The payment of a reference."""
         ...
 
@@ -100,7 +102,7 @@ class PaymentStore(Protocol):
         """What the node said to an attempt; empty when it took it."""
         ...
 
-    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[Payment]:
+    async def open_payments(self, tx: Tx, chain_id: int, wallet: str) -> Sequence[EvmPayment]:
         """Payments that no final block holds, by nonce."""
         ...
 
@@ -112,12 +114,12 @@ class PaymentStore(Protocol):
         """The newest incidents, at most 100."""
         ...
 
-    async def finish(self, tx: Tx, payment: Payment) -> None:
+    async def finish(self, tx: Tx, payment: EvmPayment) -> None:
         """Write the end of a payment that was signed; no effect on one that has ended."""
         ...
 
 
-class Gate(Protocol):
+class EvmOutgoingGate(Protocol):
     """Whether money may leave now: a freeze closes it."""
 
     async def may_send(self, tx: Tx) -> bool:

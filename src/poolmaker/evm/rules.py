@@ -17,13 +17,13 @@ from poolmaker.evm.abi import (
 )
 from poolmaker.evm.model import (
     ChainTransfer,
+    EvmPayment,
     Fields,
     GasBid,
     GatePolicy,
     Log,
     NonceUse,
-    Payment,
-    Receipt,
+    TransactionReceipt,
 )
 from poolmaker.kernel.money import Rounding, divide
 
@@ -119,7 +119,7 @@ def replacement_problem(fields: Fields, before: Fields) -> str:
     return ""
 
 
-def pays_the_same(use: NonceUse, payment: Payment) -> bool:
+def pays_the_same(use: NonceUse, payment: EvmPayment) -> bool:
     """Whether a transaction that is not in our journal moves what a payment is to move.
 
     It may be this payment, of a journal that was lost: nobody signs it once more by a guess.
@@ -217,7 +217,7 @@ def with_margin(gas: int) -> int:
 
 
 def transfers_in(
-    receipt: Receipt, chain_id: int, wallet: str, at_us: int
+    receipt: TransactionReceipt, chain_id: int, wallet: str, at_us: int
 ) -> Iterator[ChainTransfer]:
     """Every transfer to the wallet that a receipt holds, of whatever contract.
 
@@ -251,7 +251,7 @@ def moved_by(log: Log) -> tuple[str, str, int] | None:
     return address_of(log.topics[1]), address_of(log.topics[2]), int(units)
 
 
-def taken_from(receipt: Receipt, contract: str, wallet: str, recipient: str) -> int:
+def taken_from(receipt: TransactionReceipt, contract: str, wallet: str, recipient: str) -> int:
     """Units of a token that a receipt's transfers took from the wallet to the recipient."""
     moves = (moved_by(log) for log in receipt.logs if log.address == contract)
     return sum(move[2] for move in moves if move and move[:2] == (wallet, recipient))

@@ -10,9 +10,9 @@ import aiohttp
 
 from poolmaker.evm._store import PgPaymentStore, PgPinStore, PgWatchStore
 from poolmaker.evm.chain import Chain
-from poolmaker.evm.model import GatePolicy, Holdings, Token
-from poolmaker.evm.payer import Payer, PayerSettings
-from poolmaker.evm.ports import Gate, PinStore
+from poolmaker.evm.model import GatePolicy, Holdings, RegisteredToken
+from poolmaker.evm.payer import TransactionSender, TransactionSenderSettings
+from poolmaker.evm.ports import EvmOutgoingGate, PinStore
 from poolmaker.evm.rpc import Rpc
 from poolmaker.evm.rules import GWEI, tip_min_wei
 from poolmaker.evm.signer import Signer, require_address, wallet_of
@@ -22,7 +22,7 @@ from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import MINUTE_US, Clock
 from poolmaker.kernel.errors import EnvironmentProblem
-from poolmaker.kernel.money import Asset, Form
+from poolmaker.kernel.money import Asset, AssetOnNetwork
 
 GAS_MAX: Final = 300_000
 STUCK_US: Final = 3 * MINUTE_US
@@ -36,7 +36,7 @@ class EvmPorts:
     session: aiohttp.ClientSession
     transactions: Transactions
     clock: Clock
-    gate: Gate | None = None
+    gate: EvmOutgoingGate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,11 @@ class Evm:
     """The parts of a chain client. ``wallet`` is the lower-case address."""
 
     wallet: str
-    tokens: Sequence[Token]
+    tokens: Sequence[RegisteredToken]
     chain: Chain
     signer: Signer
     watcher: Watcher
-    payer: Payer
+    payer: TransactionSender
 
     async def balances(self) -> Holdings:
         """What the wallet has at the newest final block. Raises Unavailable."""
@@ -63,10 +63,14 @@ class Evm:
         return Holdings(head, units, gas_wei)
 
 
-def tokens_of(forms: Iterable[FormSettings], assets: Mapping[str, Asset]) -> tuple[Token, ...]:
+def tokens_of(
+    forms: Iterable[FormSettings], assets: Mapping[str, Asset]
+) -> tuple[RegisteredToken, ...]:
     """The forms that live on the chain, with their contracts."""
     return tuple(
-        Token(Form(assets[one.asset], one.name, one.decimals), one.evm_contract.lower())
+        RegisteredToken(
+            AssetOnNetwork(assets[one.asset], one.name, one.decimals), one.evm_contract.lower()
+        )
         for one in forms
         if one.evm_contract is not None
     )
@@ -74,7 +78,7 @@ def tokens_of(forms: Iterable[FormSettings], assets: Mapping[str, Asset]) -> tup
 
 async def open_evm(
     settings: EvmSettings,
-    tokens: Sequence[Token],
+    tokens: Sequence[RegisteredToken],
     gas_asset: Asset,
     destinations: Mapping[str, str],
     ports: EvmPorts,
@@ -105,14 +109,14 @@ async def open_evm(
         chain=chain,
         signer=signer,
         watcher=Watcher(chain, wallet, contracts, PgWatchStore(), ports.transactions, ports.clock),
-        payer=Payer(
+        payer=TransactionSender(
             chain,
             signer,
             tokens,
             PgPaymentStore(),
             ports.transactions,
             ports.clock,
-            PayerSettings(
+            TransactionSenderSettings(
                 gas_asset,
                 fee_max_wei,
                 STUCK_US,
@@ -123,23 +127,26 @@ async def open_evm(
     )
 
 
-def _require_sound(tokens: Sequence[Token]) -> None:
+def _require_sound(tokens: Sequence[RegisteredToken]) -> None:
     contracts = [one.contract for one in tokens]
     require(contracts, "tokens: expected at least one form with an evm_contract")
     require(len(set(contracts)) == len(contracts), "tokens: two forms name one contract")
 
 
 async def _pinned(
-    chain: Chain, tokens: Sequence[Token], destinations: Mapping[str, str], ports: EvmPorts
+    chain: Chain,
+    tokens: Sequence[RegisteredToken],
+    destinations: Mapping[str, str],
+    ports: EvmPorts,
 ) -> Mapping[str, str]:
-    pins = Pins(PgPinStore(), chain.chain_id, ports)
+    pins = AddressAllowlist(PgPinStore(), chain.chain_id, ports)
     for token in tokens:
         if token.form.name in destinations:
             await pins.give(token, destinations[token.form.name])
     return await pins.valid()
 
 
-class Pins:
+class AddressAllowlist:
     """Where each token may be sent."""
 
     def __init__(self, store: PinStore, chain_id: int, ports: EvmPorts) -> None:
@@ -153,7 +160,7 @@ class Pins:
         async with self._transactions.begin("evm.pins") as tx:
             return await self._store.pins(tx, self._chain_id)
 
-    async def give(self, token: Token, address: str) -> None:
+    async def give(self, token: RegisteredToken, address: str) -> None:
         """Pin a token's address when it has none; raise EnvironmentProblem when it differs."""
         wanted = require_address(address, "destination")
         async with self._transactions.begin("evm.pin") as tx:
@@ -166,7 +173,7 @@ class Pins:
                 "why before anything is sent: nothing goes to the new address until it is pinned."
             )
 
-    async def change(self, token: Token, before: str, after: str, by_whom: str) -> None:
+    async def change(self, token: RegisteredToken, before: str, after: str, by_whom: str) -> None:
         """A person's word that a token goes to another address from the next start on.
 
         Raises CallerFault unless ``before`` is the valid address and somebody says it.
@@ -178,6 +185,6 @@ class Pins:
             require(known == old, f"before: {token.form.name} is pinned to {known}")
             await self._pin(tx, token, new, by_whom)
 
-    async def _pin(self, tx: Tx, token: Token, address: str, by_whom: str) -> None:
+    async def _pin(self, tx: Tx, token: RegisteredToken, address: str, by_whom: str) -> None:
         now_us = self._clock.now_us()
         await self._store.pin(tx, self._chain_id, token.contract, address, by_whom, now_us)

@@ -16,7 +16,7 @@ from poolmaker.evm.rules import (
     transaction_problem,
 )
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 
 class Signer:
@@ -80,7 +80,7 @@ def _account(private_key: str) -> LocalAccount:
         found: LocalAccount = Account.from_key(private_key)
     except (ValueError, TypeError):
         # The key must not be part of what is told.
-        raise CallerFault("wallet_private_key: expected 32 bytes in hex") from None
+        raise PreconditionError("wallet_private_key: expected 32 bytes in hex") from None
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from poolmaker.evm.chain import Chain
-from poolmaker.evm.model import ChainTransfer, Cursor, Head, WaitingTransfer
+from poolmaker.evm.model import BlockHead, ChainTransfer, Cursor, WaitingTransfer
 from poolmaker.evm.ports import WatchStore
 from poolmaker.evm.rpc import RpcSilent
 from poolmaker.infra.transactions import Transactions, Tx
@@ -68,13 +68,13 @@ class Watcher:
         self.tail = await self._look_at_tail(final)
         return new
 
-    async def _cursor(self, final: Head) -> Cursor:
+    async def _cursor(self, final: BlockHead) -> Cursor:
         async with self._transactions.begin("evm.cursor") as tx:
             await self._store.begin_at(tx, self._chain.chain_id, self.wallet, final)
             found = await self._store.cursor(tx, self._chain.chain_id, self.wallet)
         return found or Cursor(final.number, final)
 
-    async def _chunk(self, cursor: Cursor, final: Head) -> tuple[Cursor, int]:
+    async def _chunk(self, cursor: Cursor, final: BlockHead) -> tuple[Cursor, int]:
         """Read the next chunk; the cursor moves in the transaction that stores what it found."""
         first = max(cursor.started_block, cursor.head.number - OVERLAP) + 1
         transfers, end = await self._read(first, cursor.head.number + 1, final)
@@ -87,7 +87,9 @@ class Watcher:
                 raise Unavailable("somebody else reads this wallet's transfers")
         return Cursor(cursor.started_block, end), new
 
-    async def _read(self, first: int, unread: int, final: Head) -> tuple[list[ChainTransfer], Head]:
+    async def _read(
+        self, first: int, unread: int, final: BlockHead
+    ) -> tuple[list[ChainTransfer], BlockHead]:
         """Transfers from ``first`` to the end of a span, which holds ``unread``, and that end.
 
         A node that refuses the range, in whatever words, is asked for half of it; at most half a
@@ -127,10 +129,10 @@ class Watcher:
         singly = "" if self._chain.rpc.takes_batches else "; it takes no batches"
         return f"answers{singly}" + (f"; refused: {self._refusal}" if self._refusal else "")
 
-    async def _transfers(self, first: int, end: Head) -> list[ChainTransfer]:
+    async def _transfers(self, first: int, end: BlockHead) -> list[ChainTransfer]:
         return await self._chain.transfers_to(self.wallet, self._contracts, first, end)
 
-    async def _look_at_tail(self, final: Head) -> tuple[ChainTransfer, ...]:
+    async def _look_at_tail(self, final: BlockHead) -> tuple[ChainTransfer, ...]:
         newest = await self._chain.latest()
         if newest.number <= final.number:
             return ()

@@ -23,7 +23,6 @@ class PgParticipationStore:
     """``ParticipationStore`` over PostgreSQL."""
 
     async def all(self, tx: Tx) -> Sequence[Participation]:
-        """See ``ParticipationStore.all``."""
         rows = await connection_of(tx).fetch("SELECT * FROM hufi.participation ORDER BY campaign")
         return [
             Participation(**{**dict(row.items()), "state": ParticipationState(row["state"])})
@@ -31,7 +30,6 @@ class PgParticipationStore:
         ]
 
     async def save(self, tx: Tx, participation: Participation) -> None:
-        """See ``ParticipationStore.save``."""
         one = participation
         await connection_of(tx).execute(
             _SAVE,

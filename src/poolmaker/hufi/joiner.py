@@ -14,7 +14,7 @@ from poolmaker.hufi.model import (
     Participation,
     ParticipationState,
 )
-from poolmaker.hufi.ports import CampaignDesk, KeyCheck, ParticipationStore
+from poolmaker.hufi.ports import CampaignRegistry, KeyCheck, ParticipationStore
 from poolmaker.hufi.verdicts import FINAL_CLOSINGS, campaign_id, instant_us, is_final, place_of
 from poolmaker.infra.attention import AttentionItem, Remedy
 from poolmaker.infra.health import HealthReporter
@@ -46,7 +46,7 @@ class JoinerPorts:
     is_known: Callable[[str], bool]
     transactions: Transactions
     store: ParticipationStore
-    desk: CampaignDesk
+    desk: CampaignRegistry
     clock: Clock
     health: HealthReporter
     key_check: KeyCheck

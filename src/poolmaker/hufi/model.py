@@ -84,7 +84,7 @@ class RegisteredKey(msgspec.Struct):
     missing_permissions: list[str] = []
 
 
-class Standing(msgspec.Struct, frozen=True):
+class LeaderboardEntry(msgspec.Struct, frozen=True):
     """One participant on a leaderboard of the running day; for display only.
 
     ``result`` is raw volume or balance, ``estimated_reward`` is net of fees.
@@ -99,7 +99,7 @@ class Standing(msgspec.Struct, frozen=True):
 class Leaderboard(msgspec.Struct, frozen=True):
     """A campaign's leaderboard."""
 
-    data: tuple[Standing, ...]
+    data: tuple[LeaderboardEntry, ...]
     updated_at: str
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.business.campaigns.model import CampaignSeen
-from poolmaker.business.rewards.model import RewardSeen
+from poolmaker.business.campaigns.model import ObservedCampaign
+from poolmaker.business.rewards.model import ObservedReward
 from poolmaker.hufi.model import Participation
 from poolmaker.infra.transactions import Tx
 
 
-class CampaignDesk(Protocol):
+class CampaignRegistry(Protocol):
     """Who decides about campaigns; the room of campaigns. Each call in the caller's transaction."""
 
-    async def seen(self, tx: Tx, campaign: CampaignSeen) -> None:
+    async def seen(self, tx: Tx, campaign: ObservedCampaign) -> None:
         """A campaign as it is offered now; the same one again changes nothing."""
         ...
 
@@ -34,14 +34,14 @@ class CampaignDesk(Protocol):
         ...
 
 
-class RewardDesk(Protocol):
+class RewardBooking(Protocol):
     """Who shares rewards out; the room of rewards. Each call in the caller's transaction."""
 
-    async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def confirmed(self, tx: Tx, reward: ObservedReward) -> None:
         """A payment that is final and attributed; told once."""
         ...
 
-    async def observed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def observed(self, tx: Tx, reward: ObservedReward) -> None:
         """A payment that may still vanish, for display; may be told again and again."""
         ...
 

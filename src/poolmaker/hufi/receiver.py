@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.business.ledger.accounts import custody_evm
-from poolmaker.business.rewards.model import RewardSeen
+from poolmaker.business.rewards.model import ObservedReward
 from poolmaker.business.treasury.model import Arrival, Disposition
 from poolmaker.business.treasury.ports import Arrivals
 from poolmaker.evm.chain import Chain
-from poolmaker.evm.model import ChainTransfer, Receipt, Token, WaitingTransfer
+from poolmaker.evm.model import ChainTransfer, RegisteredToken, TransactionReceipt, WaitingTransfer
 from poolmaker.evm.watcher import Watcher
 from poolmaker.hufi.escrows import Escrows
 from poolmaker.hufi.files import ResultsFiles
 from poolmaker.hufi.model import FileRefused, Payout, Period, Unattributed
-from poolmaker.hufi.ports import RewardDesk
+from poolmaker.hufi.ports import RewardBooking
 from poolmaker.hufi.verdicts import campaign_id, day_problem, days_of, payout_of, period_of
 from poolmaker.infra.health import HealthReporter
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.sagas.model import back_off_us
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import DAY_US, MINUTE_US, SECOND_US, Clock
-from poolmaker.kernel.errors import CallerFault, Unavailable
+from poolmaker.kernel.errors import PreconditionError, Unavailable
 from poolmaker.kernel.ids import fact_key
 
 PATIENCE_US: Final = DAY_US
@@ -40,7 +40,7 @@ class ReceiverPorts:
     """What the receiver reaches the outside through."""
 
     transactions: Transactions
-    rewards: RewardDesk
+    rewards: RewardBooking
     arrivals: Arrivals
     clock: Clock
     health: HealthReporter
@@ -54,7 +54,7 @@ class Attributor:
         chain: Chain,
         escrows: Escrows,
         files: ResultsFiles,
-        tokens: Sequence[Token],
+        tokens: Sequence[RegisteredToken],
         *,
         is_sandbox: bool,
     ) -> None:
@@ -66,7 +66,7 @@ class Attributor:
 
     async def judge(
         self, transfer: ChainTransfer, *, is_final: bool, may_wait: bool = True
-    ) -> RewardSeen | Unattributed:
+    ) -> ObservedReward | Unattributed:
         """A reward with its days, or why it is none.
 
         Raises Unavailable while the chain does not answer, and while the results file cannot be
@@ -84,7 +84,7 @@ class Attributor:
             return period
         return self._reward(transfer, payout, period, is_final=is_final)
 
-    async def _receipt(self, transfer: ChainTransfer) -> Receipt:
+    async def _receipt(self, transfer: ChainTransfer) -> TransactionReceipt:
         receipt = await self._chain.receipt(transfer.tx_hash)
         if receipt is None or receipt.block != transfer.block or not receipt.succeeded:
             raise Unavailable(f"{transfer.reference} is not in block {transfer.block} now")
@@ -96,7 +96,7 @@ class Attributor:
         try:
             body = await self._files.fetch(payout.results_url, payout.results_hash)
             found = period_of(body, payout, transfer)
-        except (FileRefused, CallerFault) as refused:
+        except (FileRefused, PreconditionError) as refused:
             return Unattributed(str(refused))
         except Unavailable as missing:
             if may_wait:
@@ -118,9 +118,9 @@ class Attributor:
 
     def _reward(
         self, transfer: ChainTransfer, payout: Payout, period: Period, *, is_final: bool
-    ) -> RewardSeen:
+    ) -> ObservedReward:
         form = self._tokens[transfer.contract].form
-        return RewardSeen(
+        return ObservedReward(
             key=fact_key(
                 str(transfer.chain_id), transfer.sender, payout.payout_id, transfer.recipient
             ),
@@ -183,7 +183,7 @@ class Receiver:
         except Unavailable as problem:
             await self._postpone(waiting, str(problem))
             return False
-        if isinstance(found, RewardSeen):
+        if isinstance(found, ObservedReward):
             async with self._ports.transactions.begin("hufi.reward") as tx:
                 await self._watcher.settle(tx, transfer, REWARD, found.key)
                 await self._ports.rewards.confirmed(tx, found)
@@ -225,7 +225,7 @@ class Receiver:
                 found = await self._attributor.judge(transfer, is_final=False)
             except Unavailable:
                 continue
-            if isinstance(found, RewardSeen):
+            if isinstance(found, ObservedReward):
                 async with self._ports.transactions.begin("hufi.observed") as tx:
                     await self._ports.rewards.observed(tx, found)
             self._shown.add(transfer.reference)

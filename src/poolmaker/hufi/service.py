@@ -15,8 +15,8 @@ from poolmaker.hufi.api import HufiHttp, LauncherApi, OracleApi
 from poolmaker.hufi.escrows import Escrows
 from poolmaker.hufi.files import ResultsFiles
 from poolmaker.hufi.joiner import Joiner, JoinerPorts
-from poolmaker.hufi.model import AccountKeys, HufiRefused, Standing
-from poolmaker.hufi.ports import CampaignDesk, KeyCheck, RewardDesk
+from poolmaker.hufi.model import AccountKeys, HufiRefused, LeaderboardEntry
+from poolmaker.hufi.ports import CampaignRegistry, KeyCheck, RewardBooking
 from poolmaker.hufi.receiver import Attributor, Receiver, ReceiverPorts
 from poolmaker.hufi.sync import CampaignSync
 from poolmaker.hufi.verdicts import place_of
@@ -36,8 +36,8 @@ class HufiPorts:
 
     session: aiohttp.ClientSession
     transactions: Transactions
-    campaigns: CampaignDesk
-    rewards: RewardDesk
+    campaigns: CampaignRegistry
+    rewards: RewardBooking
     arrivals: Arrivals
     clock: Clock
     health: HealthReporter
@@ -73,7 +73,7 @@ class Hufi:
         told = await self.sync.look()
         return told + (await self.joiner.look() if self.joiner is not None else 0)
 
-    async def leaderboard(self, campaign: str) -> tuple[Standing, ...]:
+    async def leaderboard(self, campaign: str) -> tuple[LeaderboardEntry, ...]:
         """Standings of the running day, for display only; none for a campaign that has ended.
 
         Raises Unavailable when the oracle does not answer.

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from poolmaker.business.campaigns.model import CampaignSeen
-from poolmaker.evm.model import Token
+from poolmaker.business.campaigns.model import ObservedCampaign
+from poolmaker.evm.model import RegisteredToken
 from poolmaker.hufi.api import LauncherApi
 from poolmaker.hufi.escrows import Escrows
 from poolmaker.hufi.model import LaunchedCampaign
-from poolmaker.hufi.ports import CampaignDesk
+from poolmaker.hufi.ports import CampaignRegistry
 from poolmaker.hufi.verdicts import campaign_seen, day_us_of
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import DAY_US
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 _LOG: Final = get_logger("hufi")
 
@@ -32,9 +32,9 @@ class CampaignSync:
         self,
         launcher: LauncherApi,
         escrows: Escrows,
-        tokens: Sequence[Token],
+        tokens: Sequence[RegisteredToken],
         chains: Sequence[int],
-        desk: CampaignDesk,
+        desk: CampaignRegistry,
         transactions: Transactions,
         *,
         is_sandbox: bool,
@@ -46,7 +46,7 @@ class CampaignSync:
         self._desk = desk
         self._transactions = transactions
         self._is_sandbox = is_sandbox
-        self._told: dict[str, CampaignSeen] = {}
+        self._told: dict[str, ObservedCampaign] = {}
         self._days_us: dict[str, int] = {}
         self._left_out: dict[str, str] = {}
 
@@ -74,14 +74,14 @@ class CampaignSync:
         self._told[seen.id] = seen
         return True
 
-    async def _seen(self, row: LaunchedCampaign) -> CampaignSeen | str:
+    async def _seen(self, row: LaunchedCampaign) -> ObservedCampaign | str:
         """The campaign in our words, or why it is left out."""
         token = self._tokens.get(row.fund_token.lower())
         if token is None:
             return f"its token {row.fund_token} is not registered"
         try:
             seen = campaign_seen(row, token, DAY_US)
-        except CallerFault as fault:
+        except PreconditionError as fault:
             return str(fault)
         escrow = row.address.lower()
         if not await self._escrows.has(escrow):

@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 from eth_utils.crypto import keccak
 
-from poolmaker.business.campaigns.model import CampaignSeen, CampaignStatus
+from poolmaker.business.campaigns.model import CampaignStatus, ObservedCampaign
 from poolmaker.evm.abi import Undecodable, decoded, topic
-from poolmaker.evm.model import ChainTransfer, Receipt, Token
+from poolmaker.evm.model import ChainTransfer, RegisteredToken, TransactionReceipt
 from poolmaker.hufi.model import (
     CampaignDays,
     HufiRefused,
@@ -25,7 +25,7 @@ from poolmaker.hufi.rules import competitive_payout_id
 from poolmaker.infra.foreign import NotReadable, read_json
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import DAY_US, SECOND_US
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 SOURCE: Final = "hufi"
 BULK_TRANSFER: Final = topic("BulkTransferV3(bytes32,address[],uint256[],bool,string,string)")
@@ -80,14 +80,14 @@ def instant_us(text: str) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1) if at is not None else 0
 
 
-def campaign_seen(one: LaunchedCampaign, token: Token, day_us: int) -> CampaignSeen:
+def campaign_seen(one: LaunchedCampaign, token: RegisteredToken, day_us: int) -> ObservedCampaign:
     """What the launcher lists, in our words. Raises CallerFault for what makes no sense."""
     status = _STATUSES.get(one.status)
     start_us, end_us = instant_us(one.start_date), instant_us(one.end_date)
     require(status is not None, f"status: {one.status!r} is not known")
     require(start_us < end_us, "end_date: expected after start_date")
     require(one.fund_amount.isascii() and one.fund_amount.isdigit(), "fund_amount: expected units")
-    return CampaignSeen(
+    return ObservedCampaign(
         id=campaign_id(one.chain_id, one.address),
         source=SOURCE,
         kind=one.type,
@@ -124,7 +124,7 @@ def is_final(refused: HufiRefused) -> bool:
 # ------------------------------------------------------------------------------ attribution
 
 
-def payout_of(receipt: Receipt, transfer: ChainTransfer) -> Payout | Unattributed:
+def payout_of(receipt: TransactionReceipt, transfer: ChainTransfer) -> Payout | Unattributed:
     """The event that stands for a transfer from an escrow: the next one after it by that escrow.
 
     It has to name us once, with exactly what came.
@@ -217,7 +217,7 @@ def days_of(manifest: Mapping[str, object], *, is_sandbox: bool) -> CampaignDays
         return Unattributed("its campaign's dates do not stand on the chain")
     try:
         start_us, end_us = instant_us(start), instant_us(end)
-    except CallerFault as fault:
+    except PreconditionError as fault:
         return Unattributed(f"its campaign's dates cannot be read: {fault}")
     if start_us >= end_us:
         return Unattributed("its campaign ends before it begins")

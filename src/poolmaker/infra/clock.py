@@ -64,9 +64,7 @@ class SteadyClock:
         return wall_us
 
     def monotonic_us(self) -> int:
-        """See ``SystemClock.monotonic_us``."""
         return self._machine.monotonic_us()
 
     async def sleep_us(self, duration_us: int) -> None:
-        """See ``SystemClock.sleep_us``."""
         await self._machine.sleep_us(duration_us)

@@ -26,7 +26,7 @@ from poolmaker.infra.postgres.session import check_session
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import SECOND_US, Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, PoolmakerError, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PoolmakerError, PreconditionError, Unavailable
 
 _CONNECT_TIMEOUT_S: Final = 10
 _COMMAND_TIMEOUT_S: Final = 90
@@ -150,35 +150,31 @@ class _OneStatement:
 
     async def execute(self, query: str, *_args: Any, **_more: Any) -> str:
         """Never: a look reads. Raises CallerFault."""
-        raise CallerFault(f"{self._label}: a look reads, take a transaction for {query!r}")
+        raise PreconditionError(f"{self._label}: a look reads, take a transaction for {query!r}")
 
     async def executemany(self, command: str, *_args: Any, **_more: Any) -> None:
         """Never: a look reads. Raises CallerFault."""
-        raise CallerFault(f"{self._label}: a look reads, take a transaction for {command!r}")
+        raise PreconditionError(f"{self._label}: a look reads, take a transaction for {command!r}")
 
     async def fetch(self, query: str, *args: Any, timeout: float | None = None) -> list[Record]:
-        """See ``Connection.fetch``."""
         return await self._once().fetch(query, *args, timeout=timeout)
 
     async def fetchrow(self, query: str, *args: Any, timeout: float | None = None) -> Record | None:
-        """See ``Connection.fetchrow``."""
         return await self._once().fetchrow(query, *args, timeout=timeout)
 
     async def fetchval(
         self, query: str, *args: Any, column: int = 0, timeout: float | None = None
     ) -> Any:
-        """See ``Connection.fetchval``."""
         return await self._once().fetchval(query, *args, column=column, timeout=timeout)
 
     def is_in_transaction(self) -> bool:
-        """See ``Connection.is_in_transaction``."""
         return False
 
 
 def connection_of(tx: Tx) -> Connection:
     """The connection that ``tx`` runs on. Raises CallerFault for another store's transaction."""
     if not isinstance(tx, PgTx):
-        raise CallerFault(f"expected a PostgreSQL transaction, was {type(tx).__name__}")
+        raise PreconditionError(f"expected a PostgreSQL transaction, was {type(tx).__name__}")
     return tx.connection
 
 
@@ -272,7 +268,7 @@ class Database:
 
     @asynccontextmanager
     async def look(self, label: str) -> AsyncIterator[Tx]:
-        """See ``Transactions.look``. A loss is DatabaseUnavailable: there was nothing to write."""
+        """A loss is DatabaseUnavailable: there was nothing to write."""
         require(label, "a look needs a label")
         async with self.lent() as connection:
             with _shortage_as_passing(), _losses_as(DatabaseUnavailable):
@@ -438,7 +434,9 @@ def encode_numeric(value: object) -> str:
         return str(value)
     if isinstance(value, Decimal) and value.is_finite():
         return format(value, "f")
-    raise CallerFault(f"numeric: expected an int or a finite Decimal, was {type(value).__name__}")
+    raise PreconditionError(
+        f"numeric: expected an int or a finite Decimal, was {type(value).__name__}"
+    )
 
 
 def decode_numeric(text: str) -> int | Decimal:

@@ -107,18 +107,15 @@ class PgLeases:
     async def take(
         self, tx: Tx, name: str, holder: str, lease_us: int, lapsed: Lease | None = None
     ) -> Lease | None:
-        """See ``Leases.take``."""
         seen = (lapsed.epoch, lapsed.until_us) if lapsed is not None else (None, None)
         row = await connection_of(tx).fetchrow(_TAKE, name, holder, lease_us, *seen)
         return Lease(name, row["epoch"], holder, row["until_us"]) if row is not None else None
 
     async def find(self, tx: Tx, name: str) -> Lease | None:
-        """See ``Leases.find``."""
         row = await connection_of(tx).fetchrow(_FIND, name)
         return Lease(**dict(row.items())) if row is not None else None
 
     async def renew(self, tx: Tx, lease: Lease, lease_us: int) -> Lease | None:
-        """See ``Leases.renew``."""
         until_us = await connection_of(tx).fetchval(
             _RENEW, lease.name, lease.epoch, lease.holder, lease_us
         )
@@ -127,17 +124,15 @@ class PgLeases:
         return Lease(lease.name, lease.epoch, lease.holder, until_us)
 
     async def release(self, tx: Tx, lease: Lease) -> None:
-        """See ``Leases.release``."""
         await connection_of(tx).execute(_RELEASE, lease.name, lease.epoch, lease.holder)
 
     async def check(self, tx: Tx, lease: Lease) -> None:
-        """See ``Leases.check``."""
         found = await connection_of(tx).fetchval(_CHECK, lease.name, lease.epoch, lease.holder)
         if found is None:
             raise LeaseLost(f"the lease {lease.name} was taken over by another process")
 
 
-class Standing(Enum):
+class LeaseEvidence(Enum):
     """What watching another's lease has shown so far."""
 
     UNCERTAIN = "uncertain"
@@ -154,18 +149,18 @@ class LeaseWatch:
         self._seen: tuple[str, int, int] | None = None
         self._since_us = 0
 
-    def look(self, holder: str, epoch: int, until_us: int) -> Standing:
+    def look(self, holder: str, epoch: int, until_us: int) -> LeaseEvidence:
         """One look: renewed since the last one, lapsed, or not known yet.
 
         A lease that was given back or never held is for the database to hand out.
         """
         now_us, found = self._clock.monotonic_us(), (holder, epoch, until_us)
         if self._seen is not None and found != self._seen and until_us:
-            return Standing.RENEWED
+            return LeaseEvidence.RENEWED
         if self._seen is None or found != self._seen:
             self._seen, self._since_us = found, now_us
         is_old = now_us - self._since_us > self._lease_us
-        return Standing.LAPSED if is_old or is_gone(holder) else Standing.UNCERTAIN
+        return LeaseEvidence.LAPSED if is_old or is_gone(holder) else LeaseEvidence.UNCERTAIN
 
 
 class LeaseCheck(Protocol):
@@ -210,11 +205,9 @@ class LeaseKeeper:
         self._name = ""
 
     def holds(self, margin_us: int = 0) -> bool:
-        """See ``LeaseCheck.holds``."""
         return self._lease is not None and self._clock.monotonic_us() + margin_us < self._until_us
 
     async def check(self, tx: Tx) -> None:
-        """See ``LeaseCheck.check``."""
         if self._lease is None:
             raise LeaseLost("this process holds no lease")
         await self._leases.check(tx, self._lease)
@@ -238,9 +231,9 @@ class LeaseKeeper:
                 return taken
             if before is not None:
                 standing = watch.look(before.holder, before.epoch, before.until_us)
-                if standing is Standing.RENEWED:
+                if standing is LeaseEvidence.RENEWED:
                     raise LeaseHeld(_held(name, before.holder))
-                lapsed = before if standing is Standing.LAPSED else None
+                lapsed = before if standing is LeaseEvidence.LAPSED else None
                 if before.holder != waits_for:
                     waits_for = before.holder
                     say(f"waits for {described(waits_for)}, which holds the lease {name!r}")

@@ -56,7 +56,6 @@ class MachineWatch:
         self._health.report("disk", ok=not is_low, sentence=sentence)
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """See ``AttentionSource``: evidence closes both, a restart accepts the machine's time."""
         items = []
         if self._jumped_us is not None:
             items.append(

@@ -88,7 +88,6 @@ class PgScheduleStore:
     """``ScheduleStore`` over the table ``infra.schedule``."""
 
     async def next_window(self, tx: Tx, job: str, first_us: int) -> int:
-        """See ``ScheduleStore.next_window``."""
         found: int = await connection_of(tx).fetchval(
             "INSERT INTO infra.schedule AS known (job, next_window_us) VALUES ($1, $2) "
             "ON CONFLICT (job) DO UPDATE SET next_window_us = known.next_window_us "
@@ -99,7 +98,6 @@ class PgScheduleStore:
         return found
 
     async def set_next_window(self, tx: Tx, job: str, next_us: int) -> None:
-        """See ``ScheduleStore.set_next_window``."""
         await connection_of(tx).execute(
             "UPDATE infra.schedule SET next_window_us = $2 WHERE job = $1", job, next_us
         )

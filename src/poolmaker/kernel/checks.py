@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from poolmaker.kernel.errors import CallerFault, InvariantBroken
+from poolmaker.kernel.errors import InvariantBroken, PreconditionError
 
 
 def require(condition: object, message: str) -> None:
     """Raise CallerFault with ``message`` unless ``condition`` holds."""
     if not condition:
-        raise CallerFault(message)
+        raise PreconditionError(message)
 
 
 def ensure(condition: object, message: str) -> None:
@@ -20,4 +20,4 @@ def ensure(condition: object, message: str) -> None:
 def require_int(value: object, name: str) -> None:
     """Raise CallerFault unless ``value`` is an int and not a bool."""
     if type(value) is not int:
-        raise CallerFault(f"{name}: expected an int, was {type(value).__name__}")
+        raise PreconditionError(f"{name}: expected an int, was {type(value).__name__}")

@@ -24,7 +24,7 @@ class PoolmakerError(Exception):
     code: ClassVar[str] = "poolmaker"
 
 
-class CallerFault(PoolmakerError, ValueError):
+class PreconditionError(PoolmakerError, ValueError):
     """A value handed over by the caller is not valid; nothing was changed."""
 
     code = "caller_fault"

@@ -143,7 +143,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class AssetOnNetwork:
     """How a place holds an asset: where it lives and with how many decimals.
 
     Only forms that the operator declares fungible share an asset; the asset's scale is the

@@ -21,7 +21,7 @@ from poolmaker.business.ledger.accounts import (
     pool_issued,
 )
 from poolmaker.business.ledger.commands import Command, DebitWithdraw, NetworkFee
-from poolmaker.business.ledger.model import Image, Transaction
+from poolmaker.business.ledger.model import Checkpoint, LedgerTransaction
 from poolmaker.business.ledger.rules import in_order
 from poolmaker.business.ledger.verify import verify
 from poolmaker.business.pools.service import CONSUMER, LEDGER_LOG
@@ -32,14 +32,14 @@ from poolmaker.business.treasury.model import (
     Transfer,
     TransferState,
 )
-from poolmaker.business.user_orders.model import EXIT, FUND, Order, OrderState
+from poolmaker.business.user_orders.model import EXIT, FUND, Order, UserOrderState
 from poolmaker.business.withdrawals.model import WITHDRAWAL, Withdrawal, WithdrawalState
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import OrderId, UserId, WithdrawalId, content_hash
 from poolmaker.lab.mixin import FORMS, SimMixin
 from poolmaker.lab.people import ACCOUNT
 from poolmaker.lab.platform import WorldStores
-from poolmaker.lab.venue import Payment, SimProvider, SimVenue
+from poolmaker.lab.venue import SimProvider, SimVenue, VenuePayment
 from poolmaker.messages.base import Envelope, decode
 from poolmaker.messages.market import FillFact, account_stream, control_stream, engine_stream
 
@@ -51,11 +51,11 @@ _ENDED: Final = frozenset(
 )
 _RESTING: Final = frozenset(
     {
-        OrderState.IN_MM,
-        OrderState.PAUSE,
-        OrderState.CLOSED,
-        OrderState.EXPIRED,
-        OrderState.REFUNDED,
+        UserOrderState.IN_MM,
+        UserOrderState.PAUSE,
+        UserOrderState.CLOSED,
+        UserOrderState.EXPIRED,
+        UserOrderState.REFUNDED,
     }
 )
 _STREAMS: Final = (account_stream(ACCOUNT), control_stream(ACCOUNT), engine_stream(ACCOUNT))
@@ -74,14 +74,14 @@ class Findings:
 class _Evidence:
     """Everything there is, read once."""
 
-    image: Image
-    log: list[Transaction]
+    image: Checkpoint
+    log: list[LedgerTransaction]
     streams: dict[str, list[Envelope]]
     orders: list[Order]
     withdrawals: list[Withdrawal]
     transfers: list[Transfer]
     suspense: list[Suspense]
-    payments: list[Payment]
+    payments: list[VenuePayment]
     balances: dict[tuple[str, str], int]
 
 
@@ -142,7 +142,7 @@ async def audit(
 # ---------------------------------------------------------------------------------------- reading
 
 
-async def _read(tx: Tx, stores: WorldStores, provider: SimProvider, image: Image) -> _Evidence:
+async def _read(tx: Tx, stores: WorldStores, provider: SimProvider, image: Checkpoint) -> _Evidence:
     orders: list[Order] = []
     withdrawals: list[Withdrawal] = []
     for user in await stores.orders.users(tx, UserId(""), _PAGE):
@@ -167,7 +167,7 @@ async def _read(tx: Tx, stores: WorldStores, provider: SimProvider, image: Image
     )
 
 
-async def _log(tx: Tx, stores: WorldStores) -> AsyncIterator[Transaction]:
+async def _log(tx: Tx, stores: WorldStores) -> AsyncIterator[LedgerTransaction]:
     after = 0
     while page := await stores.ledger_rows.read(tx, after, _PAGE):
         for transaction in page:
@@ -302,18 +302,18 @@ def _nothing_stuck(evidence: _Evidence, _: SimVenue | None) -> Iterator[str]:
     for order in evidence.orders:
         if order.state not in _RESTING or order.child:
             yield f"order {order.id} rests in {order.state} with child {order.child!r}"
-        if order.state is OrderState.PAUSE:
+        if order.state is UserOrderState.PAUSE:
             continue
         for asset in (order.base.asset, order.quote.asset):
             left = evidence.balances.get((order_locked(order.id), asset), 0)
-            if left and order.state is not OrderState.IN_MM:
+            if left and order.state is not UserOrderState.IN_MM:
                 yield f"{left} {asset} are stuck on order {order.id}, {order.state}"
         shares = sum(
             units
             for (account, _), units in evidence.balances.items()
             if account == order_shares(order.id)
         )
-        if (shares > 0) != (order.state is OrderState.IN_MM):
+        if (shares > 0) != (order.state is UserOrderState.IN_MM):
             yield f"order {order.id} is {order.state} with {shares} shares"
 
 

@@ -13,8 +13,8 @@ from typing import Any, assert_never, cast
 import msgspec
 
 from poolmaker.bus.ports import Bus, NewEvent
-from poolmaker.business.ledger.model import Outcome, Refusal, Refused
-from poolmaker.business.ledger.ports import LedgerRows
+from poolmaker.business.ledger.model import LedgerRefusal, Outcome, PostingRefused
+from poolmaker.business.ledger.ports import CommandStore
 from poolmaker.business.treasury.model import SendAnswer, SendRefused, SendRequest, SendStatus
 from poolmaker.business.treasury.ports import SendingProvider
 from poolmaker.infra.transactions import Tx
@@ -85,19 +85,19 @@ def provider_with(provider: SendingProvider, defect: Defect | None) -> SendingPr
 class _Impatient:
     """Rows whose silence is an answer."""
 
-    def __init__(self, inner: LedgerRows) -> None:
+    def __init__(self, inner: CommandStore) -> None:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
-        return await self._inner.outcome(tx, key) or Refused(Refusal.INSUFFICIENT)
+        return await self._inner.outcome(tx, key) or PostingRefused(LedgerRefusal.INSUFFICIENT)
 
 
-def rows_with(rows: LedgerRows, defect: Defect | None) -> LedgerRows:
+def rows_with(rows: CommandStore, defect: Defect | None) -> CommandStore:
     """The ledger's rows as the platform sees them when it has ``defect``."""
-    return cast("LedgerRows", _Impatient(rows)) if defect is Defect.SILENCE_IS_REFUSAL else rows
+    return cast("CommandStore", _Impatient(rows)) if defect is Defect.SILENCE_IS_REFUSAL else rows
 
 
 class _Stamping:

@@ -30,7 +30,7 @@ class ProcessCrash(BaseException):
     """The simulated process is gone; no handler of the code under test may catch it."""
 
 
-class Fate(StrEnum):
+class FaultOutcome(StrEnum):
     """What happens to one transaction at the gate."""
 
     FINE = "fine"
@@ -63,19 +63,19 @@ class Faults:
 
         return cls(rate(8_000), rate(8_000), rate(25_000), rate(25_000))
 
-    def draw(self, rng: Rng) -> Fate:
+    def draw(self, rng: Rng) -> FaultOutcome:
         """The fate of one transaction."""
         ticket = rng.below(1_000_000)
         for fate, ppm in (
-            (Fate.CRASH_BEFORE, self.crash_before_ppm),
-            (Fate.CRASH_AFTER, self.crash_after_ppm),
-            (Fate.ANSWER_LOST, self.answer_lost_ppm),
-            (Fate.UNAVAILABLE, self.unavailable_ppm),
+            (FaultOutcome.CRASH_BEFORE, self.crash_before_ppm),
+            (FaultOutcome.CRASH_AFTER, self.crash_after_ppm),
+            (FaultOutcome.ANSWER_LOST, self.answer_lost_ppm),
+            (FaultOutcome.UNAVAILABLE, self.unavailable_ppm),
         ):
             if ticket < ppm:
                 return fate
             ticket -= ppm
-        return Fate.FINE
+        return FaultOutcome.FINE
 
 
 class Trace:
@@ -118,13 +118,13 @@ class SimProcess:
             raise ProcessCrash(self.killed_at)
 
 
-class Gate:
+class FaultGate:
     """The only door to stores and to the simulated outside world."""
 
     def __init__(self, loop: VirtualLoop, clock: VirtualClock, rng: Rng, faults: Faults) -> None:
         self.faults = faults
         self.trace = Trace()
-        self.fates: Counter[Fate] = Counter()
+        self.fates: Counter[FaultOutcome] = Counter()
         self._loop = loop
         self._clock = clock
         self._rng = rng
@@ -170,7 +170,7 @@ class Gate:
             if not process.dead.is_set():
                 await self._clock.sleep_us(after_us)
         process.check()
-        if fate is Fate.ANSWER_LOST:
+        if fate is FaultOutcome.ANSWER_LOST:
             raise OutcomeUnknown(f"the answer to the commit of {label} was lost")
 
     @asynccontextmanager
@@ -189,21 +189,21 @@ class Gate:
         for hint in self._after_commit:
             hint()
 
-    def _fate(self, process: SimProcess) -> Fate:
+    def _fate(self, process: SimProcess) -> FaultOutcome:
         fate = self.faults.draw(self._rng)
-        crash = fate in (Fate.CRASH_BEFORE, Fate.CRASH_AFTER)
-        return Fate.FINE if crash and not process.mortal else fate
+        crash = fate in (FaultOutcome.CRASH_BEFORE, FaultOutcome.CRASH_AFTER)
+        return FaultOutcome.FINE if crash and not process.mortal else fate
 
-    def _before(self, fate: Fate, label: str, process: SimProcess) -> None:
+    def _before(self, fate: FaultOutcome, label: str, process: SimProcess) -> None:
         self.fates[fate] += 1
-        if fate is Fate.CRASH_BEFORE:
+        if fate is FaultOutcome.CRASH_BEFORE:
             self._crash(process, f"before {label}")
-        if fate is Fate.UNAVAILABLE:
+        if fate is FaultOutcome.UNAVAILABLE:
             self.note(label, fate)
             raise Unavailable(f"the database could not be reached for {label}")
 
-    def _after(self, fate: Fate, label: str, process: SimProcess) -> None:
-        if fate is Fate.CRASH_AFTER:
+    def _after(self, fate: FaultOutcome, label: str, process: SimProcess) -> None:
+        if fate is FaultOutcome.CRASH_AFTER:
             self._crash(process, f"after {label}")
 
     def _crash(self, process: SimProcess, where: str) -> None:
@@ -215,7 +215,7 @@ class Gate:
 class GatedTransactions:
     """Any ``Transactions``, as one simulated process sees them."""
 
-    def __init__(self, inner: Transactions, gate: Gate, process: SimProcess) -> None:
+    def __init__(self, inner: Transactions, gate: FaultGate, process: SimProcess) -> None:
         self._inner = inner
         self._gate = gate
         self._process = process

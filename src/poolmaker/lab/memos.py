@@ -12,11 +12,9 @@ class PlainMemos:
     """``DepositMemos`` without the codec of Mixin."""
 
     def write(self, intent: bytes) -> bytes:
-        """See ``DepositMemos.write``."""
         return _WORD + intent
 
     def read(self, memo: bytes) -> bytes | None:
-        """See ``DepositMemos.read``."""
         intent = memo.removeprefix(_WORD)
         ours = memo.startswith(_WORD) and len(intent) == _INTENT_BYTES
         return intent if ours else None

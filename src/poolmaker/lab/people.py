@@ -14,7 +14,7 @@ from poolmaker.business.treasury.decisions import IN_DOUBT, OutcomeDecision
 from poolmaker.business.treasury.model import (
     SendDecision,
 )
-from poolmaker.business.user_orders.model import Accepted, Destination, OrderState
+from poolmaker.business.user_orders.model import Accepted, PayoutDestination, UserOrderState
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
@@ -36,16 +36,16 @@ USDT: Final = Asset("USDT", 6)
 ACCOUNT: Final = VenueAccountId("main")
 _SETTLED: Final = frozenset(
     {
-        OrderState.IN_MM,
-        OrderState.PAUSE,
-        OrderState.CLOSED,
-        OrderState.EXPIRED,
-        OrderState.REFUNDED,
+        UserOrderState.IN_MM,
+        UserOrderState.PAUSE,
+        UserOrderState.CLOSED,
+        UserOrderState.EXPIRED,
+        UserOrderState.REFUNDED,
     }
 )
 
 
-class Door:
+class ApiClient:
     """Where people reach the platform, whichever process is up."""
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -81,7 +81,7 @@ class Door:
 
 
 async def booked(
-    door: Door,
+    door: ApiClient,
     clock: VirtualClock,
     state: Callable[[SimPlatform], Coroutine[Any, Any, Booking]],
 ) -> None:
@@ -105,7 +105,7 @@ class Person:
     """One user with a script of his own seed."""
 
     name: str
-    door: Door
+    door: ApiClient
     venue: SimVenue
     clock: VirtualClock
     rng: Rng
@@ -171,7 +171,7 @@ class Person:
             await self.door.ask(lambda p: p.rooms.orders.take_back(user, order, f"back {number}"))
         if self.rng.chance_ppm(400_000):
             await self.door.ask(lambda p: p.rooms.orders.pause(user, order, f"pause {number}"))
-            await self._state(order, _SETTLED - {OrderState.IN_MM})
+            await self._state(order, _SETTLED - {UserOrderState.IN_MM})
             if self.rng.chance_ppm(700_000):
                 await self.door.ask(
                     lambda p: p.rooms.orders.resume(user, order, f"resume {number}")
@@ -203,11 +203,11 @@ class Person:
     def _wallet(self) -> str:
         return f"{self.name}-at-mixin"
 
-    def _where(self, base: str) -> list[Destination]:
+    def _where(self, base: str) -> list[PayoutDestination]:
         return [self._destination(base, base), self._destination("USDT", "TRX")]
 
-    def _destination(self, asset: str, network: str) -> Destination:
-        return Destination(asset=asset, network=network, address=f"{asset}-of-{self.name}")
+    def _destination(self, asset: str, network: str) -> PayoutDestination:
+        return PayoutDestination(asset=asset, network=network, address=f"{asset}-of-{self.name}")
 
     async def _withdraw_money(self, user: UserId) -> None:
         asset, network = self.rng.choice([("BTC", "BTC"), ("USDT", "TRX")])
@@ -219,7 +219,7 @@ class Person:
             )
         )
 
-    async def _state(self, order: OrderId, wanted: frozenset[OrderState]) -> None:
+    async def _state(self, order: OrderId, wanted: frozenset[UserOrderState]) -> None:
         """Look at the order now and then until it is where one waits for it, or long enough."""
         for _ in range(20):
             view = await self.door.ask(lambda p: p.rooms.orders.view(order))
@@ -232,7 +232,7 @@ class Person:
 class Operator:
     """Decides what became of payouts and transfers in doubt, by what the place itself shows."""
 
-    door: Door
+    door: ApiClient
     provider: SimProvider
     clock: VirtualClock
     rng: Rng

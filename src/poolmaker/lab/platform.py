@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poolmaker.bus.ports import CursorMoved, StreamStore
-from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerStore
+from poolmaker.business.ledger.ports import AuditReader, CommandStore, LedgerStore
 from poolmaker.business.ledger.service import Ledger, LedgerWriter, WriterSettings
-from poolmaker.business.pools.model import PoolConfig, PoolSettings
+from poolmaker.business.pools.model import BarrierSettings, PoolConfig
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.rooms import RoomOutside, RoomSettings, RoomStores, open_rooms
-from poolmaker.business.treasury.model import Arrival, Disposition, TreasurySettings
+from poolmaker.business.treasury.model import Arrival, Disposition, PaymentSettings
 from poolmaker.business.treasury.ports import (
     ArrivalEvidence,
     Routes,
@@ -33,7 +33,7 @@ from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng
-from poolmaker.lab.gate import Gate, GatedTransactions, SimProcess
+from poolmaker.lab.gate import FaultGate, GatedTransactions, SimProcess
 from poolmaker.lab.loop import VirtualClock
 from poolmaker.lab.memos import PlainMemos
 from poolmaker.lab.wrapping import Hints, gated_calls, hinted
@@ -43,7 +43,7 @@ WRITER: Final = WriterSettings(
     poll_us=15 * SECOND_US, lease_us=20 * SECOND_US, back_off_us=2 * SECOND_US
 )
 RUNNER: Final = RunnerOptions(poll_us=15 * SECOND_US, lease_us=60 * SECOND_US)
-POOLS: Final = PoolSettings(
+POOLS: Final = BarrierSettings(
     barrier_interval_us=10 * SECOND_US,
     drain_patience_us=5 * SECOND_US,
     barrier_reask_us=20 * SECOND_US,
@@ -72,7 +72,7 @@ def room_settings(forms: Mapping[str, str]) -> RoomSettings:
             doubt_after_us=90 * SECOND_US,
             poll_max_us=20 * SECOND_US,
         ),
-        treasury=TreasurySettings(
+        treasury=PaymentSettings(
             doubt_after_us=90 * SECOND_US,
             poll_max_us=20 * SECOND_US,
             net_us=15 * SECOND_US,
@@ -92,8 +92,8 @@ class WorldStores:
     sagas: RunnerStore
     bus: StreamStore
     ledger_store: Callable[[], LedgerStore]
-    ledger_rows: LedgerRows
-    evidence: LedgerEvidence
+    ledger_rows: CommandStore
+    evidence: AuditReader
     pools: PoolStore
     orders: OrderStore
     withdrawals: WithdrawalStore
@@ -105,7 +105,7 @@ class Outside:
     """What a process of a world stands on."""
 
     clock: VirtualClock
-    gate: Gate
+    gate: FaultGate
     stores: WorldStores
     provider: SendingProvider
     evidence: ArrivalEvidence

@@ -14,5 +14,4 @@ class FixedRoutes:
         self._routes = routes
 
     def routes(self) -> Sequence[Route]:
-        """See ``Routes.routes``."""
         return self._routes

@@ -23,7 +23,7 @@ from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.rng import Rng
-from poolmaker.lab.gate import Gate
+from poolmaker.lab.gate import FaultGate
 from poolmaker.lab.loop import VirtualClock, VirtualLoop
 from poolmaker.lab.mixin import AT_MIXIN, AT_VENUE, SimMixin
 
@@ -41,20 +41,16 @@ class SimVenue:
         self.deposits: dict[tuple[str, str], int] = {}
 
     async def arrived_units(self, _target: str, asset: str, transaction_id: str) -> int | None:
-        """See ``ArrivalEvidence.arrived_units``."""
         return self.deposits.get((asset, transaction_id))
 
     def knows(self, _location: str, _asset: str) -> bool:
-        """See ``ArrivalEvidence.knows``."""
         return True
 
     async def deposit(self, _location: str, asset: str, reference: str) -> ReportedDeposit | None:
-        """See ``ArrivalEvidence.deposit``."""
         units = self.deposits.get((asset, reference))
         return ReportedDeposit(reference=reference, units=units) if units is not None else None
 
     async def held_units(self, _location: str, asset: str) -> int:
-        """See ``ArrivalEvidence.held_units``."""
         return self.balances[asset]
 
     def receive(self, asset: str, units: int, transaction_id: str) -> None:
@@ -68,7 +64,7 @@ class SimVenue:
 
 
 @dataclass
-class Payment:
+class VenuePayment:
     """One payout that the venue took, whether it was asked for once or twice."""
 
     request: SendRequest
@@ -104,8 +100,8 @@ class SimProvider:
     asked; Mixin always knows it.
     """
 
-    def __init__(self, places: SimPlaces, gate: Gate, loop: VirtualLoop, rng: Rng) -> None:
-        self.payments: list[Payment] = []
+    def __init__(self, places: SimPlaces, gate: FaultGate, loop: VirtualLoop, rng: Rng) -> None:
+        self.payments: list[VenuePayment] = []
         self.calls: Counter[str] = Counter()
         self.calm = False
         self.on_the_wire: Counter[str] = Counter()
@@ -122,7 +118,6 @@ class SimProvider:
         }
 
     async def send(self, request: SendRequest) -> SendAnswer:
-        """See ``SendingProvider.send``."""
         self.calls["send"] += 1
         if self._chance(80_000):
             await self._clock.sleep_us(self._rng.exponential_us(50_000))
@@ -164,7 +159,7 @@ class SimProvider:
             return SendRefused("insufficient balance")
         now_us = self._clock.now_us()
         visible_at_us = now_us + self._rng.below(HISTORY_LAG_US_MAX)
-        payment = Payment(
+        payment = VenuePayment(
             request=request,
             provider_id=f"w{len(self.payments) + 1}",
             fee_units=fee_units,
@@ -177,7 +172,7 @@ class SimProvider:
         self._loop.call_later((payment.ends_at_us - now_us) / SECOND_US, self._end, payment)
         return SendAccepted(payment.provider_id)
 
-    def _end(self, payment: Payment) -> None:
+    def _end(self, payment: VenuePayment) -> None:
         """It comes back, or it arrives: at a place of ours a while later."""
         request = payment.request
         if payment.fails:
@@ -193,7 +188,6 @@ class SimProvider:
             )
 
     async def find(self, request: SendRequest, since_us: int) -> SendStatus:
-        """See ``SendingProvider.find``."""
         ensure(since_us <= self._clock.now_us(), "a history cannot begin in the future")
         self.calls["find"] += 1
         await self._clock.sleep_us(self._rng.exponential_us(80_000))
@@ -214,7 +208,7 @@ class SimProvider:
         return not self.calm and self._rng.chance_ppm(parts_per_million)
 
 
-def _status(payment: Payment, now_us: int) -> SendStatus:
+def _status(payment: VenuePayment, now_us: int) -> SendStatus:
     if now_us < payment.ends_at_us:
         return SendUnderWay(payment.provider_id)
     if payment.fails:

@@ -28,10 +28,20 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.lab.audit import Findings, audit, under_way
 from poolmaker.lab.defects import Defect, bus_with, provider_with, rows_with
 from poolmaker.lab.engine import SimEngine
-from poolmaker.lab.gate import Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
+from poolmaker.lab.gate import FaultGate, Faults, GatedTransactions, ProcessCrash, SimProcess
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
 from poolmaker.lab.mixin import FORMS, SimMixin, routes
-from poolmaker.lab.people import ACCOUNT, BTC, ETH, USDT, Door, Operator, Person, all_of, booked
+from poolmaker.lab.people import (
+    ACCOUNT,
+    BTC,
+    ETH,
+    USDT,
+    ApiClient,
+    Operator,
+    Person,
+    all_of,
+    booked,
+)
 from poolmaker.lab.platform import Outside, SimPlatform, WorldStores, room_settings
 from poolmaker.lab.routes import FixedRoutes
 from poolmaker.lab.stores.all import model_stores
@@ -113,7 +123,7 @@ class _World:
         self._loop = loop
         self._clock = clock
         self._stores = stores
-        self._gate = Gate(loop, clock, rng.fork("gate"), Faults.drawn(rng.fork("faults")))
+        self._gate = FaultGate(loop, clock, rng.fork("gate"), Faults.drawn(rng.fork("faults")))
         self._venue = SimVenue()
         self._mixin = SimMixin(clock, rng.fork("mixin"))
         self._has_mixin = rng.fork("has mixin").chance_ppm(500_000)
@@ -137,7 +147,7 @@ class _World:
         self._engine = self._new_engine()
         observer = SimProcess("observer", mortal=False)
         self._observer = GatedTransactions(stores.transactions, self._gate, observer)
-        self._door = Door(clock)
+        self._door = ApiClient(clock)
         self._crashes = 0
         self._unexpected: list[str] = []
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.rng import Rng
-from poolmaker.lab.gate import Gate, SimProcess
+from poolmaker.lab.gate import FaultGate, SimProcess
 
 T = TypeVar("T")
 Hint = Callable[[], None]
@@ -66,7 +66,7 @@ class _Wrapped:
         return self._replace(name, getattr(self._inner, name))
 
 
-def hinted(inner: T, gate: Gate, methods: Collection[str], hint: Hint) -> T:
+def hinted(inner: T, gate: FaultGate, methods: Collection[str], hint: Hint) -> T:
     """``inner``, whose named methods leave a hint when the transaction around them commits."""
 
     def replace(name: str, method: Any) -> Any:
@@ -85,7 +85,7 @@ def hinted(inner: T, gate: Gate, methods: Collection[str], hint: Hint) -> T:
 def gated_calls(
     inner: T,
     prefix: str,
-    gate: Gate,
+    gate: FaultGate,
     process: SimProcess,
     after: Mapping[str, Hint] = MappingProxyType({}),
     instead: Mapping[str, Any] = MappingProxyType({}),

@@ -17,7 +17,7 @@ from poolmaker.infra.attention import (
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
 from poolmaker.mixin._store.walking import open_incidents
-from poolmaker.mixin.model import Incident
+from poolmaker.mixin.model import MixinIncident
 
 SOURCE: Final = "mixin"
 SILENT: Final = "silent"
@@ -52,7 +52,7 @@ class MixinAttention:
         """Incidents by kind; what strangers can cause is one item per kind, with its count."""
         async with self._transactions.begin("mixin.attention") as tx:
             found = await open_incidents(tx, f"{SOURCE}:", LISTED_MAX)
-        kinds: defaultdict[str, list[tuple[Incident, int]]] = defaultdict(list)
+        kinds: defaultdict[str, list[tuple[MixinIncident, int]]] = defaultdict(list)
         for one in found:
             kinds[one[0].kind].append(one)
         items = self._silence()
@@ -82,7 +82,7 @@ class MixinAttention:
         ]
 
 
-def _own(one: Incident) -> AttentionItem:
+def _own(one: MixinIncident) -> AttentionItem:
     return AttentionItem(
         source=SOURCE,
         kind=one.kind,
@@ -94,7 +94,7 @@ def _own(one: Incident) -> AttentionItem:
     )
 
 
-def _foreign(oldest: Incident, total: int) -> AttentionItem:
+def _foreign(oldest: MixinIncident, total: int) -> AttentionItem:
     """Shown, counted, and in nobody's way."""
     return AttentionItem(
         source=SOURCE,

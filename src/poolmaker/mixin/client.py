@@ -38,18 +38,16 @@ class SafeClient:
         self._members = {"members": members_hash([app_id]), "threshold": "1"}
 
     async def outputs(self, since: int, *, asset_id: str = "", state: str = "") -> list[SeenOutput]:
-        """See ``Safe.outputs``."""
         query = self._members | {"offset": str(since), "limit": str(PAGE), "order": "ASC"}
         query |= {"asset": asset_id} if asset_id else {}
         query |= {"state": state} if state else {}
         return await self._read(wire.outputs, "/safe/outputs", query)
 
     async def output(self, output_id: str) -> SeenOutput:
-        """See ``Safe.output``."""
         return await self._read(wire.output, f"/safe/outputs/{output_id}")
 
     async def receipt(self, one: SeenOutput) -> SeenSnapshot | None:
-        """See ``Safe.receipt``. Its id is how the mobile apps count; others are looked for."""
+        """Its id is how the mobile apps count; others are looked for."""
         name = user_snapshot_id(self._app_id, one.transaction_hash)
         try:
             return await self._read(wire.snapshot, f"/safe/snapshots/{name}")
@@ -74,21 +72,17 @@ class SafeClient:
         return None
 
     async def snapshot(self, snapshot_id: str) -> SeenSnapshot:
-        """See ``Safe.snapshot``."""
         return await self._read(wire.snapshot, f"/safe/snapshots/{snapshot_id}")
 
     async def fees(self, asset_id: str, destination: str) -> list[Fee]:
-        """See ``Safe.fees``."""
         query = {"destination": destination}
         return await self._read(wire.fees, f"/safe/assets/{asset_id}/fees", query)
 
     async def check_address(self, asset_id: str, destination: str, tag: str) -> None:
-        """See ``Safe.check_address``."""
         query = {"asset": asset_id, "destination": destination, "tag": tag}
         await self._read(lambda _: None, "/external/addresses/check", query)
 
     async def locks(self, wanted: Sequence[LockWanted]) -> list[GhostKeys]:
-        """See ``Safe.locks``."""
         body = [{"receivers": [o.receiver], "index": o.index, "hint": o.hint} for o in wanted]
         found = await self._made(wire.locks, "/safe/keys", body)
         if len(found) != len(wanted) or any(len(one.keys) != 1 for one in found):
@@ -96,15 +90,12 @@ class SafeClient:
         return found
 
     async def bind(self, batch: Sequence[tuple[str, bytes]]) -> list[SeenRequest]:
-        """See ``Safe.bind``."""
         return await self._transactions("/safe/transaction/requests", batch)
 
     async def submit(self, batch: Sequence[tuple[str, bytes]]) -> list[SeenRequest]:
-        """See ``Safe.submit``."""
         return await self._transactions("/safe/transactions", batch)
 
     async def request(self, request_id: str) -> SeenRequest | None:
-        """See ``Safe.request``."""
         try:
             return await self._read(wire.request, f"/safe/transactions/{request_id}")
         except MixinRefused as refused:
@@ -113,16 +104,13 @@ class SafeClient:
             return None
 
     async def chain_of(self, asset_id: str) -> str:
-        """See ``Safe.chain_of``."""
         return await self._read(wire.chain_of, f"/safe/assets/{asset_id}")
 
     async def deposit_address(self, chain_id: str) -> DepositAddress:
-        """See ``Safe.deposit_address``."""
         body = {"members": [self._app_id], "threshold": 1, "chain_id": chain_id}
         return await self._made(wire.deposit_address, "/safe/deposit/entries", body)
 
     async def user(self, user_id: str) -> MixinUser | None:
-        """See ``Safe.user``."""
         try:
             return await self._read(wire.user, f"/users/{user_id}")
         except MixinRefused as refused:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, Unavailable
 from poolmaker.kernel.money import power_of_ten
 from poolmaker.mixin.codec.amounts import DECIMALS
 
@@ -14,7 +14,7 @@ NETWORK: Final = "mixin"
 """The network of transfers between users of Mixin; every other one is a chain's."""
 
 
-class MixinRefused(CallerFault):
+class MixinRefused(PreconditionError):
     """The provider's own word: an error with its code. Nothing was done."""
 
     code = "mixin_refused"
@@ -40,7 +40,7 @@ class Postponed(NothingSent):
         self.needs_person = needs_person
 
 
-class Conflict(OutcomeUnknown):
+class RequestIdConflict(OutcomeUnknown):
     """A request id is bound to a transaction that is not ours: a person must look at it."""
 
     code = "mixin_conflict"
@@ -202,7 +202,7 @@ class Balance:
 # ------------------------------------------------------------------------- what is kept
 
 
-class OutputFate(StrEnum):
+class OutputStatus(StrEnum):
     """What became of an output's arrival; the second half is the treasury's word."""
 
     OWN = "own"
@@ -230,7 +230,7 @@ class KeptOutput:
 
     seen: SeenOutput
     form: str
-    fate: OutputFate
+    fate: OutputStatus
     dust_units: int = 0
     opponent: str = ""
     deposit_hash: str = ""
@@ -324,7 +324,7 @@ class ReturnRefused:
     payable_units: int = 0
 
 
-class PaymentState(StrEnum):
+class MixinPaymentState(StrEnum):
     """Where a payment stands."""
 
     OPEN = "open"
@@ -334,7 +334,7 @@ class PaymentState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class MixinPayment:
     """What was asked to be paid. Amounts are in units of the register."""
 
     request_id: str
@@ -346,7 +346,7 @@ class Payment:
     address: str
     tag: str
     created_us: int
-    state: PaymentState = PaymentState.OPEN
+    state: MixinPaymentState = MixinPaymentState.OPEN
     attempt: int = 0
     transaction_id: str = ""
     fee_units: int = 0
@@ -355,7 +355,7 @@ class Payment:
     reason: str = ""
 
 
-class Role(StrEnum):
+class TransactionRole(StrEnum):
     """What a transaction is for."""
 
     MAIN = "main"
@@ -368,7 +368,7 @@ class Role(StrEnum):
     """It spends the inputs of a transaction that must never be taken any more."""
 
 
-class Stage(StrEnum):
+class TransactionStage(StrEnum):
     """How far a transaction has come."""
 
     BUILT = "built"
@@ -390,7 +390,7 @@ class Journalled:
     request_id: str
     payment: str
     attempt: int
-    role: Role
+    role: TransactionRole
     asset_id: str
     hash: str
     unsigned: bytes
@@ -399,11 +399,11 @@ class Journalled:
     fee_units: int = 0
     change_index: int | None = None
     change_units: int = 0
-    stage: Stage = Stage.BUILT
+    stage: TransactionStage = TransactionStage.BUILT
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
+class MixinIncident:
     """Something that a person should look at."""
 
     kind: str

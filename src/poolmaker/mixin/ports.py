@@ -10,17 +10,17 @@ from poolmaker.mixin.codec.keys import GhostKeys
 from poolmaker.mixin.model import (
     DepositAddress,
     Fee,
-    Incident,
     Journalled,
     KeptOutput,
     LockWanted,
+    MixinIncident,
+    MixinPayment,
     MixinUser,
     OwnOutput,
-    Payment,
     SeenOutput,
     SeenRequest,
     SeenSnapshot,
-    Stage,
+    TransactionStage,
     Unlisted,
     UnlistedStuck,
 )
@@ -180,11 +180,11 @@ class WalkStore(Protocol):
         """Nothing of these assets is counted any more, but for returns under way."""
         ...
 
-    async def report(self, tx: Tx, incident: Incident) -> None:
+    async def report(self, tx: Tx, incident: MixinIncident) -> None:
         """Keep an incident; the same one is kept once."""
         ...
 
-    async def incidents(self, tx: Tx) -> list[Incident]:
+    async def incidents(self, tx: Tx) -> list[MixinIncident]:
         """Every incident, newest first, at most 500."""
         ...
 
@@ -196,15 +196,15 @@ class PayStore(Protocol):
         """Wait until nobody else chooses outputs."""
         ...
 
-    async def payment(self, tx: Tx, request_id: str) -> Payment | None:
+    async def payment(self, tx: Tx, request_id: str) -> MixinPayment | None:
         """A payment."""
         ...
 
-    async def add_payment(self, tx: Tx, payment: Payment) -> None:
+    async def add_payment(self, tx: Tx, payment: MixinPayment) -> None:
         """A new payment."""
         ...
 
-    async def change_payment(self, tx: Tx, payment: Payment) -> None:
+    async def change_payment(self, tx: Tx, payment: MixinPayment) -> None:
         """Write its state, attempt and end."""
         ...
 
@@ -252,7 +252,7 @@ class PayStore(Protocol):
         """How many transactions a payment has ever had."""
         ...
 
-    async def stages(self, tx: Tx, request_ids: Sequence[str]) -> list[Stage]:
+    async def stages(self, tx: Tx, request_ids: Sequence[str]) -> list[TransactionStage]:
         """How far these have come; locks their rows."""
         ...
 
@@ -260,16 +260,18 @@ class PayStore(Protocol):
         """Journal the signed bytes of a built transaction, before they are sent."""
         ...
 
-    async def stage(self, tx: Tx, request_id: str, stage: Stage, reason: str = "") -> None:
+    async def stage(
+        self, tx: Tx, request_id: str, stage: TransactionStage, reason: str = ""
+    ) -> None:
         """A transaction has come so far; what is dead or spent stays so."""
         ...
 
-    async def report(self, tx: Tx, incident: Incident) -> None:
+    async def report(self, tx: Tx, incident: MixinIncident) -> None:
         """Keep an incident; the same one is kept once."""
         ...
 
 
-class Gate(Protocol):
+class MixinOutgoingGate(Protocol):
     """Whether money may leave now: a freeze closes it."""
 
     async def may_send(self, tx: Tx) -> bool:

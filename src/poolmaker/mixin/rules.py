@@ -48,26 +48,26 @@ from poolmaker.mixin.model import (
     KeptOutput,
     LockWanted,
     MixinForm,
-    OutputFate,
+    MixinPayment,
+    MixinPaymentState,
+    OutputStatus,
     OwnOutput,
-    Payment,
-    PaymentState,
-    Role,
     SeenOutput,
+    TransactionRole,
 )
 
 INPUTS_MAX: Final = 255
 ASK_FIRST_US: Final = SECOND_US
 ASK_MAX_US: Final = 60 * SECOND_US
-OPEN_FATES: Final = (OutputFate.UNKNOWN_ASSET, OutputFate.UNEXPLAINED, OutputFate.WAITING)
+OPEN_FATES: Final = (OutputStatus.UNKNOWN_ASSET, OutputStatus.UNEXPLAINED, OutputStatus.WAITING)
 SPENDABLE_FATES: Final = (
-    OutputFate.OWN,
-    OutputFate.DUST,
-    OutputFate.DEPOSIT,
-    OutputFate.TRANSFER,
-    OutputFate.REFUND,
-    OutputFate.SUSPENSE,
-    OutputFate.OPERATOR,
+    OutputStatus.OWN,
+    OutputStatus.DUST,
+    OutputStatus.DEPOSIT,
+    OutputStatus.TRANSFER,
+    OutputStatus.REFUND,
+    OutputStatus.SUSPENSE,
+    OutputStatus.OPERATOR,
 )
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -148,10 +148,10 @@ class Unpayable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PayableRequest:
     """A request that can be paid; ``units`` are the network's."""
 
-    payment: Payment
+    payment: MixinPayment
     form: MixinForm
     units: int
 
@@ -177,9 +177,9 @@ def attempt_id(request_id: str, attempt: int) -> str:
     return object_id(request_id, f"ATTEMPT:{attempt}") if attempt else request_id
 
 
-def payment_of(request: SendRequest, form: MixinForm, now_us: int) -> Payment:
+def payment_of(request: SendRequest, form: MixinForm, now_us: int) -> MixinPayment:
     """The payment of a request."""
-    return Payment(
+    return MixinPayment(
         request_id=request_id_of(request.reference),
         reference=request.reference,
         form=form.name,
@@ -192,21 +192,21 @@ def payment_of(request: SendRequest, form: MixinForm, now_us: int) -> Payment:
     )
 
 
-def is_of(payment: Payment, request: SendRequest) -> bool:
+def is_of(payment: MixinPayment, request: SendRequest) -> bool:
     """Whether the payment is what is asked for."""
     kept = (payment.asset, payment.units, payment.network, payment.address, payment.tag)
     asked = (request.asset, request.units, request.network, request.address, request.tag)
     return kept == asked and custody_mixin(payment.form) == request.source
 
 
-def plan(payment: Payment, form: MixinForm) -> Plan:
+def plan(payment: MixinPayment, form: MixinForm) -> PayableRequest:
     """How a payment is paid. Raises Unpayable; nothing is ever cut to fit."""
     units = form.write(payment.units)
     if payment.asset != form.asset:
         raise Unpayable(f"the form {form.name} is not of {payment.asset}")
     if units is None or payment.units <= 0:
         raise Unpayable(f"{payment.units} units of {form.asset} do not fit into {form.name}")
-    found = Plan(payment, form, units)
+    found = PayableRequest(payment, form, units)
     try:
         _check_target(found)
     except Malformed as problem:
@@ -214,7 +214,7 @@ def plan(payment: Payment, form: MixinForm) -> Plan:
     return found
 
 
-def _check_target(found: Plan) -> None:
+def _check_target(found: PayableRequest) -> None:
     payment, form = found.payment, found.form
     if not found.leaves:
         check_uuid(payment.address, "receiver")
@@ -241,7 +241,7 @@ class Cost:
     other_form: MixinForm | None = None
 
 
-def cost(found: Plan, fees: Sequence[Fee], forms: Sequence[MixinForm]) -> Cost:
+def cost(found: PayableRequest, fees: Sequence[Fee], forms: Sequence[MixinForm]) -> Cost:
     """How a withdrawal's fee is paid: in its own asset where that is offered.
 
     A fee in the asset itself comes out of the units, rounded up to what its chain can hold, so
@@ -267,11 +267,11 @@ def cost(found: Plan, fees: Sequence[Fee], forms: Sequence[MixinForm]) -> Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class TransactionDraft:
     """A transaction without its inputs. ``change_lock`` takes back what they hold beyond it."""
 
     request_id: str
-    role: Role
+    role: TransactionRole
     asset_id: str
     outputs: tuple[Output, ...]
     change_lock: GhostKeys
@@ -285,7 +285,7 @@ class Draft:
         return sum(one.units for one in self.outputs)
 
 
-def locks_wanted(found: Plan, priced: Cost, app_id: str) -> list[LockWanted]:
+def locks_wanted(found: PayableRequest, priced: Cost, app_id: str) -> list[LockWanted]:
     """One-time keys of a payment's outputs: payee or fee where there are, change, fee's change."""
     name = found.request_id
     receivers = [] if found.leaves else [found.payment.address]
@@ -304,7 +304,9 @@ def _wanted(name: str, receivers: Sequence[str], first: int) -> list[LockWanted]
     ]
 
 
-def drafts(found: Plan, priced: Cost, locks: Sequence[GhostKeys]) -> list[Draft]:
+def drafts(
+    found: PayableRequest, priced: Cost, locks: Sequence[GhostKeys]
+) -> list[TransactionDraft]:
     """The payment's transaction, and the one that pays its fee where another asset does."""
     left, name = list(locks), found.request_id
     if found.leaves:
@@ -316,16 +318,17 @@ def drafts(found: Plan, priced: Cost, locks: Sequence[GhostKeys]) -> list[Draft]
     if priced.same:
         outputs.append(codec.pay_to(priced.same, left.pop(0), 1))
     made = [
-        Draft(
-            request_id=name, role=Role.MAIN, asset_id=found.form.mixin_id, outputs=tuple(outputs),
+        TransactionDraft(
+            request_id=name, role=TransactionRole.MAIN, asset_id=found.form.mixin_id,
+            outputs=tuple(outputs),
             change_lock=left.pop(0), extra=extra, received=priced.received, fee=priced.same,
         )
     ]  # fmt: skip
     if priced.other_form is not None:
         paid = codec.pay_to(priced.other, left.pop(0), 1)
         made.append(
-            Draft(
-                request_id=fee_request_id(name), role=Role.FEE, fee=priced.other,
+            TransactionDraft(
+                request_id=fee_request_id(name), role=TransactionRole.FEE, fee=priced.other,
                 asset_id=priced.other_form.mixin_id, outputs=(paid,), change_lock=left.pop(0),
             )
         )  # fmt: skip
@@ -345,7 +348,7 @@ def self_lock(name: str, app_id: str) -> list[LockWanted]:
 # ------------------------------------------------------------------------------ selection
 
 
-class MustJoin(Exception):
+class NeedsConsolidation(Exception):
     """There is enough, in too many small outputs; the largest of them are joined first."""
 
     def __init__(self, asset_id: str) -> None:
@@ -358,7 +361,7 @@ class NotEnough(Exception):
 
 
 def choose(
-    oldest: Sequence[OwnOutput], largest: Sequence[OwnOutput], total: int, draft: Draft
+    oldest: Sequence[OwnOutput], largest: Sequence[OwnOutput], total: int, draft: TransactionDraft
 ) -> Selection[OwnOutput]:
     """The oldest outputs that pay, else the largest. Raises MustJoin or NotEnough."""
     for outputs in (oldest, largest):
@@ -367,12 +370,12 @@ def choose(
         except (InsufficientOutputs, TooManyOutputs):
             continue
     if total >= draft.need:
-        raise MustJoin(draft.asset_id)
+        raise NeedsConsolidation(draft.asset_id)
     raise NotEnough(f"needed {draft.need} units of {draft.asset_id}, unspent {total}")
 
 
 def finish(
-    draft: Draft, picked: Selection[OwnOutput], references: tuple[bytes, ...] = ()
+    draft: TransactionDraft, picked: Selection[OwnOutput], references: tuple[bytes, ...] = ()
 ) -> Transaction:
     """The unsigned transaction: what goes in comes out. Raises Malformed for what cannot be."""
     outputs = list(draft.outputs)
@@ -397,8 +400,8 @@ def inputs_of(outputs: Sequence[OwnOutput]) -> tuple[Input, ...]:
 
 
 def to_self(
-    payment: Payment,
-    role: Role,
+    payment: MixinPayment,
+    role: TransactionRole,
     name: str,
     asset_id: str,
     outputs: Sequence[OwnOutput],
@@ -406,7 +409,7 @@ def to_self(
 ) -> Journalled:
     """All of ``outputs`` made one of ours, for the sake of ``payment``."""
     units = sum(one.units for one in outputs)
-    draft = Draft(
+    draft = TransactionDraft(
         request_id=name, role=role, asset_id=asset_id, outputs=(codec.pay_to(units, lock, 1),),
         change_lock=lock,
     )  # fmt: skip
@@ -414,7 +417,9 @@ def to_self(
     return replace(journalled(draft, made, payment, 0), change_index=0, change_units=units)
 
 
-def journalled(draft: Draft, tx: Transaction, payment: Payment, change_units: int) -> Journalled:
+def journalled(
+    draft: TransactionDraft, tx: Transaction, payment: MixinPayment, change_units: int
+) -> Journalled:
     """The journal's row of an unsigned transaction."""
     return Journalled(
         request_id=draft.request_id, payment=payment.request_id, attempt=payment.attempt,
@@ -443,11 +448,11 @@ def signed(
 # -------------------------------------------------------------------------------- answers
 
 
-def status_of(payment: Payment, forms: Iterable[MixinForm]) -> SendStatus:
+def status_of(payment: MixinPayment, forms: Iterable[MixinForm]) -> SendStatus:
     """What the caller is told of a payment; ``forms`` say where a fee in another asset was."""
-    if payment.state is PaymentState.REFUSED:
+    if payment.state is MixinPaymentState.REFUSED:
         return SendFailed(payment.request_id, payment.reason)
-    if payment.state is PaymentState.OPEN:
+    if payment.state is MixinPaymentState.OPEN:
         return SendUnderWay(payment.request_id)
     other = Money(asset=payment.other_fee_asset, units=payment.other_fee_units)
     places = (custody_mixin(form.name) for form in forms if form.asset == other.asset)
@@ -462,17 +467,17 @@ def status_of(payment: Payment, forms: Iterable[MixinForm]) -> SendStatus:
 
 
 def completed(
-    payment: Payment, form: MixinForm, group: Sequence[Journalled], transaction_id: str,
+    payment: MixinPayment, form: MixinForm, group: Sequence[Journalled], transaction_id: str,
     fee_form: MixinForm | None,
-) -> Payment:  # fmt: skip
+) -> MixinPayment:  # fmt: skip
     """The payment once it has left; fees in units of the register, exactly."""
-    main = next(one for one in group if one.role is Role.MAIN)
+    main = next(one for one in group if one.role is TransactionRole.MAIN)
     fee, rest = form.read(main.fee_units)
     ensure(not rest, "a fee that the register cannot hold")
-    paid = [one for one in group if one.role is Role.FEE]
+    paid = [one for one in group if one.role is TransactionRole.FEE]
     other = fee_form.read(paid[0].fee_units)[0] if paid and fee_form is not None else 0
     return replace(
-        payment, state=PaymentState.COMPLETED, transaction_id=transaction_id, fee_units=fee,
+        payment, state=MixinPaymentState.COMPLETED, transaction_id=transaction_id, fee_units=fee,
         other_fee_asset=fee_form.asset if fee_form is not None else "", other_fee_units=other,
     )  # fmt: skip
 
@@ -480,13 +485,13 @@ def completed(
 # ------------------------------------------------------------------------------- arrivals
 
 
-def first_fate(one: SeenOutput, form: MixinForm | None, *, ours: bool) -> OutputFate:
+def first_fate(one: SeenOutput, form: MixinForm | None, *, ours: bool) -> OutputStatus:
     """What an output is before anybody is asked; WAITING means that the treasury is asked."""
     if one.is_inscription:
-        return OutputFate.INSCRIPTION
+        return OutputStatus.INSCRIPTION
     if ours:
-        return OutputFate.OWN
-    return OutputFate.WAITING if form is not None else OutputFate.UNKNOWN_ASSET
+        return OutputStatus.OWN
+    return OutputStatus.WAITING if form is not None else OutputStatus.UNKNOWN_ASSET
 
 
 def is_asset_id(name: str) -> bool:

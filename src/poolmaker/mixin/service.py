@@ -10,7 +10,7 @@ import aiohttp
 from poolmaker.infra.settings.outside import MixinSettings
 from poolmaker.infra.transactions import Transactions
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, Unavailable
+from poolmaker.kernel.errors import EnvironmentProblem, PreconditionError, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.mixin._store.paying import PgPayStore
 from poolmaker.mixin._store.walking import PgWalkStore
@@ -18,23 +18,23 @@ from poolmaker.mixin.api import MixinApi
 from poolmaker.mixin.client import PAGE, SafeClient
 from poolmaker.mixin.codec.encoding import from_hex
 from poolmaker.mixin.codec.keys import KEY_BYTES
-from poolmaker.mixin.codec.links import PAY_URL, Payment, payment_link
+from poolmaker.mixin.codec.links import PAY_URL, PaymentLink, payment_link
 from poolmaker.mixin.model import (
     Balance,
     DepositAddress,
-    Incident,
     Keystore,
     MixinForm,
+    MixinIncident,
     MixinRefused,
     MixinUser,
 )
-from poolmaker.mixin.ports import Gate, Safe, WalkStore
+from poolmaker.mixin.ports import MixinOutgoingGate, Safe, WalkStore
 from poolmaker.mixin.unlisted import UnlistedPorts, UnlistedReturns
-from poolmaker.mixin.walker import DepositWalker, WalkPorts
+from poolmaker.mixin.walker import OutputScanner, WalkPorts
 from poolmaker.mixin.wallet import MixinWallet, WalletPorts
 
 
-class MixinDesk:
+class MixinService:
     """What others ask of Mixin besides sending: addresses, balances, links, users, incidents."""
 
     def __init__(
@@ -57,7 +57,7 @@ class MixinDesk:
             raise Unavailable(f"the form {form} has no chain at Mixin")
         try:
             return await self._safe.deposit_address(chain_id)
-        except CallerFault as refused:
+        except PreconditionError as refused:
             raise Unavailable(f"the address of {form}: {refused}") from refused
 
     async def wrong_forms(self) -> list[str]:
@@ -110,9 +110,9 @@ class MixinDesk:
         """
         network_units = self._form(form).write(units)
         if network_units is None:
-            raise CallerFault(f"{units} units do not fit into {form}")
+            raise PreconditionError(f"{units} units do not fit into {form}")
         link = payment_link(
-            Payment(
+            PaymentLink(
                 recipient=self._settings.app_id, asset_id=self._form(form).mixin_id,
                 units=network_units, trace=trace, memo=memo, return_to=return_to,
             )
@@ -123,14 +123,14 @@ class MixinDesk:
         """A user, None when there is none. Only who ``has_safe`` can be paid."""
         return await self._safe.user(user_id)
 
-    async def incidents(self) -> list[Incident]:
+    async def incidents(self) -> list[MixinIncident]:
         """What a person should look at, newest first."""
         async with self._transactions.begin("mixin.incidents") as tx:
             return await self._store.incidents(tx)
 
     def _form(self, name: str) -> MixinForm:
         if name not in self._forms:
-            raise CallerFault(f"form: {name!r} is not configured at Mixin")
+            raise PreconditionError(f"form: {name!r} is not configured at Mixin")
         return self._forms[name]
 
 
@@ -140,8 +140,8 @@ class Mixin:
 
     wallet: MixinWallet
     unlisted: UnlistedReturns
-    walker: DepositWalker
-    desk: MixinDesk
+    walker: OutputScanner
+    desk: MixinService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ class MixinPorts:
     transactions: Transactions
     clock: Clock
     rng: Rng
-    gate: Gate | None = None
+    gate: MixinOutgoingGate | None = None
 
 
 def open_mixin(settings: MixinSettings, forms: Sequence[MixinForm], ports: MixinPorts) -> Mixin:
@@ -168,12 +168,12 @@ def mixin_over(
     """The client over any ``Safe``."""
     keystore, store = keystore_of(settings), PgWalkStore()
     walking = WalkPorts(safe=safe, store=store, transactions=ports.transactions, clock=ports.clock)
-    walker = DepositWalker(walking, keystore.app_id, forms, settings.poll_ms * 1_000)
+    walker = OutputScanner(walking, keystore.app_id, forms, settings.poll_ms * 1_000)
     paying = WalletPorts(
         safe=safe, store=PgPayStore(), transactions=ports.transactions, walks=walker,
         clock=ports.clock, gate=ports.gate,
     )  # fmt: skip
-    desk = MixinDesk(safe, store, ports.transactions, settings, forms)
+    desk = MixinService(safe, store, ports.transactions, settings, forms)
     wallet = MixinWallet(paying, keystore, forms)
     returns = UnlistedReturns(
         UnlistedPorts(
@@ -199,7 +199,7 @@ def keystore_of(settings: MixinSettings) -> Keystore:
 def _seed(text: str, name: str) -> bytes:
     try:
         data = from_hex(text.strip().lower())
-    except CallerFault:
+    except PreconditionError:
         data = b""
     # Some keystores hold the seed with its public key behind it.
     if len(data) not in {KEY_BYTES, 2 * KEY_BYTES}:

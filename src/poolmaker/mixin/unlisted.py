@@ -38,7 +38,7 @@ from poolmaker.mixin.model import (
     KeptOutput,
     MixinForm,
     MixinRefused,
-    OutputFate,
+    OutputStatus,
     ReturnOrder,
     ReturnRefusal,
     ReturnRefused,
@@ -46,7 +46,7 @@ from poolmaker.mixin.model import (
     Unlisted,
     UnlistedStuck,
 )
-from poolmaker.mixin.ports import Gate, Safe, WalkStore
+from poolmaker.mixin.ports import MixinOutgoingGate, Safe, WalkStore
 from poolmaker.mixin.rules import INPUTS_MAX, is_ours
 
 SOURCE: Final = "unlisted"
@@ -67,7 +67,7 @@ class UnlistedPorts:
     transactions: Transactions
     wallet: SendingProvider
     clock: Clock
-    gate: Gate | None = None
+    gate: MixinOutgoingGate | None = None
 
 
 class UnlistedReturns:
@@ -201,7 +201,7 @@ class UnlistedReturns:
         for one in picked:
             if is_ours(one, self._app_id):
                 continue  # What an earlier try paid to ourselves is kept and may be spent as it is.
-            kept = KeptOutput(seen=one, form=asset_id, fate=OutputFate.REFUND)
+            kept = KeptOutput(seen=one, form=asset_id, fate=OutputStatus.REFUND)
             if one.output_id in known:
                 await store.judged(tx, kept)
             else:

@@ -16,11 +16,11 @@ from poolmaker.kernel.clock import MINUTE_US, SECOND_US, Clock
 from poolmaker.kernel.errors import InvariantBroken, OutcomeUnknown, Unavailable
 from poolmaker.mixin import rules
 from poolmaker.mixin.model import (
-    Incident,
     KeptOutput,
     MixinForm,
+    MixinIncident,
     MixinRefused,
-    OutputFate,
+    OutputStatus,
     SeenOutput,
     SeenSnapshot,
 )
@@ -44,7 +44,7 @@ class WalkPorts:
     clock: Clock
 
 
-class DepositWalker:
+class OutputScanner:
     """Walks the bot's outputs and tells the treasury what arrived.
 
     An output is kept, judged and counted in one transaction, so a crash repeats a page and
@@ -211,8 +211,8 @@ class DepositWalker:
         async with ports.transactions.begin("mixin.again") as tx:
             if form is None or not await ports.store.is_open(tx, one.seen.output_id):
                 return False
-            explained = one.fate is OutputFate.WAITING or receipt is not None
-            asked = replace(one, form=form.name, fate=OutputFate.WAITING)
+            explained = one.fate is OutputStatus.WAITING or receipt is not None
+            asked = replace(one, form=form.name, fate=OutputStatus.WAITING)
             judged = await self._judge(tx, _explained(asked, receipt), known=explained)
             await ports.store.judged(tx, judged)
         return judged.fate not in rules.OPEN_FATES
@@ -220,10 +220,10 @@ class DepositWalker:
     async def _judge(self, tx: Tx, one: KeptOutput, *, known: bool) -> KeptOutput:
         """The output with what became of it; ``known``: whether the network says how it came."""
         now_us = self._ports.clock.now_us()
-        if one.fate is not OutputFate.WAITING:
+        if one.fate is not OutputStatus.WAITING:
             return one
         if not known and not one.opponent:
-            unexplained = replace(one, fate=OutputFate.UNEXPLAINED)
+            unexplained = replace(one, fate=OutputStatus.UNEXPLAINED)
             return rules.ask_again(unexplained, now_us)
         return await self._tell(tx, one, now_us)
 
@@ -231,15 +231,17 @@ class DepositWalker:
         form = self._forms[one.seen.asset_id]
         dust = form.read(one.seen.units)[1]
         if dust:
-            await self._report(tx, replace(one, fate=OutputFate.DUST), "units below the register's")
+            await self._report(
+                tx, replace(one, fate=OutputStatus.DUST), "units below the register's"
+            )
         told = rules.arrival(one, form)
         if told is None:
-            return replace(one, fate=OutputFate.DUST, dust_units=dust)
+            return replace(one, fate=OutputStatus.DUST, dust_units=dust)
         if self._arrivals is None:
             raise InvariantBroken("nobody is plugged in to judge what arrives")
-        fate = OutputFate(await self._arrivals.arrived(tx, told))
+        fate = OutputStatus(await self._arrivals.arrived(tx, told))
         judged = replace(one, fate=fate, dust_units=dust)
-        return rules.ask_again(judged, now_us) if fate is OutputFate.WAITING else judged
+        return rules.ask_again(judged, now_us) if fate is OutputStatus.WAITING else judged
 
     async def _receipt(self, one: SeenOutput) -> SeenSnapshot | None:
         """How it came, where the output itself does not say from whom."""
@@ -252,7 +254,7 @@ class DepositWalker:
         at_us = self._ports.clock.now_us()
         get_logger("mixin").warning(one.fate.value, output=one.seen.output_id, note=note)
         # One incident per form: strangers pay in as often as they like.
-        incident = Incident(one.fate.value, one.form, note, at_us)
+        incident = MixinIncident(one.fate.value, one.form, note, at_us)
         await self._ports.store.report(tx, incident)
 
 

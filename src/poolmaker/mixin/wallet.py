@@ -3,7 +3,8 @@
 A payment has at most one transaction that can ever be taken. Its bytes are journalled and its
 inputs reserved before anything is bound or signed, and the signed bytes before they are sent; after
 a doubt the same bytes are sent again. Another transaction is built only when the old one was
-never signed, or an input of it was spent by another: where nobody did that, we do (``Role.VOID``).
+never signed, or an input of it was spent by another: where nobody did that, we do
+(``TransactionRole.VOID``).
 """
 
 from __future__ import annotations
@@ -34,29 +35,29 @@ from poolmaker.mixin.codec.encoding import Malformed
 from poolmaker.mixin.codec.keys import GhostKeys
 from poolmaker.mixin.codec.selection import Selection
 from poolmaker.mixin.model import (
-    Conflict,
-    Incident,
     Journalled,
     Keystore,
     MixinForm,
+    MixinIncident,
+    MixinPayment,
+    MixinPaymentState,
     MixinRefused,
     NothingSent,
     OwnOutput,
-    Payment,
-    PaymentState,
     Postponed,
-    Role,
+    RequestIdConflict,
     SeenRequest,
-    Stage,
+    TransactionRole,
+    TransactionStage,
 )
-from poolmaker.mixin.ports import Gate, PayStore, Safe, Walks
+from poolmaker.mixin.ports import MixinOutgoingGate, PayStore, Safe, Walks
 from poolmaker.mixin.rules import (
     Cost,
-    Draft,
-    MustJoin,
+    NeedsConsolidation,
     NotEnough,
-    Plan,
+    PayableRequest,
     RefusalMeaning,
+    TransactionDraft,
     Unpayable,
 )
 
@@ -65,7 +66,7 @@ ROUNDS_MAX: Final = 64
 _LOOKS_MAX: Final = 20
 _LOOK_AGAIN_US: Final = SECOND_US // 4
 _NOT_FOUND: Final = 404
-_HELPERS: Final = frozenset({Role.JOIN, Role.VOID})
+_HELPERS: Final = frozenset({TransactionRole.JOIN, TransactionRole.VOID})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ class WalletPorts:
     transactions: Transactions
     walks: Walks
     clock: Clock
-    gate: Gate | None = None
+    gate: MixinOutgoingGate | None = None
 
 
 class _Again(Exception):
@@ -113,7 +114,7 @@ class MixinWallet:
                 raise
             except (Unavailable, MixinRefused) as problem:
                 raise OutcomeUnknown(f"{payment.request_id}: {problem}") from problem
-        refused = payment.state is PaymentState.REFUSED
+        refused = payment.state is MixinPaymentState.REFUSED
         return SendRefused(payment.reason) if refused else SendAccepted(payment.request_id)
 
     async def find(self, request: SendRequest, since_us: int) -> SendStatus:  # noqa: ARG002 - the port's
@@ -155,7 +156,7 @@ class MixinWallet:
             return rules.unlisted_form(name)
         raise Unavailable(f"the form {name} is not configured here any more")
 
-    async def _known(self, request: SendRequest) -> Payment | None:
+    async def _known(self, request: SendRequest) -> MixinPayment | None:
         name = rules.request_id_of(request.reference)
         async with self._ports.transactions.begin("mixin.payment") as tx:
             payment = await self._ports.store.payment(tx, name)
@@ -173,25 +174,27 @@ class MixinWallet:
             await self._report(tx, "not_journalled", name, f"bound to {seen.transaction_hash}")
         return SendUnderWay(name)
 
-    async def _is_held(self, payment: Payment) -> bool:
+    async def _is_held(self, payment: MixinPayment) -> bool:
         """Whether going on would send something, and nothing may be sent now."""
-        if self._ports.gate is None or payment.state is not PaymentState.OPEN:
+        if self._ports.gate is None or payment.state is not MixinPaymentState.OPEN:
             return False
         async with self._ports.transactions.begin("mixin.gate") as tx:
             if await self._ports.gate.may_send(tx):
                 return False
             alive = await self._ports.store.alive(tx, payment.request_id)
         pays = [one for one in alive if one.role not in _HELPERS]
-        return not pays or any(one.stage in {Stage.BUILT, Stage.SIGNED} for one in alive)
+        return not pays or any(
+            one.stage in {TransactionStage.BUILT, TransactionStage.SIGNED} for one in alive
+        )
 
     # The steps of a payment
 
-    async def _carry(self, payment: Payment) -> Payment:
+    async def _carry(self, payment: MixinPayment) -> MixinPayment:
         """Carry a payment as far as it goes now."""
         try:
             for _ in range(ROUNDS_MAX):
                 payment, alive = await self._standing(payment)
-                if payment.state is not PaymentState.OPEN:
+                if payment.state is not MixinPaymentState.OPEN:
                     return payment
                 try:
                     return await self._step(payment, alive)
@@ -201,15 +204,17 @@ class MixinWallet:
             return await self._refuse(payment, str(reason))
         raise OutcomeUnknown(f"{payment.request_id}: still not settled; ask again")
 
-    async def _standing(self, payment: Payment) -> tuple[Payment, list[Journalled]]:
+    async def _standing(self, payment: MixinPayment) -> tuple[MixinPayment, list[Journalled]]:
         store = self._ports.store
         async with self._ports.transactions.begin("mixin.standing") as tx:
             kept = await store.payment(tx, payment.request_id)
             alive = await store.alive(tx, payment.request_id) if kept is not None else []
         return kept or payment, alive
 
-    async def _step(self, payment: Payment, alive: Sequence[Journalled]) -> Payment:
-        helpers = [one for one in alive if one.role in _HELPERS and one.stage is not Stage.SPENT]
+    async def _step(self, payment: MixinPayment, alive: Sequence[Journalled]) -> MixinPayment:
+        helpers = [
+            one for one in alive if one.role in _HELPERS and one.stage is not TransactionStage.SPENT
+        ]
         group = sorted((one for one in alive if one.role not in _HELPERS), key=_main_first)
         if helpers:
             await self._help(payment, helpers[0], group)
@@ -219,9 +224,9 @@ class MixinWallet:
             raise _Again
         return await self._settle(payment, group, await self._push(payment, group))
 
-    async def _refuse(self, payment: Payment, reason: str) -> Payment:
+    async def _refuse(self, payment: MixinPayment, reason: str) -> MixinPayment:
         """Nothing of it is alive, and nothing will be."""
-        refused = replace(payment, state=PaymentState.REFUSED, reason=reason)
+        refused = replace(payment, state=MixinPaymentState.REFUSED, reason=reason)
         async with self._ports.transactions.begin("mixin.refused") as tx:
             if await self._ports.store.payment(tx, payment.request_id) is not None:
                 await self._ports.store.change_payment(tx, refused)
@@ -229,7 +234,7 @@ class MixinWallet:
 
     # Building
 
-    async def _begin(self, payment: Payment) -> None:
+    async def _begin(self, payment: MixinPayment) -> None:
         """Journal a transaction for it, or one that joins outputs first."""
         form = self._form_named(payment.form)
         if form not in self._forms and any(own.mixin_id == form.mixin_id for own in self._forms):
@@ -245,7 +250,7 @@ class MixinWallet:
         except Unavailable as problem:
             raise NothingSent(str(problem)) from problem
 
-    async def _price(self, found: Plan) -> Cost:
+    async def _price(self, found: PayableRequest) -> Cost:
         """The fee, read just before the payment is built."""
         if not found.leaves:
             return Cost(found.units)
@@ -254,7 +259,9 @@ class MixinWallet:
         fees = await self._ports.safe.fees(asset_id, payment.address)
         return rules.cost(found, fees, self._forms)
 
-    async def _journal_or_join(self, payment: Payment, drafts: Sequence[Draft]) -> None:
+    async def _journal_or_join(
+        self, payment: MixinPayment, drafts: Sequence[TransactionDraft]
+    ) -> None:
         try:
             await self._journal(payment, drafts)
         except NotEnough:
@@ -263,12 +270,12 @@ class MixinWallet:
                 await self._journal(payment, drafts)
             except NotEnough as shortage:
                 raise NothingSent(f"{payment.request_id}: {shortage}") from None
-            except MustJoin as fork:
+            except NeedsConsolidation as fork:
                 await self._join(payment, fork.asset_id)
-        except MustJoin as fork:
+        except NeedsConsolidation as fork:
             await self._join(payment, fork.asset_id)
 
-    async def _journal(self, payment: Payment, drafts: Sequence[Draft]) -> None:
+    async def _journal(self, payment: MixinPayment, drafts: Sequence[TransactionDraft]) -> None:
         """Choose outputs, reserve them and journal the bytes: all in one transaction."""
         async with self._ports.transactions.begin("mixin.journal") as tx:
             if not await self._is_mine_to_build(tx, payment):
@@ -282,7 +289,9 @@ class MixinWallet:
                 await store.add(tx, row, self._ports.clock.now_us())
                 await store.reserve(tx, [one.output_id for one in picked.picked], row.hash)
 
-    async def _pick(self, tx: Tx, payment: Payment, draft: Draft) -> Selection[OwnOutput]:
+    async def _pick(
+        self, tx: Tx, payment: MixinPayment, draft: TransactionDraft
+    ) -> Selection[OwnOutput]:
         store, asset_id = self._ports.store, draft.asset_id
         back = payment.form == asset_id
         return rules.choose(
@@ -292,7 +301,7 @@ class MixinWallet:
             draft,
         )
 
-    async def _is_mine_to_build(self, tx: Tx, payment: Payment) -> bool:
+    async def _is_mine_to_build(self, tx: Tx, payment: MixinPayment) -> bool:
         store = self._ports.store
         await store.lock_selector(tx, self._keystore.app_id)
         kept = await store.payment(tx, payment.request_id)
@@ -300,10 +309,12 @@ class MixinWallet:
             await store.add_payment(tx, payment)
             return True
         alive = await store.alive(tx, payment.request_id)
-        only_joined = all(one.role in _HELPERS and one.stage is Stage.SPENT for one in alive)
+        only_joined = all(
+            one.role in _HELPERS and one.stage is TransactionStage.SPENT for one in alive
+        )
         return kept == payment and only_joined
 
-    async def _join(self, payment: Payment, asset_id: str) -> None:
+    async def _join(self, payment: MixinPayment, asset_id: str) -> None:
         """Journal a transaction that makes the largest outputs one."""
         store = self._ports.store
         name, lock = await self._self_lock(payment)
@@ -313,11 +324,11 @@ class MixinWallet:
             outputs = await store.largest(
                 tx, asset_id, rules.INPUTS_MAX, for_return=payment.form == asset_id
             )
-            row = rules.to_self(payment, Role.JOIN, name, asset_id, outputs, lock)
+            row = rules.to_self(payment, TransactionRole.JOIN, name, asset_id, outputs, lock)
             await store.add(tx, row, self._ports.clock.now_us())
             await store.reserve(tx, [one.output_id for one in outputs], row.hash)
 
-    async def _self_lock(self, payment: Payment) -> tuple[str, GhostKeys]:
+    async def _self_lock(self, payment: MixinPayment) -> tuple[str, GhostKeys]:
         async with self._ports.transactions.begin("mixin.count") as tx:
             number = await self._ports.store.count(tx, payment.request_id)
         name = rules.self_id(payment.request_id, number)
@@ -325,11 +336,11 @@ class MixinWallet:
 
     # Sending
 
-    async def _push(self, payment: Payment, group: Sequence[Journalled]) -> list[SeenRequest]:
+    async def _push(self, payment: MixinPayment, group: Sequence[Journalled]) -> list[SeenRequest]:
         """Bind, sign and send what is not sent; what the network says of each transaction."""
-        if any(one.stage is Stage.BUILT for one in group):
+        if any(one.stage is TransactionStage.BUILT for one in group):
             group = await self._sign(payment, group)
-        if any(one.stage is Stage.SIGNED for one in group):
+        if any(one.stage is TransactionStage.SIGNED for one in group):
             seen = await self._submit(payment, group)
         else:
             seen = [await self._look(one) for one in group]
@@ -342,7 +353,7 @@ class MixinWallet:
             raise Unavailable(f"{one.request_id}: the network does not know what it has taken")
         return seen
 
-    async def _sign(self, payment: Payment, group: Sequence[Journalled]) -> list[Journalled]:
+    async def _sign(self, payment: MixinPayment, group: Sequence[Journalled]) -> list[Journalled]:
         """Bind the request ids, sign, and journal the signed bytes."""
         try:
             bound = await self._ports.safe.bind([(one.request_id, one.unsigned) for one in group])
@@ -352,17 +363,17 @@ class MixinWallet:
             await self._after_unbound(payment, group, refused)
         await self._check(group, bound)
         ready = [
-            replace(one, signed=await self._signed(one, said), stage=Stage.SIGNED)
+            replace(one, signed=await self._signed(one, said), stage=TransactionStage.SIGNED)
             for one, said in zip(group, bound, strict=True)
         ]
         async with self._ports.transactions.begin("mixin.signed") as tx:
-            await self._still(tx, group, Stage.BUILT)
+            await self._still(tx, group, TransactionStage.BUILT)
             for one in ready:
                 await self._ports.store.signed(tx, one.request_id, one.signed or b"")
         return ready
 
     async def _after_unbound(
-        self, payment: Payment, group: Sequence[Journalled], refused: MixinRefused
+        self, payment: MixinPayment, group: Sequence[Journalled], refused: MixinRefused
     ) -> NoReturn:
         """Nothing of it was ever signed, so nothing of it can ever be taken.
 
@@ -370,11 +381,11 @@ class MixinWallet:
         """
         stale = rules.meaning_of(refused.error) is RefusalMeaning.STALE
         gone = await self._gone(group) if stale else {}
-        await self._bury(payment, group, str(refused), gone, only=Stage.BUILT)
+        await self._bury(payment, group, str(refused), gone, only=TransactionStage.BUILT)
         role = group[0].role
-        if role is Role.VOID:  # Then what it was to void may be taken after all.
+        if role is TransactionRole.VOID:  # Then what it was to void may be taken after all.
             raise OutcomeUnknown(f"{payment.request_id}: {refused}") from refused
-        if role is Role.JOIN:
+        if role is TransactionRole.JOIN:
             raise NothingSent(f"{payment.request_id}: {refused}") from refused
         raise _nothing_sent(payment, refused) from refused
 
@@ -397,9 +408,11 @@ class MixinWallet:
                 note = f"journalled {one.hash}, bound to {said.transaction_hash}"
                 async with self._ports.transactions.begin("mixin.conflict") as tx:
                     await self._report(tx, "conflict", one.request_id, note)
-                raise Conflict(f"{one.request_id}: {note}")
+                raise RequestIdConflict(f"{one.request_id}: {note}")
 
-    async def _submit(self, payment: Payment, group: Sequence[Journalled]) -> list[SeenRequest]:
+    async def _submit(
+        self, payment: MixinPayment, group: Sequence[Journalled]
+    ) -> list[SeenRequest]:
         batch = [(one.request_id, one.signed or b"") for one in group]
         try:
             return await self._ports.safe.submit(batch)
@@ -417,7 +430,7 @@ class MixinWallet:
             raise _Again from refused
 
     async def _after_refusal(
-        self, payment: Payment, group: Sequence[Journalled], refused: MixinRefused
+        self, payment: MixinPayment, group: Sequence[Journalled], refused: MixinRefused
     ) -> None:
         """What was signed is not taken: only a spent input proves that it never will be."""
         gone = await self._gone(group)
@@ -441,12 +454,12 @@ class MixinWallet:
 
     async def _bury(
         self,
-        payment: Payment,
+        payment: MixinPayment,
         group: Sequence[Journalled],
         reason: str,
         gone: dict[tuple[str, int], str],
         *,
-        only: Stage | None = None,
+        only: TransactionStage | None = None,
     ) -> None:
         """These transactions are dead: their inputs are free, but for those that are gone.
 
@@ -456,38 +469,43 @@ class MixinWallet:
         async with self._ports.transactions.begin("mixin.bury") as tx:
             await self._still(tx, group, only)
             for one in group:
-                await store.stage(tx, one.request_id, Stage.DEAD, reason)
+                await store.stage(tx, one.request_id, TransactionStage.DEAD, reason)
                 await store.release(tx, one.hash)
             for place, by in gone.items():
                 outputs = await store.outputs_at(tx, [place])
                 await store.spent(tx, [one.output_id for one in outputs], by)
                 await self._report(tx, "spent_elsewhere", f"{place[0]}:{place[1]}", f"by {by}")
-            if group[0].role is Role.MAIN:
+            if group[0].role is TransactionRole.MAIN:
                 await store.change_payment(tx, replace(payment, attempt=payment.attempt + 1))
 
-    async def _still(self, tx: Tx, group: Sequence[Journalled], only: Stage | None) -> None:
+    async def _still(
+        self, tx: Tx, group: Sequence[Journalled], only: TransactionStage | None
+    ) -> None:
         """Step back unless these are alive, and at stage ``only`` where one is given."""
         stages = await self._ports.store.stages(tx, [one.request_id for one in group])
-        if Stage.DEAD in stages or (only is not None and set(stages) != {only}):
+        if TransactionStage.DEAD in stages or (only is not None and set(stages) != {only}):
             raise _Again
 
     # Helpers
 
-    async def _void(self, payment: Payment, main: Journalled) -> None:
+    async def _void(self, payment: MixinPayment, main: Journalled) -> None:
         """Journal a transaction that takes ``main``'s inputs away from it."""
         store = self._ports.store
         name, lock = await self._self_lock(payment)
         async with self._ports.transactions.begin("mixin.void") as tx:
             await store.lock_selector(tx, self._keystore.app_id)
-            if any(one.role is Role.VOID for one in await store.alive(tx, payment.request_id)):
+            if any(
+                one.role is TransactionRole.VOID
+                for one in await store.alive(tx, payment.request_id)
+            ):
                 return
-            await self._still(tx, [main], Stage.SIGNED)
+            await self._still(tx, [main], TransactionStage.SIGNED)
             outputs = await store.outputs_at(tx, rules.places(main))
-            row = rules.to_self(payment, Role.VOID, name, main.asset_id, outputs, lock)
+            row = rules.to_self(payment, TransactionRole.VOID, name, main.asset_id, outputs, lock)
             await store.add(tx, row, self._ports.clock.now_us())
 
     async def _help(
-        self, payment: Payment, helper: Journalled, group: Sequence[Journalled]
+        self, payment: MixinPayment, helper: Journalled, group: Sequence[Journalled]
     ) -> None:
         """Carry a join or a void to its end."""
         seen = await self._push(payment, [helper])
@@ -499,9 +517,9 @@ class MixinWallet:
         await self._check([helper], seen)
         await self._record([helper], seen)
         if seen[0].state != "spent":
-            kind = NothingSent if helper.role is Role.JOIN else OutcomeUnknown
+            kind = NothingSent if helper.role is TransactionRole.JOIN else OutcomeUnknown
             raise kind(f"{payment.request_id}: a {helper.role} is not final yet")
-        if helper.role is Role.VOID and group:
+        if helper.role is TransactionRole.VOID and group:
             await self._bury(payment, group, f"void by {helper.hash}", {})
         await self._ports.walks.walk()
 
@@ -514,14 +532,14 @@ class MixinWallet:
             for one, said in zip(group, seen, strict=True):
                 if said.state == "unspent":
                     continue
-                stage = Stage.SPENT if said.state == "spent" else Stage.TAKEN
+                stage = TransactionStage.SPENT if said.state == "spent" else TransactionStage.TAKEN
                 await store.stage(tx, one.request_id, stage)
                 outputs = await store.outputs_at(tx, rules.places(one))
                 await store.spent(tx, [output.output_id for output in outputs], one.hash)
 
     async def _settle(
-        self, payment: Payment, group: Sequence[Journalled], seen: Sequence[SeenRequest]
-    ) -> Payment:
+        self, payment: MixinPayment, group: Sequence[Journalled], seen: Sequence[SeenRequest]
+    ) -> MixinPayment:
         """The payment as the network's word leaves it."""
         await self._record(group, seen)
         if any(said.state != "spent" for said in seen):
@@ -545,11 +563,11 @@ class MixinWallet:
         return (await self._ports.safe.snapshot(main.snapshot_id)).withdrawal_hash
 
     async def _report(self, tx: Tx, kind: str, subject: str, note: str) -> None:
-        incident = Incident(kind, subject, note, self._ports.clock.now_us())
+        incident = MixinIncident(kind, subject, note, self._ports.clock.now_us())
         await self._ports.store.report(tx, incident)
 
 
-def _nothing_sent(payment: Payment, refused: MixinRefused) -> NothingSent | Unpayable:
+def _nothing_sent(payment: MixinPayment, refused: MixinRefused) -> NothingSent | Unpayable:
     """What a refusal of something that was never signed means."""
     match meaning := rules.meaning_of(refused.error):
         case RefusalMeaning.FINAL:
@@ -563,4 +581,4 @@ def _nothing_sent(payment: Payment, refused: MixinRefused) -> NothingSent | Unpa
 
 
 def _main_first(one: Journalled) -> bool:
-    return one.role is not Role.MAIN
+    return one.role is not TransactionRole.MAIN

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from poolmaker.kernel.errors import CallerFault, PoolmakerError
+from poolmaker.kernel.errors import PoolmakerError, PreconditionError
 from poolmaker.mixin.codec.amounts import to_units
 from poolmaker.mixin.codec.encoding import demand, from_hex
 from poolmaker.mixin.codec.keys import KEY_BYTES, GhostKeys
@@ -108,7 +108,7 @@ def read(data: Any, reader: Callable[[Any], T]) -> T:
     """What ``reader`` makes of an answer. Raises Unreadable when it cannot."""
     try:
         return reader(data)
-    except (CallerFault, msgspec.ValidationError, ValueError, RecursionError) as problem:
+    except (PreconditionError, msgspec.ValidationError, ValueError, RecursionError) as problem:
         raise Unreadable(f"an answer that cannot be read: {problem}") from problem
 
 

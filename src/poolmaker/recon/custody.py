@@ -13,10 +13,10 @@ from typing import Final, assert_never
 
 from poolmaker.business.treasury.custody import CustodyFinding, CustodyIncidentKind
 from poolmaker.business.treasury.model import CustodyRow
-from poolmaker.business.treasury.service import CustodyRecords, Treasury
+from poolmaker.business.treasury.service import CustodyRecords, TreasuryService
 from poolmaker.infra.health import HealthReporter
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US, Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, Unavailable
 from poolmaker.recon.ports import CustodyPlace, Holdings
 from poolmaker.recon.rules import Compared, compared, difference_of, finding_of
 
@@ -70,7 +70,7 @@ class CustodyWatchPorts:
     """Where the two sides are read, and who keeps what was found."""
 
     places: Sequence[CustodyPlace]
-    treasury: Treasury
+    treasury: TreasuryService
     records: CustodyRecords
     health: HealthReporter
     clock: Clock
@@ -134,7 +134,7 @@ class CustodyWatch:
         for place in self._ports.places:
             try:
                 holdings: Holdings = await place.holdings()
-            except (Unavailable, OutcomeUnknown, CallerFault) as problem:
+            except (Unavailable, OutcomeUnknown, PreconditionError) as problem:
                 self._silent[place.name] = str(problem)
                 continue
             self._silent.pop(place.name, None)

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, PoolmakerError
+from poolmaker.kernel.errors import EnvironmentProblem, PoolmakerError, PreconditionError
 from poolmaker.sandbox.venue.faults import Effect, Fault, FaultPlan, When
 from poolmaker.sandbox.venue.rest import HANG_US, answer, close, reset
 
@@ -117,7 +117,12 @@ def guarded(act: Callable[[web.Request], Awaitable[Body]]) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return answer(await act(request), 200, {})
-        except (CallerFault, msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
+        except (
+            PreconditionError,
+            msgspec.ValidationError,
+            msgspec.DecodeError,
+            ValueError,
+        ) as problem:
             return answer({"error": str(problem)}, 400, {})
         except PoolmakerError as problem:
             return answer({"error": str(problem), "code": problem.code}, 502, {})
@@ -188,7 +193,7 @@ class FaultyCalls:
         require(order.count > 0, "count: expected at least 1")
         require(order.delay_ms >= 0, "delay_ms: expected at least 0")
         if order.account is not None and not self._words.has_accounts:
-            raise CallerFault("account: the calls here belong to nobody; leave it out")
+            raise PreconditionError("account: the calls here belong to nobody; leave it out")
         is_event = order.endpoint.startswith(EVENT)
         require(not is_event or self._words.has_events, "endpoint: there are no events here")
         possible = EVENT_EFFECTS if is_event else CALL_EFFECTS

@@ -30,7 +30,7 @@ class _Facts(dict[str, str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Translator:
     """The sentences of one language."""
 
     language: str
@@ -65,10 +65,10 @@ class Catalogues:
         """The keys that a language has of its own."""
         return frozenset(self._tables[language])
 
-    def words(self, language: str) -> Words:
+    def words(self, language: str) -> Translator:
         """The sentences of ``language``, or English where there is no such language."""
         chosen = language if language in self._tables else FALLBACK
-        return Words(chosen, self._tables[chosen], self._tables[FALLBACK])
+        return Translator(chosen, self._tables[chosen], self._tables[FALLBACK])
 
     def negotiate(self, header: str) -> str:
         """The first language of an Accept-Language header that there is, by its order."""

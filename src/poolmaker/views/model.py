@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Mode(StrEnum):
+class WorldMode(StrEnum):
     """What kind of world the platform is connected to."""
 
     SANDBOX = "sandbox"
@@ -21,7 +21,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class AmountView:
     """An amount of one asset."""
 
     asset: str
@@ -29,7 +29,7 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
-class AssetSeen:
+class AssetView:
     """An asset of the register: ``display`` is how many decimals a person wants to read."""
 
     code: str
@@ -99,7 +99,7 @@ class MarketLive:
 
 
 @dataclass(frozen=True, slots=True)
-class FillSeen:
+class FillView:
     """One fill of the pool as the account stream told it; ``seq`` is its place there."""
 
     seq: int
@@ -107,11 +107,11 @@ class FillSeen:
     at_us: int
     side: str
     price: str
-    base: Money
-    quote: Money
+    base: AmountView
+    quote: AmountView
     is_maker: bool
     trade_id: str
-    fee: Money | None = None
+    fee: AmountView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +136,12 @@ class PoolProfitView:
     ``trade_fees``. Fees are positive amounts that were paid; a rebate is negative.
     """
 
-    trading: Money | None
-    trade_fees: tuple[Money, ...]
+    trading: AmountView | None
+    trade_fees: tuple[AmountView, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSeen:
+class PoolView:
     """A pool: what it owns, what it is worth at mid, and the band its inventory should stay in.
 
     ``nav`` is in quote. ``share_price`` is quote per share, 1 at the first join of an epoch, so
@@ -154,12 +154,12 @@ class PoolSeen:
     venue_account: str
     state: str
     epoch: int
-    base: Money
-    quote: Money
-    exits: tuple[Money, ...]
+    base: AmountView
+    quote: AmountView
+    exits: tuple[AmountView, ...]
     shares: str
     holders: int
-    nav: Money | None
+    nav: AmountView | None
     share_price: str | None
     inventory_ppm: int | None
     target_ppm: int
@@ -171,7 +171,7 @@ class PoolSeen:
 # --------------------------------------------------------------------------------------- people
 
 
-class Part(StrEnum):
+class MoneyBarPart(StrEnum):
     """The five parts of an order's money bar."""
 
     AVAILABLE = "available"
@@ -185,8 +185,8 @@ class Part(StrEnum):
 class BarPart:
     """One part of the money bar: its amounts, its value in quote, and the account behind it."""
 
-    part: Part
-    amounts: tuple[Money, ...]
+    part: MoneyBarPart
+    amounts: tuple[AmountView, ...]
     value: str | None
     account: str
 
@@ -202,7 +202,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class DepositLeg:
+class DepositLegView:
     """One payment that an order waits for: ``link`` opens it in a wallet, ``memo`` does the same.
 
     ``trace`` is the payment's identity at Mixin: paying the link twice pays once. ``arrived`` is
@@ -218,11 +218,11 @@ class DepositLeg:
 
 
 @dataclass(frozen=True, slots=True)
-class DepositSeen:
+class DepositView:
     """What an order is still to be paid with, and until when."""
 
     expires_at_us: int
-    legs: tuple[DepositLeg, ...]
+    legs: tuple[DepositLegView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +234,13 @@ class OrderProfitView:
     took for moving it, ``rewards`` what was credited for it.
     """
 
-    trading: Money | None
-    fees: tuple[Money, ...]
-    rewards: tuple[Money, ...]
+    trading: AmountView | None
+    fees: tuple[AmountView, ...]
+    rewards: tuple[AmountView, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class OrderSeen:
+class OrderView:
     """A user order.
 
     ``asked`` is what it was opened for, ``deposited`` what of it has arrived and was locked,
@@ -256,20 +256,20 @@ class OrderSeen:
     state: str
     waiting_for: str
     opened_at_us: int
-    deposited: tuple[Money, ...]
-    paid_out: tuple[Money, ...]
+    deposited: tuple[AmountView, ...]
+    paid_out: tuple[AmountView, ...]
     shares: str
-    value: Money | None
-    result: Money | None
+    value: AmountView | None
+    result: AmountView | None
     bar: tuple[BarPart, ...]
     steps: tuple[Step, ...]
-    deposit: DepositSeen | None = None
-    asked: tuple[Money, ...] = ()
+    deposit: DepositView | None = None
+    asked: tuple[AmountView, ...] = ()
     profit: OrderProfitView | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class UserSeen:
+class UserView:
     """A user as the operator lists them. ``mixin_id`` is empty for who has none."""
 
     user_id: str
@@ -280,7 +280,7 @@ class UserSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class WalletClaimSeen:
+class WalletClaimView:
     """How a claimed wallet is proven: a payment from it with this trace or memo.
 
     ``link`` pays the smallest amount that Mixin takes; the money is the user's own deposit.
@@ -295,7 +295,7 @@ class WalletClaimSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class BalanceView:
     """A user's money in one asset, over all his orders."""
 
     user_id: str
@@ -319,7 +319,7 @@ class CampaignWindow:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CampaignStandingView:
     """How we stand in the running day: our score, everybody's result so far, our part of the day.
 
     ``score`` and ``result`` are exact texts in the campaign's own measure, None while unknown.
@@ -327,11 +327,11 @@ class Standing:
 
     score: str | None
     result: str | None
-    estimated_reward: Money | None
+    estimated_reward: AmountView | None
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignSeen:
+class CampaignView:
     """A campaign: what is offered (``status``) and what we do about it (``state``).
 
     ``window`` is None before the first day and after the last. ``joined_at_us`` is 0 while we do
@@ -350,14 +350,14 @@ class CampaignSeen:
     end_us: int
     day_us: int
     window: CampaignWindow | None
-    fund: Money
+    fund: AmountView
     joined_at_us: int
     note: str
-    standing: Standing | None
+    standing: CampaignStandingView | None
 
 
 @dataclass(frozen=True, slots=True)
-class RewardSeen:
+class RewardView:
     """One payment of a campaign: what came, and what became of it.
 
     ``received`` = ``users`` + ``fee`` + ``dust`` once it is allocated; ``transaction_id`` is the
@@ -367,10 +367,10 @@ class RewardSeen:
     reward_id: str
     campaign_id: str
     state: str
-    received: Money
-    fee: Money
-    dust: Money
-    users: Money
+    received: AmountView
+    fee: AmountView
+    dust: AmountView
+    users: AmountView
     from_us: int
     to_us: int
     transaction_id: str
@@ -378,19 +378,19 @@ class RewardSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class AllocationSeen:
+class AllocationView:
     """One order's part of a reward. ``weight`` is share units times microseconds."""
 
     order_id: str
     user_id: str
     user_name: str
     weight: str
-    amount: Money
+    amount: AmountView
     credited: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ShareChange:
+class ShareChangeView:
     """One change of an order's shares in ledger time; ``units`` is signed."""
 
     order_id: str
@@ -404,13 +404,13 @@ class ShareChange:
 
 
 @dataclass(frozen=True, slots=True)
-class TransferSeen:
+class TransferView:
     """Money between two places of ours."""
 
     transfer_id: str
     source: str
     target: str
-    money: Money
+    money: AmountView
     state: str
     transaction_id: str
     started_at_us: int
@@ -418,12 +418,12 @@ class TransferSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrivalSeen:
+class ArrivalView:
     """Money that a place received, and what it was taken for."""
 
     reference: str
     location: str
-    money: Money
+    money: AmountView
     disposition: str
     state: str
     sender: str
@@ -431,13 +431,13 @@ class ArrivalSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawalSeen:
+class WithdrawalView:
     """A payout of one asset to one address; ``reason`` is the provider's word when it refused."""
 
     withdrawal_id: str
     user_id: str
     user_name: str
-    money: Money
+    money: AmountView
     network: str
     address: str
     state: str
@@ -477,11 +477,11 @@ class StatementView:
 
     entries: tuple[Entry, ...]
     next_after: int | None
-    orders: tuple[OrderSeen, ...]
+    orders: tuple[OrderView, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CustodyLocation:
     """A line of the books: an account or a group of accounts and what it holds or is owed."""
 
     name: str
@@ -494,8 +494,8 @@ class TrialLine:
     """One asset: where it is, whose it is, and the difference, which must be zero."""
 
     asset: str
-    held: tuple[Place, ...]
-    owed: tuple[Place, ...]
+    held: tuple[CustodyLocation, ...]
+    owed: tuple[CustodyLocation, ...]
     held_total: str
     owed_total: str
     difference: str
@@ -541,7 +541,7 @@ class CustodyLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class ActivityView:
     """One line of EVENTS, worded by the catalogue; ``seq`` opens it.
 
     ``facts`` and ``sums`` fill the sentence of ``kind``: names as they are, sums as amounts.
@@ -552,7 +552,7 @@ class Happening:
     kind: str
     key: str
     facts: Mapping[str, str]
-    sums: Mapping[str, tuple[Money, ...]]
+    sums: Mapping[str, tuple[AmountView, ...]]
     entries: tuple[Entry, ...] = ()
 
 
@@ -569,10 +569,10 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthView:
     """Whether the platform can do its work; ``ok`` when every check is."""
 
-    mode: Mode
+    mode: WorldMode
     version: str
     started_at_us: int
     restarts: int

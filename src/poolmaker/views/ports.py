@@ -11,41 +11,43 @@ from typing import Protocol
 from poolmaker.kernel.ids import OrderId, PoolId, UserId, WithdrawalId
 from poolmaker.views.model import (
     Act,
-    AllocationSeen,
-    ArrivalSeen,
-    AssetSeen,
-    Balance,
-    CampaignSeen,
+    ActivityView,
+    AllocationView,
+    ArrivalView,
+    AssetView,
+    BalanceView,
+    CampaignView,
     CustodyLine,
-    FillSeen,
-    Happening,
-    Health,
+    FillView,
+    HealthView,
     MarketLive,
     MarketPoint,
-    OrderSeen,
+    OrderView,
     Page,
-    PoolSeen,
-    RewardSeen,
-    ShareChange,
+    PoolView,
+    RewardView,
+    ShareChangeView,
     StatementView,
-    TransferSeen,
+    TransferView,
     TrialBalance,
-    WithdrawalSeen,
+    WithdrawalView,
 )
 
 
 class Reading(Protocol):
     """Everything that can be looked at. Nothing here changes anything."""
 
-    async def assets(self) -> Sequence[AssetSeen]:
+    async def assets(self) -> Sequence[AssetView]:
         """The asset register."""
         ...
 
-    async def pools(self) -> Sequence[PoolSeen]:
+    async def pools(self) -> Sequence[PoolView]:
         """All pools."""
         ...
 
-    async def balances(self, user_id: UserId | None, after: str, limit: int) -> Sequence[Balance]:
+    async def balances(
+        self, user_id: UserId | None, after: str, limit: int
+    ) -> Sequence[BalanceView]:
         """Balances of one user, or of ``limit`` users after an id, by id."""
         ...
 
@@ -57,7 +59,7 @@ class Reading(Protocol):
         """Entries of one account of the chart after ledger sequence ``after``."""
         ...
 
-    async def transaction(self, seq: int) -> Happening | None:
+    async def transaction(self, seq: int) -> ActivityView | None:
         """One transaction with all its entries."""
         ...
 
@@ -69,15 +71,15 @@ class Reading(Protocol):
         """Ledger against what each place reports, per asset."""
         ...
 
-    async def happenings_before(self, before: int, limit: int) -> Sequence[Happening]:
+    async def happenings_before(self, before: int, limit: int) -> Sequence[ActivityView]:
         """The ``limit`` transactions before ledger sequence ``before``, newest first."""
         ...
 
-    async def happenings(self, after: int, limit: int) -> Sequence[Happening]:
+    async def happenings(self, after: int, limit: int) -> Sequence[ActivityView]:
         """The newest ``limit`` transactions after ledger sequence ``after``, newest first."""
         ...
 
-    async def order(self, order_id: OrderId) -> OrderSeen | None:
+    async def order(self, order_id: OrderId) -> OrderView | None:
         """One order, or None."""
         ...
 
@@ -85,38 +87,38 @@ class Reading(Protocol):
         """Whose order it is, or None where there is none."""
         ...
 
-    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderSeen]:
+    async def orders(self, user_id: UserId | None, before: str, limit: int) -> Sequence[OrderView]:
         """Orders of one user or of all before an id, newest first; an empty id begins."""
         ...
 
-    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignSeen]:
+    async def campaigns(self, after: int, limit: int) -> Sequence[CampaignView]:
         """Campaigns that run, that we are in or were in, newest start first, ``after`` so many."""
         ...
 
-    async def rewards(self, after: int, limit: int) -> Sequence[RewardSeen]:
+    async def rewards(self, after: int, limit: int) -> Sequence[RewardView]:
         """Rewards, newest first, ``after`` so many."""
         ...
 
-    async def allocations(self, reward_id: str) -> Sequence[AllocationSeen] | None:
+    async def allocations(self, reward_id: str) -> Sequence[AllocationView] | None:
         """Who got what of a reward, by order id; None where there is no such reward."""
         ...
 
-    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChange]:
+    async def shares(self, pool_id: PoolId, from_us: int, to_us: int) -> Sequence[ShareChangeView]:
         """Every order's share history in [from, to): what it had before, then each change.
 
         What an order had before the window comes first, as a change of all of it at ``from_us``.
         """
         ...
 
-    async def transfers(self, after: int, limit: int) -> Sequence[TransferSeen]:
+    async def transfers(self, after: int, limit: int) -> Sequence[TransferView]:
         """Money between our own places, newest first, ``after`` so many."""
         ...
 
-    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalSeen]:
+    async def arrivals(self, after: int, limit: int) -> Sequence[ArrivalView]:
         """What our places received, newest first, ``after`` so many."""
         ...
 
-    async def withdrawal(self, withdrawal_id: WithdrawalId) -> WithdrawalSeen | None:
+    async def withdrawal(self, withdrawal_id: WithdrawalId) -> WithdrawalView | None:
         """One payout, or None."""
         ...
 
@@ -126,11 +128,11 @@ class Reading(Protocol):
 
     async def withdrawals(
         self, user_id: UserId | None, before: str, limit: int
-    ) -> Sequence[WithdrawalSeen]:
+    ) -> Sequence[WithdrawalView]:
         """Payouts of one user or of all before an id, newest first; an empty id begins."""
         ...
 
-    async def health(self) -> Health:
+    async def health(self) -> HealthView:
         """Whether the platform can do its work."""
         ...
 
@@ -142,7 +144,7 @@ class Live(Protocol):
         """Every pool's market now."""
         ...
 
-    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillSeen]:
+    async def fills(self, pool_id: PoolId, after: int, limit: int) -> Sequence[FillView]:
         """The newest ``limit`` fills after stream sequence ``after``, newest first."""
         ...
 
@@ -151,7 +153,7 @@ class Live(Protocol):
         ...
 
 
-class Stage(Protocol):
+class DemoProgress(Protocol):
     """Where a told story stands; only in sandbox mode, otherwise ``act`` is always None."""
 
     def act(self) -> Act | None:

@@ -18,7 +18,7 @@ _HASH_LENGTH: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
+class StaticFile:
     """One file, read once."""
 
     body: bytes
@@ -30,7 +30,7 @@ class Assets:
 
     def __init__(self, folder: Path) -> None:
         self._urls: dict[str, str] = {}
-        self._by_url: dict[str, Asset] = {}
+        self._by_url: dict[str, StaticFile] = {}
         for path in sorted(folder.rglob("*")):
             if path.suffix in _TYPES:
                 self._add(path.relative_to(folder).as_posix(), path)
@@ -40,13 +40,13 @@ class Assets:
         digest = hashlib.sha256(body).hexdigest()[:_HASH_LENGTH]
         url = f"{PREFIX}{digest}/{name}"
         self._urls[name] = url
-        self._by_url[url] = Asset(body, _TYPES[path.suffix])
+        self._by_url[url] = StaticFile(body, _TYPES[path.suffix])
 
     @property
     def urls(self) -> Mapping[str, str]:
         """Address by file name."""
         return self._urls
 
-    def at(self, url: str) -> Asset | None:
+    def at(self, url: str) -> StaticFile | None:
         """The file at an address, or None."""
         return self._by_url.get(url)

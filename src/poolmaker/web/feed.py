@@ -15,9 +15,9 @@ import msgspec
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
-from poolmaker.web.look import Looker
+from poolmaker.web.look import SnapshotLoader
 from poolmaker.web.model import Frame, Look
-from poolmaker.web.ports import Showing
+from poolmaker.web.ports import PageContext
 from poolmaker.web.rules import chart_frame
 
 _LOG: Final = get_logger("web")
@@ -31,9 +31,9 @@ Render = Callable[[Look, str], Mapping[str, str]]
 class Feed:
     """Frames by language, made only for languages that somebody watches."""
 
-    def __init__(self, showing: Showing, render: Render) -> None:
+    def __init__(self, showing: PageContext, render: Render) -> None:
         self._showing = showing
-        self._looker = Looker(showing)
+        self._looker = SnapshotLoader(showing)
         self._render = render
         self._watching: dict[str, int] = {}
         self._frames: dict[str, Frame] = {}

@@ -11,22 +11,22 @@ from poolmaker.kernel.ids import PoolId
 from poolmaker.recon.listing import AttentionPage
 from poolmaker.views.attention import AttentionItemView, AttentionView
 from poolmaker.views.model import (
-    AllocationSeen,
-    ArrivalSeen,
-    AssetSeen,
-    CampaignSeen,
+    ActivityView,
+    AllocationView,
+    ArrivalView,
+    AssetView,
+    CampaignView,
     CustodyLine,
-    Happening,
-    Health,
-    OrderSeen,
-    PoolSeen,
-    RewardSeen,
-    TransferSeen,
+    HealthView,
+    OrderView,
+    PoolView,
+    RewardView,
+    TransferView,
     TrialBalance,
-    WithdrawalSeen,
+    WithdrawalView,
 )
 from poolmaker.web.model import Look
-from poolmaker.web.ports import Showing
+from poolmaker.web.ports import PageContext
 
 FILLS_SHOWN: Final = 60
 HAPPENINGS_SHOWN: Final = 24
@@ -40,12 +40,12 @@ BOOKS_AGE_US: Final = SECOND_US
 class _Outside:
     """What comes from outside and goes there."""
 
-    campaigns: tuple[CampaignSeen, ...]
-    rewards: tuple[RewardSeen, ...]
-    allocations: dict[str, Sequence[AllocationSeen]]
-    transfers: tuple[TransferSeen, ...]
-    arrivals: tuple[ArrivalSeen, ...]
-    withdrawals: tuple[WithdrawalSeen, ...]
+    campaigns: tuple[CampaignView, ...]
+    rewards: tuple[RewardView, ...]
+    allocations: dict[str, Sequence[AllocationView]]
+    transfers: tuple[TransferView, ...]
+    arrivals: tuple[ArrivalView, ...]
+    withdrawals: tuple[WithdrawalView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +53,24 @@ class _Books:
     """What is read from the database, and when."""
 
     at_us: int
-    assets: dict[str, AssetSeen]
-    health: Health
-    pool: PoolSeen | None
-    orders: tuple[OrderSeen, ...]
+    assets: dict[str, AssetView]
+    health: HealthView
+    pool: PoolView | None
+    orders: tuple[OrderView, ...]
     outside: _Outside
     trial: TrialBalance
     custody: tuple[CustodyLine, ...]
-    happenings: tuple[Happening, ...]
+    happenings: tuple[ActivityView, ...]
     attention: AttentionView
 
 
-class Looker:
+class SnapshotLoader:
     """Takes looks: the market as often as asked, the books at most once a second."""
 
-    def __init__(self, showing: Showing) -> None:
+    def __init__(self, showing: PageContext) -> None:
         self._showing = showing
         self._books: _Books | None = None
-        self._fixed: dict[str, Sequence[AllocationSeen]] = {}
+        self._fixed: dict[str, Sequence[AllocationView]] = {}
 
     async def take(self) -> Look:
         """One look, everything in it from the same moment or at most a second older."""
@@ -107,7 +107,7 @@ class Looker:
             withdrawals=tuple(await reading.withdrawals(None, "", ROWS_SHOWN)),
         )
 
-    async def _allocations(self, reward: RewardSeen) -> Sequence[AllocationSeen]:
+    async def _allocations(self, reward: RewardView) -> Sequence[AllocationView]:
         if reward.reward_id in self._fixed:
             return self._fixed[reward.reward_id]
         found = await self._showing.reading.allocations(reward.reward_id) or ()

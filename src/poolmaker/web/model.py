@@ -9,23 +9,23 @@ from enum import StrEnum
 from poolmaker.views.attention import AttentionView
 from poolmaker.views.model import (
     Act,
-    AllocationSeen,
-    ArrivalSeen,
-    AssetSeen,
-    CampaignSeen,
+    ActivityView,
+    AllocationView,
+    ArrivalView,
+    AssetView,
+    CampaignView,
     CustodyLine,
-    FillSeen,
-    Happening,
-    Health,
+    FillView,
+    HealthView,
     MarketLive,
     MarketPoint,
-    Mode,
-    OrderSeen,
-    PoolSeen,
-    RewardSeen,
-    TransferSeen,
+    OrderView,
+    PoolView,
+    RewardView,
+    TransferView,
     TrialBalance,
-    WithdrawalSeen,
+    WithdrawalView,
+    WorldMode,
 )
 
 
@@ -44,25 +44,25 @@ class Agreement(StrEnum):
 class Look:
     """One look at the platform, all of it taken together. ``allocations`` are by reward."""
 
-    mode: Mode
+    mode: WorldMode
     now_us: int
     act: Act | None
-    health: Health
-    assets: Mapping[str, AssetSeen]
+    health: HealthView
+    assets: Mapping[str, AssetView]
     market: MarketLive | None
-    pool: PoolSeen | None
-    fills: Sequence[FillSeen]
+    pool: PoolView | None
+    fills: Sequence[FillView]
     points: Sequence[MarketPoint]
-    orders: Sequence[OrderSeen]
-    campaigns: Sequence[CampaignSeen]
-    rewards: Sequence[RewardSeen]
-    allocations: Mapping[str, Sequence[AllocationSeen]]
-    transfers: Sequence[TransferSeen]
-    arrivals: Sequence[ArrivalSeen]
-    withdrawals: Sequence[WithdrawalSeen]
+    orders: Sequence[OrderView]
+    campaigns: Sequence[CampaignView]
+    rewards: Sequence[RewardView]
+    allocations: Mapping[str, Sequence[AllocationView]]
+    transfers: Sequence[TransferView]
+    arrivals: Sequence[ArrivalView]
+    withdrawals: Sequence[WithdrawalView]
     trial: TrialBalance
     custody: Sequence[CustodyLine]
-    happenings: Sequence[Happening]
+    happenings: Sequence[ActivityView]
     attention: AttentionView
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from poolmaker.views.catalogue import Words
-from poolmaker.views.model import OrderSeen
+from poolmaker.views.catalogue import Translator
+from poolmaker.views.model import OrderView
 
 # (beginning, end, key of the catalogue); what stands between is the name. The first match wins.
 _CHART = (
@@ -32,7 +32,7 @@ _CHART = (
 )
 
 
-def owners(orders: Sequence[OrderSeen]) -> dict[str, str]:
+def owners(orders: Sequence[OrderView]) -> dict[str, str]:
     """Names of users by their own ids and by those of their orders."""
     names = {order.user_id: order.user_name for order in orders}
     return names | {order.order_id: order.user_name for order in orders}
@@ -43,7 +43,7 @@ def short_id(value: str) -> str:
     return value if len(value) <= 16 else f"…{value[-6:]}"  # noqa: PLR2004
 
 
-def account_words(words: Words, account: str, names: Mapping[str, str]) -> str:
+def account_words(words: Translator, account: str, names: Mapping[str, str]) -> str:
     """``user:us_…:available`` as ``ada · available``."""
     for head, tail, key in _CHART:
         if account.startswith(head) and account.endswith(tail):
@@ -54,6 +54,6 @@ def account_words(words: Words, account: str, names: Mapping[str, str]) -> str:
     return account
 
 
-def asset_words(words: Words, asset: str) -> str:
+def asset_words(words: Translator, asset: str) -> str:
     """An asset's code; the asset of a pool's shares is called what it is."""
     return words.say("asset.share") if asset.startswith("share:") else asset

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from poolmaker.kernel.clock import Clock
 from poolmaker.recon.ports import Attention
-from poolmaker.views.model import Mode
-from poolmaker.views.ports import Live, Reading, Stage
+from poolmaker.views.model import WorldMode
+from poolmaker.views.ports import DemoProgress, Live, Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Showing:
+class PageContext:
     """Where the pages look. They are open only where the mode is sandbox."""
 
-    mode: Mode
+    mode: WorldMode
     clock: Clock
     reading: Reading
     live: Live
     attention: Attention
-    stage: Stage
+    stage: DemoProgress
     stopping: asyncio.Event

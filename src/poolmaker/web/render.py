@@ -14,13 +14,13 @@ from markupsafe import Markup
 
 from poolmaker.views import figures
 from poolmaker.views.attention import AttentionItemView
-from poolmaker.views.catalogue import Catalogues, Words
+from poolmaker.views.catalogue import Catalogues, Translator
 from poolmaker.views.model import (
+    ActivityView,
+    AmountView,
     BarPart,
     Entry,
-    Happening,
-    Money,
-    OrderSeen,
+    OrderView,
 )
 from poolmaker.web import rules
 from poolmaker.web.assets import Assets
@@ -128,7 +128,7 @@ def _json(value: object) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704
 
 
-def _environment(assets: Assets, words: Words) -> Environment:
+def _environment(assets: Assets, words: Translator) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -180,7 +180,7 @@ def _decimals(asset: str, displays: Mapping[str, int]) -> int:
     return SHARE_DECIMALS if asset.startswith("share:") else displays.get(asset, DISPLAY_DECIMALS)
 
 
-def _values(look: Look, words: Words) -> dict[str, Any]:
+def _values(look: Look, words: Translator) -> dict[str, Any]:
     """What the parts of the story page read besides the environment's functions."""
     names = owners(look.orders)
     displays = {code: asset.display for code, asset in look.assets.items()}
@@ -205,13 +205,13 @@ def _values(look: Look, words: Words) -> dict[str, Any]:
     }
 
 
-def _word(words: Words, group: str, name: str) -> str:
+def _word(words: Translator, group: str, name: str) -> str:
     """The word for a state; one that the catalogue does not know is shown as it is."""
     key = f"{group}.{name.upper()}"
     return words.say(key) if words.has(key) else name.lower().replace("_", " ")
 
 
-def _next_words(words: Words, order: OrderSeen) -> str:
+def _next_words(words: Translator, order: OrderView) -> str:
     """What happens next: by the step at work, else by the state and the reason it gives."""
     step = f"next.{order.waiting_for}"
     if words.has(step):
@@ -222,7 +222,7 @@ def _next_words(words: Words, order: OrderSeen) -> str:
     return words.say("next.because", sentence=sentence, reason=order.waiting_for)
 
 
-def _attention(words: Words, item: AttentionItemView) -> str:
+def _attention(words: Translator, item: AttentionItemView) -> str:
     """What an item is called; a kind that the catalogue does not know is shown as it is."""
     key = f"attention.{item.source}.{item.kind}"
     return words.say(key) if words.has(key) else f"{item.source}: {item.kind.replace('_', ' ')}"
@@ -236,7 +236,7 @@ def _gain_ppm(share_price: str) -> int:
     return figures.share_ppm(share_price, "1") - 1_000_000
 
 
-def _place(words: Words, name: str, names: Mapping[str, str]) -> str:
+def _place(words: Translator, name: str, names: Mapping[str, str]) -> str:
     group = f"group.{name}"
     return words.say(group) if words.has(group) else account_words(words, name, names)
 
@@ -245,7 +245,7 @@ def _place_url(name: str) -> str:
     return account_url(name) if ":" in name else "#events"
 
 
-def _bar_words(words: Words, displays: Mapping[str, int], bar: Sequence[BarPart]) -> str:
+def _bar_words(words: Translator, displays: Mapping[str, int], bar: Sequence[BarPart]) -> str:
     said = []
     for part in bar:
         for money in part.amounts:
@@ -254,14 +254,14 @@ def _bar_words(words: Words, displays: Mapping[str, int], bar: Sequence[BarPart]
     return ", ".join(said)
 
 
-def _sum(displays: Mapping[str, int], sums: Sequence[Money]) -> str:
+def _sum(displays: Mapping[str, int], sums: Sequence[AmountView]) -> str:
     return " + ".join(
         f"{figures.shown(money.amount, _decimals(money.asset, displays))} {money.asset}"
         for money in sums
     )
 
 
-def _happening(words: Words, displays: Mapping[str, int], happening: Happening) -> str:
+def _happening(words: Translator, displays: Mapping[str, int], happening: ActivityView) -> str:
     key = f"event.{happening.kind}"
     sums = {name: _sum(displays, sums) for name, sums in happening.sums.items()}
     return words.say(key if words.has(key) else "event.other", **happening.facts, **sums)

@@ -9,19 +9,19 @@ from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.money import parse_units
 from poolmaker.views.figures import is_zero
 from poolmaker.views.model import (
-    AllocationSeen,
-    ArrivalSeen,
+    AllocationView,
+    AmountView,
+    ArrivalView,
     BarPart,
-    CampaignSeen,
+    CampaignView,
     CustodyLine,
-    FillSeen,
+    FillView,
     MarketLive,
     MarketPoint,
-    Money,
-    OrderSeen,
+    OrderView,
     OwnOrder,
-    TransferSeen,
-    WithdrawalSeen,
+    TransferView,
+    WithdrawalView,
 )
 from poolmaker.web.model import Agreement, Look
 
@@ -120,13 +120,13 @@ def inventory_words(ppm: int | None, target_ppm: int, band_ppm: int) -> str:
     return "pool.inventory.inside"
 
 
-def running(campaigns: Sequence[CampaignSeen]) -> list[CampaignSeen]:
+def running(campaigns: Sequence[CampaignView]) -> list[CampaignView]:
     """Campaigns that matter now: those we are in or want first, at most two."""
     joined = sorted(campaigns, key=lambda one: (one.joined_at_us == 0, -one.start_us))
     return joined[:CAMPAIGNS_SHOWN]
 
 
-def day_segments(campaign: CampaignSeen, now_us: int) -> list[tuple[int, int, int]]:
+def day_segments(campaign: CampaignView, now_us: int) -> list[tuple[int, int, int]]:
     """(x, width, done) of each day over a bar of ``BAR_WIDTH``, with a gap between days."""
     length = max(1, campaign.end_us - campaign.start_us)
     # More days than can be told apart are one bar.
@@ -144,7 +144,7 @@ def day_segments(campaign: CampaignSeen, now_us: int) -> list[tuple[int, int, in
     return segments
 
 
-def parts_of_reward(parts: Sequence[AllocationSeen]) -> list[tuple[AllocationSeen, int, int]]:
+def parts_of_reward(parts: Sequence[AllocationView]) -> list[tuple[AllocationView, int, int]]:
     """(part, x, width) over a bar of ``BAR_WIDTH`` without a gap, by the order of the parts."""
     total = sum(parse_units(part.amount.amount, _SCALE) for part in parts)
     ends, reached = [0], 0
@@ -164,12 +164,12 @@ def reward_way(state: str) -> list[tuple[str, str]]:
     return list(zip(REWARD_WAY, marks, strict=True))
 
 
-def has_result(order: OrderSeen) -> bool:
+def has_result(order: OrderView) -> bool:
     """Whether anything arrived for an order: before that it can have gained or lost nothing."""
     return order.profit is not None and bool(order.deposited or order.profit.fees)
 
 
-def tone(money: Money | None) -> str:
+def tone(money: AmountView | None) -> str:
     """How a gain is marked: up, down, or not at all for nothing."""
     if money is None or is_zero(money.amount):
         return "muted"
@@ -181,26 +181,26 @@ def negated(amount: str) -> str:
     return amount[1:] if amount.startswith("-") else f"-{amount}"
 
 
-def strangers(look: Look) -> list[ArrivalSeen]:
+def strangers(look: Look) -> list[ArrivalView]:
     """Payments that name no order of ours: what goes back, and what waits for a person."""
     found = [one for one in look.arrivals if one.disposition.lower() in _NOBODYS]
     return found[:STRANGERS_SHOWN]
 
 
-def moving(look: Look) -> list[TransferSeen | WithdrawalSeen]:
+def moving(look: Look) -> list[TransferView | WithdrawalView]:
     """Money on its way, the newest first, what has ended behind it."""
-    rows: list[TransferSeen | WithdrawalSeen] = [*look.transfers, *look.withdrawals]
+    rows: list[TransferView | WithdrawalView] = [*look.transfers, *look.withdrawals]
     ordered = sorted(rows, key=lambda row: -_begun_us(row))
     return sorted(ordered, key=lambda row: row.state.upper() in ENDED)[:MOVING_SHOWN]
 
 
-def _begun_us(row: TransferSeen | WithdrawalSeen) -> int:
-    if isinstance(row, TransferSeen):
+def _begun_us(row: TransferView | WithdrawalView) -> int:
+    if isinstance(row, TransferView):
         return row.started_at_us
     return row.steps[0].at_us if row.steps else 0
 
 
-def settled(order: OrderSeen) -> bool:
+def settled(order: OrderView) -> bool:
     """Whether nothing more will happen to an order by itself or by its owner."""
     return order.state in ("CLOSED", "REFUNDED", "EXPIRED")
 
@@ -213,7 +213,7 @@ def point_row(point: MarketPoint) -> list[str | int | None]:
     return [point.at_us // 1000, point.mid, point.own_bid, point.own_ask, point.inventory_ppm]
 
 
-def fill_row(fill: FillSeen) -> list[str | int]:
+def fill_row(fill: FillView) -> list[str | int]:
     """A fill as the browser reads it."""
     return [fill.seq, fill.at_us // 1000, fill.price, fill.side]
 

@@ -16,12 +16,12 @@ from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.money import power_of_ten
 from poolmaker.views.catalogue import Catalogues
-from poolmaker.views.model import Mode
+from poolmaker.views.model import WorldMode
 from poolmaker.web.assets import Assets
 from poolmaker.web.feed import Feed
-from poolmaker.web.look import Looker
+from poolmaker.web.look import SnapshotLoader
 from poolmaker.web.naming import account_words, owners
-from poolmaker.web.ports import Showing
+from poolmaker.web.ports import PageContext
 from poolmaker.web.render import HERE, Pages, account_url
 
 _LOG: Final = get_logger("web")
@@ -64,11 +64,11 @@ _Page = Callable[[Request], Awaitable[Response]]
 
 
 class _Site:
-    def __init__(self, showing: Showing) -> None:
+    def __init__(self, showing: PageContext) -> None:
         self._showing = showing
         self._assets = Assets(HERE / "static")
         self._pages = Pages(self._assets, Catalogues(HERE / "catalogues"))
-        self._looker = Looker(showing)
+        self._looker = SnapshotLoader(showing)
         self._feed = Feed(showing, self._pages.parts)
 
     def routes(self) -> list[Route]:
@@ -163,7 +163,7 @@ class _Site:
 
     def _guard(self, page: _Page) -> _Page:
         async def guarded(request: Request) -> Response:
-            if self._showing.mode is not Mode.SANDBOX:
+            if self._showing.mode is not WorldMode.SANDBOX:
                 return self._notice(request, "closed", 403)
             try:
                 return await page(request)
@@ -176,7 +176,7 @@ class _Site:
         return guarded
 
 
-def create_site(showing: Showing) -> Starlette:
+def create_site(showing: PageContext) -> Starlette:
     """The pages. They are open in sandbox mode and say why they are closed in any other."""
     site = Starlette(routes=_Site(showing).routes())
     site.add_middleware(SecurityHeaders)

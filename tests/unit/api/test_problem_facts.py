@@ -14,9 +14,9 @@ import pytest
 import typer
 
 from poolmaker.api.problems import CATALOGUES
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 from poolmaker.business.rewards.model import RewardDecisionRefusal
-from poolmaker.business.treasury.booking import Trouble
+from poolmaker.business.treasury.booking import StatementRefusal
 from poolmaker.business.user_orders.model import OrderRefusal
 from poolmaker.business.withdrawals.model import WithdrawRefusal
 from poolmaker.cli.main import cli
@@ -25,7 +25,7 @@ from poolmaker.mixin.model import ReturnRefusal
 from tests.tidy.tree import REPOSITORY
 
 SOURCE: Final = REPOSITORY / "src" / "poolmaker"
-RAISERS: Final = frozenset({"Problem", "Refused"})
+RAISERS: Final = frozenset({"ApiProblem", "ActionRefused"})
 PARTS: Final = ("happened", "money", "do")
 LANGUAGES: Final = CATALOGUES.languages
 
@@ -36,16 +36,16 @@ def _values(*kinds: type[StrEnum], but: frozenset[str] = frozenset()) -> frozens
 
 LEDGER: Final = frozenset(
     {
-        Refusal.SAME_KEY_DIFFERENT_CONTENT.value,
-        Refusal.UNKNOWN_ASSET.value,
-        Refusal.BAD_AMOUNT.value,
-        Refusal.UNKNOWN_POOL.value,
-        Refusal.UNKNOWN_ORDER.value,
-        Refusal.POOL_MISMATCH.value,
-        Refusal.UNKNOWN_TRANSACTION.value,
-        Refusal.NOT_FUNDED.value,
-        Refusal.INSUFFICIENT.value,
-        Refusal.EQUITY_BELOW_ZERO.value,
+        LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT.value,
+        LedgerRefusal.UNKNOWN_ASSET.value,
+        LedgerRefusal.BAD_AMOUNT.value,
+        LedgerRefusal.UNKNOWN_POOL.value,
+        LedgerRefusal.UNKNOWN_ORDER.value,
+        LedgerRefusal.POOL_MISMATCH.value,
+        LedgerRefusal.UNKNOWN_TRANSACTION.value,
+        LedgerRefusal.NOT_FUNDED.value,
+        LedgerRefusal.INSUFFICIENT.value,
+        LedgerRefusal.EQUITY_BELOW_ZERO.value,
     }
 )
 """With what the ledger refuses commands of people; the rest is about joins and exits."""
@@ -70,10 +70,10 @@ CODES: Final[dict[tuple[str, str], frozenset[str]]] = {
     ("app/commands.py", "reason.value"): _values(WithdrawRefusal),
     ("app/interventions.py", "outcome.reason.value"): LEDGER,
     ("app/interventions.py", "found.value"): frozenset(
-        {Refusal.UNKNOWN_TRANSACTION.value, Refusal.BEHIND_BARRIER.value}
+        {LedgerRefusal.UNKNOWN_TRANSACTION.value, LedgerRefusal.BEHIND_BARRIER.value}
     ),
     ("app/interventions.py", "command.value"): frozenset(
-        {Refusal.UNKNOWN_TRANSACTION.value, Refusal.BEHIND_BARRIER.value}
+        {LedgerRefusal.UNKNOWN_TRANSACTION.value, LedgerRefusal.BEHIND_BARRIER.value}
     ),
     ("app/interventions.py", "answer.value"): _values(RewardDecisionRefusal),
     ("app/interventions.py", "refusal.value"): _values(RewardDecisionRefusal),
@@ -81,20 +81,20 @@ CODES: Final[dict[tuple[str, str], frozenset[str]]] = {
         {"unknown_payment", "frozen", "not_pinned", "gas_at_its_cap"}
     ),
     ("app/treasury.py", "done.reason.value"): _values(ReturnRefusal),
-    ("app/treasury.py", "booking.reason.value"): LEDGER | _values(Trouble),
+    ("app/treasury.py", "booking.reason.value"): LEDGER | _values(StatementRefusal),
     ("app/treasury.py", "found.reason.value"): frozenset(
-        {Trouble.UNKNOWN_INCIDENT.value, Trouble.NOT_SEEN_AGAIN.value}
+        {StatementRefusal.UNKNOWN_INCIDENT.value, StatementRefusal.NOT_SEEN_AGAIN.value}
     ),
     # A reversal and the bearing of a shortfall take their amounts from the books.
     ("app/treasury.py", "reason.value"): frozenset(
         {
-            Trouble.NOT_REVERSIBLE.value,
-            Trouble.UNKNOWN_INCIDENT.value,
-            Trouble.NOT_SEEN_AGAIN.value,
-            Trouble.DIFFERENCE_CHANGED.value,
-            Refusal.UNKNOWN_TRANSACTION.value,
-            Refusal.INSUFFICIENT.value,
-            Refusal.EQUITY_BELOW_ZERO.value,
+            StatementRefusal.NOT_REVERSIBLE.value,
+            StatementRefusal.UNKNOWN_INCIDENT.value,
+            StatementRefusal.NOT_SEEN_AGAIN.value,
+            StatementRefusal.DIFFERENCE_CHANGED.value,
+            LedgerRefusal.UNKNOWN_TRANSACTION.value,
+            LedgerRefusal.INSUFFICIENT.value,
+            LedgerRefusal.EQUITY_BELOW_ZERO.value,
         }
     ),
 }
@@ -127,7 +127,7 @@ def _codes(file: str, code: ast.expr) -> frozenset[str]:
     if isinstance(code, ast.Constant):
         return frozenset({str(code.value)})
     if (member := ast.unparse(code)).startswith("Refusal.") and member.endswith(".value"):
-        return frozenset({Refusal[member.split(".")[1]].value})
+        return frozenset({LedgerRefusal[member.split(".")[1]].value})
     assert (file, ast.unparse(code)) in CODES, f"{file}: say what {ast.unparse(code)} can be"
     return CODES[file, ast.unparse(code)]
 

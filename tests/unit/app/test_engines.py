@@ -14,7 +14,7 @@ from poolmaker.infra.settings.model import VenueAccountSettings
 from poolmaker.kernel.errors import OutcomeUnknown
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.rng import Rng
-from poolmaker.market.execution.model import CreateReply, Refused
+from poolmaker.market.execution.model import CreateReply, RequestRefused
 from tests.unit.market.makers import create
 
 NOWHERE = "127.0.0.1:9"
@@ -61,13 +61,13 @@ async def sent(*, holds: bool, killed: str) -> CreateReply:
 async def test_a_signed_create_does_not_leave_without_the_lease() -> None:
     """It was decided and signed while the lease held; another process may work by now."""
     reply = await sent(holds=False, killed="")
-    assert isinstance(reply, Refused)
+    assert isinstance(reply, RequestRefused)
     assert reply.text == "not sent: this process no longer holds its lease"
 
 
 async def test_a_signed_create_does_not_leave_while_a_kill_latch_holds() -> None:
     reply = await sent(holds=True, killed="account:main")
-    assert isinstance(reply, Refused)
+    assert isinstance(reply, RequestRefused)
     assert reply.text == "not sent: killed: account:main"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from poolmaker.app.figures import Scales, Valuation
+from poolmaker.app.figures import AssetRegistry, Valuation
 from poolmaker.kernel.money import Asset, Ratio
 from poolmaker.messages.base import Money
 
-SCALES = Scales({"BTC": Asset("BTC", 8), "USDT": Asset("USDT", 2)})
+SCALES = AssetRegistry({"BTC": Asset("BTC", 8), "USDT": Asset("USDT", 2)})
 
 
 def test_amounts_keep_every_digit_of_their_scale() -> None:
@@ -15,7 +15,7 @@ def test_amounts_keep_every_digit_of_their_scale() -> None:
 
 
 def test_shares_of_an_epoch_that_began_since_have_eighteen_decimals() -> None:
-    known = Scales({"share:btc:1": Asset("share:btc:1", 8)})
+    known = AssetRegistry({"share:btc:1": Asset("share:btc:1", 8)})
     assert known.text("share:btc:1", 10**8) == "1.00000000"
     assert known.text("share:btc:2", 10**18) == "1." + "0" * 18
 

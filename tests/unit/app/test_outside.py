@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poolmaker.app.outside import FreezeGate
+from poolmaker.app.outside import OutgoingFreeze
 from poolmaker.app.payouts import Providers
 from poolmaker.business.treasury.model import SendAbsent, SendAccepted, SendAnswer, SendRequest
 from poolmaker.kernel.errors import Unavailable
@@ -20,7 +20,7 @@ class FakeWithdrawals:
 
 
 async def test_nothing_journalled_leaves_while_money_is_frozen_or_nobody_can_say() -> None:
-    gate, withdrawals, tx = FreezeGate(), FakeWithdrawals(), Any
+    gate, withdrawals, tx = OutgoingFreeze(), FakeWithdrawals(), Any
     assert not await gate.may_send(tx)  # type: ignore[arg-type]
     gate.plug(withdrawals)  # type: ignore[arg-type]
     assert await gate.may_send(tx)  # type: ignore[arg-type]

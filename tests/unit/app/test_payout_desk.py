@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from poolmaker.api.ports import NewPayout, Refused
-from poolmaker.app.commands import PayoutDesk
-from poolmaker.app.figures import Scales
-from poolmaker.business.user_orders.model import Destination, User
+from poolmaker.api.ports import ActionRefused, NewPayout
+from poolmaker.app.commands import PayoutCommands
+from poolmaker.app.figures import AssetRegistry
+from poolmaker.business.user_orders.model import PayoutDestination, User
 from poolmaker.business.withdrawals.model import Requested, WithdrawAnswer
 from poolmaker.infra.settings.outside import FormSettings
 from poolmaker.kernel.ids import UserId, WithdrawalId
 from poolmaker.kernel.money import Asset
 from poolmaker.messages.base import Money as UnitMoney
-from poolmaker.views.model import Money, WithdrawalSeen
+from poolmaker.views.model import AmountView, WithdrawalView
 
 WALLET = "7766b24c-1a03-4c3a-83a3-b4358266875d"
 HMT = FormSettings(name="hmt", asset="HMT", decimals=18, mixin_id=WALLET)
-SEEN = WithdrawalSeen(
+SEEN = WithdrawalView(
     withdrawal_id="wd_1",
     user_id="us_a",
     user_name="ada",
-    money=Money("HMT", "1"),
+    money=AmountView("HMT", "1"),
     network="mixin",
     address=WALLET,
     state="REQUESTED",
@@ -40,24 +40,24 @@ class FakeRooms:
         return User(user, "ada", 0, self.mixin_id)
 
     async def withdraw(
-        self, user: UserId, source: str, money: UnitMoney, destination: Destination, key: str
+        self, user: UserId, source: str, money: UnitMoney, destination: PayoutDestination, key: str
     ) -> WithdrawAnswer:
         self.asked.append(
             (user, source, money.units, destination.network, destination.address, key)
         )
         return Requested(WithdrawalId("wd_1"))
 
-    async def withdrawal(self, withdrawal: WithdrawalId) -> WithdrawalSeen:
+    async def withdrawal(self, withdrawal: WithdrawalId) -> WithdrawalView:
         return SEEN
 
 
-def desk(rooms: FakeRooms) -> PayoutDesk:
-    scales = Scales({"HMT": Asset("HMT", 18), "BTC": Asset("BTC", 8)})
-    return PayoutDesk(rooms, rooms, rooms, scales, {"HMT": HMT})  # type: ignore[arg-type]
+def desk(rooms: FakeRooms) -> PayoutCommands:
+    scales = AssetRegistry({"HMT": Asset("HMT", 18), "BTC": Asset("BTC", 8)})
+    return PayoutCommands(rooms, rooms, rooms, scales, {"HMT": HMT})  # type: ignore[arg-type]
 
 
 def payout(asset: str, amount: str) -> NewPayout:
-    return NewPayout("rq_1", UserId("us_a"), Money(asset, amount))
+    return NewPayout("rq_1", UserId("us_a"), AmountView(asset, amount))
 
 
 async def test_it_goes_to_the_users_own_wallet_from_where_mixin_holds_it() -> None:
@@ -71,13 +71,13 @@ async def test_it_goes_to_the_users_own_wallet_from_where_mixin_holds_it() -> No
 async def test_more_decimals_than_mixin_keeps_are_refused_not_cut() -> None:
     rooms = FakeRooms()
     refused = await desk(rooms).request(payout("HMT", "1.000000001"))
-    assert refused == Refused("bad_amount", {"asset": "HMT", "scale": "8"})
+    assert refused == ActionRefused("bad_amount", {"asset": "HMT", "scale": "8"})
     assert rooms.asked == []
 
 
 async def test_without_a_wallet_or_a_form_nothing_leaves() -> None:
     rooms = FakeRooms()
-    assert await desk(rooms).request(payout("BTC", "1")) == Refused("no_mixin")
+    assert await desk(rooms).request(payout("BTC", "1")) == ActionRefused("no_mixin")
     rooms.mixin_id = ""
-    assert await desk(rooms).request(payout("HMT", "1")) == Refused("no_mixin")
+    assert await desk(rooms).request(payout("HMT", "1")) == ActionRefused("no_mixin")
     assert rooms.asked == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.payouts import VenuePayouts
 from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.treasury.model import (
@@ -23,8 +23,8 @@ from poolmaker.kernel.errors import Unavailable
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.money import Asset
 from poolmaker.market.connectors.binance.wallet import (
-    Destination,
     VenueWithdrawal,
+    VenueWithdrawalAddress,
     WithdrawalRefused,
 )
 
@@ -73,13 +73,15 @@ class FakeWallet:
 
 
 def payouts(wallet: FakeWallet) -> VenuePayouts:
-    return VenuePayouts({A1: wallet}, Scales({"USDT": Asset("USDT", 2)}))  # type: ignore[dict-item]
+    return VenuePayouts({A1: wallet}, AssetRegistry({"USDT": Asset("USDT", 2)}))  # type: ignore[dict-item]
 
 
 async def test_everything_that_names_the_receiver_reaches_the_venue() -> None:
     wallet = FakeWallet()
     assert await payouts(wallet).send(REQUEST) == SendAccepted("w1")
-    assert wallet.asked == [("USDT", "1234.56", Destination("ETH", "0xabc", "7"), "pm-1")]
+    assert wallet.asked == [
+        ("USDT", "1234.56", VenueWithdrawalAddress("ETH", "0xabc", "7"), "pm-1")
+    ]
 
 
 async def test_only_a_definite_no_is_a_refusal() -> None:
@@ -117,4 +119,4 @@ async def test_what_was_taken_is_what_arrived_and_the_fee() -> None:
 
 async def test_an_account_that_is_not_configured_cannot_be_asked() -> None:
     with pytest.raises(Unavailable):
-        await VenuePayouts({}, Scales({})).find(REQUEST, 0)
+        await VenuePayouts({}, AssetRegistry({})).find(REQUEST, 0)

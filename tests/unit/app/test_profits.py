@@ -9,7 +9,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolmaker.app.figures import Scales, Valuation
+from poolmaker.app.figures import AssetRegistry, Valuation
 from poolmaker.app.profits import Flows, OrderFlows, order_profit, pool_profit
 from poolmaker.business.ledger.model import Flow
 from poolmaker.business.user_orders.model import DepositIntent
@@ -17,11 +17,11 @@ from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.ids import UserId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Asset, Ratio
-from poolmaker.views.model import OrderSeen
+from poolmaker.views.model import OrderView
 from tests.support.business import World, mixin_world
 from tests.support.figures import ModelHistory, reading_of
 
-SCALES = Scales({"BTC": Asset("BTC", 8), "USDT": Asset("USDT", 6)})
+SCALES = AssetRegistry({"BTC": Asset("BTC", 8), "USDT": Asset("USDT", 6)})
 WORTH = Valuation("BTC", "USDT", Ratio(500, 1))
 
 UNITS = st.integers(0, 10**12)
@@ -118,12 +118,12 @@ def test_found_45_a_pools_trading_is_its_fills_at_mid_and_its_fees_stand_apart(
 EXIT_FEE = 2_000_000
 
 
-async def _seen(world: World) -> dict[str, OrderSeen]:
+async def _seen(world: World) -> dict[str, OrderView]:
     reading = reading_of(world, ModelHistory(world))
     return {order.user_name: order for order in await reading.orders(None, "", 100)}
 
 
-def _zero(order: OrderSeen) -> bool:
+def _zero(order: OrderView) -> bool:
     return order.result is not None and Decimal(order.result.amount) == 0
 
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
-from poolmaker.app.figures import Scales
+from poolmaker.app.figures import AssetRegistry
 from poolmaker.app.reading import PlatformReading
-from poolmaker.business.ledger.model import GENESIS_HASH, Head
+from poolmaker.business.ledger.model import GENESIS_HASH, LedgerHead
 from poolmaker.business.user_orders.model import Order
 from poolmaker.kernel.ids import OrderId, PoolId, UserId, VenueAccountId
 from poolmaker.kernel.money import Asset
@@ -59,8 +59,8 @@ class FakeTransactions:
 
 
 class Nothing:
-    async def head(self, tx: object) -> Head:
-        return Head(1, 0, GENESIS_HASH, 0)
+    async def head(self, tx: object) -> LedgerHead:
+        return LedgerHead(1, 0, GENESIS_HASH, 0)
 
     async def balances(self, tx: object) -> list[object]:
         return []
@@ -83,7 +83,7 @@ def reading() -> PlatformReading:
         people=FakePeople(),
         money=Nothing(),
     )
-    scales = Scales({"BTC": Asset("BTC", 8), "USDT": Asset("USDT", 2)})
+    scales = AssetRegistry({"BTC": Asset("BTC", 8), "USDT": Asset("USDT", 2)})
     return PlatformReading(ports, scales)  # type: ignore[arg-type]
 
 

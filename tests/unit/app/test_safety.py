@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from poolmaker.api.ports import LatchReleased, Refused
+from poolmaker.api.ports import ActionRefused, LatchReleased
 from poolmaker.api.problems import CATALOGUES
-from poolmaker.app.safety import SafetyDesk
+from poolmaker.app.safety import SafetyCommands
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.market.engine.latches import LATCHES, LatchKind
 from poolmaker.market.execution.kill import ReleaseVerdict
@@ -31,9 +31,9 @@ async def test_the_api_releases_at_an_engine_only_what_the_table_sends_there(
     """An unread stop among them: one person alone does not let it go."""
     desks: Any = {MAIN: SimpleNamespace(engine=Engine())}
     nothing: Any = None
-    safety = SafetyDesk(nothing, desks, nothing)
+    safety = SafetyCommands(nothing, desks, nothing)
     answer = await safety.release_latch("main", kind.value, "main", "operator: looked")
-    wanted = LatchReleased(released=True) if LATCHES[kind].by_engine else Refused("not_found")
+    wanted = LatchReleased(released=True) if LATCHES[kind].by_engine else ActionRefused("not_found")
     assert answer == wanted
 
 

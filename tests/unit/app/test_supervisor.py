@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from poolmaker.app.supervisor import Part, PartFailed, Supervisor
+from poolmaker.app.supervisor import PartFailed, SupervisedTask, Supervisor
 from poolmaker.infra.health import HealthBoard
 from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.errors import InvariantBroken, TakenOver
@@ -56,7 +56,7 @@ async def test_found_56_a_part_that_was_taken_over_is_known_as_that(
         raise TakenOver("process 5 on host has taken over")
 
     before = supervisor.is_taken_over
-    supervisor.start(Part("lease", followed))
+    supervisor.start(SupervisedTask("lease", followed))
     with pytest.raises(TakenOver):
         await supervisor.wait()
     assert (before, supervisor.is_taken_over) == (False, True)
@@ -69,8 +69,8 @@ async def test_a_part_that_fails_stops_the_process_with_its_own_error(
     async def broken() -> None:
         raise InvariantBroken("the books differ")
 
-    supervisor.start(Part("web", forever))
-    supervisor.start(Part("ledger", broken))
+    supervisor.start(SupervisedTask("web", forever))
+    supervisor.start(SupervisedTask("ledger", broken))
     with pytest.raises(InvariantBroken, match="the books differ"):
         await supervisor.wait()
     await supervisor.end()
@@ -80,7 +80,7 @@ async def test_an_error_that_nobody_expected_is_named_as_one(supervisor: Supervi
     async def broken() -> None:
         raise KeyError("x")
 
-    supervisor.start(Part("pools", broken))
+    supervisor.start(SupervisedTask("pools", broken))
     with pytest.raises(PartFailed, match="KeyError"):
         await supervisor.wait()
     await supervisor.end()
@@ -89,14 +89,14 @@ async def test_an_error_that_nobody_expected_is_named_as_one(supervisor: Supervi
 async def test_parts_end_in_the_reverse_order_of_their_start(supervisor: Supervisor) -> None:
     ended: list[str] = []
 
-    def part(name: str) -> Part:
+    def part(name: str) -> SupervisedTask:
         async def run() -> None:
             try:
                 await forever()
             finally:
                 ended.append(name)
 
-        return Part(name, run)
+        return SupervisedTask(name, run)
 
     for name in ("ledger", "sagas", "web"):
         supervisor.start(part(name))

@@ -11,7 +11,7 @@ from eth_account.messages import encode_defunct
 from poolmaker.evm.abi import call_data
 from poolmaker.evm.model import GatePolicy, GateRefused
 from poolmaker.evm.signer import Signer, require_address
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 KEY = "0x" + "11" * 32
 TOKEN, OTHER_TOKEN = "0x" + "aa" * 20, "0x" + "bb" * 20
@@ -156,7 +156,7 @@ def test_what_was_not_signed_here_is_not_replaced() -> None:
 
 @pytest.mark.parametrize("key", ["", "0x", "0x" + "11" * 31, "zz" * 32, "0x" + "00" * 32])
 def test_a_key_that_is_none_is_refused_without_being_told(key: str) -> None:
-    with pytest.raises(CallerFault) as refused:
+    with pytest.raises(PreconditionError) as refused:
         Signer(key, POLICY)
     assert not key or key not in str(refused.value)
 
@@ -165,7 +165,7 @@ def test_a_key_that_is_none_is_refused_without_being_told(key: str) -> None:
     "text", ["", "0x", "cd" * 20, "0x" + "cd" * 19, "0xCd" + "cd" * 19, "mixin", "0x" + "zz" * 20]
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         require_address(text, "address")
 
 

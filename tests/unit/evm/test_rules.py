@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.evm.abi import TRANSFER, topic_of
-from poolmaker.evm.model import GasBid, Log, Receipt
+from poolmaker.evm.model import GasBid, Log, TransactionReceipt
 from poolmaker.evm.rules import (
     GWEI,
     demanded_bid,
@@ -36,8 +36,8 @@ def log(sender: str, recipient: str, units: int, **changes: Any) -> Log:
     return Log(**{**values, **changes})
 
 
-def receipt(*logs: Log) -> Receipt:
-    return Receipt("0x02", 9, "0x01", True, 21_000, logs)
+def receipt(*logs: Log) -> TransactionReceipt:
+    return TransactionReceipt("0x02", 9, "0x01", True, 21_000, logs)
 
 
 def test_a_transfer_is_named_by_its_place_inside_its_transaction() -> None:

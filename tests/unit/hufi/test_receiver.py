@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from poolmaker.business.rewards.model import RewardSeen
+from poolmaker.business.rewards.model import ObservedReward
 from poolmaker.business.treasury.model import Arrival, Disposition
-from poolmaker.evm.model import ChainTransfer, Receipt, WaitingTransfer
+from poolmaker.evm.model import ChainTransfer, TransactionReceipt, WaitingTransfer
 from poolmaker.hufi.model import FileRefused
 from poolmaker.hufi.receiver import PATIENCE_US, Attributor, Receiver, ReceiverPorts
 from poolmaker.infra.health import HealthBoard
@@ -40,7 +40,7 @@ class Outside:
     clock: ManualClock = field(default_factory=ManualClock)
     escrows: set[str] = field(default_factory=lambda: {ESCROW})
     escrow_token: str = TOKEN
-    receipts: Receipt | None = field(
+    receipts: TransactionReceipt | None = field(
         default_factory=lambda: receipt(moved(WALLET, 5), paid([(WALLET, 5)]))
     )
     body: bytes | Exception = field(default_factory=file)
@@ -73,7 +73,7 @@ class Outside:
     async def is_cancelled(self, address: str) -> bool:
         return self.cancelled
 
-    async def receipt(self, tx_hash: str) -> Receipt | None:
+    async def receipt(self, tx_hash: str) -> TransactionReceipt | None:
         return self.receipts
 
     async def fetch(self, url: str, digest: str) -> bytes:
@@ -95,10 +95,10 @@ class Outside:
     async def postpone(self, tx: Tx, one: ChainTransfer, due_us: int, note: str) -> None:
         self.due_us = due_us
 
-    async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def confirmed(self, tx: Tx, reward: ObservedReward) -> None:
         self.told.append(reward)
 
-    async def observed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def observed(self, tx: Tx, reward: ObservedReward) -> None:
         self.told.append(reward)
 
     async def arrived(self, tx: Tx, arrival: Arrival) -> Disposition:
@@ -120,7 +120,7 @@ async def test_a_payout_with_all_its_evidence_is_a_reward_of_its_day() -> None:
     for _ in range(2):
         await outside.receiver().look()
     (reward,) = outside.told
-    assert isinstance(reward, RewardSeen)
+    assert isinstance(reward, ObservedReward)
     assert reward.key.count(":") == 3
     assert reward.key.startswith(f"137:{ESCROW}:0x")
     assert reward.key.endswith(WALLET)
@@ -183,7 +183,7 @@ async def test_a_results_file_may_be_late_for_a_day_and_then_a_person_must_look(
     outside.clock.advance(PATIENCE_US // 2)
     outside.body = file()
     await outside.receiver().look()
-    assert [type(one) for one in outside.told] == [RewardSeen]
+    assert [type(one) for one in outside.told] == [ObservedReward]
     assert outside.health.ok()
     late = Outside(body=Unavailable("the host of a results file answers HTTP 404"))
     late.clock.advance(PATIENCE_US)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from poolmaker.business.campaigns.model import CampaignStatus
 from poolmaker.evm.abi import TRANSFER, topic_of
-from poolmaker.evm.model import ChainTransfer, Log, Receipt, Token
+from poolmaker.evm.model import ChainTransfer, Log, RegisteredToken, TransactionReceipt
 from poolmaker.hufi.api import read
 from poolmaker.hufi.model import (
     CampaignDays,
@@ -38,8 +38,8 @@ from poolmaker.hufi.verdicts import (
     place_of,
 )
 from poolmaker.kernel.clock import DAY_US
-from poolmaker.kernel.errors import CallerFault
-from poolmaker.kernel.money import Asset, Form
+from poolmaker.kernel.errors import PreconditionError
+from poolmaker.kernel.money import Asset, AssetOnNetwork
 
 WALLET, OTHER = "0x" + "0a" * 20, "0x" + "0b" * 20
 ESCROW, TOKEN = "0x" + "0e" * 20, "0x" + "0c" * 20
@@ -67,8 +67,8 @@ def paid(parts: list[tuple[str, int]], batch: str = BATCH, escrow: str = ESCROW)
     return log(escrow, (BULK_TRANSFER, hashed(batch)), data)
 
 
-def receipt(*logs: Log) -> Receipt:
-    return Receipt("0x02", 9, "0x01", True, 0, logs)
+def receipt(*logs: Log) -> TransactionReceipt:
+    return TransactionReceipt("0x02", 9, "0x01", True, 0, logs)
 
 
 def transfer(position: int = 0, units: int = 5) -> ChainTransfer:
@@ -191,7 +191,7 @@ def launched(**changes: Any) -> LaunchedCampaign:
     return read(json.dumps({**good, **changes}).encode(), LaunchedCampaign)
 
 
-TETHER = Token(Form(Asset("USDT", 8), "usdt-polygon", 6), TOKEN)
+TETHER = RegisteredToken(AssetOnNetwork(Asset("USDT", 8), "usdt-polygon", 6), TOKEN)
 
 
 def test_a_launched_campaign_is_told_in_our_words() -> None:
@@ -215,7 +215,7 @@ def test_a_launched_campaign_is_told_in_our_words() -> None:
     ],
 )
 def test_a_launched_campaign_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         campaign_seen(launched(**changes), TETHER, DAY_US)
 
 

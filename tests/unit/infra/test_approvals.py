@@ -27,7 +27,7 @@ from poolmaker.infra.approvals.model import (
     Approver,
 )
 from poolmaker.infra.approvals.rules import approving, canonical, consent, is_agreed
-from poolmaker.infra.approvals.service import Approvals, ApprovalTimes
+from poolmaker.infra.approvals.service import ApprovalService, ApprovalTimes
 from poolmaker.infra.database import Database
 from poolmaker.kernel.clock import DAY_US, ManualClock
 from poolmaker.kernel.ids import ApprovalId, Ids
@@ -100,7 +100,7 @@ def test_a_body_has_one_encoding_whatever_the_order_of_its_words(body: dict[str,
 class Office:
     database: Database
     clock: ManualClock
-    approvals: Approvals
+    approvals: ApprovalService
 
     async def ask(
         self, who: Approver, request: str, **body: str
@@ -112,7 +112,7 @@ class Office:
 @pytest.fixture
 def office(database: Database) -> Office:
     clock = ManualClock()
-    approvals = Approvals(database, clock, Ids(clock, Rng(1)), ApprovalTimes())
+    approvals = ApprovalService(database, clock, Ids(clock, Rng(1)), ApprovalTimes())
     return Office(database, clock, approvals)
 
 

@@ -14,7 +14,7 @@ from poolmaker.infra.database import (
     decode_numeric,
     encode_numeric,
 )
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 
 class _Unit:
@@ -138,5 +138,5 @@ def test_a_fraction_is_read_and_written_digit_for_digit(text: str) -> None:
 
 @pytest.mark.parametrize("value", [1.0, True, None, "1", float("nan")])
 def test_nothing_but_an_exact_number_is_written(value: object) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         encode_numeric(value)

@@ -16,12 +16,12 @@ from poolmaker.infra.database import Database
 from poolmaker.infra.holder import described, is_gone, own_holder
 from poolmaker.infra.leases import (
     Lease,
+    LeaseEvidence,
     LeaseHeld,
     LeaseKeeper,
     LeaseLost,
     LeaseWatch,
     PgLeases,
-    Standing,
 )
 from poolmaker.kernel.clock import DAY_US, SECOND_US, ManualClock
 
@@ -237,9 +237,9 @@ def test_a_watched_lease_is_lapsed_only_after_its_length_without_a_renewal(
         until_us += renewed
         standing = watch.look("other", 1, until_us)
         if renewed:
-            assert standing is Standing.RENEWED
+            assert standing is LeaseEvidence.RENEWED
             return
-        assert (standing is Standing.LAPSED) == (unchanged_us > LEASE)
+        assert (standing is LeaseEvidence.LAPSED) == (unchanged_us > LEASE)
 
 
 def test_a_holder_that_ended_on_this_machine_is_gone_and_no_other_is() -> None:

@@ -15,7 +15,7 @@ from poolmaker.infra.sagas._store import PgSagaStore
 from poolmaker.infra.sagas.model import NEVER_US, Saga, SagaChange, SagaMoved, SagaStep
 from poolmaker.infra.sagas.ports import RunnerStore
 from poolmaker.infra.transactions import Transactions, Tx
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import CorrelationId, SagaId
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.sagas import ModelSagaStore
@@ -90,7 +90,7 @@ async def test_starting_an_id_twice_changes_nothing(place: Place) -> None:
 
 
 async def test_only_a_new_saga_can_be_started(place: Place) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         await place.do(lambda tx: place.store.start(tx, replace(saga_named("s1"), version=1)))
 
 

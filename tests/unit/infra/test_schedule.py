@@ -14,7 +14,7 @@ from poolmaker.infra.postgres.model import DatabaseRole
 from poolmaker.infra.sagas._store import PgSagaStore
 from poolmaker.infra.schedule import Job, PgScheduleStore, Scheduler, window_saga
 from poolmaker.kernel.clock import ManualClock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import SagaId
 
 MINUTE = 60_000_000
@@ -88,9 +88,9 @@ def test_the_sagas_id_is_the_job_and_the_window() -> None:
 
 
 def test_jobs_have_distinct_names_and_positive_windows() -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Job("x", 0, "k", "NEW")
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Job("Not a slug", 1, "k", "NEW")
 
 

@@ -10,11 +10,11 @@ import pytest
 from poolmaker.kernel.checks import ensure, require, require_int
 from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.errors import (
-    CallerFault,
     EnvironmentProblem,
     InvariantBroken,
     OutcomeUnknown,
     PoolmakerError,
+    PreconditionError,
     Unavailable,
 )
 
@@ -30,7 +30,7 @@ async def test_a_manual_clock_moves_only_when_told() -> None:
 def test_require_blames_the_caller_and_ensure_blames_us() -> None:
     require(1, "fine")
     ensure([0], "fine")
-    with pytest.raises(CallerFault, match="no"):
+    with pytest.raises(PreconditionError, match="no"):
         require([], "no")
     with pytest.raises(InvariantBroken, match="no"):
         ensure(0, "no")
@@ -38,7 +38,7 @@ def test_require_blames_the_caller_and_ensure_blames_us() -> None:
 
 @pytest.mark.parametrize("value", [True, 1.0, "1", None])
 def test_an_int_is_an_int_and_nothing_like_it(value: object) -> None:
-    with pytest.raises(CallerFault, match="lots"):
+    with pytest.raises(PreconditionError, match="lots"):
         require_int(value, "lots")
 
 
@@ -51,7 +51,7 @@ def test_checks_stay_on_when_python_optimises() -> None:
 
 
 def test_every_error_has_its_own_stable_code() -> None:
-    kinds = (CallerFault, InvariantBroken, EnvironmentProblem, OutcomeUnknown, Unavailable)
+    kinds = (PreconditionError, InvariantBroken, EnvironmentProblem, OutcomeUnknown, Unavailable)
     codes = {kind.code for kind in kinds}
     assert codes == {
         "caller_fault",

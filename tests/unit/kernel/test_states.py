@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import pytest
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.states import StateTable
 
 
@@ -53,7 +53,7 @@ def test_an_unreachable_state_is_seen() -> None:
 
 
 def test_a_terminal_state_is_never_left() -> None:
-    with pytest.raises(CallerFault, match="gone"):
+    with pytest.raises(PreconditionError, match="gone"):
         StateTable("door", Door.OPEN, frozenset({Door.GONE}), {(Door.GONE, Push.OPEN): Door.OPEN})
 
 

@@ -11,7 +11,14 @@ import pytest
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import OutcomeUnknown, Unavailable
 from poolmaker.kernel.rng import Rng
-from poolmaker.lab.gate import Fate, Faults, Gate, GatedTransactions, ProcessCrash, SimProcess
+from poolmaker.lab.gate import (
+    FaultGate,
+    FaultOutcome,
+    Faults,
+    GatedTransactions,
+    ProcessCrash,
+    SimProcess,
+)
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
 from poolmaker.lab.stores.base import ModelDatabase, ModelTx
 
@@ -20,7 +27,7 @@ ALWAYS = 1_000_000
 
 @dataclass
 class Place:
-    gate: Gate
+    gate: FaultGate
     clock: VirtualClock
     database: ModelDatabase
     process: SimProcess
@@ -37,7 +44,7 @@ class Place:
 
 def place(loop: VirtualLoop, faults: Faults, seed: int = 1) -> Place:
     clock = VirtualClock(loop)
-    gate = Gate(loop, clock, Rng(seed), faults)
+    gate = FaultGate(loop, clock, Rng(seed), faults)
     return Place(gate, clock, ModelDatabase(), SimProcess("p1"))
 
 
@@ -143,9 +150,14 @@ def test_fates_are_drawn_as_often_as_asked() -> None:
     rng = Rng(3)
     faults = Faults(100_000, 200_000, 50_000, 25_000)
     drawn = [faults.draw(rng) for _ in range(40_000)]
-    shares = {fate: drawn.count(fate) / len(drawn) for fate in Fate}
+    shares = {fate: drawn.count(fate) / len(drawn) for fate in FaultOutcome}
     for fate, share in zip(
-        (Fate.CRASH_BEFORE, Fate.CRASH_AFTER, Fate.ANSWER_LOST, Fate.UNAVAILABLE),
+        (
+            FaultOutcome.CRASH_BEFORE,
+            FaultOutcome.CRASH_AFTER,
+            FaultOutcome.ANSWER_LOST,
+            FaultOutcome.UNAVAILABLE,
+        ),
         (0.1, 0.2, 0.05, 0.025),
         strict=True,
     ):

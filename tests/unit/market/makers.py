@@ -5,14 +5,14 @@ from __future__ import annotations
 from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset
-from poolmaker.market.execution.model import CreateIntent, Ideal, LiveOrder, Stage
+from poolmaker.market.execution.model import CreateIntent, LiveOrder, LiveOrderStage, TargetOrder
 from poolmaker.market.quoting.model import MarketView
 from poolmaker.market.tracking.model import (
     ExchangeOrder,
     OrderReport,
-    OrderState,
     ReportedState,
     TradeReport,
+    VenueOrderState,
 )
 
 BTC = Asset("BTC", 8)
@@ -57,7 +57,7 @@ def order(number: int = 1, **changed: object) -> ExchangeOrder:
         "level": 0,
         "ticks": 6_000_000,
         "lots": 100,
-        "state": OrderState.PENDING_NEW,
+        "state": VenueOrderState.PENDING_NEW,
         "registered_us": 1,
         "changed_us": 1,
     }
@@ -104,14 +104,16 @@ def live(number: int = 1, **changed: object) -> LiveOrder:
         "ticks": 6_000_000,
         "lots": 100,
         "open_units": 100 * MARKET.lot_units,
-        "stage": Stage.RESTING,
+        "stage": LiveOrderStage.RESTING,
         "age_us": 1_000_000,
     }
     return LiveOrder(**(fields | changed))  # type: ignore[arg-type]
 
 
-def ideal(level: int = 0, ticks: int = 6_000_000, lots: int = 100, side: Side = Side.BUY) -> Ideal:
-    return Ideal(market=MARKET, side=side, level=level, ticks=ticks, lots=lots)
+def ideal(
+    level: int = 0, ticks: int = 6_000_000, lots: int = 100, side: Side = Side.BUY
+) -> TargetOrder:
+    return TargetOrder(market=MARKET, side=side, level=level, ticks=ticks, lots=lots)
 
 
 def create(number: int = 1) -> CreateIntent:

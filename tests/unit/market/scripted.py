@@ -29,7 +29,7 @@ from poolmaker.market.execution.model import (
     CreateIntent,
     CreateReply,
     NotThere,
-    Refused,
+    RequestRefused,
 )
 from poolmaker.market.execution.service import postgres_intents
 from poolmaker.market.execution.throttle import Throttle
@@ -116,7 +116,7 @@ class ScriptedVenue:
     is_open: bool = True
     maker_fee: tuple[str, int] = ("BTC", 0)
     fee_price: Ratio | None = None
-    refuse_creates: list[Refused] = field(default_factory=list)
+    refuse_creates: list[RequestRefused] = field(default_factory=list)
     before_create: Callable[[CreateIntent], None] = lambda _intent: None
     after_create: Callable[[CreateIntent], None] = lambda _intent: None
     cancel_problem: Exception | None = None

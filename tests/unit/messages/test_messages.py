@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.business.ledger import commands
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.market import Market
 from poolmaker.kernel.money import Amount, Asset, Ratio
@@ -67,16 +67,16 @@ def test_an_unknown_field_a_missing_one_and_a_wrong_type_are_refused(
     union: Any, member: Any, data: st.DataObject
 ) -> None:
     fields = json.loads(encode(data.draw(examples(member))))
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         decode(json.dumps({**fields, "surprise": 1}).encode(), union)
     required = [one.encode_name for one in msgspec.structs.fields(member) if one.required]
     for name in required:
         less = {key: value for key, value in fields.items() if key != name}
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             decode(json.dumps(less).encode(), union)
         if isinstance(fields[name], int):
             for wrong in (str(fields[name]), 1.5):
-                with pytest.raises(CallerFault):
+                with pytest.raises(PreconditionError):
                     decode(json.dumps({**fields, name: wrong}).encode(), union)
 
 
@@ -122,7 +122,7 @@ def test_a_barrier_written_before_depth_prices_reads_as_one_without_them() -> No
 def test_any_bytes_are_a_message_or_a_callers_fault(body: bytes) -> None:
     try:
         decode(body, words.StopQuoting)
-    except CallerFault:
+    except PreconditionError:
         return
     assert json.loads(body)["type"] == "StopQuoting.v1"
 
@@ -141,7 +141,7 @@ def test_a_number_of_38_digits_is_carried_exactly() -> None:
 
 def test_a_float_is_no_number_of_units() -> None:
     for text in (b"5.0", b"5e0", b'"5"', b"true", b"null"):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             decode(b'{"asset":"USDT","units":%s}' % text, Money)
 
 
@@ -170,14 +170,14 @@ def test_money_and_amounts_say_the_same(units: int) -> None:
     asset = Asset("USDT", 6)
     amount = Amount(asset, units)
     assert Money.of(amount).amount(asset) == amount
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         Money.of(amount).amount(Asset("BTC", 8))
 
 
 def test_rates_and_ratios_say_the_same_and_a_bad_rate_is_no_ratio() -> None:
     ratio = Ratio(3, 7)
     assert Rate.of(ratio).ratio == ratio
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         _ = Rate(numerator=0, denominator=1).ratio
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.business.treasury.model import SendRequest
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.mixin import rules
 from poolmaker.mixin.codec import transactions as codec
 from poolmaker.mixin.codec.ids import FEE_RECEIVER, ghost_hint
@@ -18,11 +18,11 @@ from poolmaker.mixin.model import (
     Fee,
     KeptOutput,
     MixinForm,
-    OutputFate,
+    OutputStatus,
     OwnOutput,
     SeenOutput,
 )
-from poolmaker.mixin.rules import MustJoin, NotEnough, Unpayable
+from poolmaker.mixin.rules import NeedsConsolidation, NotEnough, Unpayable
 
 APP = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 USER = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"
@@ -47,7 +47,7 @@ def _lock(number: int) -> GhostKeys:
     return GhostKeys(_point(number), (_point(number + 1_000),))
 
 
-def _plan(request: SendRequest = PLAIN, form: MixinForm = FORM) -> rules.Plan:
+def _plan(request: SendRequest = PLAIN, form: MixinForm = FORM) -> rules.PayableRequest:
     return rules.plan(rules.payment_of(request, form, 1), form)
 
 
@@ -76,7 +76,7 @@ def test_a_request_id_is_the_reference_itself_failure_l9() -> None:
     assert rules.attempt_id(name, 0) == name
     assert rules.attempt_id(name, 1) == rules.attempt_id(name, 1) != rules.attempt_id(name, 2)
     for wrong in ("", "0f5b", PLAIN.reference.upper(), "g" * 32):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             rules.request_id_of(wrong)
 
 
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused_with_a_reason(change: dict[str, object]) -
         _plan(replace(PLAIN, **change))  # type: ignore[arg-type]
 
 
-def _draft(need: int) -> rules.Draft:
+def _draft(need: int) -> rules.TransactionDraft:
     plan = _plan(replace(PLAIN, network="mixin", address=USER, units=need))
     return rules.drafts(plan, rules.Cost(need), [_lock(1), _lock(2)])[0]
 
@@ -157,7 +157,7 @@ def test_the_oldest_outputs_pay_else_the_largest_else_they_are_joined_first() ->
     found = rules.choose(small[:255], large[:255], 1_399, _draft(1_100))
     assert found.picked[0].units == 1_000
     assert found.change_units == 0
-    with pytest.raises(MustJoin):
+    with pytest.raises(NeedsConsolidation):
         rules.choose(small[:255], large[:255], 1_399, _draft(1_300))
     with pytest.raises(NotEnough):
         rules.choose(small[:255], large[:255], 1_399, _draft(1_400))
@@ -169,7 +169,7 @@ def test_a_signature_is_refused_with_a_key_that_the_output_does_not_name() -> No
     picked = rules.choose([_output(1, 5)], [], 5, draft)
     payment = rules.payment_of(PLAIN, FORM, 1)
     row = rules.journalled(draft, rules.finish(draft, picked), payment, 0)
-    with pytest.raises(CallerFault, match="not among"):
+    with pytest.raises(PreconditionError, match="not among"):
         rules.signed(row, [owner.view], bytes(32), picked.picked)
 
 
@@ -191,28 +191,28 @@ def test_change_is_ours_and_a_strangers_output_that_names_us_too_is_not() -> Non
 @pytest.mark.parametrize(
     ("seen", "form", "ours", "fate"),
     [
-        (_seen(is_inscription=True), FORM, True, OutputFate.INSCRIPTION),
-        (_seen(), FORM, True, OutputFate.OWN),
-        (_seen(), None, False, OutputFate.UNKNOWN_ASSET),
-        (_seen(), FORM, False, OutputFate.WAITING),
+        (_seen(is_inscription=True), FORM, True, OutputStatus.INSCRIPTION),
+        (_seen(), FORM, True, OutputStatus.OWN),
+        (_seen(), None, False, OutputStatus.UNKNOWN_ASSET),
+        (_seen(), FORM, False, OutputStatus.WAITING),
     ],
 )
 def test_what_an_output_is_before_the_treasury_is_asked(
-    seen: SeenOutput, form: MixinForm | None, ours: bool, fate: OutputFate
+    seen: SeenOutput, form: MixinForm | None, ours: bool, fate: OutputStatus
 ) -> None:
     assert rules.first_fate(seen, form, ours=ours) is fate
 
 
 def test_an_arrival_carries_its_memo_as_raw_bytes_however_malformed_failure_l2() -> None:
     """Failure row L2: a memo that nobody can read is no reason to lose or swallow a payment."""
-    kept = KeptOutput(seen=_seen(), form="usdt", fate=OutputFate.WAITING, opponent=USER)
+    kept = KeptOutput(seen=_seen(), form="usdt", fate=OutputStatus.WAITING, opponent=USER)
     found = rules.arrival(kept, FORM)
     assert found is not None
     assert (found.memo, found.reference, found.trace, found.sender) == (b"\xff\xfe", "o", "r", USER)
 
 
 def test_questions_come_more_and_more_rarely_and_never_stop() -> None:
-    one, waits = KeptOutput(seen=_seen(), form="usdt", fate=OutputFate.WAITING), []
+    one, waits = KeptOutput(seen=_seen(), form="usdt", fate=OutputStatus.WAITING), []
     for _ in range(9):
         one = rules.ask_again(one, 0)
         waits.append(one.ask_us)

@@ -224,7 +224,7 @@ def _opened(text: str, key: bytes) -> tip.PinEnvelope | None:
         return None
 
 
-PAYMENT = links.Payment(
+PAYMENT = links.PaymentLink(
     recipient=BOT, asset_id=USDT, units=1_250_000_000, trace=TRACE, memo="做市 & more +1",
     return_to="https://example.com/a?b=c",
 )  # fmt: skip
@@ -306,7 +306,7 @@ def test_a_frame_that_unpacks_to_too_much_or_goes_on_is_refused() -> None:
 
 
 def test_a_message_survives_and_a_receipt_is_not_one() -> None:
-    made = messages.Outgoing(
+    made = messages.OutgoingMessage(
         message_id=TRACE, sender_id=BOT, recipient_id=USDT, category=messages.Category.TEXT,
         data=messages.text_data("做市 ✓"),
     )  # fmt: skip

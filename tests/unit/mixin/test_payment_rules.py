@@ -11,7 +11,7 @@ from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.messages.base import Money
 from poolmaker.mixin import rules
 from poolmaker.mixin.codec import transactions as codec
-from poolmaker.mixin.model import Fee, Journalled, PaymentState, Role
+from poolmaker.mixin.model import Fee, Journalled, MixinPaymentState, TransactionRole
 from tests.unit.mixin.test_client_rules import (
     ASSET,
     FORM,
@@ -40,7 +40,7 @@ def test_every_output_has_the_next_lock_and_needs_one_signature() -> None:
     main, fee = rules.drafts(plan, cost, [_lock(1), _lock(2), _lock(3)])
     assert (main.outputs, main.change_lock) == ((leaves,), _lock(1))
     assert (fee.outputs, fee.change_lock) == ((codec.pay_to(7, _lock(2), 1),), _lock(3))
-    assert (fee.role, fee.fee) == (Role.FEE, 7)
+    assert (fee.role, fee.fee) == (TransactionRole.FEE, 7)
 
 
 def _journalled(units: int, change_units: int) -> Journalled:
@@ -60,9 +60,9 @@ def test_a_payment_that_has_left_cost_exactly_its_fees() -> None:
     payment = rules.payment_of(ABROAD, FORM, 1)
     main = replace(_journalled(500, 0), fee_units=25)
     alone = rules.completed(payment, FORM, [main], "t", None)
-    assert (alone.state, alone.transaction_id) == (PaymentState.COMPLETED, "t")
+    assert (alone.state, alone.transaction_id) == (MixinPaymentState.COMPLETED, "t")
     assert (alone.fee_units, alone.other_fee_asset, alone.other_fee_units) == (25, "", 0)
-    fee = replace(main, role=Role.FEE, fee_units=7)
+    fee = replace(main, role=TransactionRole.FEE, fee_units=7)
     both = rules.completed(payment, FORM, [fee, main], "t", GAS_FORM)
     assert (both.fee_units, both.other_fee_asset, both.other_fee_units) == (25, "ETH", 7 * 10**10)
     assert rules.completed(payment, FORM, [main], "t", GAS_FORM).other_fee_units == 0
@@ -85,9 +85,9 @@ def test_a_fee_in_another_asset_is_owed_even_where_a_third_is_offered_for_nothin
 def test_the_caller_is_told_where_a_payment_stands_and_what_it_cost() -> None:
     payment = rules.payment_of(ABROAD, FORM, 1)
     assert rules.status_of(payment, [FORM]) == SendUnderWay(payment.request_id)
-    refused = replace(payment, state=PaymentState.REFUSED, reason="no")
+    refused = replace(payment, state=MixinPaymentState.REFUSED, reason="no")
     assert rules.status_of(refused, [FORM]) == SendFailed(payment.request_id, "no")
-    left = replace(payment, state=PaymentState.COMPLETED, transaction_id="t", fee_units=3)
+    left = replace(payment, state=MixinPaymentState.COMPLETED, transaction_id="t", fee_units=3)
     told = rules.status_of(left, [FORM, GAS_FORM])
     assert isinstance(told, SendCompleted)
     assert (told.transaction_id, told.units, told.fee_units) == ("t", payment.units, 3)

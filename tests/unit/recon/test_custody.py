@@ -11,7 +11,7 @@ from poolmaker.business.ledger.commands import BearShortfall
 from poolmaker.business.ledger.model import Outcome
 from poolmaker.business.treasury.attention import CustodyAttention
 from poolmaker.business.treasury.custody import STOPS, CustodyIncidentKind, Stopped
-from poolmaker.business.treasury.model import CustodyRow, InFlight, TreasurySettings
+from poolmaker.business.treasury.model import CustodyRow, InFlight, PaymentSettings
 from poolmaker.business.treasury.rules import custody_rows
 from poolmaker.business.treasury.service import CustodyPorts, CustodyRecords
 from poolmaker.infra.health import HealthBoard
@@ -90,7 +90,7 @@ class World:
             store=ModelTreasuryStore(),
             ledger=self.ledger,  # type: ignore[arg-type]
         )
-        self._settings = TreasurySettings(shortfall_max=shortfall_max)
+        self._settings = PaymentSettings(shortfall_max=shortfall_max)
         self.restart()
 
     def restart(self) -> None:

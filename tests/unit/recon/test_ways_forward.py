@@ -16,7 +16,7 @@ from poolmaker.business.treasury import shortages
 from poolmaker.business.treasury.custody import CustodyIncidentKind
 from poolmaker.business.treasury.decisions import IN_DOUBT, POSTPONED
 from poolmaker.business.treasury.incidents import SUSPENSE
-from poolmaker.business.treasury.model import TroubleKind
+from poolmaker.business.treasury.model import PaymentIncidentKind
 from poolmaker.business.withdrawals.attention import FROZEN
 from poolmaker.cli.main import cli
 from poolmaker.evm.attention import REFUSED, SLOW
@@ -25,7 +25,7 @@ from poolmaker.infra.approvals.attention import ApprovalWait
 from poolmaker.market.engine.latches import LatchKind
 from poolmaker.mixin import unlisted
 from poolmaker.mixin.attention import SILENT, OwnIncident
-from poolmaker.mixin.model import OutputFate
+from poolmaker.mixin.model import OutputStatus
 from poolmaker.views.catalogue import Catalogues
 from poolmaker.web.render import HERE
 from tests.tidy.tree import REPOSITORY
@@ -68,7 +68,7 @@ BY_EVIDENCE: Final[dict[str, str]] = {
 
 KINDS: Final[dict[str, type[StrEnum]]] = {
     "ledger": IncidentKind,
-    "treasury": TroubleKind,
+    "treasury": PaymentIncidentKind,
     "rewards": RewardTrouble,
     "custody": CustodyIncidentKind,
     "market": LatchKind,
@@ -123,7 +123,7 @@ def test_found_38_every_incident_kind_has_its_words(
 
 
 REPORTED: Final = {
-    "mixin": {SILENT, OutputFate.DUST.value, *(kind.value for kind in OwnIncident)},
+    "mixin": {SILENT, OutputStatus.DUST.value, *(kind.value for kind in OwnIncident)},
     "unlisted": {unlisted.KIND},
     "evm": {REFUSED, SLOW, NONCE_USED},
     "withdrawals": {IN_DOUBT, POSTPONED, shortages.KIND, FROZEN},
@@ -132,7 +132,7 @@ REPORTED: Final = {
         POSTPONED,
         shortages.KIND,
         SUSPENSE,
-        *(kind.value for kind in TroubleKind),
+        *(kind.value for kind in PaymentIncidentKind),
     },
     "machine": {"clock_jump", "disk_full"},
 }

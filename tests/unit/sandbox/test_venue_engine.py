@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.sandbox.venue.catalog import RATE_DEFAULT, SYMBOLS
 from poolmaker.sandbox.venue.engine import Engine
 from poolmaker.sandbox.venue.history import find_order, is_archived
@@ -23,7 +23,6 @@ from poolmaker.sandbox.venue.model import (
     OrderStatus,
     OrderType,
     PositionSeen,
-    Refusal,
     Report,
     Retention,
     StpMode,
@@ -31,6 +30,7 @@ from poolmaker.sandbox.venue.model import (
     SymbolStatus,
     TimeInForce,
     TradePrint,
+    VenueError,
 )
 from poolmaker.sandbox.venue.units import SCALE, to_units
 
@@ -65,7 +65,7 @@ class World:
         tif: TimeInForce = TimeInForce.GTC,
         order_type: OrderType = OrderType.LIMIT,
         **more: object,
-    ) -> Accepted | Refusal:
+    ) -> Accepted | VenueError:
         self.count += 1
         request = NewOrder(
             account=account, symbol="BTCUSDT", is_buy=side == "BUY", price=price, lots=lots,
@@ -147,7 +147,7 @@ def test_fok_does_not_count_own_orders_that_would_expire(world: World) -> None:
 def test_limit_maker_that_would_take_is_refused_whole(world: World) -> None:
     world.rest(world.one, "SELL", P, 300)
     refused = world.place(world.two, "BUY", P, 300, order_type=OrderType.LIMIT_MAKER)
-    assert refused is Refusal.WOULD_TAKE
+    assert refused is VenueError.WOULD_TAKE
     resting = world.taken(world.two, "BUY", P - 1, 300, order_type=OrderType.LIMIT_MAKER)
     assert resting.order.resting
 
@@ -174,7 +174,7 @@ def test_market_by_quote_spends_at_most_that_much(world: World) -> None:
     empty = world.place(
         world.two, "SELL", 0, 0, order_type=OrderType.MARKET, quote_order_units=to_units("100")
     )
-    assert empty is Refusal.NO_LIQUIDITY
+    assert empty is VenueError.NO_LIQUIDITY
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_self_trade_prevention_expires_whom_the_takers_mode_says(
 def test_a_clients_id_is_unique_among_its_open_orders_of_the_symbol(world: World) -> None:
     first = world.taken(world.one, "BUY", P, 100, client_id="same").order
     again = world.place(world.one, "BUY", P, 100, client_id="same")
-    assert again is Refusal.DUPLICATE_ORDER
+    assert again is VenueError.DUPLICATE_ORDER
     assert isinstance(world.place(world.two, "BUY", P, 100, client_id="same"), Accepted)
     world.engine.cancel(first, 0)
     later = world.taken(world.one, "BUY", P, 100, client_id="same").order
@@ -237,16 +237,16 @@ def test_fees_in_a_third_asset_are_discounted_and_fall_back_when_it_runs_out(
 @pytest.mark.parametrize(
     ("price", "lots", "refusal"),
     [
-        (P * 5 + 1, 100, Refusal.PERCENT_PRICE_BY_SIDE),
-        (P // 5 - 1, 100_000, Refusal.PERCENT_PRICE_BY_SIDE),
-        (0, 100, Refusal.PRICE_FILTER),
-        (P, 90_000_000_001, Refusal.LOT_SIZE),
-        (P, 8, Refusal.NOTIONAL),
-        (P, 15_000_001, Refusal.NOTIONAL),
+        (P * 5 + 1, 100, VenueError.PERCENT_PRICE_BY_SIDE),
+        (P // 5 - 1, 100_000, VenueError.PERCENT_PRICE_BY_SIDE),
+        (0, 100, VenueError.PRICE_FILTER),
+        (P, 90_000_000_001, VenueError.LOT_SIZE),
+        (P, 8, VenueError.NOTIONAL),
+        (P, 15_000_001, VenueError.NOTIONAL),
     ],
 )
 def test_filters_refuse_and_change_nothing(
-    world: World, price: int, lots: int, refusal: Refusal
+    world: World, price: int, lots: int, refusal: VenueError
 ) -> None:
     before = world.engine.markets["BTCUSDT"].update_id
     assert world.place(world.one, "BUY", price, lots) is refusal
@@ -269,7 +269,7 @@ def test_an_account_may_not_rest_more_orders_than_the_filter_allows() -> None:
         )
         for number in range(3)
     ]  # fmt: skip
-    assert outcomes[2] is Refusal.MAX_NUM_ORDERS
+    assert outcomes[2] is VenueError.MAX_NUM_ORDERS
 
 
 def test_what_is_not_free_cannot_be_used_or_withdrawn(world: World) -> None:
@@ -277,9 +277,9 @@ def test_what_is_not_free_cannot_be_used_or_withdrawn(world: World) -> None:
     held = world.one.balance("BTC")
     assert held.locked == 150_000 * LOT
     refused = world.engine.withdraw(world.one, "BTC", held.free + 1, 0)
-    assert refused is Refusal.INSUFFICIENT_BALANCE
+    assert refused is VenueError.INSUFFICIENT_BALANCE
     world.engine.withdraw(world.one, "BTC", held.free, 0)
-    assert world.place(world.one, "SELL", P * 4, 100) is Refusal.INSUFFICIENT_BALANCE
+    assert world.place(world.one, "SELL", P * 4, 100) is VenueError.INSUFFICIENT_BALANCE
     assert audit(world.engine).ok
 
 
@@ -288,11 +288,11 @@ def test_a_halted_market_takes_no_order_but_lets_go(world: World) -> None:
     market = world.engine.markets["BTCUSDT"]
     for status in (SymbolStatus.HALT, SymbolStatus.CANCEL_ONLY, SymbolStatus.BREAK):
         market.status = status
-        assert world.place(world.one, "BUY", P, 100) is Refusal.MARKET_CLOSED
-    assert world.engine.cancel(order, 0) is Refusal.MARKET_CLOSED
+        assert world.place(world.one, "BUY", P, 100) is VenueError.MARKET_CLOSED
+    assert world.engine.cancel(order, 0) is VenueError.MARKET_CLOSED
     market.status = SymbolStatus.CANCEL_ONLY
     assert world.engine.cancel(order, 0) is None
-    assert world.engine.cancel(order, 0) is Refusal.UNKNOWN_ORDER
+    assert world.engine.cancel(order, 0) is VenueError.UNKNOWN_ORDER
 
 
 def test_events_come_in_the_order_in_which_things_happened(world: World) -> None:
@@ -383,12 +383,12 @@ def test_an_internal_order_shrinks_in_place_and_keeps_its_turn(world: World) -> 
     assert world.engine.markets["BTCUSDT"].asks.levels[P].total == 200
     assert [fill.lots for fill in world.taken(world.two, "BUY", P, 150).fills] == [100, 50]
     assert audit(world.engine).ok
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         world.engine.reduce(world.rest(world.one, "SELL", P, 100), 10)
 
 
 def test_a_tick_and_a_lot_whose_product_is_not_exact_are_refused() -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         SymbolSpec(
             base="X", quote="USDT", tick_units=1, step_units=1, min_notional_units=1,
             first_price_units=SCALE,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem
+from poolmaker.kernel.errors import EnvironmentProblem, PreconditionError
 from poolmaker.sandbox.chain import abi, packages
 from poolmaker.sandbox.chain.admin import asset_called, units_of
 from poolmaker.sandbox.chain.model import HMT, USDT, token_called
@@ -56,7 +56,7 @@ def test_the_wallets_are_those_of_the_test_mnemonic() -> None:
 def test_amounts_are_exact_or_refused() -> None:
     assert units_of("12.5", 6) == 12_500_000
     for wrong in ("0", "-1", "0.0000001", "NaN", "Infinity", "many", ""):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             units_of(wrong, 6)
 
 
@@ -64,7 +64,7 @@ def test_assets_are_known_by_symbol_and_address() -> None:
     assert token_called("usdt") is USDT
     assert token_called(HMT.address.lower()) is HMT
     assert asset_called("native").symbol == "ETH"
-    with pytest.raises(CallerFault, match="expected one of ETH, HMT, USDT"):
+    with pytest.raises(PreconditionError, match="expected one of ETH, HMT, USDT"):
         asset_called("DOGE")
 
 

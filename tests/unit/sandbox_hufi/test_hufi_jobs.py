@@ -18,11 +18,11 @@ from poolmaker.sandbox.hufi.auth import Tokens
 from poolmaker.sandbox.hufi.exchange import AccessRefused
 from poolmaker.sandbox.hufi.files import Files
 from poolmaker.sandbox.hufi.jobs import Job, Jobs
-from poolmaker.sandbox.hufi.model import Campaign, ExchangeKey, Permission, Processing
+from poolmaker.sandbox.hufi.model import Campaign, ExchangeKey, ExchangePermission, Processing
 from poolmaker.sandbox.hufi.refusals import HufiRefusal
 from poolmaker.sandbox.hufi.results import results_file
 from poolmaker.sandbox.hufi.texts import iso
-from poolmaker.sandbox.hufi.world import FORGOTTEN, World
+from poolmaker.sandbox.hufi.world import FORGOTTEN, HufiWorld
 from tests.support.escrows import LAUNCHER, MemoryEscrows
 
 DAY_MS = 10_000
@@ -42,7 +42,7 @@ class PlannedAccounts:
         if self.is_down:
             raise Unavailable("the exchange does not answer")
         if key[0] in self.refused:
-            raise AccessRefused(Permission.TRADES)
+            raise AccessRefused(ExchangePermission.TRADES)
 
     async def balance(self, key: tuple[str, str], symbol: str) -> float | None:
         self._look(key)
@@ -60,8 +60,8 @@ class PlannedAccounts:
         return self.trades_of.get(key[0], [])
 
     async def missing(
-        self, key: tuple[str, str], wanted: Sequence[Permission]
-    ) -> tuple[Permission, ...]:
+        self, key: tuple[str, str], wanted: Sequence[ExchangePermission]
+    ) -> tuple[ExchangePermission, ...]:
         return tuple(wanted[:1]) if key[0] in self.refused else ()
 
     async def markets(self) -> list[tuple[str, str]]:
@@ -75,7 +75,7 @@ class Bench:
     clock: ManualClock
     escrows: MemoryEscrows
     accounts: PlannedAccounts
-    world: World
+    world: HufiWorld
     jobs: Jobs
 
     async def launch(self, units: int = 100_000_000, days: int = 1, **changes: Any) -> Campaign:
@@ -112,7 +112,7 @@ class Bench:
 def bench() -> Bench:
     clock = ManualClock()
     escrows, accounts = MemoryEscrows(clock), PlannedAccounts()
-    world = World(escrows, accounts, Tokens(Rng(1), clock, 600, 3_600), clock)
+    world = HufiWorld(escrows, accounts, Tokens(Rng(1), clock, 600, 3_600), clock)
     return Bench(clock, escrows, accounts, world, Jobs(world, Files()))
 
 
@@ -229,7 +229,7 @@ async def test_a_silent_exchange_fails_the_pass_and_a_refused_key_only_its_owner
     await bench.jobs.run_all()
     assert bench.escrows.received[one] == 96_000_000
     assert two not in bench.escrows.received
-    assert bench.world.users[two].keys["mexc"].missing == (Permission.TRADES,)
+    assert bench.world.users[two].keys["mexc"].missing == (ExchangePermission.TRADES,)
 
 
 async def test_a_deposit_address_counts_once(bench: Bench) -> None:
@@ -343,7 +343,7 @@ async def test_a_restart_finds_what_is_not_recorded_and_leaves_alone_what_is(ben
     bench.traded(0, 300.0)
     bench.pass_ms(DAY_MS)
     await bench.jobs.record(recorded)
-    world = World(
+    world = HufiWorld(
         bench.escrows, bench.accounts, Tokens(Rng(1), bench.clock, 600, 3_600), bench.clock
     )
     again = Bench(bench.clock, bench.escrows, bench.accounts, world, Jobs(world, Files()))

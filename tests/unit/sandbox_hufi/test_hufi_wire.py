@@ -18,14 +18,14 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.chain.model import USDT
 from poolmaker.sandbox.hufi.admin import HufiAdmin
 from poolmaker.sandbox.hufi.auth import Tokens
-from poolmaker.sandbox.hufi.calls import ApiWire
-from poolmaker.sandbox.hufi.exchange import Exchange
+from poolmaker.sandbox.hufi.calls import HufiApi
+from poolmaker.sandbox.hufi.exchange import ExchangeReader
 from poolmaker.sandbox.hufi.files import Files
 from poolmaker.sandbox.hufi.jobs import Job, Jobs
 from poolmaker.sandbox.hufi.launcher import LauncherApi
 from poolmaker.sandbox.hufi.oracle import OracleApi
 from poolmaker.sandbox.hufi.texts import iso
-from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.hufi.world import HufiWorld
 from poolmaker.sandbox.serving import Ports, bind
 from tests.support.escrows import MemoryEscrows
 from tests.support.venue import LocalVenue, local_venue
@@ -40,7 +40,7 @@ class LocalHufi:
     oracle: str
     launcher: str
     admin: str
-    world: World
+    world: HufiWorld
     jobs: Jobs
     escrows: MemoryEscrows
     venue: LocalVenue
@@ -94,11 +94,11 @@ async def local_hufi() -> AsyncIterator[LocalHufi]:
     timeout = aiohttp.ClientTimeout(total=20)
     async with local_venue() as venue, aiohttp.ClientSession(timeout=timeout) as session:
         escrows = MemoryEscrows(clock)
-        exchange = Exchange(session, venue.addresses.rest, clock)
-        world = World(escrows, exchange, Tokens(Rng(1), clock, 600, 3_600), clock)
+        exchange = ExchangeReader(session, venue.addresses.rest, clock)
+        world = HufiWorld(escrows, exchange, Tokens(Rng(1), clock, 600, 3_600), clock)
         jobs = Jobs(world, Files())
-        oracle = ApiWire(OracleApi(world, jobs).routes(), clock)
-        launcher = ApiWire(LauncherApi(world).routes(), clock)
+        oracle = HufiApi(OracleApi(world, jobs).routes(), clock)
+        launcher = HufiApi(LauncherApi(world).routes(), clock)
         admin = HufiAdmin(world, jobs, [oracle.faults, launcher.faults])
         try:
             yield LocalHufi(

@@ -11,7 +11,7 @@ import pytest
 
 from poolmaker.mixin.codec import transactions as codec
 from poolmaker.mixin.codec.amounts import UNIT
-from poolmaker.mixin.codec.links import Payment, payment_link
+from poolmaker.mixin.codec.links import PaymentLink, payment_link
 from poolmaker.mixin.codec.memos import DepositAction, DepositMemo, read_deposit_memo
 from tests.support.mixin import (
     ADDRESS,
@@ -90,7 +90,7 @@ async def test_anybodys_contract_can_be_deposited(mixin: LocalMixin) -> None:
 
 def _link(mixin: LocalMixin, memo: str, trace: str) -> str:
     return payment_link(
-        Payment(
+        PaymentLink(
             recipient=mixin.bot["app_id"], asset_id=USDT, units=3 * UNIT, trace=trace, memo=memo
         )
     )  # fmt: skip

@@ -18,11 +18,11 @@ from poolmaker.sandbox.relay.model import (
     Leaving,
     Outcome,
     Place,
-    Side,
+    RelaySide,
     TxId,
     WithdrawalId,
 )
-from poolmaker.sandbox.relay.ports import World
+from poolmaker.sandbox.relay.ports import RelayWorld
 from poolmaker.sandbox.relay.routes import BY_ASSET, BY_COIN, POL, ROUTES
 from poolmaker.sandbox.relay.rules import delay_us, transfer_id
 from poolmaker.sandbox.venue.catalog import ASSETS
@@ -34,15 +34,15 @@ class Killed(BaseException):
     """The relay's process has ended."""
 
 
-class Ending(World):
+class Ending(RelayWorld):
     """A side whose completion does not happen."""
 
-    def __init__(self, world: World, end: BaseException) -> None:
+    def __init__(self, world: RelayWorld, end: BaseException) -> None:
         self._world = world
         self._end = end
 
     @property
-    def side(self) -> Side:
+    def side(self) -> RelaySide:
         return self._world.side
 
     async def pending(self) -> Sequence[Leaving]:
@@ -75,7 +75,7 @@ async def test_a_mixin_withdrawal_arrives_at_the_venues_address_under_one_id(
     await both.relay().step()
     (came,) = await both.venue_deposits()
     (shown,) = await both.mixin_withdrawals()
-    assert came["txId"] == shown["tx_id"] == transfer_id(Side.MIXIN, left["id"])
+    assert came["txId"] == shown["tx_id"] == transfer_id(RelaySide.MIXIN, left["id"])
     assert (came["amount"], came["coin"], came["network"]) == ("7.00000001", "USDT", "MATIC")
     assert (came["address"], shown["state"]) == (left["destination"], "completed")
     assert await both.in_flight() == {}
@@ -93,7 +93,7 @@ async def test_a_venue_withdrawal_arrives_in_outputs_under_one_id(both: TwoWorld
     (output,) = await both.mixin.unspent()
     _, (row,), _ = await both.venue.signed("GET", "/sapi/v1/capital/withdraw/history")
     assert output["deposit"]["deposit_hash"] == row["txId"]
-    assert row["txId"] == transfer_id(Side.VENUE, WithdrawalId(name))
+    assert row["txId"] == transfer_id(RelaySide.VENUE, WithdrawalId(name))
     assert (output["amount"], row["amount"], row["status"]) == ("19.90000003", "19.90000003", 6)
     assert await both.in_flight() == {}
     assert await both.everything() == before
@@ -178,7 +178,7 @@ async def test_a_transfer_takes_its_time(both: TwoWorlds) -> None:
     left = await both.leave_mixin(await both.venue_address())
     clock = ManualClock()
     relay = both.relay(clock=clock, mean_us=500_000)
-    wait_us = delay_us(Rng(1), Side.MIXIN, left["id"], 500_000)
+    wait_us = delay_us(Rng(1), RelaySide.MIXIN, left["id"], 500_000)
     await relay.step()
     clock.advance(wait_us - 1)
     await relay.step()
@@ -234,8 +234,8 @@ def test_the_table_names_what_both_sides_list() -> None:
 def test_ids_and_delays_depend_on_side_and_withdrawal_alone() -> None:
     """Relay invariant 2."""
     one, other = WithdrawalId("a"), WithdrawalId("b")
-    assert transfer_id(Side.MIXIN, one) == transfer_id(Side.MIXIN, one)
-    assert len({transfer_id(side, name) for side in Side for name in (one, other)}) == 6
-    drawn = [delay_us(Rng(seed), Side.VENUE, one, 500_000) for seed in (1, 1, 2)]
+    assert transfer_id(RelaySide.MIXIN, one) == transfer_id(RelaySide.MIXIN, one)
+    assert len({transfer_id(side, name) for side in RelaySide for name in (one, other)}) == 6
+    drawn = [delay_us(Rng(seed), RelaySide.VENUE, one, 500_000) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert all(250_000 <= found <= 750_000 for found in drawn)

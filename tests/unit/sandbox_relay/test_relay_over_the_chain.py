@@ -12,7 +12,7 @@ from poolmaker.kernel.clock import SECOND_US, ManualClock
 from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.chain.model import USDT as TOKEN
 from poolmaker.sandbox.chain.rpc import Rpc
-from poolmaker.sandbox.relay.model import Outcome, Seen, Side, Told, TxId
+from poolmaker.sandbox.relay.model import Outcome, RelayNotice, RelaySide, Seen, TxId
 from poolmaker.sandbox.relay.onchain import ChainWorld
 from poolmaker.sandbox.relay.routes import BY_ASSET
 from poolmaker.sandbox.relay.rules import counted, delay_us
@@ -67,7 +67,7 @@ class ThreeWorlds:
         outputs = await self.both.mixin.unspent()
         return [[one["amount"], one["deposit"]["deposit_hash"]] for one in outputs]
 
-    def told(self) -> list[Told]:
+    def told(self) -> list[RelayNotice]:
         """What was told since this was asked last."""
         said = list(self.both.told)
         self.both.told.clear()
@@ -110,7 +110,7 @@ async def test_mixin_withdrawals_reach_a_wallet_under_the_chains_own_hash(
     assert {one["tx_id"] for one in shown} == {one["tx_hash"] for one in carried}
     assert [one["state"] for one in shown] == ["completed"] * 3
     assert {(one.outcome, one.leaves) for one in all_three.told()} == {
-        (Outcome.ARRIVED, Side.MIXIN)
+        (Outcome.ARRIVED, RelaySide.MIXIN)
     }
 
 
@@ -152,7 +152,7 @@ async def test_a_transfer_to_a_deposit_address_counts_when_it_is_final_and_once(
     assert await all_three.deposited() == [["12.5", sent]]
     (told,) = all_three.told()
     assert (told.outcome, told.leaves, told.tx_id, told.amount) == (
-        Outcome.ARRIVED, Side.CHAIN, sent, "12.50000000",
+        Outcome.ARRIVED, RelaySide.CHAIN, sent, "12.50000000",
     )  # fmt: skip
     for again in (relay, all_three.relay(0)):
         await again.step()
@@ -284,7 +284,7 @@ async def test_a_chain_that_is_silent_is_told_of_once_and_the_rest_is_carried(
         clock.advance(2 * SECOND_US)
     assert [one["coin"] for one in await both.venue_deposits()] == ["BTC"]
     silent = [one for one in both.told if one.outcome is Outcome.UNAVAILABLE]
-    assert [one.leaves for one in silent] == [Side.CHAIN, Side.MIXIN]
+    assert [one.leaves for one in silent] == [RelaySide.CHAIN, RelaySide.MIXIN]
 
 
 async def test_two_transfers_of_one_transaction_are_two_deposits(all_three: ThreeWorlds) -> None:
@@ -322,5 +322,5 @@ def test_units_of_a_chain_are_counted_down_and_the_rest_is_known() -> None:
 
 
 def test_a_transfer_on_the_chain_has_its_own_delay() -> None:
-    drawn = {delay_us(Rng(1), side, "0xaa/0", 500_000) for side in Side}
+    drawn = {delay_us(Rng(1), side, "0xaa/0", 500_000) for side in RelaySide}
     assert len(drawn) == 3

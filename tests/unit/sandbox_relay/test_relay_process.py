@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from poolmaker.sandbox.relay.model import Side, WithdrawalId
+from poolmaker.sandbox.relay.model import RelaySide, WithdrawalId
 from poolmaker.sandbox.relay.rules import transfer_id
 from tests.support.mixin import ADDRESS
 from tests.support.relay import TwoWorlds, two_worlds
@@ -45,10 +45,10 @@ async def test_a_process_carries_both_ways_and_ends_when_told() -> None:
             (left["id"], "arrived"), (name, "arrived"), (lost, "left_pending"),
         }  # fmt: skip
         assert [one["txId"] for one in await both.venue_deposits()] == [
-            transfer_id(Side.MIXIN, WithdrawalId(left["id"]))
+            transfer_id(RelaySide.MIXIN, WithdrawalId(left["id"]))
         ]
         (output,) = await both.mixin.unspent()
-        assert output["deposit"]["deposit_hash"] == transfer_id(Side.VENUE, WithdrawalId(name))
+        assert output["deposit"]["deposit_hash"] == transfer_id(RelaySide.VENUE, WithdrawalId(name))
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), LIMIT_S) == 0
 

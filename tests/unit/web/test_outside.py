@@ -8,9 +8,9 @@ import pytest
 
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.views.catalogue import Catalogues
-from poolmaker.views.model import ArrivalSeen, Money, OrderProfitView
+from poolmaker.views.model import AmountView, ArrivalView, OrderProfitView
 from poolmaker.web import rules
-from poolmaker.web.look import Looker
+from poolmaker.web.look import SnapshotLoader
 from poolmaker.web.model import Look
 from poolmaker.web.render import HERE
 from poolmaker.web.site import create_site
@@ -30,7 +30,7 @@ def world() -> FakeWorld:
 
 @pytest.fixture
 async def look(world: FakeWorld) -> Look:
-    return await Looker(world.showing()).take()
+    return await SnapshotLoader(world.showing()).take()
 
 
 async def _html(world: FakeWorld) -> str:
@@ -58,11 +58,11 @@ def test_more_days_than_can_be_told_apart_are_one_bar(look: Look) -> None:
 def test_found_44_an_order_for_which_nothing_arrived_shows_no_result(look: Look) -> None:
     order = next(one for one in look.orders if one.user_name == "ada")
     assert rules.has_result(order)
-    nothing = OrderProfitView(Money("USDT", "0.00"), (), ())
+    nothing = OrderProfitView(AmountView("USDT", "0.00"), (), ())
     for state in ("CREATED", "EXPIRED", "REFUNDED", "WITHDRAW"):
         assert not rules.has_result(replace(order, state=state, deposited=(), profit=nothing))
     # What moving it back has cost is shown, whatever became of the order.
-    charged = OrderProfitView(Money("USDT", "0.00"), (Money("USDT", "2.00"),), ())
+    charged = OrderProfitView(AmountView("USDT", "0.00"), (AmountView("USDT", "2.00"),), ())
     assert rules.has_result(replace(order, state="REFUNDED", deposited=(), profit=charged))
 
 
@@ -77,7 +77,7 @@ async def test_found_45_trading_fees_and_rewards_stand_apart_on_the_page(world: 
 
 @pytest.mark.parametrize(("amount", "tone"), [("0.00", "muted"), ("-0.01", "down"), ("3", "up")])
 def test_a_gain_is_marked_by_its_sign(amount: str, tone: str) -> None:
-    assert rules.tone(Money("USDT", amount)) == tone
+    assert rules.tone(AmountView("USDT", amount)) == tone
     assert rules.tone(None) == "muted"
     assert rules.negated(rules.negated(amount)) == amount
 
@@ -87,7 +87,7 @@ async def test_more_rewards_than_the_page_shows_do_not_lengthen_it(world: FakeWo
     for number in range(10, 30):
         reward = f"rw_{number}"
         world.reward_rows.append(replace(first, reward_id=reward, state="DONE"))
-        world.parts[reward] = [replace(world.parts["rw_1"][0], amount=Money("HMT", "1"))]
+        world.parts[reward] = [replace(world.parts["rw_1"][0], amount=AmountView("HMT", "1"))]
     assert (await _html(world)).count('class="reward"') == rules.REWARDS_SHOWN
 
 
@@ -126,9 +126,9 @@ def test_money_on_its_way_stands_before_what_has_ended(look: Look) -> None:
 
 
 def test_deposits_and_own_transfers_are_no_strangers(look: Look) -> None:
-    place, money = "custody:mixin:usdt-polygon", Money("USDT", "1")
+    place, money = "custody:mixin:usdt-polygon", AmountView("USDT", "1")
     rows = [
-        ArrivalSeen(f"r{at}", place, money, disposition, "done", "", at)
+        ArrivalView(f"r{at}", place, money, disposition, "done", "", at)
         for at, disposition in enumerate(("deposit", "transfer", "suspense", "waiting", "refund"))
     ]
     found = rules.strangers(replace(look, arrivals=rows))

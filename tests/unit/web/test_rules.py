@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolmaker.views.model import BarPart, Check, CustodyLine, Health, Mode, Money, Part
+from poolmaker.views.model import (
+    AmountView,
+    BarPart,
+    Check,
+    CustodyLine,
+    HealthView,
+    MoneyBarPart,
+    WorldMode,
+)
 from poolmaker.web import rules
-from poolmaker.web.look import Looker
+from poolmaker.web.look import SnapshotLoader
 from poolmaker.web.model import Agreement, Look
 from tests.e2e.world import FakeWorld
 
@@ -21,7 +29,7 @@ PLACE = "custody:venue:main"
 async def look() -> Look:
     world = FakeWorld()
     world.furnish()
-    return await Looker(world.showing()).take()
+    return await SnapshotLoader(world.showing()).take()
 
 
 def _line(ledger: str, reported: str | None, in_flight: str = "0", agreed: int = 0) -> CustodyLine:
@@ -72,18 +80,20 @@ async def test_a_place_that_trades_on_agreed_when_it_last_did(look: Look) -> Non
 
 async def test_a_difference_in_the_ledger_or_a_failed_check_is_told(look: Look) -> None:
     unbalanced = replace(look, trial=replace(look.trial, ok=False))
-    sick = replace(look, health=Health(Mode.SANDBOX, "1", 0, 0, (Check("ledger", ok=False),)))
+    sick = replace(
+        look, health=HealthView(WorldMode.SANDBOX, "1", 0, 0, (Check("ledger", ok=False),))
+    )
     assert rules.agreement(unbalanced) is Agreement.DIFFER
     assert rules.agreement(sick) is Agreement.DIFFER
 
 
-def _part(part: Part, value: str | None) -> BarPart:
-    return BarPart(part, (Money("USDT", value or "0"),), value, "x")
+def _part(part: MoneyBarPart, value: str | None) -> BarPart:
+    return BarPart(part, (AmountView("USDT", value or "0"),), value, "x")
 
 
 @given(st.lists(st.integers(0, 10**12), max_size=5))
 def test_a_bar_has_no_gap_and_no_overlap(values: list[int]) -> None:
-    bar = [_part(part, str(value)) for part, value in zip(Part, values, strict=False)]
+    bar = [_part(part, str(value)) for part, value in zip(MoneyBarPart, values, strict=False)]
     segments = rules.segments(bar)
     assert [x for _, x, _ in segments] == [
         sum(w for _, _, w in segments[:i]) for i in range(len(segments))
@@ -92,7 +102,7 @@ def test_a_bar_has_no_gap_and_no_overlap(values: list[int]) -> None:
 
 
 def test_a_part_without_a_price_has_no_place_in_the_bar() -> None:
-    assert rules.segments([_part(Part.LOCKED, None)]) == []
+    assert rules.segments([_part(MoneyBarPart.LOCKED, None)]) == []
 
 
 async def test_a_browser_is_sent_only_what_it_lacks(look: Look) -> None:

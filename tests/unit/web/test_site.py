@@ -19,15 +19,15 @@ from poolmaker.business.user_orders.model import (
     ORDER_TABLE,
     ExitState,
     FundState,
-    OrderState,
+    UserOrderState,
 )
 from poolmaker.infra.clock import SystemClock
 from poolmaker.market.tracking.model import ORDER_STATES
-from poolmaker.market.tracking.model import OrderState as ShadowState
+from poolmaker.market.tracking.model import VenueOrderState as ShadowState
 from poolmaker.messages.market import QuoteGate
 from poolmaker.sandbox.story.model import ActName
 from poolmaker.views.catalogue import Catalogues
-from poolmaker.views.model import Mode, Part
+from poolmaker.views.model import MoneyBarPart, WorldMode
 from poolmaker.web.render import HERE
 from poolmaker.web.site import create_site
 from tests.api.client import Answer, Client
@@ -121,9 +121,9 @@ async def test_the_page_speaks_the_language_asked_for(
 
 
 @pytest.mark.parametrize("path", ["/", "/stream", "/account/platform:equity", "/entry/1"])
-@pytest.mark.parametrize("mode", [Mode.LIVE, Mode.PAPER])
+@pytest.mark.parametrize("mode", [WorldMode.LIVE, WorldMode.PAPER])
 async def test_nothing_is_shown_outside_the_sandbox(
-    world: FakeWorld, path: str, mode: Mode
+    world: FakeWorld, path: str, mode: WorldMode
 ) -> None:
     answer = await Client(create_site(world.showing(mode))).get(path)
     assert answer.status == 403
@@ -211,9 +211,13 @@ def test_everything_that_is_worded_has_its_sentence() -> None:
     keys = CATALOGUES.keys("en")
     wanted = {f"gate.{gate.value}" for gate in QuoteGate}
     wanted |= {f"act.{act.value}" for act in ActName} | {"act.done", "act.failed", "act.free"}
-    wanted |= {f"part.{part.value}" for part in Part} | {f"mode.{mode.value}" for mode in Mode}
-    wanted |= {f"state.{state.name}" for state in OrderState}
-    wanted |= {f"next.{state.name}" for state in OrderState if state not in ORDER_TABLE.terminal}
+    wanted |= {f"part.{part.value}" for part in MoneyBarPart} | {
+        f"mode.{mode.value}" for mode in WorldMode
+    }
+    wanted |= {f"state.{state.name}" for state in UserOrderState}
+    wanted |= {
+        f"next.{state.name}" for state in UserOrderState if state not in ORDER_TABLE.terminal
+    }
     wanted |= {f"next.{FUND}:{state}" for state in FundState}
     wanted |= {f"next.{EXIT}:{state}" for state in ExitState}
     wanted |= {f"exchange.{state}" for state in ShadowState if state not in ORDER_STATES.terminal}

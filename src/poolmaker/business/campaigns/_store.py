@@ -8,9 +8,9 @@ from typing import Final
 from poolmaker.business.campaigns.model import (
     Campaign,
     CampaignLine,
-    CampaignSeen,
     CampaignStatus,
     JoinState,
+    ObservedCampaign,
 )
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
@@ -48,17 +48,14 @@ class PgCampaignStore:
     """``CampaignStore`` over PostgreSQL."""
 
     async def campaign(self, tx: Tx, campaign: str) -> Campaign | None:
-        """See ``CampaignStore.campaign``."""
         row = await connection_of(tx).fetchrow(_ONE, campaign)
         return _campaign(row) if row is not None else None
 
     async def lock(self, tx: Tx, campaign: str) -> Campaign | None:
-        """See ``CampaignStore.lock``."""
         row = await connection_of(tx).fetchrow(f"{_ONE} FOR UPDATE", campaign)
         return _campaign(row) if row is not None else None
 
     async def add(self, tx: Tx, campaign: Campaign, line: CampaignLine) -> bool:
-        """See ``CampaignStore.add``."""
         seen = campaign.seen
         done = await connection_of(tx).execute(
             _ADD,
@@ -86,7 +83,6 @@ class PgCampaignStore:
         return True
 
     async def save(self, tx: Tx, campaign: Campaign, line: CampaignLine | None) -> None:
-        """See ``CampaignStore.save``."""
         seen = campaign.seen
         await connection_of(tx).execute(
             _SAVE,
@@ -105,12 +101,10 @@ class PgCampaignStore:
             await _add_line(tx, campaign, line)
 
     async def listed(self, tx: Tx, states: Sequence[JoinState]) -> Sequence[Campaign]:
-        """See ``CampaignStore.listed``."""
         rows = await connection_of(tx).fetch(_LISTED, [state.value for state in states])
         return [_campaign(row) for row in rows]
 
     async def timeline(self, tx: Tx, campaign: str) -> Sequence[CampaignLine]:
-        """See ``CampaignStore.timeline``."""
         rows = await connection_of(tx).fetch(_TIMELINE, campaign)
         return [
             CampaignLine(row["at_us"], JoinState(row["state"]), row["event"], row["note"])
@@ -130,7 +124,7 @@ def _campaign(row: Record) -> Campaign:
     seen = {name: value for name, value in values.items() if name not in ours}
     seen["id"], seen["status"] = seen.pop("campaign"), CampaignStatus(seen["status"])
     return Campaign(
-        seen=CampaignSeen(**seen),
+        seen=ObservedCampaign(**seen),
         pool=PoolId(values["pool"]),
         state=JoinState(values["state"]),
         joined_at_us=values["joined_at_us"],

@@ -26,7 +26,7 @@ class CampaignStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CampaignSeen:
+class ObservedCampaign:
     """A campaign as it is offered outside. Times are microseconds, ``fund_units`` of ``form``.
 
     ``cancelled_us`` is when its cancellation was asked for: nothing counts from then on; 0 before.
@@ -121,7 +121,7 @@ class Campaign:
     ``text`` is the last answer of whoever runs it to our wish, empty when he took us.
     """
 
-    seen: CampaignSeen
+    seen: ObservedCampaign
     pool: PoolId = NO_POOL
     state: JoinState = JoinState.SEEN
     joined_at_us: int = 0
@@ -153,7 +153,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignView:
+class CampaignSummary:
     """A campaign as people see it. ``window`` is the running day, None before and after.
 
     ``is_trouble``: it is required and did not let us take part when it was asked last.

@@ -8,22 +8,22 @@ from dataclasses import replace
 from poolmaker.business.campaigns.model import (
     NO_POOL,
     Campaign,
-    CampaignSeen,
     CampaignStatus,
     JoinPolicy,
     JoinState,
+    ObservedCampaign,
     Window,
 )
 from poolmaker.business.pools.model import Pool
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 
 
-def day_count(seen: CampaignSeen) -> int:
+def day_count(seen: ObservedCampaign) -> int:
     """How many days a campaign has; the last may be short."""
     return -((seen.start_us - seen.end_us) // seen.day_us)
 
 
-def window(seen: CampaignSeen, day: int) -> Window | None:
+def window(seen: ObservedCampaign, day: int) -> Window | None:
     """Day ``day``, cut at the campaign's end; None where there is no such day."""
     if not 0 <= day < day_count(seen):
         return None
@@ -31,21 +31,21 @@ def window(seen: CampaignSeen, day: int) -> Window | None:
     return Window(day, from_us, min(from_us + seen.day_us, seen.end_us))
 
 
-def window_at(seen: CampaignSeen, at_us: int) -> Window | None:
+def window_at(seen: ObservedCampaign, at_us: int) -> Window | None:
     """The day in which ``at_us`` lies; None before the start and from the end on."""
     if not seen.start_us <= at_us < seen.end_us:
         return None
     return window(seen, (at_us - seen.start_us) // seen.day_us)
 
 
-def windows(seen: CampaignSeen) -> list[Window]:
+def windows(seen: ObservedCampaign) -> list[Window]:
     """Every day in order."""
     found = (window(seen, day) for day in range(day_count(seen)))
     return [one for one in found if one is not None]
 
 
 def pool_for(
-    seen: CampaignSeen, pools: Sequence[Pool], accounts: Mapping[str, VenueAccountId]
+    seen: ObservedCampaign, pools: Sequence[Pool], accounts: Mapping[str, VenueAccountId]
 ) -> PoolId:
     """The pool that makes the campaign's market at its venue, NO_POOL when there is none."""
     account = accounts.get(seen.venue)
@@ -57,7 +57,7 @@ def pool_for(
     return NO_POOL
 
 
-def retold(campaign: Campaign, seen: CampaignSeen) -> tuple[Campaign, str]:
+def retold(campaign: Campaign, seen: ObservedCampaign) -> tuple[Campaign, str]:
     """The campaign after it was seen again, and what in the telling contradicts its identity.
 
     Only its end, fund, target and status may change; an end may only come nearer.

@@ -12,13 +12,13 @@ from poolmaker.business.campaigns.model import (
     NO_POOL,
     Campaign,
     CampaignLine,
-    CampaignSeen,
     CampaignSettings,
     CampaignStatus,
-    CampaignView,
+    CampaignSummary,
     JoinEvent,
     JoinPolicy,
     JoinState,
+    ObservedCampaign,
 )
 from poolmaker.business.campaigns.ports import CampaignStore, Pools
 from poolmaker.business.campaigns.rules import (
@@ -35,7 +35,7 @@ from poolmaker.infra.attention import LISTED_MAX, AttentionItem, Remedy, and_mor
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, InvariantBroken, Unavailable
+from poolmaker.kernel.errors import InvariantBroken, PreconditionError, Unavailable
 from poolmaker.kernel.ids import PoolId
 
 TEXT_MAX: Final = 500
@@ -52,7 +52,7 @@ class CampaignPorts:
     pools: Pools
 
 
-class CampaignDesk:
+class CampaignService:
     """Where rooms of outside campaigns tell what is offered and ask what we want."""
 
     def __init__(self, ports: CampaignPorts, clock: Clock, settings: CampaignSettings) -> None:
@@ -62,7 +62,7 @@ class CampaignDesk:
 
     # ---------------------------------------------------------------------------- what is outside
 
-    async def seen(self, tx: Tx, campaign: CampaignSeen) -> None:
+    async def seen(self, tx: Tx, campaign: ObservedCampaign) -> None:
         """A campaign is offered, or is told again."""
         found = await self._ports.store.lock(tx, campaign.id)
         if found is None:
@@ -77,7 +77,7 @@ class CampaignDesk:
             raise Unavailable(f"campaign {campaign.id} is being added; tell it again")
         return campaign
 
-    async def _retell(self, tx: Tx, before: Campaign, seen: CampaignSeen) -> Campaign:
+    async def _retell(self, tx: Tx, before: Campaign, seen: ObservedCampaign) -> Campaign:
         after, told = retold(before, seen)
         line = None
         if told and not await self._is_told(tx, before.id, told):
@@ -175,7 +175,7 @@ class CampaignDesk:
 
     # -------------------------------------------------------------------------------------- reads
 
-    async def listed(self) -> tuple[CampaignView, ...]:
+    async def listed(self) -> tuple[CampaignSummary, ...]:
         """Every campaign with our part in it, newest start first."""
         async with self._ports.transactions.begin("campaigns.listed") as tx:
             found = await self._ports.store.listed(tx, list(JoinState))
@@ -186,7 +186,7 @@ class CampaignDesk:
         found = [view for view in await self.listed() if view.is_trouble]
         return and_more([_item(view) for view in found[:LISTED_MAX]], len(found))
 
-    async def view(self, campaign: str) -> tuple[CampaignView, tuple[CampaignLine, ...]] | None:
+    async def view(self, campaign: str) -> tuple[CampaignSummary, tuple[CampaignLine, ...]] | None:
         """A campaign with its story, or None."""
         async with self._ports.transactions.begin("campaigns.view") as tx:
             found = await self._ports.store.campaign(tx, campaign)
@@ -195,10 +195,10 @@ class CampaignDesk:
             story = tuple(await self._ports.store.timeline(tx, campaign))
         return self._view(found), story
 
-    def _view(self, campaign: Campaign) -> CampaignView:
+    def _view(self, campaign: Campaign) -> CampaignSummary:
         now_us, required = self._clock.now_us(), campaign.pool in self._settings.required
         policy = JoinPolicy.REQUIRED if required else JoinPolicy.OPTIONAL
-        return CampaignView(
+        return CampaignSummary(
             campaign,
             window_at(campaign.seen, now_us),
             day_count(campaign.seen),
@@ -211,7 +211,7 @@ class CampaignDesk:
     async def _locked(self, tx: Tx, campaign: str) -> Campaign:
         found = await self._ports.store.lock(tx, campaign)
         if found is None:
-            raise CallerFault(f"campaign: {campaign} was never seen")
+            raise PreconditionError(f"campaign: {campaign} was never seen")
         return found
 
     async def _go(self, tx: Tx, campaign: Campaign, event: JoinEvent) -> Campaign:
@@ -224,7 +224,7 @@ class CampaignDesk:
         return moved
 
 
-def _item(view: CampaignView) -> AttentionItem:
+def _item(view: CampaignSummary) -> AttentionItem:
     campaign = view.campaign
     return AttentionItem(
         source="campaigns",

@@ -13,7 +13,7 @@ from poolmaker.business.ledger._store.attention import (
 )
 from poolmaker.business.ledger.codec import decode_command
 from poolmaker.business.ledger.commands import SetAside, StreamFact
-from poolmaker.business.ledger.model import IncidentKind, Obstacle, Refusal
+from poolmaker.business.ledger.model import BlockReason, IncidentKind, LedgerRefusal
 from poolmaker.infra.attention import (
     LISTED_MAX,
     AttentionItem,
@@ -22,7 +22,7 @@ from poolmaker.infra.attention import (
     closed_by_a_person,
 )
 from poolmaker.infra.transactions import Transactions, Tx
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, LedgerId, content_hash
 from poolmaker.kernel.money import format_units
 
@@ -57,7 +57,9 @@ class LedgerAttention:
                 *await self._conflicts(tx),
             ]
 
-    async def aside(self, key: CommandKey, asked_as: CommandKey, reason: str) -> SetAside | Refusal:
+    async def aside(
+        self, key: CommandKey, asked_as: CommandKey, reason: str
+    ) -> SetAside | LedgerRefusal:
         """The command that sets aside what waits under ``key``, or why there is none.
 
         ``BEHIND_BARRIER``: another fact of its stream stands before it and has to be solved first.
@@ -66,9 +68,9 @@ class LedgerAttention:
             body = await self._store.unbookable_body(tx, key)
             waiting, _ = await self._store.unbookable(tx, LISTED_MAX)
         if body is None:
-            return Refusal.UNKNOWN_TRANSACTION
+            return LedgerRefusal.UNKNOWN_TRANSACTION
         if _held_up_by(waiting).get(key, key) != key:
-            return Refusal.BEHIND_BARRIER
+            return LedgerRefusal.BEHIND_BARRIER
         stream, seq = _place_of(body) or ("", 0)
         digest = content_hash(body).hex()
         return SetAside(
@@ -111,7 +113,7 @@ def _place_of(body: bytes) -> tuple[str, int] | None:
     """Stream and sequence of a fact; None for what carries none or cannot be read."""
     try:
         command = decode_command(body)
-    except CallerFault:
+    except PreconditionError:
         return None
     return (command.stream, command.stream_seq) if isinstance(command, StreamFact) else None
 
@@ -128,7 +130,7 @@ def _held_up_by(waiting: Sequence[UnbookableRow]) -> dict[CommandKey, CommandKey
             stream, seq = place
             first[stream] = min(first.get(stream, (seq, key)), (seq, key))
     held = {key: first[place[0]][1] for key, place in places.items() if place is not None}
-    unread = f"{Obstacle.MALFORMED.value}: "
+    unread = f"{BlockReason.MALFORMED.value}: "
     behind = {one.key: CommandKey(one.why.removeprefix(unread)) for one in waiting}
     return held | {key: row for key, row in behind.items() if row != key and row in places}
 

@@ -9,9 +9,9 @@ import msgspec
 
 from poolmaker.business.ledger.commands import Command
 from poolmaker.business.ledger.model import PendingCommand
-from poolmaker.business.ledger.proposal import Asked
+from poolmaker.business.ledger.proposal import EncodedCommand
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import VenueAccountId, content_hash
 from poolmaker.messages.base import decode, encode
 from poolmaker.messages.market import account_stream
@@ -25,7 +25,7 @@ _STREAM_FACTS: Final = frozenset({"fill", "fee"})
 _UNFIT: Final = re.compile(rb'\\u00|"[^"]{201,}"')
 
 
-def encode_command(command: Command) -> Asked:
+def encode_command(command: Command) -> EncodedCommand:
     """A command with its canonical body. Raises CallerFault for one that cannot be stored."""
     require(isinstance(command, get_args(_COMMAND)), f"not a command: {type(command).__name__}")
     body = encode(command)
@@ -33,7 +33,7 @@ def encode_command(command: Command) -> Asked:
     require(command.key, "key: expected a text")
     require(len(body) <= _BODY_BYTES_MAX, f"{name}: the command is too long")
     require(_UNFIT.search(body) is None, f"{name}: a text in it is not fit for a name")
-    return Asked(command, body, content_hash(body))
+    return EncodedCommand(command, body, content_hash(body))
 
 
 def decode_command(body: bytes) -> Command:
@@ -59,12 +59,12 @@ def streams_of(row: PendingCommand) -> frozenset[str] | None:
     return frozenset(streams) if streams or isinstance(said, dict) else None
 
 
-def read_row(row: PendingCommand) -> Asked | None:
+def read_row(row: PendingCommand) -> EncodedCommand | None:
     """The command of a row, or None for a row that no client of ours can have written."""
     try:
         asked = encode_command(decode_command(row.body))
-    except CallerFault:
+    except PreconditionError:
         return None
     if asked.body != row.body or asked.command.key != row.key:
         return None
-    return Asked(asked.command, asked.body, asked.body_hash, row.row)
+    return EncodedCommand(asked.command, asked.body, asked.body_hash, row.row)

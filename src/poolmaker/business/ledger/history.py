@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from poolmaker.business.ledger._store.history import PgLedgerHistory
-from poolmaker.business.ledger.model import EntryRow, Flow, Head, Leg, Transaction
+from poolmaker.business.ledger.model import EntryRow, Flow, LedgerHead, LedgerTransaction, Leg
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, LedgerId
 
@@ -14,7 +14,7 @@ from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, LedgerId
 class LedgerHistory(Protocol):
     """Pages of the log. Every method runs in the caller's transaction."""
 
-    async def head(self, tx: Tx) -> Head:
+    async def head(self, tx: Tx) -> LedgerHead:
         """The newest point of the log."""
         ...
 
@@ -35,11 +35,11 @@ class LedgerHistory(Protocol):
         """What each kind of transaction moved on these accounts since the ledger began."""
         ...
 
-    async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+    async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         """The newest transactions after ``after_seq``, newest first."""
         ...
 
-    async def following(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+    async def following(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         """The transactions that follow ``after_seq``, in order."""
         ...
 
@@ -47,7 +47,7 @@ class LedgerHistory(Protocol):
         """Where the transaction that a key posted stands, 0 when it posted none."""
         ...
 
-    async def at(self, tx: Tx, seq: int) -> Transaction | None:
+    async def at(self, tx: Tx, seq: int) -> LedgerTransaction | None:
         """The transaction at a sequence, or None."""
         ...
 

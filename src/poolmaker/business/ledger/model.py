@@ -33,13 +33,13 @@ class Unbookable(PoolmakerError):
 
     code = "ledger_unbookable"
 
-    def __init__(self, obstacle: Obstacle, subject: str) -> None:
+    def __init__(self, obstacle: BlockReason, subject: str) -> None:
         super().__init__(f"{obstacle.value}: {subject}")
         self.obstacle = obstacle
         self.subject = subject
 
 
-class Obstacle(StrEnum):
+class BlockReason(StrEnum):
     """Why a fact has to wait; a fact is never refused."""
 
     UNKNOWN_ASSET = "unknown_asset"
@@ -48,7 +48,7 @@ class Obstacle(StrEnum):
     """Its amounts, its rate or its location make no sense."""
 
 
-class Refusal(StrEnum):
+class LedgerRefusal(StrEnum):
     """Why a request was refused; when several hold, the earliest member is given."""
 
     SAME_KEY_DIFFERENT_CONTENT = "same_key_different_content"
@@ -116,17 +116,17 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class PostingRefused:
     """Refused and stored: the same key gets the same answer for ever."""
 
-    reason: Refusal
+    reason: LedgerRefusal
 
 
-Outcome = Posted | Refused
+Outcome = Posted | PostingRefused
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class LedgerTransaction:
     """One transaction of the log as consumers read it; ``body`` is the command's bytes."""
 
     ledger: LedgerId
@@ -172,7 +172,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LedgerHead:
     """The newest point of a ledger's log. ``epoch`` is the fence: only its owner appends."""
 
     epoch: int
@@ -210,11 +210,11 @@ class StoredRefusal:
     key: CommandKey
     body_hash: bytes
     at_us: int
-    reason: Refusal
+    reason: LedgerRefusal
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class CommandConflict:
     """A key that came again with another body; recorded, never applied."""
 
     key: CommandKey
@@ -235,7 +235,7 @@ class IncidentKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
+class LedgerIncident:
     """Opened once per (kind, subject, key). ``key`` is the command that caused it."""
 
     kind: IncidentKind
@@ -259,7 +259,7 @@ class RowAnswer:
 
     row: int
     seq: int | None
-    reason: Refusal | None
+    reason: LedgerRefusal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +275,8 @@ class Batch:
     from_seq: int
     postings: tuple[Posting, ...]
     refusals: tuple[StoredRefusal, ...]
-    conflicts: tuple[Conflict, ...]
-    incidents: tuple[Incident, ...]
+    conflicts: tuple[CommandConflict, ...]
+    incidents: tuple[LedgerIncident, ...]
     assets: tuple[Asset, ...]
     states: tuple[State, ...]
     balances: tuple[Leg, ...]
@@ -301,13 +301,13 @@ class PendingCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class Checkpoint:
     """Everything the writer keeps in memory, as stored at ``head``: enough to rebuild the books.
 
     ``balances`` are raw, without the ones at zero, in any order.
     """
 
-    head: Head
+    head: LedgerHead
     assets: tuple[Asset, ...]
     balances: tuple[Leg, ...]
     states: tuple[State, ...]
@@ -317,7 +317,7 @@ class Image:
 class Audited:
     """A stored transaction with everything that proves it."""
 
-    transaction: Transaction
+    transaction: LedgerTransaction
     epoch: int
     body_hash: bytes
     chain_hash: bytes

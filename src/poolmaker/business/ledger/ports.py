@@ -9,13 +9,13 @@ from poolmaker.business.ledger.commands import Command
 from poolmaker.business.ledger.model import (
     Audited,
     Batch,
-    Head,
-    Image,
-    Incident,
+    Checkpoint,
+    LedgerHead,
+    LedgerIncident,
+    LedgerTransaction,
     Outcome,
     PendingCommand,
     StoredAnswer,
-    Transaction,
     WriterLease,
 )
 from poolmaker.business.ledger.rules import TrialRow
@@ -65,11 +65,11 @@ class LedgerClient(Protocol):
         """Decimals of a registered asset; raises InvariantBroken for one that is not."""
         ...
 
-    async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
+    async def transaction(self, tx: Tx, key: CommandKey) -> LedgerTransaction | None:
         """The transaction that a key posted, with its legs, or None."""
         ...
 
-    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         """Transactions after ``after_seq`` in order: the log is its own outbox."""
         ...
 
@@ -87,7 +87,7 @@ class LedgerStore(Protocol):
 
     async def take_lease(
         self, holder: str, lease_us: int, lapsed: WriterLease | None = None
-    ) -> Head | None:
+    ) -> LedgerHead | None:
         """Become the only epoch that may append; None while another holder's lease lasts.
 
         Whether it has run out is judged by the store's own clock; a lease that is still exactly
@@ -95,7 +95,7 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def retake_lease(self, holder: str, lease_us: int) -> Head | None:
+    async def retake_lease(self, holder: str, lease_us: int) -> LedgerHead | None:
         """A new epoch for the one who holds the lease; None once anybody else has taken it."""
         ...
 
@@ -107,7 +107,7 @@ class LedgerStore(Protocol):
         """Keep the lease, with 0 give it back; raises Fenced when ``epoch`` is not the newest."""
         ...
 
-    async def load(self) -> Image:
+    async def load(self) -> Checkpoint:
         """Everything the writer keeps in memory, as of one moment."""
         ...
 
@@ -115,7 +115,7 @@ class LedgerStore(Protocol):
         """What these keys were answered before; keys that were not are left out."""
         ...
 
-    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, LedgerTransaction]:
         """The transactions that these keys posted; keys that posted none are left out."""
         ...
 
@@ -126,7 +126,7 @@ class LedgerStore(Protocol):
         """
         ...
 
-    async def open_incidents(self, incidents: Sequence[Incident]) -> None:
+    async def open_incidents(self, incidents: Sequence[LedgerIncident]) -> None:
         """Record incidents that belong to no transaction; the same one again has no effect."""
         ...
 
@@ -151,7 +151,7 @@ class LedgerStore(Protocol):
         ...
 
 
-class LedgerRows(Protocol):
+class CommandStore(Protocol):
     """What clients of the ledger read and write in their own transaction."""
 
     async def ask(self, tx: Tx, key: CommandKey, body: bytes, body_hash: bytes) -> None:
@@ -178,11 +178,11 @@ class LedgerRows(Protocol):
         """Decimals of an asset, None for one that is not registered."""
         ...
 
-    async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
+    async def transaction(self, tx: Tx, key: CommandKey) -> LedgerTransaction | None:
         """The transaction that a key posted, or None."""
         ...
 
-    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         """Transactions after ``after_seq`` in order."""
         ...
 
@@ -191,10 +191,10 @@ class LedgerRows(Protocol):
         ...
 
 
-class LedgerEvidence(Protocol):
+class AuditReader(Protocol):
     """What proves the books, read page by page."""
 
-    async def load(self) -> Image:
+    async def load(self) -> Checkpoint:
         """What the writer would start from."""
         ...
 
@@ -202,7 +202,7 @@ class LedgerEvidence(Protocol):
         """Stored transactions after ``after_seq`` in order, with their hashes and lines."""
         ...
 
-    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, LedgerTransaction]:
         """The transactions that these keys posted."""
         ...
 

@@ -13,18 +13,18 @@ from typing import Final, assert_never
 from poolmaker.business.ledger.commands import Command, Reversal, SetAside, StreamFact
 from poolmaker.business.ledger.model import (
     Batch,
-    Conflict,
-    Head,
-    Incident,
+    BlockReason,
+    CommandConflict,
     IncidentKind,
+    LedgerHead,
+    LedgerIncident,
+    LedgerRefusal,
     Leg,
     Line,
-    Obstacle,
     Outcome,
     Posted,
     Posting,
-    Refusal,
-    Refused,
+    PostingRefused,
     RowAnswer,
     State,
     StoredAnswer,
@@ -32,9 +32,9 @@ from poolmaker.business.ledger.model import (
     Unbookable,
 )
 from poolmaker.business.ledger.rules import (
-    Books,
-    Decision,
-    Stuck,
+    BlockedCommand,
+    LedgerState,
+    PostingDecision,
     Verdict,
     apply,
     decide,
@@ -51,7 +51,7 @@ _DIGEST_LENGTH: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EncodedCommand:
     """A command as it came in. ``row`` is its command row, or None when it came by the queue."""
 
     command: Command
@@ -67,8 +67,8 @@ Reply = Outcome | Unbookable
 class _Parts:
     postings: list[Posting] = field(default_factory=list)
     refusals: list[StoredRefusal] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-    incidents: list[Incident] = field(default_factory=list)
+    conflicts: list[CommandConflict] = field(default_factory=list)
+    incidents: list[LedgerIncident] = field(default_factory=list)
     assets: list[Asset] = field(default_factory=list)
     states: dict[tuple[str, str], State] = field(default_factory=dict)
     touched: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class StoppedStreams:
 
     def __init__(
         self,
-        at: Mapping[str, tuple[int, Stuck]] | None = None,
+        at: Mapping[str, tuple[int, BlockedCommand]] | None = None,
         unread: Mapping[CommandKey, Unread] | None = None,
     ) -> None:
         self._at = dict(at or {})
@@ -116,15 +116,15 @@ class StoppedStreams:
         seq, stuck = self._at.get(stream, (-1, None))
         return seq == stream_seq and (stuck is None or stuck.subject not in self._unread)
 
-    def stands_before(self, fact: StreamFact, row: int | None) -> Stuck | None:
+    def stands_before(self, fact: StreamFact, row: int | None) -> BlockedCommand | None:
         """The obstacle of what comes before a fact of its stream, or None."""
         for key, unread in self._unread.items():
             if unread.may_precede(fact.stream, row):
-                return Stuck(Obstacle.MALFORMED, key)
+                return BlockedCommand(BlockReason.MALFORMED, key)
         seq, stuck = self._at.get(fact.stream, (fact.stream_seq, None))
         return stuck if seq < fact.stream_seq else None
 
-    def stop(self, fact: StreamFact, stuck: Stuck) -> None:
+    def stop(self, fact: StreamFact, stuck: BlockedCommand) -> None:
         """Remember the earliest fact of a stream that could not be booked."""
         seq, _ = self._at.get(fact.stream, (fact.stream_seq, stuck))
         if fact.stream_seq <= seq:
@@ -137,13 +137,13 @@ class StoppedStreams:
             del self._at[stream]
 
 
-class Proposal:
+class BatchBuilder:
     """One batch in the making, on top of ``head``."""
 
     def __init__(
         self,
-        books: Books,
-        head: Head,
+        books: LedgerState,
+        head: LedgerHead,
         answers: Mapping[CommandKey, StoredAnswer],
         stopped: StoppedStreams,
     ) -> None:
@@ -155,7 +155,7 @@ class Proposal:
         self._stopped = stopped
         self._parts = _Parts()
 
-    def take(self, asked: Asked, clock_us: int) -> Reply | None:
+    def take(self, asked: EncodedCommand, clock_us: int) -> Reply | None:
         """Decide one command and answer it; the answer holds once the batch is durable.
 
         None: an asset is not known and the register was not read again for this batch. Read it,
@@ -173,8 +173,8 @@ class Proposal:
             reply = _again(earlier.outcome)
             self._go_on(asked.command, reply)
         else:
-            self._parts.conflicts.append(Conflict(key, asked.body, asked.body_hash, at_us))
-            reply = Refused(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+            self._parts.conflicts.append(CommandConflict(key, asked.body, asked.body_hash, at_us))
+            reply = PostingRefused(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         self._answer_row(asked, reply)
         return reply
 
@@ -196,29 +196,29 @@ class Proposal:
             rows=tuple(parts.rows),
         )
 
-    def _answer_row(self, asked: Asked, reply: Reply) -> None:
+    def _answer_row(self, asked: EncodedCommand, reply: Reply) -> None:
         if asked.row is None:
             return
         match reply:
             case Posted():
                 self._parts.rows.append(RowAnswer(asked.row, reply.seq, None))
-            case Refused():
+            case PostingRefused():
                 self._parts.rows.append(RowAnswer(asked.row, None, reply.reason))
             case Unbookable():
                 pass
             case _:
                 assert_never(reply)
 
-    def _verdict(self, asked: Asked, at_us: int) -> Verdict:
+    def _verdict(self, asked: EncodedCommand, at_us: int) -> Verdict:
         command = asked.command
-        held_up: Refusal | Stuck | None = None
+        held_up: LedgerRefusal | BlockedCommand | None = None
         if isinstance(command, SetAside):
             held_up = self._not_aside(command)
         elif isinstance(command, StreamFact):
             held_up = self._stopped.stands_before(command, asked.row)
         return held_up or decide(self._books, command, at_us)
 
-    def _not_aside(self, command: SetAside) -> Refusal | None:
+    def _not_aside(self, command: SetAside) -> LedgerRefusal | None:
         """Only what has no answer yet, only under the hash of its whole body, and in order.
 
         A fact that another holds up may not go before it: a barrier behind both would be passed
@@ -227,37 +227,37 @@ class Proposal:
         digest = command.digest
         is_hash = len(digest) == _DIGEST_LENGTH and set(digest) <= _HEXADECIMAL
         if not is_hash or command.aside in (*self._answers, command.key):
-            return Refusal.UNKNOWN_TRANSACTION
+            return LedgerRefusal.UNKNOWN_TRANSACTION
         is_first = self._stopped.stands_at(command.stream, command.stream_seq)
-        return Refusal.BEHIND_BARRIER if command.stream and not is_first else None
+        return LedgerRefusal.BEHIND_BARRIER if command.stream and not is_first else None
 
     def _set_aside(self, command: SetAside, at_us: int) -> None:
-        body_hash, reason = bytes.fromhex(command.digest), Refusal.SET_ASIDE
+        body_hash, reason = bytes.fromhex(command.digest), LedgerRefusal.SET_ASIDE
         refusal = StoredRefusal(command.aside, body_hash, at_us, reason)
         self._parts.refusals.append(refusal)
-        self._answers[command.aside] = StoredAnswer(body_hash, Refused(reason))
+        self._answers[command.aside] = StoredAnswer(body_hash, PostingRefused(reason))
 
-    def _settle(self, asked: Asked, verdict: Verdict, at_us: int) -> Reply:
+    def _settle(self, asked: EncodedCommand, verdict: Verdict, at_us: int) -> Reply:
         command = asked.command
         match verdict:
-            case Decision():
+            case PostingDecision():
                 return self._post(asked, verdict, at_us)
-            case Refusal():
+            case LedgerRefusal():
                 refusal = StoredRefusal(command.key, asked.body_hash, at_us, verdict)
                 self._parts.refusals.append(refusal)
-                return self._remember(asked, Refused(verdict))
-            case Stuck():
+                return self._remember(asked, PostingRefused(verdict))
+            case BlockedCommand():
                 if isinstance(command, StreamFact):
                     self._stopped.stop(command, verdict)
                 return Unbookable(verdict.obstacle, verdict.subject)
             case _:
                 assert_never(verdict)
 
-    def _remember(self, asked: Asked, outcome: Outcome) -> Outcome:
+    def _remember(self, asked: EncodedCommand, outcome: Outcome) -> Outcome:
         self._answers[asked.command.key] = StoredAnswer(asked.body_hash, outcome)
         return outcome
 
-    def _post(self, asked: Asked, decision: Decision, at_us: int) -> Outcome:
+    def _post(self, asked: EncodedCommand, decision: PostingDecision, at_us: int) -> Outcome:
         command, seq = asked.command, self.head.seq + 1
         lines = apply(self._books, decision)
         chain = link(self.head.hash, seq, at_us, asked.body_hash, decision.legs)
@@ -297,33 +297,35 @@ class Proposal:
 
 
 def _lacks_asset(verdict: Verdict) -> bool:
-    if isinstance(verdict, Stuck):
-        return verdict.obstacle is Obstacle.UNKNOWN_ASSET
-    return verdict is Refusal.UNKNOWN_ASSET
+    if isinstance(verdict, BlockedCommand):
+        return verdict.obstacle is BlockReason.UNKNOWN_ASSET
+    return verdict is LedgerRefusal.UNKNOWN_ASSET
 
 
 def _again(outcome: Outcome) -> Outcome:
     return replace(outcome, already=True) if isinstance(outcome, Posted) else outcome
 
 
-def _incidents(line: Line, posting: Posting) -> list[Incident]:
+def _incidents(line: Line, posting: Posting) -> list[LedgerIncident]:
     account, asset = line.leg.account, line.leg.asset
     subject = f"{account} {asset}"
     if account.startswith("deficit:") and line.leg.units > 0:
-        return [Incident(IncidentKind.DEFICIT, subject, posting.key, posting.at_us)]
+        return [LedgerIncident(IncidentKind.DEFICIT, subject, posting.key, posting.at_us)]
     below = account.startswith("custody:") and line.leg.units < 0 and line.after_units < 0
     if below and line.after_units - line.leg.units >= 0:
-        return [Incident(IncidentKind.CUSTODY_BELOW_ZERO, subject, posting.key, posting.at_us)]
+        return [
+            LedgerIncident(IncidentKind.CUSTODY_BELOW_ZERO, subject, posting.key, posting.at_us)
+        ]
     return []
 
 
-def answered_keys(batch: list[Asked]) -> list[CommandKey]:
+def answered_keys(batch: list[EncodedCommand]) -> list[CommandKey]:
     """Keys whose earlier answers decide a batch: its own, and those that it sets aside."""
     own = (asked.command.key for asked in batch)
     aside = (asked.command.aside for asked in batch if isinstance(asked.command, SetAside))
     return list(dict.fromkeys([*own, *aside]))
 
 
-def recalled_keys(batch: list[Asked]) -> list[CommandKey]:
+def recalled_keys(batch: list[EncodedCommand]) -> list[CommandKey]:
     """The transactions that have to be at hand before a batch is decided."""
     return [asked.command.reverses for asked in batch if isinstance(asked.command, Reversal)]

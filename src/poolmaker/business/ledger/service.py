@@ -10,37 +10,37 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.bus.ports import KeyConflict
-from poolmaker.business.ledger._store import PgLedgerEvidence, PgLedgerRows, PgLedgerStore
+from poolmaker.business.ledger._store import PgAuditReader, PgCommandStore, PgLedgerStore
 from poolmaker.business.ledger.accounts import Normal, normal_of
 from poolmaker.business.ledger.codec import encode_command, read_row, streams_of
 from poolmaker.business.ledger.commands import Command
 from poolmaker.business.ledger.model import (
     BooksDiverged,
     Fenced,
-    Head,
-    Incident,
     IncidentKind,
+    LedgerHead,
+    LedgerIncident,
+    LedgerTransaction,
     Outcome,
     PendingCommand,
-    Transaction,
     Unbookable,
     WriterLease,
 )
-from poolmaker.business.ledger.ports import LedgerEvidence, LedgerRows, LedgerStore
+from poolmaker.business.ledger.ports import AuditReader, CommandStore, LedgerStore
 from poolmaker.business.ledger.proposal import (
-    Asked,
-    Proposal,
+    BatchBuilder,
+    EncodedCommand,
     Reply,
     StoppedStreams,
     Unread,
     answered_keys,
     recalled_keys,
 )
-from poolmaker.business.ledger.rules import Books, books_of
+from poolmaker.business.ledger.rules import LedgerState, books_of
 from poolmaker.business.ledger.verify import refuse_to_start_on_a_mismatch
 from poolmaker.infra.database import Database
 from poolmaker.infra.holder import described
-from poolmaker.infra.leases import LeaseWatch, Standing
+from poolmaker.infra.leases import LeaseEvidence, LeaseWatch
 from poolmaker.infra.logging import get_logger
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import SECOND_US, Clock, next_ledger_time
@@ -76,7 +76,7 @@ class WriterSettings:
 
 @dataclass(slots=True)
 class _Waiting:
-    asked: Asked
+    asked: EncodedCommand
     answer: asyncio.Future[Outcome] | None
 
 
@@ -99,8 +99,8 @@ class LedgerWriter:
         self._clock = clock
         self._holder = holder
         self._settings = settings or WriterSettings()
-        self._books = Books()
-        self._head = Head(0, 0, bytes(32), 0)
+        self._books = LedgerState()
+        self._head = LedgerHead(0, 0, bytes(32), 0)
         self._queue: deque[_Waiting] = deque()
         self._inside: list[_Waiting] = []
         self._room = asyncio.Condition()
@@ -114,16 +114,16 @@ class LedgerWriter:
         self._closed = False
 
     @property
-    def head(self) -> Head:
+    def head(self) -> LedgerHead:
         """Where the log is, as far as this writer knows it to be durable."""
         return self._head
 
     @property
-    def books(self) -> Books:
+    def books(self) -> LedgerState:
         """The books in memory. Read them between awaits only, and never change them."""
         return self._books
 
-    async def start(self, evidence: LedgerEvidence | None = None) -> Head:
+    async def start(self, evidence: AuditReader | None = None) -> LedgerHead:
         """Wait for the lease and load the books. ``run`` must follow before it runs out.
 
         With ``evidence`` the whole ledger is verified first; raises BooksDiverged on a mismatch.
@@ -262,7 +262,7 @@ class LedgerWriter:
             self._books.recalled = dict(await self._store.recall(recalled))
         answers = await self._store.answers(keys)
         stopped = self._stopped.copy()
-        proposal = Proposal(self._books, self._head, answers, stopped)
+        proposal = BatchBuilder(self._books, self._head, answers, stopped)
         replies = [await self._decided(proposal, asked) for asked in batch]
         written = proposal.batch()
         if written is not None:
@@ -278,7 +278,7 @@ class LedgerWriter:
             _answer(waiting, reply)
         self._inside = []
 
-    async def _decided(self, proposal: Proposal, asked: Asked) -> Reply:
+    async def _decided(self, proposal: BatchBuilder, asked: EncodedCommand) -> Reply:
         reply = proposal.take(asked, self._clock.now_us())
         if reply is None:
             known = await self._store.assets()
@@ -293,7 +293,7 @@ class LedgerWriter:
         """What cannot be booked waits for the next poll; a person is told each reason once."""
         at_us = next_ledger_time(self._head.at_us, self._clock.now_us())
         incidents = [
-            Incident(IncidentKind.UNBOOKABLE, why, key, at_us)
+            LedgerIncident(IncidentKind.UNBOOKABLE, why, key, at_us)
             for key, why in stuck.items()
             if self._told.get(key) != why
         ]
@@ -323,12 +323,12 @@ class LedgerWriter:
         lease = await self._store.lease()
         if lease is None:
             return None
-        if watch.look(lease.holder, lease.epoch, lease.until_us) is Standing.LAPSED:
+        if watch.look(lease.holder, lease.epoch, lease.until_us) is LeaseEvidence.LAPSED:
             return lease
         _LOG.info("waits for the ledger's writer", holder=described(lease.holder))
         return None
 
-    async def _load(self, head: Head, taken_us: int) -> bool:
+    async def _load(self, head: LedgerHead, taken_us: int) -> bool:
         image = await self._store.load()
         if image.head != head:
             return False
@@ -375,35 +375,31 @@ def _answer(waiting: _Waiting, reply: Reply | OutcomeUnknown) -> None:
 class Ledger:
     """``LedgerClient`` over its rows and, in the writer's process, the writer's queue."""
 
-    def __init__(self, rows: LedgerRows, writer: LedgerWriter | None = None) -> None:
+    def __init__(self, rows: CommandStore, writer: LedgerWriter | None = None) -> None:
         self._rows = rows
         self._writer = writer
 
     async def ask(self, tx: Tx, command: Command) -> None:
-        """See ``LedgerClient.ask``."""
         asked = encode_command(command)
         await self._rows.ask(tx, command.key, asked.body, asked.body_hash)
 
     async def register_asset(self, asset: Asset) -> None:
-        """See ``LedgerClient.register_asset``."""
         writer = self._writer
         if writer is None:
             raise OutcomeUnknown(f"{asset.code}: the ledger's writer is in another process")
         await writer.register_asset(asset)
 
     async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
-        """See ``LedgerClient.outcome``."""
         return await self._rows.outcome(tx, key)
 
     async def submit(self, command: Command) -> Outcome:
-        """See ``LedgerClient.submit``. Raises CallerFault in a process without the writer."""
+        """Raises CallerFault in a process without the writer."""
         writer = self._writer
         if writer is None:
             raise OutcomeUnknown(f"{command.key}: the ledger's writer is in another process")
         return await writer.submit(command)
 
     async def balance(self, tx: Tx, account: str, asset: str) -> int:
-        """See ``LedgerClient.balance``."""
         raw = await self._rows.raw_balance(tx, account, asset)
         return raw if normal_of(account) is Normal.HELD else -raw
 
@@ -412,22 +408,18 @@ class Ledger:
         return await self._rows.custody(tx)
 
     async def scale(self, tx: Tx, asset: str) -> int:
-        """See ``LedgerClient.scale``."""
         found = await self._rows.scale(tx, asset)
         if found is None:
             raise InvariantBroken(f"the asset {asset} is not registered")
         return found
 
-    async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
-        """See ``LedgerClient.transaction``."""
+    async def transaction(self, tx: Tx, key: CommandKey) -> LedgerTransaction | None:
         return await self._rows.transaction(tx, key)
 
-    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
-        """See ``LedgerClient.read``."""
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         return await self._rows.read(tx, after_seq, limit)
 
     async def head(self, tx: Tx) -> int:
-        """See ``LedgerClient.head``."""
         return await self._rows.head(tx)
 
 
@@ -436,20 +428,20 @@ def open_store(database: Database, clock: Clock, ledger: LedgerId = MAIN_LEDGER)
     return PgLedgerStore(database, clock, ledger)
 
 
-def open_rows(ledger: LedgerId = MAIN_LEDGER) -> LedgerRows:
+def open_rows(ledger: LedgerId = MAIN_LEDGER) -> CommandStore:
     """What clients read and write."""
-    return PgLedgerRows(ledger)
+    return PgCommandStore(ledger)
 
 
-def open_evidence(database: Database, ledger: LedgerId = MAIN_LEDGER) -> LedgerEvidence:
+def open_evidence(database: Database, ledger: LedgerId = MAIN_LEDGER) -> AuditReader:
     """What auditors read; any role will do."""
-    return PgLedgerEvidence(database, ledger)
+    return PgAuditReader(database, ledger)
 
 
 class LedgerLog:
     """The ledger's log as a consumer of the bus follows it: the log is its own outbox."""
 
-    def __init__(self, rows: LedgerRows, ledger: LedgerId = MAIN_LEDGER) -> None:
+    def __init__(self, rows: CommandStore, ledger: LedgerId = MAIN_LEDGER) -> None:
         self._rows = rows
         self._stream = f"ledger:{ledger}"
 
@@ -458,10 +450,8 @@ class LedgerLog:
         """``ledger:main`` for the main ledger."""
         return self._stream
 
-    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
-        """See ``Source.read``."""
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         return await self._rows.read(tx, after_seq, limit)
 
     async def head(self, tx: Tx) -> int:
-        """See ``Source.head``."""
         return await self._rows.head(tx)

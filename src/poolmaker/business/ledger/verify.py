@@ -12,13 +12,13 @@ from poolmaker.business.ledger.model import (
     GENESIS_HASH,
     Audited,
     BooksDiverged,
-    Head,
-    Image,
+    Checkpoint,
+    LedgerHead,
 )
-from poolmaker.business.ledger.ports import LedgerEvidence
+from poolmaker.business.ledger.ports import AuditReader
 from poolmaker.business.ledger.rules import (
-    Books,
-    Decision,
+    LedgerState,
+    PostingDecision,
     apply,
     decide,
     image_of,
@@ -54,8 +54,8 @@ NOTHING_WRITTEN: Final = VerifyReport(
 
 @dataclass(slots=True)
 class _Replay:
-    books: Books
-    head: Head = field(default_factory=lambda: Head(0, 0, GENESIS_HASH, 0))
+    books: LedgerState
+    head: LedgerHead = field(default_factory=lambda: LedgerHead(0, 0, GENESIS_HASH, 0))
     entries: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class _Replay:
             self.problems.append(problem)
 
 
-async def verify(evidence: LedgerEvidence) -> VerifyReport:
+async def verify(evidence: AuditReader) -> VerifyReport:
     """Replay the whole log through the rules and compare every number and hash that is stored.
 
     Reads page by page; memory is bounded by the books themselves. Safe beside a running writer:
@@ -96,7 +96,7 @@ async def verify(evidence: LedgerEvidence) -> VerifyReport:
     )
 
 
-async def refuse_to_start_on_a_mismatch(evidence: LedgerEvidence) -> VerifyReport:
+async def refuse_to_start_on_a_mismatch(evidence: AuditReader) -> VerifyReport:
     """Verify before the writer starts; raises BooksDiverged with the first problem."""
     report = await verify(evidence)
     if not report.ok:
@@ -104,15 +104,15 @@ async def refuse_to_start_on_a_mismatch(evidence: LedgerEvidence) -> VerifyRepor
     return report
 
 
-def _books_before_the_log(image: Image) -> Books:
+def _books_before_the_log(image: Checkpoint) -> LedgerState:
     """Empty books that know the registered assets; share assets appear with their first join."""
-    books = Books()
+    books = LedgerState()
     registered = (asset for asset in image.assets if not asset.code.startswith("share:"))
     books.assets.update((asset.code, asset) for asset in registered)
     return books
 
 
-async def _follow(replay: _Replay, found: Audited, evidence: LedgerEvidence) -> None:
+async def _follow(replay: _Replay, found: Audited, evidence: AuditReader) -> None:
     stored = found.transaction
     try:
         command = decode_command(stored.body)
@@ -127,23 +127,23 @@ async def _follow(replay: _Replay, found: Audited, evidence: LedgerEvidence) -> 
     for problem in problems:
         replay.note(f"transaction {stored.seq}: {problem}")
     replay.entries += len(found.lines)
-    replay.head = Head(found.epoch, stored.seq, found.chain_hash, stored.at_us)
+    replay.head = LedgerHead(found.epoch, stored.seq, found.chain_hash, stored.at_us)
 
 
 def _differences(replay: _Replay, found: Audited, command: Command) -> Iterator[str]:
     stored, before = found.transaction, replay.head
     yield from _header_differences(before, found, command)
     verdict = decide(replay.books, command, stored.at_us)
-    if not isinstance(verdict, Decision):
+    if not isinstance(verdict, PostingDecision):
         yield f"the rules say {verdict}, but it was posted"
-        verdict = Decision(stored.legs)
+        verdict = PostingDecision(stored.legs)
     elif verdict.legs != stored.legs:
         yield "its entries are not what the rules compute"
     if apply(replay.books, verdict) != found.lines:
         yield "a balance after an entry is not the sum of the entries before it"
 
 
-def _header_differences(before: Head, found: Audited, command: Command) -> Iterator[str]:
+def _header_differences(before: LedgerHead, found: Audited, command: Command) -> Iterator[str]:
     stored = found.transaction
     if stored.seq != before.seq + 1:
         yield f"follows {before.seq}"
@@ -161,7 +161,7 @@ def _header_differences(before: Head, found: Audited, command: Command) -> Itera
         yield "its key is not recorded as answered by it"
 
 
-def _compare(replay: _Replay, image: Image) -> None:
+def _compare(replay: _Replay, image: Checkpoint) -> None:
     """What the writer would start from against what the log says."""
     wanted, stored = image_of(replay.books, image.head), in_order(image)
     if (replay.head.seq, replay.head.hash) != (image.head.seq, image.head.hash):
@@ -178,7 +178,7 @@ def _compare(replay: _Replay, image: Image) -> None:
             replay.note(f"{row.asset}: held and owed differ by {row.difference}")
 
 
-async def _compare_sums(replay: _Replay, image: Image, evidence: LedgerEvidence) -> None:
+async def _compare_sums(replay: _Replay, image: Checkpoint, evidence: AuditReader) -> None:
     """The database's own sums, if the log has not grown meanwhile."""
     rows = list(await evidence.trial_balance())
     now = await evidence.load()

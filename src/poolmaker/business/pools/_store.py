@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from poolmaker.business.pools.model import (
-    AccountRow,
     BarrierMet,
+    DealingRequest,
+    DealingRequestKind,
+    DealingRequestState,
     Pool,
+    PooledAccountRow,
     PoolParameters,
-    Ticket,
-    TicketKind,
-    TicketState,
 )
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
@@ -73,17 +73,19 @@ ON CONFLICT (account, barrier_id) DO NOTHING
 class PgPoolStore:
     """``PoolStore`` over PostgreSQL."""
 
-    async def lock_account(self, tx: Tx, account: VenueAccountId) -> AccountRow:
-        """See ``PoolStore.lock_account``."""
+    async def lock_account(self, tx: Tx, account: VenueAccountId) -> PooledAccountRow:
         connection = connection_of(tx)
         row = await connection.fetchrow(_LOCK_ACCOUNT, account)
         if row is None:
             await connection.execute(_ADD_ACCOUNT, account)
             row = await connection.fetchrow(_LOCK_ACCOUNT, account)
-        return AccountRow(**dict(row.items())) if row is not None else AccountRow(account=account)
+        return (
+            PooledAccountRow(**dict(row.items()))
+            if row is not None
+            else PooledAccountRow(account=account)
+        )
 
-    async def save_account(self, tx: Tx, row: AccountRow) -> None:
-        """See ``PoolStore.save_account``."""
+    async def save_account(self, tx: Tx, row: PooledAccountRow) -> None:
         await connection_of(tx).execute(
             _SAVE_ACCOUNT,
             row.account,
@@ -98,17 +100,14 @@ class PgPoolStore:
         )
 
     async def pools(self, tx: Tx) -> Sequence[Pool]:
-        """See ``PoolStore.pools``."""
         rows = await connection_of(tx).fetch("SELECT * FROM business.pool ORDER BY pool")
         return [_pool(row) for row in rows]
 
     async def pool(self, tx: Tx, pool: PoolId) -> Pool | None:
-        """See ``PoolStore.pool``."""
         row = await connection_of(tx).fetchrow("SELECT * FROM business.pool WHERE pool = $1", pool)
         return _pool(row) if row is not None else None
 
     async def save_pool(self, tx: Tx, pool: Pool) -> None:
-        """See ``PoolStore.save_pool``."""
         await connection_of(tx).execute(
             _SAVE_POOL,
             pool.id,
@@ -131,8 +130,7 @@ class PgPoolStore:
             pool.lifted_version,
         )
 
-    async def add_ticket(self, tx: Tx, ticket: Ticket) -> bool:
-        """See ``PoolStore.add_ticket``."""
+    async def add_ticket(self, tx: Tx, ticket: DealingRequest) -> bool:
         done = await connection_of(tx).execute(
             _ADD_TICKET,
             ticket.id,
@@ -151,19 +149,18 @@ class PgPoolStore:
         )
         return done == "INSERT 0 1"
 
-    async def ticket(self, tx: Tx, ticket: str) -> Ticket | None:
-        """See ``PoolStore.ticket``."""
+    async def ticket(self, tx: Tx, ticket: str) -> DealingRequest | None:
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.ticket WHERE ticket = $1", ticket
         )
         return _ticket(row) if row is not None else None
 
-    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[Ticket]:
-        """See ``PoolStore.tickets``."""
+    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[DealingRequest]:
         return [_ticket(row) for row in await connection_of(tx).fetch(_TICKETS, account)]
 
-    async def move_ticket(self, tx: Tx, before: TicketState, ticket: Ticket) -> bool:
-        """See ``PoolStore.move_ticket``."""
+    async def move_ticket(
+        self, tx: Tx, before: DealingRequestState, ticket: DealingRequest
+    ) -> bool:
         done = await connection_of(tx).execute(
             _MOVE_TICKET,
             ticket.id,
@@ -178,12 +175,10 @@ class PgPoolStore:
     async def add_barrier(
         self, tx: Tx, account: VenueAccountId, barrier_id: str, met: BarrierMet
     ) -> None:
-        """See ``PoolStore.add_barrier``."""
         body = encode(met.barrier).decode()
         await connection_of(tx).execute(_ADD_BARRIER, account, barrier_id, met.seq, body)
 
     async def barrier(self, tx: Tx, account: VenueAccountId, barrier_id: str) -> BarrierMet | None:
-        """See ``PoolStore.barrier``."""
         row = await connection_of(tx).fetchrow(
             "SELECT seq, body FROM business.barrier WHERE account = $1 AND barrier_id = $2",
             account,
@@ -204,18 +199,18 @@ def _pool(row: Record) -> Pool:
     return Pool(id=PoolId(row["pool"]), **values)
 
 
-def _ticket(row: Record) -> Ticket:
-    return Ticket(
+def _ticket(row: Record) -> DealingRequest:
+    return DealingRequest(
         id=row["ticket"],
         saga=SagaId(row["saga"]),
         pool=PoolId(row["pool"]),
         account=VenueAccountId(row["account"]),
-        kind=TicketKind(row["kind"]),
+        kind=DealingRequestKind(row["kind"]),
         shares=row["shares"],
         base_units=row["base_units"],
         quote_units=row["quote_units"],
         due_us=row["due_us"],
-        state=TicketState(row["state"]),
+        state=DealingRequestState(row["state"]),
         drain_version=row["drain_version"],
         barrier_id=row["barrier_id"],
         ledger_seq=row["ledger_seq"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolmaker.business.pools.model import AccountRow
+from poolmaker.business.pools.model import PooledAccountRow
 from poolmaker.infra.attention import AttentionItem, Remedy
 from poolmaker.kernel.ids import VenueAccountId
 
@@ -39,7 +39,7 @@ class CoordinationFailures:
         ]
 
 
-def overdue_barrier(row: AccountRow, now_us: int, after_us: int) -> AttentionItem | None:
+def overdue_barrier(row: PooledAccountRow, now_us: int, after_us: int) -> AttentionItem | None:
     """The barrier that an account's engine was asked for and has not emitted, or None.
 
     It comes by itself once the engine proves that the venue shows nothing unpublished; what the

@@ -106,7 +106,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountRow:
+class PooledAccountRow:
     """One venue account. ``booked_seq`` is the last fact of its stream seen in the ledger's log.
 
     ``open_barrier`` is asked of the engine and not yet seen, empty when there is none.
@@ -123,7 +123,7 @@ class AccountRow:
     asked_at_us: int = 0
 
 
-class TicketKind(StrEnum):
+class DealingRequestKind(StrEnum):
     """Why a saga waits for a barrier."""
 
     JOIN = "join"
@@ -134,7 +134,7 @@ class TicketKind(StrEnum):
     """It waits for what UNKNOWN orders may still take to become known."""
 
 
-class TicketState(StrEnum):
+class DealingRequestState(StrEnum):
     """Where a ticket stands."""
 
     WAITING = "waiting"
@@ -153,7 +153,7 @@ class TicketState(StrEnum):
     """The engine knows the capital that came of it."""
 
 
-class TicketEvent(StrEnum):
+class DealingRequestEvent(StrEnum):
     """What happens to a ticket."""
 
     DRAIN_ASKED = "drain_asked"
@@ -165,29 +165,32 @@ class TicketEvent(StrEnum):
     APPLIED = "applied"
 
 
-TICKET_TABLE: Final[StateTable[TicketState, TicketEvent]] = StateTable(
+TICKET_TABLE: Final[StateTable[DealingRequestState, DealingRequestEvent]] = StateTable(
     name="Barrier ticket",
-    initial=TicketState.WAITING,
-    terminal=frozenset({TicketState.GONE}),
+    initial=DealingRequestState.WAITING,
+    terminal=frozenset({DealingRequestState.GONE}),
     transitions={
-        (TicketState.WAITING, TicketEvent.DRAIN_ASKED): TicketState.DRAINING,
-        (TicketState.WAITING, TicketEvent.TAKEN): TicketState.READY,
-        (TicketState.DRAINING, TicketEvent.REDUCED): TicketState.READY,
-        (TicketState.READY, TicketEvent.BARRIER_ASKED): TicketState.ASKED,
-        (TicketState.ASKED, TicketEvent.BARRIER_SEEN): TicketState.MET,
+        (
+            DealingRequestState.WAITING,
+            DealingRequestEvent.DRAIN_ASKED,
+        ): DealingRequestState.DRAINING,
+        (DealingRequestState.WAITING, DealingRequestEvent.TAKEN): DealingRequestState.READY,
+        (DealingRequestState.DRAINING, DealingRequestEvent.REDUCED): DealingRequestState.READY,
+        (DealingRequestState.READY, DealingRequestEvent.BARRIER_ASKED): DealingRequestState.ASKED,
+        (DealingRequestState.ASKED, DealingRequestEvent.BARRIER_SEEN): DealingRequestState.MET,
         # A user may change his mind before the ledger was asked, at any of these points.
-        (TicketState.WAITING, TicketEvent.CLOSED): TicketState.USED,
-        (TicketState.DRAINING, TicketEvent.CLOSED): TicketState.USED,
-        (TicketState.READY, TicketEvent.CLOSED): TicketState.USED,
-        (TicketState.ASKED, TicketEvent.CLOSED): TicketState.USED,
-        (TicketState.MET, TicketEvent.CLOSED): TicketState.USED,
-        (TicketState.USED, TicketEvent.APPLIED): TicketState.GONE,
+        (DealingRequestState.WAITING, DealingRequestEvent.CLOSED): DealingRequestState.USED,
+        (DealingRequestState.DRAINING, DealingRequestEvent.CLOSED): DealingRequestState.USED,
+        (DealingRequestState.READY, DealingRequestEvent.CLOSED): DealingRequestState.USED,
+        (DealingRequestState.ASKED, DealingRequestEvent.CLOSED): DealingRequestState.USED,
+        (DealingRequestState.MET, DealingRequestEvent.CLOSED): DealingRequestState.USED,
+        (DealingRequestState.USED, DealingRequestEvent.APPLIED): DealingRequestState.GONE,
     },
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class DealingRequest:
     """One saga's place in the queue for a barrier of its pool's account.
 
     ``id`` is a pure function of the saga and its round. ``shares`` is what a LEAVE burns,
@@ -199,12 +202,12 @@ class Ticket:
     saga: SagaId
     pool: PoolId
     account: VenueAccountId
-    kind: TicketKind
+    kind: DealingRequestKind
     shares: int = 0
     base_units: int = 0
     quote_units: int = 0
     due_us: int = 0
-    state: TicketState = TicketState.WAITING
+    state: DealingRequestState = DealingRequestState.WAITING
     drain_version: int = 0
     barrier_id: str = ""
     ledger_seq: int = 0
@@ -248,7 +251,7 @@ class BarrierMet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
+class BarrierSettings:
     """How often and how long. A barrier that does not come is asked again under its old id.
 
     From ``overdue_us`` on a person is told that it does not come.
@@ -272,17 +275,17 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class CoordinatorPlan:
     """What the coordinator of one account does now.
 
     ``taken`` go READY without a drain, ``drained`` wait for their pool's drain, ``reduced`` are let
     through by the engine, ``applied`` are finished, ``asked`` share the new barrier.
     """
 
-    applied: tuple[Ticket, ...] = ()
-    taken: tuple[Ticket, ...] = ()
-    drained: tuple[Ticket, ...] = ()
-    reduced: tuple[Ticket, ...] = ()
+    applied: tuple[DealingRequest, ...] = ()
+    taken: tuple[DealingRequest, ...] = ()
+    drained: tuple[DealingRequest, ...] = ()
+    reduced: tuple[DealingRequest, ...] = ()
     drains: tuple[Drain, ...] = ()
     lifts: tuple[Pool, ...] = ()
-    asked: tuple[Ticket, ...] = ()
+    asked: tuple[DealingRequest, ...] = ()

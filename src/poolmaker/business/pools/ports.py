@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.business.pools.model import AccountRow, BarrierMet, Pool, Ticket, TicketState
+from poolmaker.business.pools.model import (
+    BarrierMet,
+    DealingRequest,
+    DealingRequestState,
+    Pool,
+    PooledAccountRow,
+)
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 
@@ -13,11 +19,11 @@ from poolmaker.kernel.ids import PoolId, VenueAccountId
 class PoolStore(Protocol):
     """Rows of pools, venue accounts, tickets and barriers, in the caller's transaction."""
 
-    async def lock_account(self, tx: Tx, account: VenueAccountId) -> AccountRow:
+    async def lock_account(self, tx: Tx, account: VenueAccountId) -> PooledAccountRow:
         """The account's row, made when missing, locked until the transaction ends."""
         ...
 
-    async def save_account(self, tx: Tx, row: AccountRow) -> None:
+    async def save_account(self, tx: Tx, row: PooledAccountRow) -> None:
         """Overwrite the row of an account that this transaction has locked."""
         ...
 
@@ -36,19 +42,21 @@ class PoolStore(Protocol):
         """
         ...
 
-    async def add_ticket(self, tx: Tx, ticket: Ticket) -> bool:
+    async def add_ticket(self, tx: Tx, ticket: DealingRequest) -> bool:
         """Insert a ticket; False when its id is there already (then nothing changed)."""
         ...
 
-    async def ticket(self, tx: Tx, ticket: str) -> Ticket | None:
+    async def ticket(self, tx: Tx, ticket: str) -> DealingRequest | None:
         """One ticket, or None."""
         ...
 
-    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[Ticket]:
+    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[DealingRequest]:
         """Tickets of the account that are not GONE, oldest first."""
         ...
 
-    async def move_ticket(self, tx: Tx, before: TicketState, ticket: Ticket) -> bool:
+    async def move_ticket(
+        self, tx: Tx, before: DealingRequestState, ticket: DealingRequest
+    ) -> bool:
         """Overwrite a ticket that is still in state ``before``; False when it is not."""
         ...
 

@@ -10,16 +10,16 @@ from poolmaker.business.ledger.model import Leg
 from poolmaker.business.ledger.rules.shares import Holding, in_ratio
 from poolmaker.business.pools.model import (
     TICKET_TABLE,
-    AccountRow,
+    BarrierSettings,
+    CoordinatorPlan,
+    DealingRequest,
+    DealingRequestEvent,
+    DealingRequestKind,
+    DealingRequestState,
     Drain,
-    Plan,
     Pool,
     PoolConfig,
-    PoolSettings,
-    Ticket,
-    TicketEvent,
-    TicketKind,
-    TicketState,
+    PooledAccountRow,
 )
 from poolmaker.kernel.checks import ensure, require
 from poolmaker.kernel.ids import PoolId, SagaId
@@ -89,22 +89,24 @@ def has_capital(pool: Pool) -> bool:
     return pool.issued > 0 or pool.base_units > 0 or pool.quote_units > 0
 
 
-def wants_quoting(pool: Pool, tickets: Iterable[Ticket]) -> bool:
+def wants_quoting(pool: Pool, tickets: Iterable[DealingRequest]) -> bool:
     """Whether the engine shall know the pool: it has capital, or somebody waits to bring some."""
     joining = any(
-        ticket.pool == pool.id and ticket.kind is TicketKind.JOIN and _is_open(ticket)
+        ticket.pool == pool.id and ticket.kind is DealingRequestKind.JOIN and _is_open(ticket)
         for ticket in tickets
     )
     return not pool.paused and (has_capital(pool) or joining)
 
 
-def depths_wanted(pools: Iterable[Pool], tickets: Iterable[Ticket]) -> tuple[DepthWanted, ...]:
+def depths_wanted(
+    pools: Iterable[Pool], tickets: Iterable[DealingRequest]
+) -> tuple[DepthWanted, ...]:
     """How deep the depth prices of each pool shall reach for the joins among ``tickets``.
 
     The excess of all of them counts together: many small ones are like one large one. What joins
     first has no excess, because nobody is there whom its price could cost anything.
     """
-    joining = [ticket for ticket in tickets if ticket.kind is TicketKind.JOIN]
+    joining = [ticket for ticket in tickets if ticket.kind is DealingRequestKind.JOIN]
     found = []
     for pool in pools:
         excess = [_excess(pool, ticket) for ticket in joining if ticket.pool == pool.id]
@@ -119,7 +121,7 @@ def depths_wanted(pools: Iterable[Pool], tickets: Iterable[Ticket]) -> tuple[Dep
     return tuple(found)
 
 
-def _excess(pool: Pool, ticket: Ticket) -> tuple[int, int]:
+def _excess(pool: Pool, ticket: DealingRequest) -> tuple[int, int]:
     """Base and quote units that a join brings beyond the pool's ratio as it is now."""
     capital = Holding(max(0, pool.base_units), max(0, pool.quote_units))
     if not pool.issued:
@@ -129,7 +131,7 @@ def _excess(pool: Pool, ticket: Ticket) -> tuple[int, int]:
     return offer.base - even.base, offer.quote - even.quote
 
 
-def is_restless(pools: Sequence[Pool], tickets: Sequence[Ticket]) -> bool:
+def is_restless(pools: Sequence[Pool], tickets: Sequence[DealingRequest]) -> bool:
     """Whether the coordinator of an account may have something to do, now or when time passes."""
     return bool(tickets) or any(
         pool.drain_version > pool.lifted_version or pool.quoting != wants_quoting(pool, tickets)
@@ -159,35 +161,37 @@ def configured(config: PoolConfig, found: Pool | None) -> Pool:
     return replace(found, strategy=config.strategy, parameters=config.parameters)
 
 
-def moved(ticket: Ticket, event: TicketEvent) -> Ticket:
+def moved(ticket: DealingRequest, event: DealingRequestEvent) -> DealingRequest:
     """The ticket after ``event``. Raises InvariantBroken where the table does not allow it."""
     state = TICKET_TABLE.next(ticket.state, event)
     ensure(state is not None, f"ticket {ticket.id}: {event} is not possible in {ticket.state}")
     return replace(ticket, state=state or ticket.state)
 
 
-def _is_open(ticket: Ticket) -> bool:
-    return ticket.state not in (TicketState.USED, TicketState.GONE)
+def _is_open(ticket: DealingRequest) -> bool:
+    return ticket.state not in (DealingRequestState.USED, DealingRequestState.GONE)
 
 
-def _applied(tickets: Iterable[Ticket], ledger_seq: int) -> tuple[Ticket, ...]:
+def _applied(tickets: Iterable[DealingRequest], ledger_seq: int) -> tuple[DealingRequest, ...]:
     return tuple(
-        moved(ticket, TicketEvent.APPLIED)
+        moved(ticket, DealingRequestEvent.APPLIED)
         for ticket in tickets
-        if ticket.state is TicketState.USED and ticket.ledger_seq <= ledger_seq
+        if ticket.state is DealingRequestState.USED and ticket.ledger_seq <= ledger_seq
     )
 
 
-def _reduced(tickets: Iterable[Ticket], pools: dict[PoolId, Pool]) -> tuple[Ticket, ...]:
+def _reduced(
+    tickets: Iterable[DealingRequest], pools: dict[PoolId, Pool]
+) -> tuple[DealingRequest, ...]:
     return tuple(
-        moved(ticket, TicketEvent.REDUCED)
+        moved(ticket, DealingRequestEvent.REDUCED)
         for ticket in tickets
-        if ticket.state is TicketState.DRAINING
+        if ticket.state is DealingRequestState.DRAINING
         and pools[ticket.pool].reduced_version >= ticket.drain_version
     )
 
 
-def _lifts(alive: Iterable[Ticket], pools: dict[PoolId, Pool]) -> tuple[Pool, ...]:
+def _lifts(alive: Iterable[DealingRequest], pools: dict[PoolId, Pool]) -> tuple[Pool, ...]:
     """Pools whose drain has no leaver left. A waiting leaver has no drain yet and needs none."""
     holding = {ticket.pool for ticket in alive if ticket.drain_version > 0}
     return tuple(
@@ -197,20 +201,22 @@ def _lifts(alive: Iterable[Ticket], pools: dict[PoolId, Pool]) -> tuple[Pool, ..
     )
 
 
-def _round(tickets: Sequence[Ticket], pools: dict[PoolId, Pool], now_us: int) -> Plan:
+def _round(
+    tickets: Sequence[DealingRequest], pools: dict[PoolId, Pool], now_us: int
+) -> CoordinatorPlan:
     """Take everybody who is due: leavers drain their pool, the others are ready at once."""
     waiting = [
         ticket
         for ticket in tickets
-        if ticket.state is TicketState.WAITING and ticket.due_us <= now_us
+        if ticket.state is DealingRequestState.WAITING and ticket.due_us <= now_us
     ]
-    leavers = [ticket for ticket in waiting if ticket.kind is TicketKind.LEAVE]
+    leavers = [ticket for ticket in waiting if ticket.kind is DealingRequestKind.LEAVE]
     others = [
         ticket
         for ticket in waiting
-        if ticket.kind is TicketKind.EVIDENCE
+        if ticket.kind is DealingRequestKind.EVIDENCE
         # A paused pool takes no new capital; whoever joins it waits or changes his mind.
-        or (ticket.kind is TicketKind.JOIN and not pools[ticket.pool].paused)
+        or (ticket.kind is DealingRequestKind.JOIN and not pools[ticket.pool].paused)
     ]
     drains = []
     for pool_id in sorted({ticket.pool for ticket in leavers}):
@@ -218,15 +224,17 @@ def _round(tickets: Sequence[Ticket], pools: dict[PoolId, Pool], now_us: int) ->
         leaving = sum(
             ticket.shares
             for ticket in tickets
-            if ticket.pool == pool_id and ticket.kind is TicketKind.LEAVE
+            if ticket.pool == pool_id and ticket.kind is DealingRequestKind.LEAVE
         )
         staying = staying_after(pool, leaving)
         drains.append(Drain(pool_id, pool.drain_version + 1, staying, pool.issued))
     versions = {drain.pool: drain.version for drain in drains}
-    return Plan(
-        taken=tuple(moved(ticket, TicketEvent.TAKEN) for ticket in others),
+    return CoordinatorPlan(
+        taken=tuple(moved(ticket, DealingRequestEvent.TAKEN) for ticket in others),
         drained=tuple(
-            replace(moved(ticket, TicketEvent.DRAIN_ASKED), drain_version=versions[ticket.pool])
+            replace(
+                moved(ticket, DealingRequestEvent.DRAIN_ASKED), drain_version=versions[ticket.pool]
+            )
             for ticket in leavers
         ),
         drains=tuple(drains),
@@ -234,11 +242,11 @@ def _round(tickets: Sequence[Ticket], pools: dict[PoolId, Pool], now_us: int) ->
 
 
 def _barrier_due(
-    row: AccountRow,
-    ready: Sequence[Ticket],
-    draining: Sequence[Ticket],
+    row: PooledAccountRow,
+    ready: Sequence[DealingRequest],
+    draining: Sequence[DealingRequest],
     now_us: int,
-    settings: PoolSettings,
+    settings: BarrierSettings,
 ) -> bool:
     if not ready or row.open_barrier:
         return False
@@ -249,13 +257,13 @@ def _barrier_due(
 
 
 def plan(
-    row: AccountRow,
+    row: PooledAccountRow,
     pools: Sequence[Pool],
-    tickets: Sequence[Ticket],
+    tickets: Sequence[DealingRequest],
     ledger_seq: int,
     now_us: int,
-    settings: PoolSettings,
-) -> Plan:
+    settings: BarrierSettings,
+) -> CoordinatorPlan:
     """What to do now for one account; ``ledger_seq`` is how far the ledger's log is applied."""
     by_id = {pool.id: pool for pool in pools}
     applied = _applied(tickets, ledger_seq)
@@ -263,14 +271,14 @@ def plan(
     alive = [ticket for ticket in tickets if ticket.id not in gone]
     reduced = _reduced(alive, by_id)
     first = not row.rounds or now_us >= row.round_at_us + settings.barrier_interval_us
-    rounded = _round(alive, by_id, now_us) if first and not row.open_barrier else Plan()
+    rounded = _round(alive, by_id, now_us) if first and not row.open_barrier else CoordinatorPlan()
     passed = {ticket.id for ticket in reduced}
-    ready = [ticket for ticket in alive if ticket.state is TicketState.READY]
+    ready = [ticket for ticket in alive if ticket.state is DealingRequestState.READY]
     ready += [*reduced, *rounded.taken]
     draining = [
         ticket
         for ticket in (*alive, *rounded.drained)
-        if ticket.state is TicketState.DRAINING and ticket.id not in passed
+        if ticket.state is DealingRequestState.DRAINING and ticket.id not in passed
     ]
     starts = bool(rounded.taken or rounded.drained)
     current = replace(row, round_at_us=now_us) if starts else row
@@ -280,10 +288,12 @@ def plan(
         applied=applied,
         reduced=reduced,
         lifts=_lifts(alive, by_id) if not rounded.drains else (),
-        asked=tuple(moved(ticket, TicketEvent.BARRIER_ASKED) for ticket in ready) if due else (),
+        asked=tuple(moved(ticket, DealingRequestEvent.BARRIER_ASKED) for ticket in ready)
+        if due
+        else (),
     )
 
 
-def reask_due(row: AccountRow, now_us: int, settings: PoolSettings) -> bool:
+def reask_due(row: PooledAccountRow, now_us: int, settings: BarrierSettings) -> bool:
     """Whether the open barrier has been waited for so long that it is asked once more."""
     return bool(row.open_barrier) and now_us >= row.asked_at_us + settings.barrier_reask_us

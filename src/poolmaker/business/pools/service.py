@@ -16,21 +16,21 @@ from poolmaker.bus.guard import StreamGuard
 from poolmaker.bus.ports import KeyConflict, NewEvent, StreamStore
 from poolmaker.business.ledger.accounts import custody_venue
 from poolmaker.business.ledger.commands import Fill, RechargeFee, SetAside, TradeFee
-from poolmaker.business.ledger.model import Transaction
+from poolmaker.business.ledger.model import LedgerTransaction
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.pools._store import PgPoolStore
 from poolmaker.business.pools.attention import CoordinationFailures, overdue_barrier
 from poolmaker.business.pools.facts import fee_assets, fee_of, fill_of
 from poolmaker.business.pools.model import (
-    AccountRow,
     BarrierMet,
-    Plan,
+    BarrierSettings,
+    CoordinatorPlan,
+    DealingRequest,
+    DealingRequestEvent,
+    DealingRequestState,
     Pool,
     PoolConfig,
-    PoolSettings,
-    Ticket,
-    TicketEvent,
-    TicketState,
+    PooledAccountRow,
 )
 from poolmaker.business.pools.ports import PoolStore
 from poolmaker.business.pools.rules import (
@@ -111,7 +111,7 @@ class _News:
 class PoolService:
     """Pools, their tickets and their barriers."""
 
-    def __init__(self, ports: PoolPorts, clock: Clock, settings: PoolSettings) -> None:
+    def __init__(self, ports: PoolPorts, clock: Clock, settings: BarrierSettings) -> None:
         self._transactions = ports.transactions
         self._store = ports.store
         self._ledger = ports.ledger
@@ -164,7 +164,7 @@ class PoolService:
         """The pool, or None."""
         return await self._store.pool(tx, pool)
 
-    async def want_barrier(self, tx: Tx, ticket: Ticket) -> None:
+    async def want_barrier(self, tx: Tx, ticket: DealingRequest) -> None:
         """Queue for the account's next barrier; the same ticket again changes nothing.
 
         The ticket's saga is woken when its barrier has come.
@@ -175,7 +175,7 @@ class PoolService:
         """The barrier that a ticket waited for, None while it has not come."""
         ticket = await self._store.ticket(tx, ticket_id)
         require(ticket is not None, f"ticket: {ticket_id} is unknown")
-        if ticket is None or ticket.state is not TicketState.MET:
+        if ticket is None or ticket.state is not DealingRequestState.MET:
             return None
         return await self._store.barrier(tx, ticket.account, ticket.barrier_id)
 
@@ -187,9 +187,9 @@ class PoolService:
             # The coordinator moves tickets under the same lock.
             await self._store.lock_account(tx, found.account)
         ticket = await self._store.ticket(tx, ticket_id)
-        if ticket is None or ticket.state in (TicketState.USED, TicketState.GONE):
+        if ticket is None or ticket.state in (DealingRequestState.USED, DealingRequestState.GONE):
             return
-        closed = replace(moved(ticket, TicketEvent.CLOSED), ledger_seq=ledger_seq)
+        closed = replace(moved(ticket, DealingRequestEvent.CLOSED), ledger_seq=ledger_seq)
         done = await self._store.move_ticket(tx, ticket.state, closed)
         ensure(done, f"ticket {ticket_id}: moved under its account's lock")
 
@@ -209,7 +209,7 @@ class PoolService:
         """Every pool with its position, by id."""
         return await self._store.pools(tx)
 
-    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[Ticket]:
+    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[DealingRequest]:
         """Who waits for a barrier of the account, oldest first."""
         return await self._store.tickets(tx, account)
 
@@ -314,7 +314,9 @@ class PoolService:
                 await self._ledger.register_asset(Asset(code, VENUE_SCALE))
             self._registered.add(code)
 
-    async def _apply_account_event(self, tx: Tx, row: AccountRow, envelope: Envelope) -> AccountRow:
+    async def _apply_account_event(
+        self, tx: Tx, row: PooledAccountRow, envelope: Envelope
+    ) -> PooledAccountRow:
         event: AccountEvent = decode(envelope.body, AccountEvent)  # type: ignore[arg-type]
         ensure(event.account == row.account, f"{envelope.stream}: an event of {event.account}")
         match event:
@@ -330,13 +332,13 @@ class PoolService:
                 assert_never(event)
         return row
 
-    async def _meet(self, tx: Tx, row: AccountRow, met: BarrierMet) -> AccountRow:
+    async def _meet(self, tx: Tx, row: PooledAccountRow, met: BarrierMet) -> PooledAccountRow:
         barrier_id = met.barrier.barrier_id
         await self._store.add_barrier(tx, row.account, barrier_id, met)
         for ticket in await self._store.tickets(tx, row.account):
-            if ticket.state is TicketState.ASKED and ticket.barrier_id == barrier_id:
-                seen = moved(ticket, TicketEvent.BARRIER_SEEN)
-                if await self._store.move_ticket(tx, TicketState.ASKED, seen):
+            if ticket.state is DealingRequestState.ASKED and ticket.barrier_id == barrier_id:
+                seen = moved(ticket, DealingRequestEvent.BARRIER_SEEN)
+                if await self._store.move_ticket(tx, DealingRequestState.ASKED, seen):
                     await self._sagas.wake(tx, ticket.saga, self._clock.now_us())
         if row.open_barrier == barrier_id:
             row = replace(row, open_barrier="")
@@ -372,7 +374,7 @@ class PoolService:
         return len(log)
 
     async def _set_capital(
-        self, tx: Tx, pool: Pool, rows: dict[VenueAccountId, AccountRow]
+        self, tx: Tx, pool: Pool, rows: dict[VenueAccountId, PooledAccountRow]
     ) -> None:
         pool = replace(pool, capital_version=pool.capital_version + 1)
         await self._store.save_pool(tx, pool)
@@ -430,7 +432,7 @@ class PoolService:
         return done
 
     async def _start_and_stop(
-        self, tx: Tx, pools: Sequence[Pool], tickets: Sequence[Ticket]
+        self, tx: Tx, pools: Sequence[Pool], tickets: Sequence[DealingRequest]
     ) -> tuple[int, list[Pool]]:
         done, after = 0, []
         for pool in pools:
@@ -464,19 +466,21 @@ class PoolService:
         await self._tell(tx, pool.account, f"stop:{pool.id}:{pool.quoting_version}", message)
         return pool
 
-    async def _move_tickets(self, tx: Tx, todo: Plan) -> int:
+    async def _move_tickets(self, tx: Tx, todo: CoordinatorPlan) -> int:
         done = 0
         for before, tickets in (
-            (TicketState.USED, todo.applied),
-            (TicketState.DRAINING, todo.reduced),
-            (TicketState.WAITING, todo.taken),
-            (TicketState.WAITING, todo.drained),
+            (DealingRequestState.USED, todo.applied),
+            (DealingRequestState.DRAINING, todo.reduced),
+            (DealingRequestState.WAITING, todo.taken),
+            (DealingRequestState.WAITING, todo.drained),
         ):
             for ticket in tickets:
                 done += await self._store.move_ticket(tx, before, ticket)
         return done
 
-    async def _drain_and_lift(self, tx: Tx, pools: dict[PoolId, Pool], todo: Plan) -> int:
+    async def _drain_and_lift(
+        self, tx: Tx, pools: dict[PoolId, Pool], todo: CoordinatorPlan
+    ) -> int:
         for drain in todo.drains:
             pool = replace(pools[drain.pool], drain_version=drain.version)
             await self._store.save_pool(tx, pool)
@@ -496,10 +500,10 @@ class PoolService:
     async def _ask(
         self,
         tx: Tx,
-        row: AccountRow,
-        todo: Plan,
+        row: PooledAccountRow,
+        todo: CoordinatorPlan,
         pools: Sequence[Pool],
-        tickets: Sequence[Ticket],
+        tickets: Sequence[DealingRequest],
     ) -> int:
         now_us = self._clock.now_us()
         if todo.taken or todo.drained:
@@ -510,7 +514,7 @@ class PoolService:
             barrier_id = f"{row.account}:{barriers}"
             for ticket in todo.asked:
                 asked = replace(ticket, barrier_id=barrier_id)
-                await self._store.move_ticket(tx, TicketState.READY, asked)
+                await self._store.move_ticket(tx, DealingRequestState.READY, asked)
             row = replace(
                 row, barriers=barriers, barrier_at_us=now_us, open_barrier=barrier_id, asks=0
             )
@@ -545,9 +549,9 @@ class PoolService:
 
 
 def _follow(
-    log: Iterable[Transaction],
+    log: Iterable[LedgerTransaction],
     pools: dict[PoolId, Pool],
-    rows: dict[VenueAccountId, AccountRow],
+    rows: dict[VenueAccountId, PooledAccountRow],
 ) -> set[PoolId]:
     """Apply transactions to positions and to what is booked; the pools the engine must hear of."""
     told: set[PoolId] = set()
@@ -574,7 +578,7 @@ def _follow(
 
 
 def _passed(
-    aside: SetAside, pools: dict[PoolId, Pool], rows: dict[VenueAccountId, AccountRow]
+    aside: SetAside, pools: dict[PoolId, Pool], rows: dict[VenueAccountId, PooledAccountRow]
 ) -> set[PoolId]:
     """A fact that is never booked counts as booked; the pools of its account hear of it."""
     for account, row in rows.items():

@@ -7,12 +7,12 @@ from typing import Final
 
 from poolmaker.business.rewards.model import (
     Allocation,
+    ObservedReward,
     Reward,
     RewardDecision,
     RewardDecisionKind,
     RewardIncident,
     RewardLine,
-    RewardSeen,
     RewardState,
     RewardTotals,
     RewardTrouble,
@@ -122,33 +122,27 @@ class PgRewardStore:
     """``RewardStore`` over PostgreSQL."""
 
     async def add(self, tx: Tx, reward: Reward, line: RewardLine) -> bool:
-        """See ``RewardStore.add``."""
         if await connection_of(tx).execute(_ADD, *_values(reward)) != "INSERT 0 1":
             return False
         await _add_line(tx, reward, line)
         return True
 
     async def reward(self, tx: Tx, reward: str) -> Reward | None:
-        """See ``RewardStore.reward``."""
         row = await connection_of(tx).fetchrow(_ONE, reward)
         return _reward(row) if row is not None else None
 
     async def lock(self, tx: Tx, reward: str) -> Reward | None:
-        """See ``RewardStore.lock``."""
         row = await connection_of(tx).fetchrow(f"{_ONE} FOR UPDATE", reward)
         return _reward(row) if row is not None else None
 
     async def save(self, tx: Tx, reward: Reward, line: RewardLine) -> None:
-        """See ``RewardStore.save``."""
         await connection_of(tx).execute(_SAVE, *_values(reward))
         await _add_line(tx, reward, line)
 
     async def listed(self, tx: Tx, campaign: str, limit: int) -> Sequence[Reward]:
-        """See ``RewardStore.listed``."""
         return [_reward(row) for row in await connection_of(tx).fetch(_LISTED, campaign, limit)]
 
     async def timeline(self, tx: Tx, reward: str) -> Sequence[RewardLine]:
-        """See ``RewardStore.timeline``."""
         rows = await connection_of(tx).fetch(_TIMELINE, reward)
         return [
             RewardLine(
@@ -158,7 +152,6 @@ class PgRewardStore:
         ]
 
     async def open_incident(self, tx: Tx, incident: RewardIncident) -> bool:
-        """See ``RewardStore.open_incident``."""
         done = await connection_of(tx).execute(
             _OPEN_INCIDENT, incident.reward, incident.trouble, incident.opened_us, incident.note
         )
@@ -167,11 +160,9 @@ class PgRewardStore:
     async def close_incident(
         self, tx: Tx, reward: str, trouble: RewardTrouble, now_us: int
     ) -> None:
-        """See ``RewardStore.close_incident``."""
         await connection_of(tx).execute(_CLOSE_INCIDENT, reward, trouble, now_us)
 
     async def incidents(self, tx: Tx, reward: str) -> Sequence[RewardIncident]:
-        """See ``RewardStore.incidents``."""
         rows = await connection_of(tx).fetch(_INCIDENTS, reward)
         return [
             RewardIncident(
@@ -185,7 +176,6 @@ class PgRewardStore:
         ]
 
     async def add_decision(self, tx: Tx, decision: RewardDecision) -> None:
-        """See ``RewardStore.add_decision``."""
         await connection_of(tx).execute(
             _DECIDE,
             decision.reward,
@@ -197,7 +187,6 @@ class PgRewardStore:
         )
 
     async def decision(self, tx: Tx, reward: str) -> RewardDecision | None:
-        """See ``RewardStore.decision``."""
         row = await connection_of(tx).fetchrow(_DECISION, reward)
         if row is None:
             return None
@@ -211,7 +200,6 @@ class PgRewardStore:
         )
 
     async def add_allocation(self, tx: Tx, allocation: Allocation, digest: str) -> None:
-        """See ``RewardStore.add_allocation``."""
         connection = connection_of(tx)
         body = encode(allocation).decode()
         await connection.execute(_ADD_ALLOCATION, allocation.reward, body, digest)
@@ -224,7 +212,6 @@ class PgRewardStore:
         )
 
     async def allocation(self, tx: Tx, reward: str) -> StoredAllocation | None:
-        """See ``RewardStore.allocation``."""
         row = await connection_of(tx).fetchrow(
             "SELECT body, digest FROM business.reward_allocation WHERE reward = $1", reward
         )
@@ -235,21 +222,18 @@ class PgRewardStore:
     async def parts_of_user(
         self, tx: Tx, user: UserId, after: str, limit: int
     ) -> Sequence[UserPart]:
-        """See ``RewardStore.parts_of_user``."""
         rows = await connection_of(tx).fetch(_PARTS_OF_USER, user, after, limit)
         return [UserPart(*row) for row in rows]
 
     async def credited(
         self, tx: Tx, orders: Sequence[OrderId]
     ) -> Mapping[OrderId, Mapping[str, int]]:
-        """See ``RewardStore.credited``."""
         found: dict[OrderId, dict[str, int]] = {}
         for row in await connection_of(tx).fetch(_CREDITED, list(orders)):
             found.setdefault(OrderId(row["order_id"]), {})[row["asset"]] = int(row["units"])
         return found
 
     async def totals(self, tx: Tx) -> Sequence[RewardTotals]:
-        """See ``RewardStore.totals``."""
         return [RewardTotals(**dict(row.items())) for row in await connection_of(tx).fetch(_TOTALS)]
 
 
@@ -257,13 +241,11 @@ class PgShareStore:
     """``ShareStore`` over PostgreSQL."""
 
     async def cursor(self, tx: Tx) -> ShareCursor:
-        """See ``ShareStore.cursor``."""
         return _cursor(
             await connection_of(tx).fetchrow("SELECT seq, at_us FROM business.share_cursor")
         )
 
     async def lock_cursor(self, tx: Tx) -> ShareCursor:
-        """See ``ShareStore.lock_cursor``."""
         return _cursor(
             await connection_of(tx).fetchrow(
                 "SELECT seq, at_us FROM business.share_cursor FOR UPDATE"
@@ -271,7 +253,6 @@ class PgShareStore:
         )
 
     async def apply(self, tx: Tx, changes: Sequence[ShareChange], cursor: ShareCursor) -> None:
-        """See ``ShareStore.apply``."""
         connection = connection_of(tx)
         await connection.executemany(
             _ADD_CHANGES,
@@ -282,14 +263,12 @@ class PgShareStore:
         )
 
     async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[tuple[int, OrderId], int]:
-        """See ``ShareStore.opening``."""
         rows = await connection_of(tx).fetch(_OPENING, pool, at_us)
         return {(row["epoch"], OrderId(row["order_id"])): row["units"] for row in rows}
 
     async def changes(
         self, tx: Tx, pool: PoolId, after_us: int, to_us: int
     ) -> Sequence[ShareChange]:
-        """See ``ShareStore.changes``."""
         rows = await connection_of(tx).fetch(_CHANGES, pool, after_us, to_us)
         return [
             ShareChange(
@@ -341,7 +320,7 @@ def _values(reward: Reward) -> tuple[object, ...]:
 
 
 def _reward(row: Record) -> Reward:
-    seen = RewardSeen(
+    seen = ObservedReward(
         key=row["key"],
         campaign=row["campaign"],
         location=row["location"],

@@ -18,7 +18,7 @@ from poolmaker.kernel.ids import (
     content_hash,
     require_slug,
 )
-from poolmaker.kernel.money import Form
+from poolmaker.kernel.money import AssetOnNetwork
 from poolmaker.kernel.states import StateTable
 from poolmaker.messages.base import Message
 
@@ -30,7 +30,7 @@ SHARE_SCALE: Final = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RewardSeen:
+class ObservedReward:
     """One payment of a campaign to us, attributed to its days. Times are microseconds.
 
     ``key`` is its identity out there: chain, escrow, payout and recipient. ``location`` is the
@@ -156,7 +156,7 @@ class Reward:
     ``credited`` counts the parts that are through, in the order of the allocation.
     """
 
-    seen: RewardSeen
+    seen: ObservedReward
     seen_us: int
     state: RewardState = RewardState.OBSERVED
     pool: PoolId = PoolId("")
@@ -310,7 +310,7 @@ class ShareWindow:
 # --------------------------------------------------------------------------------- allocation
 
 
-class Part(Message, frozen=True, kw_only=True):
+class AllocationPart(Message, frozen=True, kw_only=True):
     """One order's part. ``weight`` is share units times microseconds, ``units`` atomic units."""
 
     order: OrderId
@@ -338,7 +338,7 @@ class Allocation(Message, frozen=True, kw_only=True):
     fee_ppm: int
     fee_units: int
     step_units: int
-    parts: tuple[Part, ...]
+    parts: tuple[AllocationPart, ...]
 
     @property
     def users_units(self) -> int:
@@ -355,7 +355,7 @@ class StoredAllocation:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardView:
+class RewardSummary:
     """A reward with its story and its incidents."""
 
     reward: Reward
@@ -393,14 +393,14 @@ class RewardTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RewardSettings:
+class DistributionSettings:
     """What is taken and how long is waited.
 
     ``forms`` says how Mixin holds each form, by name: their decimals bound what can be paid.
     ``payout_min`` is by asset, atomic units; without one nothing is paid out by itself.
     """
 
-    forms: Mapping[str, Form] = field(default_factory=dict)
+    forms: Mapping[str, AssetOnNetwork] = field(default_factory=dict)
     fee_ppm: int = 0
     payout_min: Mapping[str, int] = field(default_factory=dict)
     ledger_first_us: int = SECOND_US // 50

@@ -135,7 +135,7 @@ class CampaignPools(Protocol):
         ...
 
 
-class Orders(Protocol):
+class OrderDirectory(Protocol):
     """Whose an order is, and whether a user has an open one; the store of user orders has these."""
 
     async def order(self, tx: Tx, order: OrderId) -> Order | None:

@@ -8,19 +8,19 @@ from dataclasses import replace
 from typing import Final
 
 from poolmaker.business.ledger.accounts import custody_mixin
-from poolmaker.business.ledger.model import Transaction
+from poolmaker.business.ledger.model import LedgerTransaction
 from poolmaker.business.rewards.model import (
     PPM,
     SHARE_SCALE,
     Allocation,
-    Part,
+    AllocationPart,
     Reward,
     ShareChange,
     ShareWindow,
 )
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import OrderId, PoolId, UserId, content_hash
-from poolmaker.kernel.money import Form, power_of_ten, split_units
+from poolmaker.kernel.money import AssetOnNetwork, power_of_ten, split_units
 from poolmaker.messages.base import encode
 
 _ORDER: Final = "order:"
@@ -46,7 +46,7 @@ def target_of(location: str) -> str:
     return location if form is None else custody_mixin(form)
 
 
-def step_of(form: Form | None) -> int:
+def step_of(form: AssetOnNetwork | None) -> int:
     """The smallest amount that can be paid of a form, in atomic units of its asset."""
     return power_of_ten(form.asset.scale - form.decimals) if form is not None else 1
 
@@ -54,7 +54,7 @@ def step_of(form: Form | None) -> int:
 # ------------------------------------------------------------------------------------- weights
 
 
-def share_changes(transaction: Transaction) -> list[ShareChange]:
+def share_changes(transaction: LedgerTransaction) -> list[ShareChange]:
     """What a transaction changes in the shares of orders, one for each order and epoch."""
     units: dict[tuple[PoolId, int, OrderId], int] = defaultdict(int)
     for leg in transaction.legs:
@@ -157,7 +157,7 @@ def allocate(
         fee_units=fee,
         step_units=step,
         parts=tuple(
-            Part(order=order, user=owners[order], weight=found[order], units=count * step)
+            AllocationPart(order=order, user=owners[order], weight=found[order], units=count * step)
             for order, count in zip(orders, steps, strict=True)
         ),
     )
@@ -182,7 +182,7 @@ def payable_units(available: int, waiting: int, step: int) -> int:
     return max(0, available - waiting) // step * step
 
 
-def users_after(parts: Iterable[Part], user: str, limit: int) -> list[UserId]:
+def users_after(parts: Iterable[AllocationPart], user: str, limit: int) -> list[UserId]:
     """Users who got something, in their order, behind ``user``."""
     found = {part.user for part in parts if part.units and part.user > user}
     return sorted(found)[:limit]

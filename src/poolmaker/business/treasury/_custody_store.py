@@ -44,15 +44,12 @@ class PgCustodyStore:
     """``CustodyStore`` over PostgreSQL."""
 
     async def custody_incidents(self, tx: Tx) -> Sequence[CustodyIncident]:
-        """See ``CustodyStore.custody_incidents``."""
         return [_incident(row) for row in await connection_of(tx).fetch(_OPEN)]
 
     async def custody_history(self, tx: Tx, limit: int) -> Sequence[CustodyIncident]:
-        """See ``CustodyStore.custody_history``."""
         return [_incident(row) for row in await connection_of(tx).fetch(_NEWEST, limit)]
 
     async def save_custody_incident(self, tx: Tx, incident: CustodyIncident) -> None:
-        """See ``CustodyStore.save_custody_incident``."""
         finding = incident.finding
         await connection_of(tx).execute(
             _SAVE,
@@ -71,11 +68,9 @@ class PgCustodyStore:
         )
 
     async def own_custody_incident(self, tx: Tx, incident: CustodyIncident) -> None:
-        """See ``CustodyStore.own_custody_incident``."""
         await connection_of(tx).execute(_OWN, *incident.subject, incident.opened_us, incident.owner)
 
     async def borne_units(self, tx: Tx, location: str, asset: str, since_us: int) -> int:
-        """See ``CustodyStore.borne_units``."""
         return int(await connection_of(tx).fetchval(_BORNE, location, asset, since_us))
 
 

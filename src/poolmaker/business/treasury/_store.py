@@ -11,13 +11,13 @@ from poolmaker.business.treasury.model import (
     Disposition,
     FundingRow,
     FundingState,
-    Incident,
+    PaymentIncident,
+    PaymentIncidentKind,
     Suspense,
     SuspenseState,
     Transfer,
     TransferLine,
     TransferState,
-    TroubleKind,
 )
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
@@ -111,24 +111,19 @@ class PgTreasuryStore(PgCustodyStore):
     """``TreasuryStore`` over PostgreSQL."""
 
     async def lock_place(self, tx: Tx, location: str, asset: str) -> None:
-        """See ``TreasuryStore.lock_place``."""
         await connection_of(tx).execute(_LOCK_PLACE, f"{location} {asset}")
 
     async def last_stated(self, tx: Tx, location: str, asset: str) -> str:
-        """See ``TreasuryStore.last_stated``."""
         return str(await connection_of(tx).fetchval(_LAST_STATED, location, asset) or "")
 
     async def note_stated(self, tx: Tx, location: str, asset: str, key: CommandKey) -> None:
-        """See ``TreasuryStore.note_stated``."""
         await connection_of(tx).execute(_NOTE_STATED, location, asset, key)
 
     async def looked_us(self, tx: Tx, place: str) -> int | None:
-        """See ``TreasuryStore.looked_us``."""
         found: int | None = await connection_of(tx).fetchval(_LOOKED, place)
         return found
 
     async def save_look(self, tx: Tx, place: str, at_us: int, gap_from_us: int) -> None:
-        """See ``TreasuryStore.save_look``."""
         connection = connection_of(tx)
         await connection.execute(_SAVE_LOOK, place, at_us)
         if gap_from_us:
@@ -136,13 +131,11 @@ class PgTreasuryStore(PgCustodyStore):
             await connection.execute(_DROP_GAPS, place, at_us - GAPS_KEPT_US)
 
     async def gap_us(self, tx: Tx, place: str, since_us: int) -> int:
-        """See ``TreasuryStore.gap_us``."""
         return int(await connection_of(tx).fetchval(_GAP, place, since_us))
 
     # ------------------------------------------------------------------------------ transfers
 
     async def add_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> bool:
-        """See ``TreasuryStore.add_transfer``."""
         done = await connection_of(tx).execute(
             _ADD_TRANSFER,
             row.id,
@@ -172,13 +165,11 @@ class PgTreasuryStore(PgCustodyStore):
         return True
 
     async def transfer_by_key(self, tx: Tx, key: CommandKey) -> Transfer | None:
-        """See ``TreasuryStore.transfer_by_key``."""
         return _maybe(
             await connection_of(tx).fetchrow("SELECT * FROM business.transfer WHERE key = $1", key)
         )
 
     async def transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
-        """See ``TreasuryStore.transfer``."""
         return _maybe(
             await connection_of(tx).fetchrow(
                 "SELECT * FROM business.transfer WHERE transfer_id = $1", transfer
@@ -186,7 +177,6 @@ class PgTreasuryStore(PgCustodyStore):
         )
 
     async def lock_transfer(self, tx: Tx, transfer: SagaId) -> Transfer | None:
-        """See ``TreasuryStore.lock_transfer``."""
         return _maybe(
             await connection_of(tx).fetchrow(
                 "SELECT * FROM business.transfer WHERE transfer_id = $1 FOR UPDATE", transfer
@@ -194,7 +184,6 @@ class PgTreasuryStore(PgCustodyStore):
         )
 
     async def save_transfer(self, tx: Tx, row: Transfer, line: TransferLine) -> None:
-        """See ``TreasuryStore.save_transfer``."""
         await connection_of(tx).execute(
             _SAVE_TRANSFER,
             row.id,
@@ -209,15 +198,12 @@ class PgTreasuryStore(PgCustodyStore):
         await _add_line(tx, row, line)
 
     async def open_transfers(self, tx: Tx) -> Sequence[Transfer]:
-        """See ``TreasuryStore.open_transfers``."""
         return [_transfer(row) for row in await connection_of(tx).fetch(_OPEN_TRANSFERS)]
 
     async def lane_taken(self, tx: Tx, row: Transfer) -> bool:
-        """See ``TreasuryStore.lane_taken``."""
         return bool(await connection_of(tx).fetchval(_LANE_TAKEN, *row.lane, row.id))
 
     async def transfers(self, tx: Tx, limit: int) -> Sequence[Transfer]:
-        """See ``TreasuryStore.transfers``."""
         rows = await connection_of(tx).fetch(
             "SELECT * FROM business.transfer ORDER BY requested_us DESC, transfer_id LIMIT $1",
             limit,
@@ -225,7 +211,6 @@ class PgTreasuryStore(PgCustodyStore):
         return [_transfer(row) for row in rows]
 
     async def transfer_lines(self, tx: Tx, transfer: SagaId) -> Sequence[TransferLine]:
-        """See ``TreasuryStore.transfer_lines``."""
         rows = await connection_of(tx).fetch(
             "SELECT at_us, state, event, key, note FROM business.transfer_line"
             " WHERE transfer_id = $1 ORDER BY line",
@@ -241,7 +226,6 @@ class PgTreasuryStore(PgCustodyStore):
     # ------------------------------------------------------------------ arrivals and suspense
 
     async def arrival(self, tx: Tx, location: str, reference: str) -> ArrivalRow | None:
-        """See ``TreasuryStore.arrival``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.arrival WHERE location = $1 AND reference = $2",
             location,
@@ -250,14 +234,12 @@ class PgTreasuryStore(PgCustodyStore):
         return _arrival(row) if row is not None else None
 
     async def arrivals(self, tx: Tx, limit: int) -> Sequence[ArrivalRow]:
-        """See ``TreasuryStore.arrivals``."""
         rows = await connection_of(tx).fetch(
             "SELECT * FROM business.arrival ORDER BY at_us DESC, reference LIMIT $1", limit
         )
         return [_arrival(row) for row in rows]
 
     async def add_arrival(self, tx: Tx, row: ArrivalRow) -> None:
-        """See ``TreasuryStore.add_arrival``."""
         await connection_of(tx).execute(
             "INSERT INTO business.arrival"
             " (location, reference, asset, units, sender, body_hash, disposition, subject, at_us)"
@@ -274,14 +256,12 @@ class PgTreasuryStore(PgCustodyStore):
         )
 
     async def suspense(self, tx: Tx, source: str) -> Suspense | None:
-        """See ``TreasuryStore.suspense``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.suspense WHERE source = $1 FOR UPDATE", source
         )
         return _suspense(row) if row is not None else None
 
     async def save_suspense(self, tx: Tx, row: Suspense) -> None:
-        """See ``TreasuryStore.save_suspense``."""
         await connection_of(tx).execute(
             _SAVE_SUSPENSE,
             row.source,
@@ -297,42 +277,38 @@ class PgTreasuryStore(PgCustodyStore):
         )
 
     async def suspenses(self, tx: Tx, limit: int) -> Sequence[Suspense]:
-        """See ``TreasuryStore.suspenses``."""
         rows = await connection_of(tx).fetch(
             "SELECT * FROM business.suspense ORDER BY at_us DESC, source LIMIT $1", limit
         )
         return [_suspense(row) for row in rows]
 
     async def open_suspense(self, tx: Tx) -> Sequence[Suspense]:
-        """See ``TreasuryStore.open_suspense``."""
         return [_suspense(row) for row in await connection_of(tx).fetch(_OPEN_SUSPENSE)]
 
-    async def add_incident(self, tx: Tx, incident: Incident) -> None:
-        """See ``TreasuryStore.add_incident``."""
+    async def add_incident(self, tx: Tx, incident: PaymentIncident) -> None:
         await connection_of(tx).execute(
             _ADD_INCIDENT, incident.kind, incident.subject, incident.note, incident.at_us
         )
 
-    async def incidents(self, tx: Tx) -> Sequence[Incident]:
-        """See ``TreasuryStore.incidents``."""
+    async def incidents(self, tx: Tx) -> Sequence[PaymentIncident]:
         rows = await connection_of(tx).fetch(
             "SELECT kind, subject, note, at_us FROM business.treasury_incident ORDER BY incident"
         )
         return [
-            Incident(TroubleKind(row["kind"]), row["subject"], row["note"], row["at_us"])
+            PaymentIncident(
+                PaymentIncidentKind(row["kind"]), row["subject"], row["note"], row["at_us"]
+            )
             for row in rows
         ]
 
     # -------------------------------------------------------------------------------- funding
 
     async def add_funding(self, tx: Tx, row: FundingRow) -> None:
-        """See ``TreasuryStore.add_funding``."""
         await connection_of(tx).execute(
             _ADD_FUNDING, row.saga, row.asset, row.order, row.account, row.units, row.state
         )
 
     async def save_funding(self, tx: Tx, row: FundingRow) -> None:
-        """See ``TreasuryStore.save_funding``."""
         await connection_of(tx).execute(
             _SAVE_FUNDING,
             row.saga,
@@ -341,14 +317,12 @@ class PgTreasuryStore(PgCustodyStore):
         )
 
     async def fundings_of(self, tx: Tx, saga: SagaId) -> Sequence[FundingRow]:
-        """See ``TreasuryStore.fundings_of``."""
         rows = await connection_of(tx).fetch(
             "SELECT * FROM business.funding WHERE saga = $1 ORDER BY place", saga
         )
         return [_funding(row) for row in rows]
 
     async def open_fundings(self, tx: Tx) -> Sequence[FundingRow]:
-        """See ``TreasuryStore.open_fundings``."""
         return [_funding(row) for row in await connection_of(tx).fetch(_OPEN_FUNDINGS)]
 
 

@@ -31,7 +31,6 @@ class CustodyAttention:
         self._text = text
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """See ``AttentionSource.attention``."""
         found = await self._records.incidents()
         items: list[AttentionItem] = []
         for kind in _K:

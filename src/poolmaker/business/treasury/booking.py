@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 
 
-class Trouble(StrEnum):
+class StatementRefusal(StrEnum):
     """Why an operator's command is refused before the ledger is asked."""
 
     UNKNOWN_USER = "unknown_user"
@@ -51,7 +51,7 @@ class Booked:
 class NotBooked:
     """Refused; nothing was moved. ``known_units`` is what the place reports, or what is free."""
 
-    reason: Refusal | Trouble
+    reason: LedgerRefusal | StatementRefusal
     known_units: int = 0
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from poolmaker.business.treasury.model import (
-    Outgoing,
+    OutgoingPayment,
     SendCompleted,
     SendDecision,
     Sending,
@@ -46,7 +46,9 @@ class OutcomeDecision:
     fee_units: int = 0
 
 
-def decision_refusal(outgoing: Outgoing, decision: OutcomeDecision) -> DecisionRefusal | None:
+def decision_refusal(
+    outgoing: OutgoingPayment, decision: OutcomeDecision
+) -> DecisionRefusal | None:
     """Why a person's word is not taken, None when it is.
 
     What is postponed goes on by itself: a person can only give it up. A word about an earlier
@@ -86,7 +88,7 @@ def decided(sending: Sending, decision: OutcomeDecision) -> Sending:
     )
 
 
-def completed_by_decision(outgoing: Outgoing) -> SendCompleted:
+def completed_by_decision(outgoing: OutgoingPayment) -> SendCompleted:
     """What left by a person's word."""
     sending = outgoing.sending
     return SendCompleted(
@@ -104,7 +106,7 @@ POSTPONED: Final = "postponed"
 
 
 def attention_item(
-    room: str, subject: str, outgoing: Outgoing, assets: Mapping[str, Asset]
+    room: str, subject: str, outgoing: OutgoingPayment, assets: Mapping[str, Asset]
 ) -> AttentionItem | None:
     """What a person needs to decide, None where nobody is needed."""
     sending, request = outgoing.sending, outgoing.request

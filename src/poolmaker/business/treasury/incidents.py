@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
-from poolmaker.business.treasury.model import Incident, Suspense, TroubleKind
+from poolmaker.business.treasury.model import PaymentIncident, PaymentIncidentKind, Suspense
 from poolmaker.infra.attention import AttentionItem, Remedy, closed_by_a_person
 
 SOURCE: Final = "treasury"
 SUSPENSE: Final = "suspense"
 
 
-def incident_item(one: Incident) -> AttentionItem:
+def incident_item(one: PaymentIncident) -> AttentionItem:
     """An incident with what it blocks and every way forward."""
     kind, subject = one.kind, one.subject
     blocks: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...]
     match kind:
-        case TroubleKind.ARRIVAL_CONFLICT:
+        case PaymentIncidentKind.ARRIVAL_CONFLICT:
             # The first telling counts; only a person can say what the second one was.
             subject = f"{one.subject} {one.at_us}"
             remedies = (closed_by_a_person(SOURCE, kind.value, subject),)
-        case TroubleKind.REFUND_REFUSED:
+        case PaymentIncidentKind.REFUND_REFUSED:
             remedies = (refund_remedy(one.subject), resolve_remedy(one.subject, "ASSET"))
-        case TroubleKind.TRANSFER_DIFFERS:
+        case PaymentIncidentKind.TRANSFER_DIFFERS:
             blocks, remedies = ("transfer",), (_retry(one.subject),)
-        case TroubleKind.TRANSFER_REFUSED:
+        case PaymentIncidentKind.TRANSFER_REFUSED:
             # The way is tried again by itself; a person mends the way.
             blocks = ("transfer",)
             remedies = (_net(),)

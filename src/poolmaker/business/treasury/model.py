@@ -173,7 +173,7 @@ class Sending(Message, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class OutgoingPayment:
     """Something that is SENT: what was asked since when, and what is known of it."""
 
     request: SendRequest
@@ -253,7 +253,7 @@ class Disposition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundWish:
+class RefundRequest:
     """What the treasury asks of withdrawals: ``money`` of suspense ``source`` back to its sender.
 
     It is paid from the custody account ``location``, over ``network`` to ``address``.
@@ -270,7 +270,7 @@ class RefundWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferWish:
+class TransferRequest:
     """What a saga asks of the treasury: ``money`` from one place of ours to another.
 
     The same ``key`` is the same transfer for ever. ``saga`` is woken when it has ended.
@@ -499,7 +499,7 @@ class Suspense:
     reason: str
 
 
-class TroubleKind(StrEnum):
+class PaymentIncidentKind(StrEnum):
     """What a person has to look at."""
 
     ARRIVAL_CONFLICT = "arrival_conflict"
@@ -513,10 +513,10 @@ class TroubleKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
+class PaymentIncident:
     """Opened once per (kind, subject, note)."""
 
-    kind: TroubleKind
+    kind: PaymentIncidentKind
     subject: str
     note: str
     at_us: int
@@ -551,7 +551,7 @@ class FundingRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TreasurySettings(SendSettings):
+class PaymentSettings(SendSettings):
     """Waiting times of the treasury.
 
     ``net_us``: how often what places need is held against what they have. ``evidence_us``: how

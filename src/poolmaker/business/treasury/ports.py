@@ -12,9 +12,9 @@ from poolmaker.business.treasury.model import (
     ArrivalRow,
     Disposition,
     FundingRow,
-    Incident,
     InFlight,
-    RefundWish,
+    PaymentIncident,
+    RefundRequest,
     Route,
     SendAnswer,
     SendRequest,
@@ -23,7 +23,7 @@ from poolmaker.business.treasury.model import (
     Transfer,
     TransferEnd,
     TransferLine,
-    TransferWish,
+    TransferRequest,
 )
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import CommandKey, SagaId, UserId, VenueAccountId, WithdrawalId
@@ -47,7 +47,7 @@ class OnTheWayOut(Protocol):
         ...
 
 
-class Payouts(OnTheWayOut, Protocol):
+class PayoutClaims(OnTheWayOut, Protocol):
     """What the room of withdrawals promises from a place, atomic units, and its freeze."""
 
     async def claimed_units(self, tx: Tx, source: str, asset: str) -> int:
@@ -62,7 +62,7 @@ class Payouts(OnTheWayOut, Protocol):
         """Why outgoing money is stopped, empty when it is not."""
         ...
 
-    async def request_refund(self, tx: Tx, key: CommandKey, wish: RefundWish) -> WithdrawalId:
+    async def request_refund(self, tx: Tx, key: CommandKey, wish: RefundRequest) -> WithdrawalId:
         """What is nobody's goes back where it came from; the same key is the same refund."""
         ...
 
@@ -123,7 +123,7 @@ class CustodyGate(Protocol):
 class Transfers(Protocol):
     """What the treasury does for other rooms: money from one place of ours to another."""
 
-    async def request_transfer(self, tx: Tx, wish: TransferWish) -> str:
+    async def request_transfer(self, tx: Tx, wish: TransferRequest) -> str:
         """Begin a transfer; the same key answers the same transfer's id."""
         ...
 
@@ -247,11 +247,11 @@ class TreasuryStore(CustodyStore, Protocol):
         """What is not refunded or resolved, by source."""
         ...
 
-    async def add_incident(self, tx: Tx, incident: Incident) -> None:
+    async def add_incident(self, tx: Tx, incident: PaymentIncident) -> None:
         """Open an incident; one that is open already stays as it is."""
         ...
 
-    async def incidents(self, tx: Tx) -> Sequence[Incident]:
+    async def incidents(self, tx: Tx) -> Sequence[PaymentIncident]:
         """Every incident, oldest first."""
         ...
 

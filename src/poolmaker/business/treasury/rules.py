@@ -18,7 +18,7 @@ from poolmaker.business.treasury.model import (
     FundingRow,
     FundingState,
     InFlight,
-    Outgoing,
+    OutgoingPayment,
     Route,
     SendAbsent,
     SendCompleted,
@@ -63,7 +63,9 @@ def knows_again(source: str) -> bool:
     return source.startswith(_KNOW_A_REFERENCE_AGAIN)
 
 
-def verdict(status: SendStatus, outgoing: Outgoing, now_us: int, doubt_after_us: int) -> Verdict:
+def verdict(
+    status: SendStatus, outgoing: OutgoingPayment, now_us: int, doubt_after_us: int
+) -> Verdict:
     """Judge the history. That it does not know a payment is never evidence that nothing has left.
 
     What the history knows comes before what a person decided.
@@ -83,13 +85,13 @@ def verdict(status: SendStatus, outgoing: Outgoing, now_us: int, doubt_after_us:
             assert_never(status)
 
 
-def _postponed(outgoing: Outgoing, *, needs_person: bool) -> Verdict:
+def _postponed(outgoing: OutgoingPayment, *, needs_person: bool) -> Verdict:
     if outgoing.sending.decision is SendDecision.NOT_SENT:
         return Verdict.REFUSED
     return Verdict.ASK_PERSON if needs_person else Verdict.WAIT
 
 
-def _absent(outgoing: Outgoing, now_us: int, doubt_after_us: int) -> Verdict:
+def _absent(outgoing: OutgoingPayment, now_us: int, doubt_after_us: int) -> Verdict:
     sending = outgoing.sending
     match sending.decision:
         case SendDecision.SENT:

@@ -9,14 +9,14 @@ import msgspec
 
 from poolmaker.business.user_orders.model import (
     DepositLeg,
-    Destination,
     Order,
-    OrderState,
+    PayoutDestination,
+    RequestedAction,
     RequestRow,
     TimelineLine,
     User,
+    UserOrderState,
     WalletClaim,
-    Wish,
 )
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
@@ -70,7 +70,6 @@ class PgOrderStore:
     """``OrderStore`` over PostgreSQL."""
 
     async def add_user(self, tx: Tx, user: User) -> None:
-        """See ``OrderStore.add_user``."""
         await connection_of(tx).execute(
             "INSERT INTO business.app_user (user_id, name, created_us, mixin_id)"
             " VALUES ($1, $2, $3, nullif($4, ''))",
@@ -81,48 +80,40 @@ class PgOrderStore:
         )
 
     async def user(self, tx: Tx, user: UserId) -> User | None:
-        """See ``OrderStore.user``."""
         row = await connection_of(tx).fetchrow(f"{_USER} WHERE user_id = $1", user)
         return User(*row) if row is not None else None
 
     async def user_at_mixin(self, tx: Tx, mixin_id: str) -> User | None:
-        """See ``OrderStore.user_at_mixin``."""
         row = await connection_of(tx).fetchrow(f"{_USER} WHERE mixin_id = $1", mixin_id)
         return User(*row) if row is not None else None
 
     async def set_mixin_id(self, tx: Tx, user: UserId, mixin_id: str) -> None:
-        """See ``OrderStore.set_mixin_id``."""
         await connection_of(tx).execute(
             "UPDATE business.app_user SET mixin_id = $2 WHERE user_id = $1", user, mixin_id
         )
 
     async def users(self, tx: Tx, after: UserId, limit: int) -> Sequence[User]:
-        """See ``OrderStore.users``."""
         rows = await connection_of(tx).fetch(
             f"{_USER} WHERE user_id > $1 ORDER BY user_id LIMIT $2", after, limit
         )
         return [User(*row) for row in rows]
 
     async def user_named(self, tx: Tx, name: str) -> User | None:
-        """See ``OrderStore.user_named``."""
         query = f"{_USER} WHERE name = $1 ORDER BY user_id LIMIT 1"
         row = await connection_of(tx).fetchrow(query, name)
         return User(*row) if row is not None else None
 
     async def set_disabled(self, tx: Tx, user: UserId, disabled_us: int) -> None:
-        """See ``OrderStore.set_disabled``."""
         await connection_of(tx).execute(
             "UPDATE business.app_user SET disabled_us = $2 WHERE user_id = $1", user, disabled_us
         )
 
     async def save_claim(self, tx: Tx, claim: WalletClaim) -> None:
-        """See ``OrderStore.save_claim``."""
         await connection_of(tx).execute(
             _SAVE_CLAIM, claim.trace, claim.user, claim.mixin_id, claim.claimed_us, claim.until_us
         )
 
     async def claim(self, tx: Tx, trace: str) -> WalletClaim | None:
-        """See ``OrderStore.claim``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.wallet_claim WHERE trace = $1", trace
         )
@@ -137,21 +128,18 @@ class PgOrderStore:
         )
 
     async def recall(self, tx: Tx, key: str) -> RequestRow | None:
-        """See ``OrderStore.recall``."""
         row = await connection_of(tx).fetchrow(
             "SELECT key, body_hash, subject, at_us FROM business.request WHERE key = $1", key
         )
         return RequestRow(*row) if row is not None else None
 
     async def remember(self, tx: Tx, request: RequestRow) -> bool:
-        """See ``OrderStore.remember``."""
         done = await connection_of(tx).execute(
             _REMEMBER, request.key, request.body_hash, request.subject, request.at_us
         )
         return done == "INSERT 0 1"
 
     async def add_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
-        """See ``OrderStore.add_order``."""
         await connection_of(tx).execute(
             _ADD_ORDER,
             order.id,
@@ -178,21 +166,18 @@ class PgOrderStore:
         await _add_line(tx, order, line)
 
     async def order(self, tx: Tx, order: OrderId) -> Order | None:
-        """See ``OrderStore.order``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.user_order WHERE order_id = $1", order
         )
         return _order(row) if row is not None else None
 
     async def lock_order(self, tx: Tx, order: OrderId) -> Order | None:
-        """See ``OrderStore.lock_order``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.user_order WHERE order_id = $1 FOR UPDATE", order
         )
         return _order(row) if row is not None else None
 
     async def save_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
-        """See ``OrderStore.save_order``."""
         await connection_of(tx).execute(
             _SAVE_ORDER,
             order.id,
@@ -209,7 +194,6 @@ class PgOrderStore:
         await _add_line(tx, order, line)
 
     async def timeline(self, tx: Tx, order: OrderId) -> Sequence[TimelineLine]:
-        """See ``OrderStore.timeline``."""
         rows = await connection_of(tx).fetch(
             "SELECT at_us, state, event, key, note FROM business.user_order_line"
             " WHERE order_id = $1 ORDER BY line",
@@ -217,7 +201,7 @@ class PgOrderStore:
         )
         return [
             TimelineLine(
-                row["at_us"], OrderState(row["state"]), row["event"], row["key"], row["note"]
+                row["at_us"], UserOrderState(row["state"]), row["event"], row["key"], row["note"]
             )
             for row in rows
         ]
@@ -225,17 +209,14 @@ class PgOrderStore:
     async def orders_before(
         self, tx: Tx, user: UserId | None, before: OrderId, limit: int
     ) -> Sequence[Order]:
-        """See ``OrderStore.orders_before``."""
         rows = await connection_of(tx).fetch(_ORDERS_BEFORE, user, before, limit)
         return [_order(row) for row in rows]
 
     async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:
-        """See ``OrderStore.orders_of``."""
         rows = await connection_of(tx).fetch(_ORDERS_OF, user, after, limit)
         return [_order(row) for row in rows]
 
     async def add_leg(self, tx: Tx, leg: DepositLeg) -> None:
-        """See ``OrderStore.add_leg``."""
         await connection_of(tx).execute(
             "INSERT INTO business.deposit_leg"
             " (trace, intent, order_id, asset, units, paid_units, key)"
@@ -250,7 +231,6 @@ class PgOrderStore:
         )
 
     async def save_leg(self, tx: Tx, leg: DepositLeg) -> None:
-        """See ``OrderStore.save_leg``."""
         await connection_of(tx).execute(
             "UPDATE business.deposit_leg SET paid_units = $2, key = $3 WHERE trace = $1",
             leg.trace,
@@ -259,21 +239,18 @@ class PgOrderStore:
         )
 
     async def leg(self, tx: Tx, trace: str) -> DepositLeg | None:
-        """See ``OrderStore.leg``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.deposit_leg WHERE trace = $1", trace
         )
         return _leg(row) if row is not None else None
 
     async def leg_of(self, tx: Tx, intent: str, asset: str) -> DepositLeg | None:
-        """See ``OrderStore.leg_of``."""
         row = await connection_of(tx).fetchrow(
             "SELECT * FROM business.deposit_leg WHERE intent = $1 AND asset = $2", intent, asset
         )
         return _leg(row) if row is not None else None
 
     async def legs(self, tx: Tx, order: OrderId) -> Sequence[DepositLeg]:
-        """See ``OrderStore.legs``."""
         rows = await connection_of(tx).fetch(
             "SELECT * FROM business.deposit_leg WHERE order_id = $1 ORDER BY asset", order
         )
@@ -305,14 +282,14 @@ def _order(row: Record) -> Order:
         base=Money(asset=row["base_asset"], units=row["base_units"]),
         quote=Money(asset=row["quote_asset"], units=row["quote_units"]),
         created_us=row["created_us"],
-        state=OrderState(row["state"]),
-        wish=Wish(row["wish"]),
+        state=UserOrderState(row["state"]),
+        wish=RequestedAction(row["wish"]),
         child=SagaId(row["child"]),
         children=row["children"],
         share_asset=row["share_asset"],
         shares=row["shares"],
         joined_at_us=row["joined_at_us"],
-        destinations=msgspec.json.decode(row["destinations"], type=tuple[Destination, ...]),
+        destinations=msgspec.json.decode(row["destinations"], type=tuple[PayoutDestination, ...]),
         by_mixin=row["by_mixin"],
         reason=row["reason"],
         shares_min=row["shares_min"],

@@ -60,7 +60,7 @@ class WalletClaim:
     until_us: int
 
 
-class OrderState(StrEnum):
+class UserOrderState(StrEnum):
     """Where an order stands."""
 
     CREATED = "created"
@@ -83,7 +83,7 @@ class OrderState(StrEnum):
     """The pool did not take it; its funds are the user's again."""
 
 
-class OrderEvent(StrEnum):
+class UserOrderEvent(StrEnum):
     """What happens to an order."""
 
     LOCK_POSTED = "lock_posted"
@@ -102,33 +102,33 @@ class OrderEvent(StrEnum):
     NOTHING_LEFT = "nothing_left"
 
 
-ORDER_TABLE: Final[StateTable[OrderState, OrderEvent]] = StateTable(
+ORDER_TABLE: Final[StateTable[UserOrderState, UserOrderEvent]] = StateTable(
     name="User order",
-    initial=OrderState.CREATED,
-    terminal=frozenset({OrderState.CLOSED, OrderState.EXPIRED, OrderState.REFUNDED}),
+    initial=UserOrderState.CREATED,
+    terminal=frozenset({UserOrderState.CLOSED, UserOrderState.EXPIRED, UserOrderState.REFUNDED}),
     transitions={
-        (OrderState.CREATED, OrderEvent.LOCK_POSTED): OrderState.LOCKED,
-        (OrderState.CREATED, OrderEvent.LOCK_REFUSED): OrderState.CLOSED,
-        (OrderState.CREATED, OrderEvent.DEADLINE_PASSED): OrderState.EXPIRED,
-        (OrderState.LOCKED, OrderEvent.FUNDING_STARTED): OrderState.FUNDING,
+        (UserOrderState.CREATED, UserOrderEvent.LOCK_POSTED): UserOrderState.LOCKED,
+        (UserOrderState.CREATED, UserOrderEvent.LOCK_REFUSED): UserOrderState.CLOSED,
+        (UserOrderState.CREATED, UserOrderEvent.DEADLINE_PASSED): UserOrderState.EXPIRED,
+        (UserOrderState.LOCKED, UserOrderEvent.FUNDING_STARTED): UserOrderState.FUNDING,
         # The user changed his mind before the pool took the order.
-        (OrderState.LOCKED, OrderEvent.HELD_BACK): OrderState.PAUSE,
-        (OrderState.FUNDING, OrderEvent.HELD_BACK): OrderState.PAUSE,
-        (OrderState.FUNDING, OrderEvent.JOINED): OrderState.IN_MM,
-        (OrderState.FUNDING, OrderEvent.GIVEN_BACK): OrderState.REFUNDED,
+        (UserOrderState.LOCKED, UserOrderEvent.HELD_BACK): UserOrderState.PAUSE,
+        (UserOrderState.FUNDING, UserOrderEvent.HELD_BACK): UserOrderState.PAUSE,
+        (UserOrderState.FUNDING, UserOrderEvent.JOINED): UserOrderState.IN_MM,
+        (UserOrderState.FUNDING, UserOrderEvent.GIVEN_BACK): UserOrderState.REFUNDED,
         # What was not in the pool's ratio joins later, or goes back to its user.
-        (OrderState.IN_MM, OrderEvent.JOINED_MORE): OrderState.IN_MM,
-        (OrderState.IN_MM, OrderEvent.EXCESS_RETURNED): OrderState.IN_MM,
-        (OrderState.IN_MM, OrderEvent.LEFT): OrderState.PAUSE,
-        (OrderState.PAUSE, OrderEvent.RESUMED): OrderState.FUNDING,
-        (OrderState.PAUSE, OrderEvent.PAYOUT_STARTED): OrderState.WITHDRAW,
-        (OrderState.PAUSE, OrderEvent.NOTHING_LEFT): OrderState.CLOSED,
-        (OrderState.WITHDRAW, OrderEvent.PAYOUT_ENDED): OrderState.CLOSED,
+        (UserOrderState.IN_MM, UserOrderEvent.JOINED_MORE): UserOrderState.IN_MM,
+        (UserOrderState.IN_MM, UserOrderEvent.EXCESS_RETURNED): UserOrderState.IN_MM,
+        (UserOrderState.IN_MM, UserOrderEvent.LEFT): UserOrderState.PAUSE,
+        (UserOrderState.PAUSE, UserOrderEvent.RESUMED): UserOrderState.FUNDING,
+        (UserOrderState.PAUSE, UserOrderEvent.PAYOUT_STARTED): UserOrderState.WITHDRAW,
+        (UserOrderState.PAUSE, UserOrderEvent.NOTHING_LEFT): UserOrderState.CLOSED,
+        (UserOrderState.WITHDRAW, UserOrderEvent.PAYOUT_ENDED): UserOrderState.CLOSED,
     },
 )
 
 
-class Wish(StrEnum):
+class RequestedAction(StrEnum):
     """What the user wants of an order; his child saga obeys at its next safe point."""
 
     NONE = "none"
@@ -141,7 +141,7 @@ class Wish(StrEnum):
     """Stay in the pool with what has joined; what waits for a price goes back, free of charge."""
 
 
-class Destination(Message, frozen=True, kw_only=True):
+class PayoutDestination(Message, frozen=True, kw_only=True):
     """Where an asset is paid out to. ``tag`` is what some networks want beside an address."""
 
     asset: str
@@ -174,14 +174,14 @@ class Order:
     base: Money
     quote: Money
     created_us: int
-    state: OrderState = OrderState.CREATED
-    wish: Wish = Wish.NONE
+    state: UserOrderState = UserOrderState.CREATED
+    wish: RequestedAction = RequestedAction.NONE
     child: SagaId = NO_CHILD
     children: int = 0
     share_asset: str = ""
     shares: int = 0
     joined_at_us: int = 0
-    destinations: tuple[Destination, ...] = ()
+    destinations: tuple[PayoutDestination, ...] = ()
     by_mixin: bool = False
     reason: str = ""
     shares_min: int = 0
@@ -229,7 +229,7 @@ class TimelineLine:
     """One line of an order's story; ``key`` is the ledger command that moved money, if any."""
 
     at_us: int
-    state: OrderState
+    state: UserOrderState
     event: str
     key: str = ""
     note: str = ""
@@ -297,7 +297,7 @@ class RequestRow:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderView:
+class OrderSummary:
     """An order as its user sees it. ``step`` says where its child stands, empty without one."""
 
     order: Order
@@ -540,7 +540,7 @@ class PayoutEnd(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PayoutWish:
+class PayoutRequest:
     """What an exit asks of withdrawals. The same ``key`` is the same withdrawal for ever.
 
     ``source`` is the custody account that pays; ``saga`` is woken when the withdrawal has ended.
@@ -550,7 +550,7 @@ class PayoutWish:
     user: UserId
     source: str
     money: Money
-    destination: Destination
+    destination: PayoutDestination
     saga: SagaId
     correlation: CorrelationId
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from poolmaker.business.pools.model import BarrierMet, Pool, Ticket
+from poolmaker.business.pools.model import BarrierMet, DealingRequest, Pool
 from poolmaker.business.user_orders.model import (
     DepositLeg,
-    Destination,
     Order,
+    PayoutDestination,
     PayoutEnd,
-    PayoutWish,
+    PayoutRequest,
     RequestRow,
     TimelineLine,
     User,
@@ -123,14 +123,14 @@ class OrderStore(Protocol):
         ...
 
 
-class PoolDesk(Protocol):
+class DealingQueue(Protocol):
     """Where user orders queue for barriers; the room of pools."""
 
     async def pool(self, tx: Tx, pool: PoolId) -> Pool | None:
         """The pool, or None."""
         ...
 
-    async def want_barrier(self, tx: Tx, ticket: Ticket) -> None:
+    async def want_barrier(self, tx: Tx, ticket: DealingRequest) -> None:
         """Queue for a barrier; the ticket's saga is woken when it has come."""
         ...
 
@@ -143,14 +143,14 @@ class PoolDesk(Protocol):
         ...
 
 
-class PayoutDesk(Protocol):
+class PayoutService(Protocol):
     """Where money leaves; the room of withdrawals."""
 
-    def accepts(self, destination: Destination) -> bool:
+    def accepts(self, destination: PayoutDestination) -> bool:
         """Whether payouts of that asset go there at all."""
         ...
 
-    async def request_payout(self, tx: Tx, wish: PayoutWish) -> WithdrawalId:
+    async def request_payout(self, tx: Tx, wish: PayoutRequest) -> WithdrawalId:
         """Begin a withdrawal of available money; the same key answers the same withdrawal."""
         ...
 
@@ -163,7 +163,7 @@ class PayoutDesk(Protocol):
         ...
 
 
-class FundingDesk(Protocol):
+class FundingService(Protocol):
     """Where orders queue for cash at their venue account; the treasury."""
 
     async def want(

@@ -7,20 +7,20 @@ from enum import StrEnum
 from typing import Final, assert_never
 
 from poolmaker.business.ledger.accounts import custody_mixin, custody_venue
-from poolmaker.business.ledger.model import Refusal, Transaction
+from poolmaker.business.ledger.model import LedgerRefusal, LedgerTransaction
 from poolmaker.business.pools.model import Pool
 from poolmaker.business.user_orders.model import (
     MIXIN,
     DepositLeg,
-    Destination,
     FundData,
     FundState,
     Order,
     OrderRefusal,
     OrderSettings,
-    OrderState,
+    PayoutDestination,
+    RequestedAction,
+    UserOrderState,
     WalletClaim,
-    Wish,
 )
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import OrderId, SagaId, UserId, request_uuid
@@ -45,64 +45,68 @@ class Next(StrEnum):
     """It cannot happen while our own books are right: a person must look."""
 
 
-def after_join_refused(refusal: Refusal) -> Next:
+def after_join_refused(refusal: LedgerRefusal) -> Next:
     """What follows a refused JOIN_POOL."""
     match refusal:
-        case Refusal.BEHIND_BARRIER | Refusal.UNSETTLED_FACTS:
+        case LedgerRefusal.BEHIND_BARRIER | LedgerRefusal.UNSETTLED_FACTS:
             return Next.NEW_BARRIER
-        case Refusal.STALE_PRICE | Refusal.PRICES_DIVERGE | Refusal.BELOW_LEAST_SHARES:
+        case (
+            LedgerRefusal.STALE_PRICE
+            | LedgerRefusal.PRICES_DIVERGE
+            | LedgerRefusal.BELOW_LEAST_SHARES
+        ):
             return Next.PRICE
-        case Refusal.NOT_FUNDED | Refusal.BLOCKED_BY_DEFICIT | Refusal.TOO_EARLY:
+        case LedgerRefusal.NOT_FUNDED | LedgerRefusal.BLOCKED_BY_DEFICIT | LedgerRefusal.TOO_EARLY:
             return Next.LATER
         case (
-            Refusal.BELOW_MINIMUM
-            | Refusal.ABOVE_MAXIMUM
-            | Refusal.NAV_AT_FLOOR
-            | Refusal.POOL_MISMATCH
-            | Refusal.UNKNOWN_ASSET
-            | Refusal.BAD_AMOUNT
+            LedgerRefusal.BELOW_MINIMUM
+            | LedgerRefusal.ABOVE_MAXIMUM
+            | LedgerRefusal.NAV_AT_FLOOR
+            | LedgerRefusal.POOL_MISMATCH
+            | LedgerRefusal.UNKNOWN_ASSET
+            | LedgerRefusal.BAD_AMOUNT
         ):
             return Next.GIVE_BACK
         case (
-            Refusal.SAME_KEY_DIFFERENT_CONTENT
-            | Refusal.UNKNOWN_POOL
-            | Refusal.UNKNOWN_ORDER
-            | Refusal.UNKNOWN_EXIT
-            | Refusal.UNKNOWN_TRANSACTION
-            | Refusal.INSUFFICIENT
-            | Refusal.EQUITY_BELOW_ZERO
-            | Refusal.SET_ASIDE
+            LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT
+            | LedgerRefusal.UNKNOWN_POOL
+            | LedgerRefusal.UNKNOWN_ORDER
+            | LedgerRefusal.UNKNOWN_EXIT
+            | LedgerRefusal.UNKNOWN_TRANSACTION
+            | LedgerRefusal.INSUFFICIENT
+            | LedgerRefusal.EQUITY_BELOW_ZERO
+            | LedgerRefusal.SET_ASIDE
         ):
             return Next.BROKEN
         case _:
             assert_never(refusal)
 
 
-def after_exit_refused(refusal: Refusal) -> Next:
+def after_exit_refused(refusal: LedgerRefusal) -> Next:
     """What follows a refused LEAVE_POOL, SETTLE_EXIT or UNLOCK: the money is there, so it waits."""
     match refusal:
-        case Refusal.BEHIND_BARRIER | Refusal.STALE_PRICE:
+        case LedgerRefusal.BEHIND_BARRIER | LedgerRefusal.STALE_PRICE:
             return Next.NEW_BARRIER
-        case Refusal.TOO_EARLY | Refusal.BLOCKED_BY_DEFICIT | Refusal.NOT_FUNDED:
+        case LedgerRefusal.TOO_EARLY | LedgerRefusal.BLOCKED_BY_DEFICIT | LedgerRefusal.NOT_FUNDED:
             return Next.LATER
         case (
-            Refusal.SAME_KEY_DIFFERENT_CONTENT
-            | Refusal.UNKNOWN_ASSET
-            | Refusal.BAD_AMOUNT
-            | Refusal.UNKNOWN_POOL
-            | Refusal.UNKNOWN_ORDER
-            | Refusal.POOL_MISMATCH
-            | Refusal.UNKNOWN_EXIT
-            | Refusal.UNKNOWN_TRANSACTION
-            | Refusal.UNSETTLED_FACTS
-            | Refusal.PRICES_DIVERGE
-            | Refusal.BELOW_MINIMUM
-            | Refusal.ABOVE_MAXIMUM
-            | Refusal.BELOW_LEAST_SHARES
-            | Refusal.NAV_AT_FLOOR
-            | Refusal.INSUFFICIENT
-            | Refusal.EQUITY_BELOW_ZERO
-            | Refusal.SET_ASIDE
+            LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT
+            | LedgerRefusal.UNKNOWN_ASSET
+            | LedgerRefusal.BAD_AMOUNT
+            | LedgerRefusal.UNKNOWN_POOL
+            | LedgerRefusal.UNKNOWN_ORDER
+            | LedgerRefusal.POOL_MISMATCH
+            | LedgerRefusal.UNKNOWN_EXIT
+            | LedgerRefusal.UNKNOWN_TRANSACTION
+            | LedgerRefusal.UNSETTLED_FACTS
+            | LedgerRefusal.PRICES_DIVERGE
+            | LedgerRefusal.BELOW_MINIMUM
+            | LedgerRefusal.ABOVE_MAXIMUM
+            | LedgerRefusal.BELOW_LEAST_SHARES
+            | LedgerRefusal.NAV_AT_FLOOR
+            | LedgerRefusal.INSUFFICIENT
+            | LedgerRefusal.EQUITY_BELOW_ZERO
+            | LedgerRefusal.SET_ASIDE
         ):
             return Next.BROKEN
         case _:
@@ -139,19 +143,28 @@ def reaches_the_venue(moneys: Sequence[Money], settings: OrderSettings) -> bool:
 
 def may_pause(order: Order) -> bool:
     """Before and while it makes the market; whoever is on the way out needs no pause."""
-    before = order.state in (OrderState.CREATED, OrderState.LOCKED, OrderState.FUNDING)
-    return order.wish is Wish.NONE and (before or order.state is OrderState.IN_MM)
+    before = order.state in (UserOrderState.CREATED, UserOrderState.LOCKED, UserOrderState.FUNDING)
+    return order.wish is RequestedAction.NONE and (before or order.state is UserOrderState.IN_MM)
 
 
 def may_resume(order: Order) -> bool:
     """Only once it is out altogether: a leave that the ledger was asked for cannot be undone."""
-    return order.state is OrderState.PAUSE and order.wish is Wish.NONE and not order.child
+    return (
+        order.state is UserOrderState.PAUSE
+        and order.wish is RequestedAction.NONE
+        and not order.child
+    )
 
 
 def may_withdraw(order: Order) -> bool:
     """Any time before the payout; a pause that is under way becomes a withdrawal."""
-    ended = (OrderState.WITHDRAW, OrderState.CLOSED, OrderState.EXPIRED, OrderState.REFUNDED)
-    return order.state not in ended and order.wish is not Wish.WITHDRAW
+    ended = (
+        UserOrderState.WITHDRAW,
+        UserOrderState.CLOSED,
+        UserOrderState.EXPIRED,
+        UserOrderState.REFUNDED,
+    )
+    return order.state not in ended and order.wish is not RequestedAction.WITHDRAW
 
 
 PRICED_AT: Final = frozenset({FundState.QUEUED, FundState.JOINING, FundState.UNFUNDED})
@@ -162,7 +175,7 @@ def take_back_refusal(
     order: Order, state: FundState | None, data: FundData | None, since_max_us: int
 ) -> OrderRefusal | None:
     """Why what waits for a price cannot be taken back, or None. ``state`` is the funding's."""
-    if order.wish is not Wish.NONE or state not in PRICED_AT or data is None:
+    if order.wish is not RequestedAction.NONE or state not in PRICED_AT or data is None:
         return OrderRefusal.WRONG_STATE
     if not data.price_since_us:
         return OrderRefusal.WRONG_STATE
@@ -176,8 +189,8 @@ def is_remainder(offered: int, left: int) -> bool:
 
 def destinations_refusal(
     order: Order,
-    destinations: Sequence[Destination],
-    wallet: Sequence[Destination],
+    destinations: Sequence[PayoutDestination],
+    wallet: Sequence[PayoutDestination],
     settings: OrderSettings,
 ) -> OrderRefusal | None:
     """Why money of an order may not go there, or None. ``wallet`` is the user's own.
@@ -207,7 +220,7 @@ def proves(claim: WalletClaim, sender: str, at_us: int) -> bool:
     return sender == claim.mixin_id and claim.claimed_us <= at_us < claim.until_us
 
 
-def minted(order: Order, joined: Transaction) -> tuple[str, int]:
+def minted(order: Order, joined: LedgerTransaction) -> tuple[str, int]:
     """The share asset and the shares that a posted JOIN_POOL gave to the order."""
     account = f"order:{order.id}:shares"
     legs = [leg for leg in joined.legs if leg.account == account]
@@ -246,19 +259,21 @@ def legs_of(order: Order) -> list[DepositLeg]:
 
 def takes_deposit(order: Order, leg: DepositLeg, asset: str) -> bool:
     """Whether a payment is the order's: it waits still, for this asset, and not all has come."""
-    return order.state is OrderState.CREATED and leg.asset == asset and not leg.is_paid
+    return order.state is UserOrderState.CREATED and leg.asset == asset and not leg.is_paid
 
 
 # ---------------------------------------------------------------------------- the way out, and fees
 
 
-def wallet_of(order: Order, mixin_id: str) -> tuple[Destination, ...]:
+def wallet_of(order: Order, mixin_id: str) -> tuple[PayoutDestination, ...]:
     """Where an order that came from a Mixin wallet is paid out to when its user says nothing."""
     assets = (order.base.asset, order.quote.asset)
-    return tuple(Destination(asset=asset, network=MIXIN, address=mixin_id) for asset in assets)
+    return tuple(
+        PayoutDestination(asset=asset, network=MIXIN, address=mixin_id) for asset in assets
+    )
 
 
-def source_of(order: Order, destination: Destination, forms: Mapping[str, str]) -> str:
+def source_of(order: Order, destination: PayoutDestination, forms: Mapping[str, str]) -> str:
     """The place that pays: Mixin to a Mixin user, else the order's venue account."""
     if destination.network == MIXIN:
         return custody_mixin(forms[destination.asset])

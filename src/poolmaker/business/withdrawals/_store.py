@@ -78,7 +78,6 @@ class PgWithdrawalStore:
     """``WithdrawalStore`` over PostgreSQL."""
 
     async def add(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> bool:
-        """See ``WithdrawalStore.add``."""
         done = await connection_of(tx).execute(
             _ADD,
             row.id,
@@ -108,7 +107,6 @@ class PgWithdrawalStore:
         return True
 
     async def by_key(self, tx: Tx, key: str) -> Withdrawal | None:
-        """See ``WithdrawalStore.by_key``."""
         return _maybe(
             await connection_of(tx).fetchrow(
                 "SELECT * FROM business.withdrawal WHERE key = $1", key
@@ -116,7 +114,6 @@ class PgWithdrawalStore:
         )
 
     async def row(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
-        """See ``WithdrawalStore.row``."""
         return _maybe(
             await connection_of(tx).fetchrow(
                 "SELECT * FROM business.withdrawal WHERE withdrawal_id = $1", withdrawal
@@ -124,7 +121,6 @@ class PgWithdrawalStore:
         )
 
     async def lock(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
-        """See ``WithdrawalStore.lock``."""
         return _maybe(
             await connection_of(tx).fetchrow(
                 "SELECT * FROM business.withdrawal WHERE withdrawal_id = $1 FOR UPDATE", withdrawal
@@ -132,7 +128,6 @@ class PgWithdrawalStore:
         )
 
     async def save(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> None:
-        """See ``WithdrawalStore.save``."""
         await connection_of(tx).execute(
             _SAVE,
             row.id,
@@ -146,38 +141,31 @@ class PgWithdrawalStore:
         await _add_line(tx, row, line)
 
     async def claims(self, tx: Tx, source: str, asset: str) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.claims``."""
         rows = await connection_of(tx).fetch(_CLAIMS, source, asset)
         return [_withdrawal(row) for row in rows]
 
     async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
-        """See ``WithdrawalStore.waiting_units``."""
         return int(await connection_of(tx).fetchval(_WAITING, source, asset))
 
     async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.in_flight``."""
         return [_withdrawal(row) for row in await connection_of(tx).fetch(_IN_FLIGHT)]
 
     async def under_way(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.under_way``."""
         return [_withdrawal(row) for row in await connection_of(tx).fetch(_UNDER_WAY, limit)]
 
     async def of_user(
         self, tx: Tx, user: UserId, after: WithdrawalId, limit: int
     ) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.of_user``."""
         rows = await connection_of(tx).fetch(_OF_USER, user, after, limit)
         return [_withdrawal(row) for row in rows]
 
     async def newest(
         self, tx: Tx, user: UserId | None, before: WithdrawalId, limit: int
     ) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.newest``."""
         rows = await connection_of(tx).fetch(_NEWEST, user, before, limit)
         return [_withdrawal(row) for row in rows]
 
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
-        """See ``WithdrawalStore.timeline``."""
         rows = await connection_of(tx).fetch(
             "SELECT at_us, state, event, key, note FROM business.withdrawal_line"
             " WHERE withdrawal_id = $1 ORDER BY line",
@@ -191,31 +179,26 @@ class PgWithdrawalStore:
         ]
 
     async def claim_lane(self, tx: Tx, row: Withdrawal) -> bool:
-        """See ``WithdrawalStore.claim_lane``."""
         holder = await connection_of(tx).fetchval(
             _CLAIM_LANE, row.source, row.asset, row.address, row.id
         )
         return bool(holder == row.id)
 
     async def free_lane(self, tx: Tx, row: Withdrawal) -> None:
-        """See ``WithdrawalStore.free_lane``."""
         await connection_of(tx).execute(
             "DELETE FROM business.payout_lane WHERE withdrawal_id = $1", row.id
         )
 
     async def freeze(self, tx: Tx) -> Freeze | None:
-        """See ``WithdrawalStore.freeze``."""
         row = await connection_of(tx).fetchrow(
             "SELECT reason, by_whom, at_us FROM business.payout_freeze"
         )
         return Freeze(*row) if row is not None else None
 
     async def set_freeze(self, tx: Tx, freeze: Freeze) -> None:
-        """See ``WithdrawalStore.set_freeze``."""
         await connection_of(tx).execute(_SET_FREEZE, freeze.reason, freeze.by, freeze.at_us)
 
     async def lift_freeze(self, tx: Tx, at_us: int) -> None:
-        """See ``WithdrawalStore.lift_freeze``."""
         await connection_of(tx).execute(_LIFT_FREEZE, at_us)
 
 

@@ -86,7 +86,7 @@ class WithdrawalStore(Protocol):
         ...
 
 
-class CashDesk(Protocol):
+class CashService(Protocol):
     """What a place of ours holds beyond what others than withdrawals claim; the treasury."""
 
     async def surplus(self, tx: Tx, source: str, asset: str) -> int | None:
@@ -97,7 +97,7 @@ class CashDesk(Protocol):
         ...
 
 
-class SuspenseDesk(Protocol):
+class SuspenseService(Protocol):
     """Whom to tell how a refund ended; the treasury."""
 
     async def refund_ended(self, tx: Tx, source: str, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 from poolmaker.business.withdrawals.model import Withdrawal
 from poolmaker.kernel.ids import SagaId, request_uuid
 
@@ -28,6 +28,6 @@ def missing_units(surplus_units: int, row: Withdrawal, claims: Sequence[Withdraw
     return max(0, sum(before) + row.units - surplus_units)
 
 
-def is_for_later(refusal: Refusal) -> bool:
+def is_for_later(refusal: LedgerRefusal) -> bool:
     """Whether a refused hold or release may succeed once somebody mended something."""
-    return refusal is Refusal.BLOCKED_BY_DEFICIT
+    return refusal is LedgerRefusal.BLOCKED_BY_DEFICIT

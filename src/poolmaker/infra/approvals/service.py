@@ -38,7 +38,7 @@ class ApprovalTimes:
     valid_us: int = 7 * DAY_US
 
 
-class Approvals:
+class ApprovalService:
     """The two-person rule of one installation."""
 
     def __init__(

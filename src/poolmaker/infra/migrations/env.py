@@ -6,13 +6,13 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from poolmaker.infra.migrations.names import MIGRATION_LOCK, VERSION_SCHEMA, VERSION_TABLE
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 
 def _run() -> None:
     connection = context.config.attributes.get("connection")
     if not isinstance(connection, Connection):
-        raise CallerFault("revisions are run by poolmaker, not by the command alembic")
+        raise PreconditionError("revisions are run by poolmaker, not by the command alembic")
     context.configure(
         connection=connection,
         version_table=VERSION_TABLE,

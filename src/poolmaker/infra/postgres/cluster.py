@@ -22,11 +22,11 @@ from poolmaker.infra.postgres.model import (
     DATABASE,
     Busy,
     DatabaseRole,
+    LoginRefused,
     NoRoom,
     Probe,
     Progress,
     Ready,
-    Refused,
     Silent,
 )
 from poolmaker.infra.postgres.placement import Placement, place
@@ -111,7 +111,6 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """See ``PostgresServer.data``."""
         return self._placement.data
 
     @property
@@ -206,7 +205,7 @@ class Cluster:
                 case Busy(sentence):
                     self._tell(f"PostgreSQL says: {sentence}")
                     deadline_us = self._clock.monotonic_us() + _OWNER_PATIENCE_US
-                case Ready() | Silent() | Refused():
+                case Ready() | Silent() | LoginRefused():
                     self._tell("Waiting for the process that starts PostgreSQL")
             self._refuse_after(deadline_us, "owns PostgreSQL, which does not answer")
             await self._clock.sleep_us(_POLL_US)
@@ -241,7 +240,7 @@ class Cluster:
                 case Busy(sentence):
                     self._tell(f"PostgreSQL says: {sentence}")
                     patience = _Patience(self._clock)
-                case Refused(sentence):
+                case LoginRefused(sentence):
                     raise EnvironmentProblem(
                         f"The server at {self._placement.socket} refuses us ({sentence}); "
                         f"restore {self._placement.passwords} or stop that server."

@@ -92,10 +92,10 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class LoginRefused:
     """Somebody answers but does not let us in."""
 
     sentence: str
 
 
-Probe = Ready | Busy | Silent | Refused
+Probe = Ready | Busy | Silent | LoginRefused

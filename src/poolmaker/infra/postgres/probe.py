@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from poolmaker.infra.postgres.dsn import connect_arguments
-from poolmaker.infra.postgres.model import DATABASE, Busy, Probe, Ready, Refused, Silent
+from poolmaker.infra.postgres.model import DATABASE, Busy, LoginRefused, Probe, Ready, Silent
 
 _TIMEOUT_S = 5
 
@@ -29,11 +29,11 @@ async def knock(dsn: str) -> Probe:
     except (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
         return Busy(str(error))
     except (asyncpg.InvalidAuthorizationSpecificationError, PermissionError) as error:
-        return Refused(str(error))
+        return LoginRefused(str(error))
     except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, OSError):
         return Silent()
     except (asyncpg.InterfaceError, asyncpg.InternalClientError):
         return Silent()
     except asyncpg.PostgresError as error:
-        return Refused(str(error))
+        return LoginRefused(str(error))
     return Ready(**row)

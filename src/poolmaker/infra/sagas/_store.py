@@ -114,7 +114,6 @@ class PgSagaStore:
     """``RunnerStore`` over the tables ``infra.saga`` and ``infra.saga_step``."""
 
     async def start(self, tx: Tx, saga: Saga) -> bool:
-        """See ``SagaStore.start``."""
         require(saga.version == 0 and saga.due_us < NEVER_US, f"saga {saga.id}: is not new")
         started = await connection_of(tx).fetchval(
             _START,
@@ -132,12 +131,10 @@ class PgSagaStore:
     async def claim(
         self, tx: Tx, kinds: Sequence[str], holder: str, now_us: int, lease_us: int, limit: int
     ) -> list[Saga]:
-        """See ``SagaStore.claim``."""
         rows = await connection_of(tx).fetch(_CLAIM, list(kinds), holder, now_us, lease_us, limit)
         return sorted((_saga(row) for row in rows), key=lambda saga: (saga.due_us, saga.id))
 
     async def advance(self, tx: Tx, saga: Saga, change: SagaChange, now_us: int) -> Saga:
-        """See ``SagaStore.advance``."""
         connection, note = connection_of(tx), change.note[:NOTE_MAX]
         version = saga.version + 1
         at = (saga.id, saga.state, saga.version, change.state)
@@ -160,17 +157,14 @@ class PgSagaStore:
         )
 
     async def retry(self, tx: Tx, saga: Saga, due_us: int, note: str) -> None:
-        """See ``SagaStore.retry``."""
         await connection_of(tx).execute(
             _RETRY, saga.id, saga.state, saga.version, due_us, note[:NOTE_MAX]
         )
 
     async def wake(self, tx: Tx, saga: SagaId, now_us: int) -> None:
-        """See ``SagaStore.wake``."""
         await connection_of(tx).execute(_WAKE, saga, now_us)
 
     async def find(self, tx: Tx, saga: SagaId) -> Saga | None:
-        """See ``SagaStore.find``."""
         row = await connection_of(tx).fetchrow(
             f"SELECT {_COLUMNS} FROM infra.saga WHERE id = $1",  # noqa: S608 - constants
             saga,
@@ -185,11 +179,9 @@ class PgSagaStore:
         now_us: int,  # noqa: ARG002 - the model's clock
         lease_us: int,
     ) -> None:
-        """See ``RunnerStore.renew``."""
         await connection_of(tx).execute(_RENEW, list(sagas), holder, lease_us)
 
     async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:
-        """See ``RunnerStore.next_due``."""
         found: int | None = await connection_of(tx).fetchval(
             "SELECT min(due_us) FROM infra.saga WHERE due_us > $2 AND kind = ANY($1)",
             list(kinds),
@@ -198,18 +190,15 @@ class PgSagaStore:
         return found
 
     async def park(self, tx: Tx, saga: Saga, incident: str) -> None:
-        """See ``RunnerStore.park``."""
         require(incident, "incident: expected a sentence")
         await connection_of(tx).execute(
             _PARK, saga.id, saga.state, saga.version, incident[:NOTE_MAX]
         )
 
     async def unpark(self, tx: Tx, saga: SagaId, now_us: int) -> bool:
-        """See ``RunnerStore.unpark``."""
         return await connection_of(tx).execute(_UNPARK, saga, now_us) == "UPDATE 1"
 
     async def parked(self, tx: Tx, limit: int) -> list[ParkedSaga]:
-        """See ``RunnerStore.parked``."""
         rows = await connection_of(tx).fetch(
             "SELECT id, kind, state, incident FROM infra.saga WHERE incident <> '' "
             "ORDER BY id LIMIT $1",
@@ -221,23 +210,19 @@ class PgSagaStore:
         ]
 
     async def needing(self, tx: Tx, limit: int) -> tuple[list[WaitingSaga], int]:
-        """See ``RunnerStore.needing``."""
         return _listed(await connection_of(tx).fetch(_NEEDING, limit))
 
     async def unmoved(
         self, tx: Tx, steady: Sequence[str], before_us: int, limit: int
     ) -> tuple[list[WaitingSaga], int]:
-        """See ``RunnerStore.unmoved``."""
         rows = await connection_of(tx).fetch(_UNMOVED, list(steady), before_us, limit)
         return _listed(rows)
 
     async def waiting(self, tx: Tx, saga: SagaId) -> WaitingSaga | None:
-        """See ``RunnerStore.waiting``."""
         found, _ = _listed(await connection_of(tx).fetch(_ONE_WAITING, saga))
         return found[0] if found else None
 
     async def steps(self, tx: Tx, saga: SagaId) -> list[SagaStep]:
-        """See ``RunnerStore.steps``."""
         rows = await connection_of(tx).fetch(
             "SELECT version, state_before, state_after, at_us, note FROM infra.saga_step "
             "WHERE saga_id = $1 ORDER BY version",

@@ -7,7 +7,7 @@ from poolmaker.lab.platform import WorldStores
 from poolmaker.lab.stores.base import ModelDatabase
 from poolmaker.lab.stores.bus import ModelBus
 from poolmaker.lab.stores.business import ModelOrderStore, ModelPoolStore, ModelWithdrawalStore
-from poolmaker.lab.stores.ledger import ModelLedgerEvidence, ModelLedgerRows, ModelLedgerStore
+from poolmaker.lab.stores.ledger import ModelAuditReader, ModelCommandStore, ModelLedgerStore
 from poolmaker.lab.stores.sagas import ModelSagaStore
 from poolmaker.lab.stores.treasury import ModelTreasuryStore
 
@@ -20,8 +20,8 @@ def model_stores(clock: Clock) -> WorldStores:
         sagas=ModelSagaStore(),
         bus=ModelBus(),
         ledger_store=lambda: ModelLedgerStore(database, clock),
-        ledger_rows=ModelLedgerRows(),
-        evidence=ModelLedgerEvidence(database),
+        ledger_rows=ModelCommandStore(),
+        evidence=ModelAuditReader(database),
         pools=ModelPoolStore(),
         orders=ModelOrderStore(),
         withdrawals=ModelWithdrawalStore(),

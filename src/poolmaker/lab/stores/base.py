@@ -87,5 +87,4 @@ class ModelDatabase:
             tx.open = False
 
     def look(self, label: str) -> AbstractAsyncContextManager[Tx]:
-        """See ``Transactions.look``."""
         return self.begin(label)

@@ -29,7 +29,6 @@ class ModelBus:
     async def append(
         self, tx: Tx, stream: str, events: Sequence[NewEvent], now_us: int
     ) -> list[int]:
-        """See ``Bus.append``."""
         return [self._append(model_tx(tx), stream, event, now_us) for event in events]
 
     def _append(self, tx: ModelTx, stream: str, event: NewEvent, now_us: int) -> int:
@@ -56,31 +55,26 @@ class ModelBus:
         return seq
 
     async def read(self, tx: Tx, stream: str, after_seq: int, limit: int) -> list[Envelope]:
-        """See ``Bus.read``."""
         last = min(await self.head(tx, stream), after_seq + limit)
         table = _events(stream)
         return [model_tx(tx).get(table, seq) for seq in range(after_seq + 1, last + 1)]
 
     async def head(self, tx: Tx, stream: str) -> int:
-        """See ``Bus.head``."""
         head: int | None = model_tx(tx).get(_HEAD, stream)
         return head or 0
 
     async def cursor(self, tx: Tx, consumer: str, stream: str) -> int:
-        """See ``Bus.cursor``."""
         cursor: int | None = model_tx(tx).get(_CURSOR, (consumer, stream))
         return cursor or 0
 
     async def move_cursor(
         self, tx: Tx, consumer: str, stream: str, from_seq: int, to_seq: int
     ) -> None:
-        """See ``Bus.move_cursor``."""
         if await self.cursor(tx, consumer, stream) != from_seq:
             raise CursorMoved(f"{consumer} on {stream} is no longer at {from_seq}")
         model_tx(tx).put(_CURSOR, (consumer, stream), to_seq)
 
     async def bury(self, tx: Tx, letter: DeadLetter) -> None:
-        """See ``DeadLetters.bury``."""
         found = await self.letter(tx, letter.consumer, letter.stream)
         again = found is not None and found.seq == letter.seq
         failures = found.failures + 1 if found is not None and again else 1
@@ -88,17 +82,14 @@ class ModelBus:
         model_tx(tx).put(_LETTER, place, replace(letter, failures=failures))
 
     async def letter(self, tx: Tx, consumer: str, stream: str) -> DeadLetter | None:
-        """See ``DeadLetters.letter``."""
         found: DeadLetter | None = model_tx(tx).get(_LETTER, (consumer, stream))
         return found
 
     async def letters(self, tx: Tx, limit: int) -> list[DeadLetter]:
-        """See ``DeadLetters.letters``."""
         found = [letter for _, letter in model_tx(tx).rows(_LETTER) if letter is not None]
         return sorted(found, key=lambda letter: (letter.consumer, letter.stream))[:limit]
 
     async def ask_replay(self, tx: Tx, consumer: str, stream: str) -> bool:
-        """See ``DeadLetters.ask_replay``."""
         found = await self.letter(tx, consumer, stream)
         if found is not None:
             model_tx(tx).put(_LETTER, (consumer, stream), replace(found, replay_asked=True))
@@ -107,7 +98,6 @@ class ModelBus:
     async def ask_skip(
         self, tx: Tx, consumer: str, stream: str, seq: int, by: str, reason: str
     ) -> bool:
-        """See ``DeadLetters.ask_skip``."""
         found = await self.letter(tx, consumer, stream)
         if found is None or found.seq != seq:
             return False
@@ -116,11 +106,9 @@ class ModelBus:
         return True
 
     async def skipped(self, tx: Tx, letter: DeadLetter, now_us: int) -> None:
-        """See ``DeadLetters.skipped``."""
         place = (letter.consumer, letter.stream, letter.seq)
         model_tx(tx).put(_SKIPPED, place, (letter.skip_by, letter.skip_reason, now_us))
         await self.forget(tx, letter.consumer, letter.stream)
 
     async def forget(self, tx: Tx, consumer: str, stream: str) -> None:
-        """See ``DeadLetters.forget``."""
         model_tx(tx).put(_LETTER, (consumer, stream), None)

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from poolmaker.business.pools.model import AccountRow, BarrierMet, Pool, Ticket, TicketState
+from poolmaker.business.pools.model import (
+    BarrierMet,
+    DealingRequest,
+    DealingRequestState,
+    Pool,
+    PooledAccountRow,
+)
 from poolmaker.business.user_orders.model import (
     DepositLeg,
     Order,
@@ -57,27 +63,22 @@ def _tell(tx: Tx, table: str, owner: str, line: Any) -> None:
 class ModelPoolStore:
     """``PoolStore`` in memory."""
 
-    async def lock_account(self, tx: Tx, account: VenueAccountId) -> AccountRow:
-        """See ``PoolStore.lock_account``."""
-        row: AccountRow | None = model_tx(tx).get(_ACCOUNT, account)
-        return row or AccountRow(account=account)
+    async def lock_account(self, tx: Tx, account: VenueAccountId) -> PooledAccountRow:
+        row: PooledAccountRow | None = model_tx(tx).get(_ACCOUNT, account)
+        return row or PooledAccountRow(account=account)
 
-    async def save_account(self, tx: Tx, row: AccountRow) -> None:
-        """See ``PoolStore.save_account``."""
+    async def save_account(self, tx: Tx, row: PooledAccountRow) -> None:
         model_tx(tx).put(_ACCOUNT, row.account, row)
 
     async def pools(self, tx: Tx) -> Sequence[Pool]:
-        """See ``PoolStore.pools``."""
         found: list[Pool] = _values(tx, _POOL)
         return sorted(found, key=lambda pool: pool.id)
 
     async def pool(self, tx: Tx, pool: PoolId) -> Pool | None:
-        """See ``PoolStore.pool``."""
         found: Pool | None = model_tx(tx).get(_POOL, pool)
         return found
 
     async def save_pool(self, tx: Tx, pool: Pool) -> None:
-        """See ``PoolStore.save_pool``."""
         for other in _values(tx, _POOL):
             place = (other.account, other.market.symbol)
             ensure(
@@ -86,30 +87,28 @@ class ModelPoolStore:
             )
         model_tx(tx).put(_POOL, pool.id, pool)
 
-    async def add_ticket(self, tx: Tx, ticket: Ticket) -> bool:
-        """See ``PoolStore.add_ticket``."""
+    async def add_ticket(self, tx: Tx, ticket: DealingRequest) -> bool:
         if model_tx(tx).get(_TICKET, ticket.id) is not None:
             return False
         model_tx(tx).put(_TICKET, ticket.id, ticket)
         return True
 
-    async def ticket(self, tx: Tx, ticket: str) -> Ticket | None:
-        """See ``PoolStore.ticket``."""
-        found: Ticket | None = model_tx(tx).get(_TICKET, ticket)
+    async def ticket(self, tx: Tx, ticket: str) -> DealingRequest | None:
+        found: DealingRequest | None = model_tx(tx).get(_TICKET, ticket)
         return found
 
-    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[Ticket]:
-        """See ``PoolStore.tickets``."""
-        found: list[Ticket] = _values(tx, _TICKET)
+    async def tickets(self, tx: Tx, account: VenueAccountId) -> Sequence[DealingRequest]:
+        found: list[DealingRequest] = _values(tx, _TICKET)
         return [
             ticket
             for ticket in found
-            if ticket.account == account and ticket.state is not TicketState.GONE
+            if ticket.account == account and ticket.state is not DealingRequestState.GONE
         ]
 
-    async def move_ticket(self, tx: Tx, before: TicketState, ticket: Ticket) -> bool:
-        """See ``PoolStore.move_ticket``."""
-        found: Ticket | None = model_tx(tx).get(_TICKET, ticket.id)
+    async def move_ticket(
+        self, tx: Tx, before: DealingRequestState, ticket: DealingRequest
+    ) -> bool:
+        found: DealingRequest | None = model_tx(tx).get(_TICKET, ticket.id)
         if found is None or found.state is not before:
             return False
         model_tx(tx).put(_TICKET, ticket.id, ticket)
@@ -118,12 +117,10 @@ class ModelPoolStore:
     async def add_barrier(
         self, tx: Tx, account: VenueAccountId, barrier_id: str, met: BarrierMet
     ) -> None:
-        """See ``PoolStore.add_barrier``."""
         if model_tx(tx).get(_BARRIER, (account, barrier_id)) is None:
             model_tx(tx).put(_BARRIER, (account, barrier_id), met)
 
     async def barrier(self, tx: Tx, account: VenueAccountId, barrier_id: str) -> BarrierMet | None:
-        """See ``PoolStore.barrier``."""
         found: BarrierMet | None = model_tx(tx).get(_BARRIER, (account, barrier_id))
         return found
 
@@ -132,118 +129,95 @@ class ModelOrderStore:
     """``OrderStore`` in memory."""
 
     async def add_user(self, tx: Tx, user: User) -> None:
-        """See ``OrderStore.add_user``."""
         ensure(model_tx(tx).get(_USER, user.id) is None, f"user {user.id} is there already")
         model_tx(tx).put(_USER, user.id, user)
 
     async def user(self, tx: Tx, user: UserId) -> User | None:
-        """See ``OrderStore.user``."""
         found: User | None = model_tx(tx).get(_USER, user)
         return found
 
     async def users(self, tx: Tx, after: UserId, limit: int) -> Sequence[User]:
-        """See ``OrderStore.users``."""
         found = [user for user in _values(tx, _USER) if user.id > after]
         return sorted(found, key=lambda user: str(user.id))[:limit]
 
     async def user_at_mixin(self, tx: Tx, mixin_id: str) -> User | None:
-        """See ``OrderStore.user_at_mixin``."""
         return next((user for user in _values(tx, _USER) if user.mixin_id == mixin_id), None)
 
     async def set_mixin_id(self, tx: Tx, user: UserId, mixin_id: str) -> None:
-        """See ``OrderStore.set_mixin_id``."""
         ensure(await self.user_at_mixin(tx, mixin_id) is None, f"{mixin_id} is taken")
         model_tx(tx).put(_USER, user, replace(model_tx(tx).get(_USER, user), mixin_id=mixin_id))
 
     async def user_named(self, tx: Tx, name: str) -> User | None:
-        """See ``OrderStore.user_named``."""
         found = [user for user in _values(tx, _USER) if user.name == name]
         return min(found, key=lambda user: str(user.id), default=None)
 
     async def set_disabled(self, tx: Tx, user: UserId, disabled_us: int) -> None:
-        """See ``OrderStore.set_disabled``."""
         found = model_tx(tx).get(_USER, user)
         model_tx(tx).put(_USER, user, replace(found, disabled_us=disabled_us))
 
     async def save_claim(self, tx: Tx, claim: WalletClaim) -> None:
-        """See ``OrderStore.save_claim``."""
         model_tx(tx).put(_CLAIM, claim.trace, claim)
 
     async def claim(self, tx: Tx, trace: str) -> WalletClaim | None:
-        """See ``OrderStore.claim``."""
         found: WalletClaim | None = model_tx(tx).get(_CLAIM, trace)
         return found
 
     async def recall(self, tx: Tx, key: str) -> RequestRow | None:
-        """See ``OrderStore.recall``."""
         found: RequestRow | None = model_tx(tx).get(_REQUEST, key)
         return found
 
     async def remember(self, tx: Tx, request: RequestRow) -> bool:
-        """See ``OrderStore.remember``."""
         if model_tx(tx).get(_REQUEST, request.key) is not None:
             return False
         model_tx(tx).put(_REQUEST, request.key, request)
         return True
 
     async def add_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
-        """See ``OrderStore.add_order``."""
         ensure(model_tx(tx).get(_ORDER, order.id) is None, f"order {order.id} is there already")
         await self.save_order(tx, order, line)
 
     async def order(self, tx: Tx, order: OrderId) -> Order | None:
-        """See ``OrderStore.order``."""
         found: Order | None = model_tx(tx).get(_ORDER, order)
         return found
 
     async def lock_order(self, tx: Tx, order: OrderId) -> Order | None:
-        """See ``OrderStore.lock_order``."""
         return await self.order(tx, order)
 
     async def save_order(self, tx: Tx, order: Order, line: TimelineLine) -> None:
-        """See ``OrderStore.save_order``."""
         model_tx(tx).put(_ORDER, order.id, order)
         _tell(tx, _ORDER_LINES, order.id, line)
 
     async def timeline(self, tx: Tx, order: OrderId) -> Sequence[TimelineLine]:
-        """See ``OrderStore.timeline``."""
         lines: tuple[TimelineLine, ...] | None = model_tx(tx).get(_ORDER_LINES, order)
         return lines or ()
 
     async def orders_before(
         self, tx: Tx, user: UserId | None, before: OrderId, limit: int
     ) -> Sequence[Order]:
-        """See ``OrderStore.orders_before``."""
         mine = [one for one in _values(tx, _ORDER) if user in (None, one.user)]
         found = [one for one in mine if not before or one.id < before]
         return sorted(found, key=lambda order: str(order.id), reverse=True)[:limit]
 
     async def orders_of(self, tx: Tx, user: UserId, after: OrderId, limit: int) -> Sequence[Order]:
-        """See ``OrderStore.orders_of``."""
         found = [one for one in _values(tx, _ORDER) if one.user == user and one.id > after]
         return sorted(found, key=lambda order: str(order.id))[:limit]
 
     async def add_leg(self, tx: Tx, leg: DepositLeg) -> None:
-        """See ``OrderStore.add_leg``."""
         ensure(await self.leg(tx, leg.trace) is None, f"leg {leg.trace} is there already")
         await self.save_leg(tx, leg)
 
     async def save_leg(self, tx: Tx, leg: DepositLeg) -> None:
-        """See ``OrderStore.save_leg``."""
         model_tx(tx).put(_LEG, leg.trace, leg)
 
     async def leg(self, tx: Tx, trace: str) -> DepositLeg | None:
-        """See ``OrderStore.leg``."""
         found: DepositLeg | None = model_tx(tx).get(_LEG, trace)
         return found
 
     async def leg_of(self, tx: Tx, intent: str, asset: str) -> DepositLeg | None:
-        """See ``OrderStore.leg_of``."""
         legs: list[DepositLeg] = _values(tx, _LEG)
         return next((leg for leg in legs if (leg.intent, leg.asset) == (intent, asset)), None)
 
     async def legs(self, tx: Tx, order: OrderId) -> Sequence[DepositLeg]:
-        """See ``OrderStore.legs``."""
         found = [leg for leg in _values(tx, _LEG) if leg.order == order]
         return sorted(found, key=lambda leg: str(leg.asset))
 
@@ -252,7 +226,6 @@ class ModelWithdrawalStore:
     """``WithdrawalStore`` in memory."""
 
     async def add(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> bool:
-        """See ``WithdrawalStore.add``."""
         if model_tx(tx).get(_WITHDRAWAL_KEY, row.key) is not None:
             return False
         model_tx(tx).put(_WITHDRAWAL_KEY, row.key, row.id)
@@ -260,26 +233,21 @@ class ModelWithdrawalStore:
         return True
 
     async def by_key(self, tx: Tx, key: str) -> Withdrawal | None:
-        """See ``WithdrawalStore.by_key``."""
         found: WithdrawalId | None = model_tx(tx).get(_WITHDRAWAL_KEY, key)
         return await self.row(tx, found) if found is not None else None
 
     async def row(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
-        """See ``WithdrawalStore.row``."""
         found: Withdrawal | None = model_tx(tx).get(_WITHDRAWAL, withdrawal)
         return found
 
     async def lock(self, tx: Tx, withdrawal: WithdrawalId) -> Withdrawal | None:
-        """See ``WithdrawalStore.lock``."""
         return await self.row(tx, withdrawal)
 
     async def save(self, tx: Tx, row: Withdrawal, line: WithdrawalLine) -> None:
-        """See ``WithdrawalStore.save``."""
         model_tx(tx).put(_WITHDRAWAL, row.id, row)
         _tell(tx, _WITHDRAWAL_LINES, row.id, line)
 
     async def claims(self, tx: Tx, source: str, asset: str) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.claims``."""
         found: list[Withdrawal] = [
             row
             for row in _values(tx, _WITHDRAWAL)
@@ -288,19 +256,16 @@ class ModelWithdrawalStore:
         return sorted(found, key=lambda row: row.held_seq)
 
     async def waiting_units(self, tx: Tx, source: str, asset: str) -> int:
-        """See ``WithdrawalStore.waiting_units``."""
         found: list[Withdrawal] = [
             row for row in _values(tx, _WITHDRAWAL) if row.source == source and row.asset == asset
         ]
         return sum(row.units for row in found if row.state is WithdrawalState.AWAITING_CASH)
 
     async def in_flight(self, tx: Tx) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.in_flight``."""
         found = [row for row in _values(tx, _WITHDRAWAL) if row.state in IN_FLIGHT]
         return sorted(found, key=lambda row: str(row.id))
 
     async def under_way(self, tx: Tx, limit: int) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.under_way``."""
         over = WITHDRAWAL_TABLE.terminal
         found = [row for row in _values(tx, _WITHDRAWAL) if row.state not in over]
         return sorted(found, key=lambda row: (row.requested_us, str(row.id)))[:limit]
@@ -308,25 +273,21 @@ class ModelWithdrawalStore:
     async def of_user(
         self, tx: Tx, user: UserId, after: WithdrawalId, limit: int
     ) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.of_user``."""
         found = [row for row in _values(tx, _WITHDRAWAL) if row.user == user and row.id > after]
         return sorted(found, key=lambda row: str(row.id))[:limit]
 
     async def newest(
         self, tx: Tx, user: UserId | None, before: WithdrawalId, limit: int
     ) -> Sequence[Withdrawal]:
-        """See ``WithdrawalStore.newest``."""
         mine = [row for row in _values(tx, _WITHDRAWAL) if user in (None, row.user)]
         found = [row for row in mine if not before or row.id < before]
         return sorted(found, key=lambda row: str(row.id), reverse=True)[:limit]
 
     async def timeline(self, tx: Tx, withdrawal: WithdrawalId) -> Sequence[WithdrawalLine]:
-        """See ``WithdrawalStore.timeline``."""
         lines: tuple[WithdrawalLine, ...] | None = model_tx(tx).get(_WITHDRAWAL_LINES, withdrawal)
         return lines or ()
 
     async def claim_lane(self, tx: Tx, row: Withdrawal) -> bool:
-        """See ``WithdrawalStore.claim_lane``."""
         lane = (row.source, row.asset, row.address)
         holder = model_tx(tx).get(_LANE, lane)
         if holder is not None:
@@ -335,24 +296,20 @@ class ModelWithdrawalStore:
         return True
 
     async def free_lane(self, tx: Tx, row: Withdrawal) -> None:
-        """See ``WithdrawalStore.free_lane``."""
         lane = (row.source, row.asset, row.address)
         if model_tx(tx).get(_LANE, lane) == row.id:
             model_tx(tx).delete(_LANE, lane)
 
     async def freeze(self, tx: Tx) -> Freeze | None:
-        """See ``WithdrawalStore.freeze``."""
         found: tuple[Freeze | None] | None = model_tx(tx).get(_FREEZE, "")
         return found[0] if found is not None else None
 
     async def set_freeze(self, tx: Tx, freeze: Freeze) -> None:
-        """See ``WithdrawalStore.set_freeze``."""
         known = await self.freeze(tx)
         later_us = max(freeze.at_us, known.at_us + 1) if known is not None else freeze.at_us
         model_tx(tx).put(_FREEZE, "", (replace(freeze, at_us=later_us),))
 
     async def lift_freeze(self, tx: Tx, at_us: int) -> None:
-        """See ``WithdrawalStore.lift_freeze``."""
         known = await self.freeze(tx)
         if known is not None and known.at_us == at_us:
             model_tx(tx).put(_FREEZE, "", (None,))

@@ -22,28 +22,23 @@ class ModelCustodyStore:
     """``CustodyStore`` in memory."""
 
     async def custody_incidents(self, tx: Tx) -> Sequence[CustodyIncident]:
-        """See ``CustodyStore.custody_incidents``."""
         still = [one for one in _all(tx) if not one.closed_us]
         return sorted(still, key=lambda one: (one.opened_us, *one.subject[1:]))
 
     async def custody_history(self, tx: Tx, limit: int) -> Sequence[CustodyIncident]:
-        """See ``CustodyStore.custody_history``."""
         found = sorted(_all(tx), key=lambda one: (*one.subject[1:], one.subject[0]))
         return sorted(found, key=lambda one: -one.opened_us)[:limit]
 
     async def save_custody_incident(self, tx: Tx, incident: CustodyIncident) -> None:
-        """See ``CustodyStore.save_custody_incident``."""
         known: CustodyIncident | None = model_tx(tx).get(_INCIDENT, incident.name)
         owner = known.owner if known is not None else incident.owner
         model_tx(tx).put(_INCIDENT, incident.name, replace(incident, owner=owner))
 
     async def own_custody_incident(self, tx: Tx, incident: CustodyIncident) -> None:
-        """See ``CustodyStore.own_custody_incident``."""
         known: CustodyIncident = model_tx(tx).get(_INCIDENT, incident.name)
         model_tx(tx).put(_INCIDENT, incident.name, replace(known, owner=incident.owner))
 
     async def borne_units(self, tx: Tx, location: str, asset: str, since_us: int) -> int:
-        """See ``CustodyStore.borne_units``."""
         place = (location, asset)
         return sum(
             one.covered_units

@@ -15,19 +15,19 @@ from poolmaker.business.ledger.model import (
     Audited,
     Batch,
     BooksDiverged,
+    Checkpoint,
     Fenced,
-    Head,
-    Image,
-    Incident,
+    LedgerHead,
+    LedgerIncident,
+    LedgerTransaction,
     Leg,
     Outcome,
     PendingCommand,
     Posted,
     Posting,
-    Refused,
+    PostingRefused,
     RowAnswer,
     StoredAnswer,
-    Transaction,
     WriterLease,
 )
 from poolmaker.business.ledger.rules import TrialRow
@@ -49,12 +49,12 @@ _COMMAND: Final = "ledger.command"
 _PENDING: Final = "ledger.pending"
 
 
-_GENESIS: Final = Head(0, 0, GENESIS_HASH, 0)
+_GENESIS: Final = LedgerHead(0, 0, GENESIS_HASH, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class _HeadRow:
-    head: Head = _GENESIS
+    head: LedgerHead = _GENESIS
     holder: str = ""
     lease_until_us: int = 0
 
@@ -76,9 +76,9 @@ class _Stored:
     posting: Posting
     epoch: int
 
-    def transaction(self) -> Transaction:
+    def transaction(self) -> LedgerTransaction:
         posting = self.posting
-        return Transaction(
+        return LedgerTransaction(
             ledger=MAIN_LEDGER,
             seq=posting.seq,
             key=posting.key,
@@ -100,14 +100,14 @@ def _by_key(tx: ModelTx, key: CommandKey) -> _Stored | None:
     return cast("_Stored", tx.get(_LOG, answer.outcome.seq))
 
 
-def _recall(tx: ModelTx, keys: Sequence[CommandKey]) -> dict[CommandKey, Transaction]:
+def _recall(tx: ModelTx, keys: Sequence[CommandKey]) -> dict[CommandKey, LedgerTransaction]:
     found = {key: _by_key(tx, key) for key in keys}
     return {key: stored.transaction() for key, stored in found.items() if stored is not None}
 
 
-def _image(tx: ModelTx) -> Image:
+def _image(tx: ModelTx) -> Checkpoint:
     balances = (Leg(account, asset, raw) for (account, asset), raw in tx.rows(_BALANCE))
-    return Image(
+    return Checkpoint(
         head=_head(tx).head,
         assets=tuple(asset for _, asset in tx.rows(_ASSET)),
         balances=tuple(leg for leg in balances if leg.units),
@@ -124,8 +124,7 @@ class ModelLedgerStore:
 
     async def take_lease(
         self, holder: str, lease_us: int, lapsed: WriterLease | None = None
-    ) -> Head | None:
-        """See ``LedgerStore.take_lease``."""
+    ) -> LedgerHead | None:
         async with self._database.begin("take_lease") as opened:
             tx, now_us = model_tx(opened), self._clock.now_us()
             row = _head(tx)
@@ -133,25 +132,22 @@ class ModelLedgerStore:
                 return None
             return self._new_epoch(tx, row, holder, lease_us)
 
-    async def retake_lease(self, holder: str, lease_us: int) -> Head | None:
-        """See ``LedgerStore.retake_lease``."""
+    async def retake_lease(self, holder: str, lease_us: int) -> LedgerHead | None:
         async with self._database.begin("retake_lease") as opened:
             tx = model_tx(opened)
             row = _head(tx)
             return self._new_epoch(tx, row, holder, lease_us) if row.holder == holder else None
 
-    def _new_epoch(self, tx: ModelTx, row: _HeadRow, holder: str, lease_us: int) -> Head:
+    def _new_epoch(self, tx: ModelTx, row: _HeadRow, holder: str, lease_us: int) -> LedgerHead:
         head = replace(row.head, epoch=row.head.epoch + 1)
         tx.put(_HEAD, MAIN_LEDGER, _HeadRow(head, holder, self._clock.now_us() + lease_us))
         return head
 
     async def lease(self) -> WriterLease | None:
-        """See ``LedgerStore.lease``."""
         async with self._database.begin("lease") as opened:
             return _head(model_tx(opened)).lease
 
     async def renew_lease(self, epoch: int, lease_us: int) -> None:
-        """See ``LedgerStore.renew_lease``."""
         async with self._database.begin("renew_lease") as opened:
             tx = model_tx(opened)
             row = _head(tx)
@@ -160,25 +156,21 @@ class ModelLedgerStore:
             until_us = self._clock.now_us() + lease_us
             tx.put(_HEAD, MAIN_LEDGER, replace(row, lease_until_us=until_us))
 
-    async def load(self) -> Image:
-        """See ``LedgerStore.load``."""
+    async def load(self) -> Checkpoint:
         async with self._database.begin("load") as tx:
             return _image(model_tx(tx))
 
     async def answers(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, StoredAnswer]:
-        """See ``LedgerStore.answers``."""
         async with self._database.begin("answers") as opened:
             tx = model_tx(opened)
             found = {key: tx.get(_IDEM, key) for key in keys}
             return {key: answer for key, answer in found.items() if answer is not None}
 
-    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
-        """See ``LedgerStore.recall``."""
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, LedgerTransaction]:
         async with self._database.begin("recall") as tx:
             return _recall(model_tx(tx), keys)
 
     async def append(self, batch: Batch) -> None:
-        """See ``LedgerStore.append``."""
         async with self._database.begin("append") as opened:
             tx = model_tx(opened)
             row = _head(tx)
@@ -193,24 +185,20 @@ class ModelLedgerStore:
             for state in batch.states:
                 tx.put(_STATE, (state.kind, state.name), state)
 
-    async def open_incidents(self, incidents: Sequence[Incident]) -> None:
-        """See ``LedgerStore.open_incidents``."""
+    async def open_incidents(self, incidents: Sequence[LedgerIncident]) -> None:
         async with self._database.begin("open_incidents") as tx:
             _open_incidents(model_tx(tx), incidents)
 
     async def pending(self, after_row: int, limit: int) -> Sequence[PendingCommand]:
-        """See ``LedgerStore.pending``."""
         async with self._database.begin("pending") as tx:
             rows = sorted(row for row, _ in model_tx(tx).rows(_PENDING) if row > after_row)
             return [_pending(model_tx(tx), row) for row in rows[:limit]]
 
     async def assets(self) -> Sequence[Asset]:
-        """See ``LedgerStore.assets``."""
         async with self._database.begin("assets") as tx:
             return [asset for _, asset in model_tx(tx).rows(_ASSET)]
 
     async def register_asset(self, asset: Asset) -> None:
-        """See ``LedgerStore.register_asset``."""
         async with self._database.begin("register_asset") as tx:
             known = model_tx(tx).get(_ASSET, asset.code)
             if known is not None and known != asset:
@@ -244,7 +232,7 @@ def _post(tx: ModelTx, posting: Posting, epoch: int) -> None:
         _not_below_zero(tx, line.leg.account, line.leg.asset)
     tx.put(_LOG, posting.seq, _Stored(posting, epoch))
     _remember(tx, posting.key, StoredAnswer(posting.body_hash, Posted(posting.seq, posting.at_us)))
-    moved = Head(head.epoch, posting.seq, posting.chain_hash, posting.at_us)
+    moved = LedgerHead(head.epoch, posting.seq, posting.chain_hash, posting.at_us)
     tx.put(_HEAD, MAIN_LEDGER, replace(_head(tx), head=moved))
 
 
@@ -272,7 +260,7 @@ def _claimed(tx: ModelTx, batch: Batch) -> None:
 
 def _answers(tx: ModelTx, batch: Batch) -> None:
     for refusal in batch.refusals:
-        _remember(tx, refusal.key, StoredAnswer(refusal.body_hash, Refused(refusal.reason)))
+        _remember(tx, refusal.key, StoredAnswer(refusal.body_hash, PostingRefused(refusal.reason)))
     for conflict in batch.conflicts:
         tx.put(_CONFLICT, (conflict.key, conflict.body_hash), conflict)
     _open_incidents(tx, batch.incidents)
@@ -283,21 +271,20 @@ def _answers(tx: ModelTx, batch: Batch) -> None:
             tx.delete(_PENDING, answer.row)
 
 
-def _open_incidents(tx: ModelTx, incidents: Sequence[Incident]) -> None:
+def _open_incidents(tx: ModelTx, incidents: Sequence[LedgerIncident]) -> None:
     for incident in incidents:
         identity = (incident.kind, incident.subject, incident.key)
         if tx.get(_INCIDENT, identity) is None:
             tx.put(_INCIDENT, identity, incident)
 
 
-class ModelLedgerRows:
-    """``LedgerRows`` in memory."""
+class ModelCommandStore:
+    """``CommandStore`` in memory."""
 
     def __init__(self) -> None:
         self._row = count(1)
 
     async def ask(self, tx: Tx, key: CommandKey, body: bytes, body_hash: bytes) -> None:
-        """See ``LedgerRows.ask``."""
         rows = model_tx(tx)
         found: _CommandRow | None = rows.get(_COMMAND, key)
         answered: StoredAnswer | None = rows.get(_IDEM, key)
@@ -308,71 +295,60 @@ class ModelLedgerRows:
             rows.put(_PENDING, next(self._row), key)
 
     async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
-        """See ``LedgerRows.outcome``."""
         command: _CommandRow | None = model_tx(tx).get(_COMMAND, key)
         stored: StoredAnswer | None = model_tx(tx).get(_IDEM, key)
         answer = command.answer if command is not None else None
         if answer is not None and answer.reason is not None:
-            return Refused(answer.reason)
-        if stored is None or isinstance(stored.outcome, Refused):
+            return PostingRefused(answer.reason)
+        if stored is None or isinstance(stored.outcome, PostingRefused):
             return stored.outcome if stored is not None else None
         return replace(stored.outcome, already=True)
 
     async def raw_balance(self, tx: Tx, account: str, asset: str) -> int:
-        """See ``LedgerRows.raw_balance``."""
         raw: int | None = model_tx(tx).get(_BALANCE, (account, asset))
         return raw or 0
 
     async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
-        """See ``LedgerRows.custody``."""
         rows: list[tuple[tuple[str, str], int]] = list(model_tx(tx).rows(_BALANCE))
         return {place: raw for place, raw in rows if raw and place[0].startswith("custody:")}
 
     async def scale(self, tx: Tx, asset: str) -> int | None:
-        """See ``LedgerRows.scale``."""
         found: Asset | None = model_tx(tx).get(_ASSET, asset)
         return found.scale if found is not None else None
 
-    async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
-        """See ``LedgerRows.transaction``."""
+    async def transaction(self, tx: Tx, key: CommandKey) -> LedgerTransaction | None:
         return _recall(model_tx(tx), [key]).get(key)
 
     async def head(self, tx: Tx) -> int:
-        """See ``LedgerRows.head``."""
         return _head(model_tx(tx)).head.seq
 
-    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
-        """See ``LedgerRows.read``."""
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         last = min(_head(model_tx(tx)).head.seq, after_seq + limit)
         stored = (model_tx(tx).get(_LOG, seq) for seq in range(after_seq + 1, last + 1))
         return [one.transaction() for one in stored]
 
 
-class ModelLedgerEvidence:
-    """``LedgerEvidence`` in memory."""
+class ModelAuditReader:
+    """``AuditReader`` in memory."""
 
     def __init__(self, database: ModelDatabase) -> None:
         self._database = database
 
-    async def load(self) -> Image:
-        """See ``LedgerEvidence.load``."""
+    async def load(self) -> Checkpoint:
         async with self._database.begin("load") as tx:
             return _image(model_tx(tx))
 
     async def audit(self, after_seq: int, limit: int) -> Sequence[Audited]:
-        """See ``LedgerEvidence.audit``."""
         async with self._database.begin("audit") as opened:
             tx = model_tx(opened)
             last = min(_head(tx).head.seq, after_seq + limit)
             return [_audited(tx, tx.get(_LOG, seq)) for seq in range(after_seq + 1, last + 1)]
 
-    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
-        """See ``LedgerEvidence.recall``."""
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, LedgerTransaction]:
         async with self._database.begin("recall") as tx:
             return _recall(model_tx(tx), keys)
 
     async def trial_balance(self) -> Sequence[TrialRow]:
-        """See ``LedgerEvidence.trial_balance``."""
         held: defaultdict[str, int] = defaultdict(int)
         owed: defaultdict[str, int] = defaultdict(int)
         async with self._database.begin("trial") as tx:
@@ -384,7 +360,6 @@ class ModelLedgerEvidence:
         return [TrialRow(asset, held[asset], -owed[asset]) for asset in assets]
 
     async def strays(self) -> Sequence[str]:
-        """See ``LedgerEvidence.strays``."""
         async with self._database.begin("strays") as opened:
             tx = model_tx(opened)
             head = _head(tx).head.seq

@@ -50,34 +50,28 @@ class ModelCampaignStore:
     """``CampaignStore`` in memory."""
 
     async def campaign(self, tx: Tx, campaign: str) -> Campaign | None:
-        """See ``CampaignStore.campaign``."""
         found: Campaign | None = model_tx(tx).get(_CAMPAIGN, campaign)
         return found
 
     async def lock(self, tx: Tx, campaign: str) -> Campaign | None:
-        """See ``CampaignStore.lock``."""
         return await self.campaign(tx, campaign)
 
     async def add(self, tx: Tx, campaign: Campaign, line: CampaignLine) -> bool:
-        """See ``CampaignStore.add``."""
         if model_tx(tx).get(_CAMPAIGN, campaign.id) is not None:
             return False
         await self.save(tx, campaign, line)
         return True
 
     async def save(self, tx: Tx, campaign: Campaign, line: CampaignLine | None) -> None:
-        """See ``CampaignStore.save``."""
         model_tx(tx).put(_CAMPAIGN, campaign.id, campaign)
         if line is not None:
             _tell(tx, _CAMPAIGN_LINES, campaign.id, line)
 
     async def listed(self, tx: Tx, states: Sequence[JoinState]) -> Sequence[Campaign]:
-        """See ``CampaignStore.listed``."""
         found: list[Campaign] = [one for one in _values(tx, _CAMPAIGN) if one.state in states]
         return sorted(found, key=lambda one: (-one.seen.start_us, one.id))
 
     async def timeline(self, tx: Tx, campaign: str) -> Sequence[CampaignLine]:
-        """See ``CampaignStore.timeline``."""
         lines: tuple[CampaignLine, ...] | None = model_tx(tx).get(_CAMPAIGN_LINES, campaign)
         return lines or ()
 
@@ -86,23 +80,19 @@ class ModelRewardStore:
     """``RewardStore`` in memory."""
 
     async def add(self, tx: Tx, reward: Reward, line: RewardLine) -> bool:
-        """See ``RewardStore.add``."""
         if model_tx(tx).get(_REWARD, reward.id) is not None:
             return False
         await self.save(tx, reward, line)
         return True
 
     async def reward(self, tx: Tx, reward: str) -> Reward | None:
-        """See ``RewardStore.reward``."""
         found: Reward | None = model_tx(tx).get(_REWARD, reward)
         return found
 
     async def lock(self, tx: Tx, reward: str) -> Reward | None:
-        """See ``RewardStore.lock``."""
         return await self.reward(tx, reward)
 
     async def save(self, tx: Tx, reward: Reward, line: RewardLine) -> None:
-        """See ``RewardStore.save``."""
         before = await self.reward(tx, reward.id)
         kept = before is None or not before.seen.is_final or before.seen == reward.seen
         ensure(kept, f"reward {reward.id} is final: its payment is not edited")
@@ -113,19 +103,16 @@ class ModelRewardStore:
         _tell(tx, _REWARD_LINES, reward.id, line)
 
     async def listed(self, tx: Tx, campaign: str, limit: int) -> Sequence[Reward]:
-        """See ``RewardStore.listed``."""
         found: list[Reward] = [
             one for one in _values(tx, _REWARD) if campaign in ("", one.seen.campaign)
         ]
         return sorted(found, key=lambda one: (-one.seen.from_us, one.id))[:limit]
 
     async def timeline(self, tx: Tx, reward: str) -> Sequence[RewardLine]:
-        """See ``RewardStore.timeline``."""
         lines: tuple[RewardLine, ...] | None = model_tx(tx).get(_REWARD_LINES, reward)
         return lines or ()
 
     async def open_incident(self, tx: Tx, incident: RewardIncident) -> bool:
-        """See ``RewardStore.open_incident``."""
         found = await self.incidents(tx, incident.reward)
         if any(one.trouble is incident.trouble and not one.closed_us for one in found):
             return False
@@ -135,7 +122,6 @@ class ModelRewardStore:
     async def close_incident(
         self, tx: Tx, reward: str, trouble: RewardTrouble, now_us: int
     ) -> None:
-        """See ``RewardStore.close_incident``."""
         found = await self.incidents(tx, reward)
         if any(one.trouble is trouble and not one.closed_us for one in found):
             closed = tuple(
@@ -147,7 +133,6 @@ class ModelRewardStore:
             model_tx(tx).put(_REWARD_INCIDENTS, reward, closed)
 
     async def incidents(self, tx: Tx, reward: str) -> Sequence[RewardIncident]:
-        """See ``RewardStore.incidents``."""
         if reward:
             return model_tx(tx).get(_REWARD_INCIDENTS, reward) or ()
         found: list[RewardIncident] = [
@@ -156,29 +141,24 @@ class ModelRewardStore:
         return sorted(found, key=lambda one: (one.opened_us, one.reward))
 
     async def add_decision(self, tx: Tx, decision: RewardDecision) -> None:
-        """See ``RewardStore.add_decision``."""
         model_tx(tx).put(_DECISION, decision.reward, decision)
 
     async def decision(self, tx: Tx, reward: str) -> RewardDecision | None:
-        """See ``RewardStore.decision``."""
         found: RewardDecision | None = model_tx(tx).get(_DECISION, reward)
         return found
 
     async def add_allocation(self, tx: Tx, allocation: Allocation, digest: str) -> None:
-        """See ``RewardStore.add_allocation``."""
         there = model_tx(tx).get(_ALLOCATION, allocation.reward)
         ensure(there is None, f"{allocation.reward} is allocated already")
         model_tx(tx).put(_ALLOCATION, allocation.reward, StoredAllocation(allocation, digest))
 
     async def allocation(self, tx: Tx, reward: str) -> StoredAllocation | None:
-        """See ``RewardStore.allocation``."""
         found: StoredAllocation | None = model_tx(tx).get(_ALLOCATION, reward)
         return found
 
     async def parts_of_user(
         self, tx: Tx, user: UserId, after: str, limit: int
     ) -> Sequence[UserPart]:
-        """See ``RewardStore.parts_of_user``."""
         found = []
         for stored in _values(tx, _ALLOCATION):
             reward = await self.reward(tx, stored.allocation.reward)
@@ -202,7 +182,6 @@ class ModelRewardStore:
     async def credited(
         self, tx: Tx, orders: Sequence[OrderId]
     ) -> Mapping[OrderId, Mapping[str, int]]:
-        """See ``RewardStore.credited``."""
         found: dict[OrderId, dict[str, int]] = {}
         for stored in _values(tx, _ALLOCATION):
             reward = await self.reward(tx, stored.allocation.reward)
@@ -213,7 +192,6 @@ class ModelRewardStore:
         return found
 
     async def totals(self, tx: Tx) -> Sequence[RewardTotals]:
-        """See ``RewardStore.totals``."""
         booked: dict[str, list[Reward]] = defaultdict(list)
         for reward in _values(tx, _REWARD):
             if reward.seen.is_final:
@@ -235,16 +213,13 @@ class ModelShareStore:
     """``ShareStore`` in memory."""
 
     async def cursor(self, tx: Tx) -> ShareCursor:
-        """See ``ShareStore.cursor``."""
         found: ShareCursor | None = model_tx(tx).get(_SHARE_CURSOR, "")
         return found or ShareCursor()
 
     async def lock_cursor(self, tx: Tx) -> ShareCursor:
-        """See ``ShareStore.lock_cursor``."""
         return await self.cursor(tx)
 
     async def apply(self, tx: Tx, changes: Sequence[ShareChange], cursor: ShareCursor) -> None:
-        """See ``ShareStore.apply``."""
         for one in changes:
             key = (one.seq, one.pool, one.epoch, one.order)
             ensure(model_tx(tx).get(_SHARES, key) is None, f"{key} is applied already")
@@ -252,7 +227,6 @@ class ModelShareStore:
         model_tx(tx).put(_SHARE_CURSOR, "", cursor)
 
     async def opening(self, tx: Tx, pool: PoolId, at_us: int) -> Mapping[tuple[int, OrderId], int]:
-        """See ``ShareStore.opening``."""
         found: dict[tuple[int, OrderId], int] = defaultdict(int)
         for one in _values(tx, _SHARES):
             if one.pool == pool and one.at_us <= at_us:
@@ -262,7 +236,6 @@ class ModelShareStore:
     async def changes(
         self, tx: Tx, pool: PoolId, after_us: int, to_us: int
     ) -> Sequence[ShareChange]:
-        """See ``ShareStore.changes``."""
         found: list[ShareChange] = [
             one for one in _values(tx, _SHARES) if one.pool == pool and after_us < one.at_us < to_us
         ]

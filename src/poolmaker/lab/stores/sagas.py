@@ -40,7 +40,6 @@ class ModelSagaStore:
     """``RunnerStore`` in memory."""
 
     async def start(self, tx: Tx, saga: Saga) -> bool:
-        """See ``SagaStore.start``."""
         require(saga.version == 0 and saga.due_us < NEVER_US, f"saga {saga.id}: is not new")
         if model_tx(tx).get(_SAGA, saga.id) is not None:
             return False
@@ -50,7 +49,6 @@ class ModelSagaStore:
     async def claim(
         self, tx: Tx, kinds: Sequence[str], holder: str, now_us: int, lease_us: int, limit: int
     ) -> list[Saga]:
-        """See ``SagaStore.claim``."""
         due = [
             row
             for _, row in model_tx(tx).rows(_SAGA)
@@ -63,7 +61,6 @@ class ModelSagaStore:
         return [row.saga for row in due[:limit]]
 
     async def advance(self, tx: Tx, saga: Saga, change: SagaChange, now_us: int) -> Saga:
-        """See ``SagaStore.advance``."""
         row = self._unmoved(tx, saga)
         if row is None:
             raise SagaMoved(f"saga {saga.id} is no longer in {saga.state} at {saga.version}")
@@ -86,7 +83,6 @@ class ModelSagaStore:
         return after
 
     async def retry(self, tx: Tx, saga: Saga, due_us: int, note: str) -> None:
-        """See ``SagaStore.retry``."""
         row = self._unmoved(tx, saga)
         if row is not None and row.saga.due_us < NEVER_US:
             due_us = min(row.saga.due_us, due_us) if row.woken else due_us
@@ -94,28 +90,24 @@ class ModelSagaStore:
             model_tx(tx).put(_SAGA, saga.id, _SagaRow(after, note=note, started_us=row.started_us))
 
     async def wake(self, tx: Tx, saga: SagaId, now_us: int) -> None:
-        """See ``SagaStore.wake``."""
         row = model_tx(tx).get(_SAGA, saga)
         if row is not None and row.saga.due_us < NEVER_US:
             after = replace(row.saga, due_us=min(row.saga.due_us, now_us))
             model_tx(tx).put(_SAGA, saga, replace(row, saga=after, woken=True))
 
     async def find(self, tx: Tx, saga: SagaId) -> Saga | None:
-        """See ``SagaStore.find``."""
         row = model_tx(tx).get(_SAGA, saga)
         return row.saga if row is not None else None
 
     async def renew(
         self, tx: Tx, sagas: Sequence[SagaId], holder: str, now_us: int, lease_us: int
     ) -> None:
-        """See ``RunnerStore.renew``."""
         for saga in sagas:
             row = model_tx(tx).get(_SAGA, saga)
             if row is not None and row.holder == holder:
                 model_tx(tx).put(_SAGA, saga, replace(row, lease_until_us=now_us + lease_us))
 
     async def next_due(self, tx: Tx, kinds: Sequence[str], after_us: int) -> int | None:
-        """See ``RunnerStore.next_due``."""
         later = [
             row.saga.due_us
             for _, row in model_tx(tx).rows(_SAGA)
@@ -124,7 +116,6 @@ class ModelSagaStore:
         return min(later, default=None)
 
     async def park(self, tx: Tx, saga: Saga, incident: str) -> None:
-        """See ``RunnerStore.park``."""
         row = self._unmoved(tx, saga)
         if row is not None:
             saved = replace(row.saga, due_us=NEVER_US)
@@ -132,7 +123,6 @@ class ModelSagaStore:
             model_tx(tx).put(_SAGA, saga.id, parked)
 
     async def unpark(self, tx: Tx, saga: SagaId, now_us: int) -> bool:
-        """See ``RunnerStore.unpark``."""
         row = model_tx(tx).get(_SAGA, saga)
         if row is None or not row.incident:
             return False
@@ -141,7 +131,6 @@ class ModelSagaStore:
         return True
 
     async def parked(self, tx: Tx, limit: int) -> list[ParkedSaga]:
-        """See ``RunnerStore.parked``."""
         rows = [row for _, row in model_tx(tx).rows(_SAGA) if row.incident]
         rows.sort(key=lambda row: row.saga.id)
         return [
@@ -150,7 +139,6 @@ class ModelSagaStore:
         ]
 
     async def needing(self, tx: Tx, limit: int) -> tuple[list[WaitingSaga], int]:
-        """See ``RunnerStore.needing``."""
         rows = [row for _, row in model_tx(tx).rows(_SAGA) if row.incident]
         found = sorted([await self._waiting(tx, row) for row in rows], key=lambda one: one.id)
         return found[:limit], len(found)
@@ -158,7 +146,6 @@ class ModelSagaStore:
     async def unmoved(
         self, tx: Tx, steady: Sequence[str], before_us: int, limit: int
     ) -> tuple[list[WaitingSaga], int]:
-        """See ``RunnerStore.unmoved``."""
         rows = [row for _, row in model_tx(tx).rows(_SAGA) if row.saga.due_us < NEVER_US]
         found = [
             one
@@ -171,7 +158,6 @@ class ModelSagaStore:
         return found[:limit], len(found)
 
     async def waiting(self, tx: Tx, saga: SagaId) -> WaitingSaga | None:
-        """See ``RunnerStore.waiting``."""
         row = model_tx(tx).get(_SAGA, saga)
         return await self._waiting(tx, row) if row is not None else None
 
@@ -188,7 +174,6 @@ class ModelSagaStore:
         )
 
     async def steps(self, tx: Tx, saga: SagaId) -> list[SagaStep]:
-        """See ``RunnerStore.steps``."""
         found = [step for (owner, _), step in model_tx(tx).rows(_STEP) if owner == saga]
         return sorted(found, key=lambda step: step.version)
 

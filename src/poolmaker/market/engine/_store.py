@@ -9,7 +9,7 @@ from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.errors import TakenOver
 from poolmaker.kernel.ids import PoolId, VenueAccountId
-from poolmaker.market.engine.model import PoolWish
+from poolmaker.market.engine.model import PoolInstructions
 from poolmaker.messages.base import Message, decode, encode
 from poolmaker.messages.market import BarrierWanted, CapitalSet, DrainTo, StartQuoting
 
@@ -76,8 +76,8 @@ def _message(body: bytes, kind: type[M]) -> M | None:
     return decode(body, kind) if body else None
 
 
-def _wish(row: Record) -> PoolWish:
-    return PoolWish(
+def _wish(row: Record) -> PoolInstructions:
+    return PoolInstructions(
         pool=PoolId(row["pool"]),
         start=_message(row["start_body"], StartQuoting),
         quoting=row["quoting"],
@@ -92,59 +92,48 @@ class PgEngine:
     """``engine.ports.EngineStore`` over the schema ``market``."""
 
     async def take_over(self, tx: Tx, account: VenueAccountId, now_us: int) -> int:
-        """See ``EngineStore.take_over``."""
         return int(await connection_of(tx).fetchval(_TAKE_OVER, account, now_us))
 
     async def check_epoch(self, tx: Tx, account: VenueAccountId, epoch: int) -> None:
-        """See ``EngineStore.check_epoch``."""
         found = await connection_of(tx).fetchval(_EPOCH, account)
         if found != epoch:
             raise EngineReplaced(f"account {account}: epoch {found} replaced epoch {epoch}")
 
     async def halted(self, tx: Tx, account: VenueAccountId) -> str:
-        """See ``EngineStore.halted``."""
         return str(await connection_of(tx).fetchval(_HALTED, account) or "")
 
     async def set_halted(self, tx: Tx, account: VenueAccountId, reason: str) -> None:
-        """See ``EngineStore.set_halted``."""
         await connection_of(tx).execute(_SET_HALTED, account, reason)
 
     async def accepted_rows(self, tx: Tx, account: VenueAccountId) -> set[str]:
-        """See ``EngineStore.accepted_rows``."""
         return {row[0] for row in await connection_of(tx).fetch(_ACCEPTED, account)}
 
     async def accept_rows(
         self, tx: Tx, account: VenueAccountId, keys: Iterable[str], word: str, now_us: int
     ) -> None:
-        """See ``EngineStore.accept_rows``."""
         rows = [(account, key, word, now_us) for key in keys]
         await connection_of(tx).executemany(_ACCEPT, rows)
 
     async def facts_seq(self, tx: Tx, account: VenueAccountId) -> int:
-        """See ``EngineStore.facts_seq``."""
         return int(await connection_of(tx).fetchval(_FACTS, account) or 0)
 
     async def set_facts_seq(self, tx: Tx, account: VenueAccountId, seq: int) -> None:
-        """See ``EngineStore.set_facts_seq``."""
         await connection_of(tx).execute(_SET_FACTS, account, seq)
 
-    async def wishes(self, tx: Tx, account: VenueAccountId) -> list[PoolWish]:
-        """See ``EngineStore.wishes``."""
+    async def wishes(self, tx: Tx, account: VenueAccountId) -> list[PoolInstructions]:
         return [_wish(row) for row in await connection_of(tx).fetch(_WISHES, account)]
 
-    async def save_wish(self, tx: Tx, account: VenueAccountId, wish: PoolWish) -> None:
-        """See ``EngineStore.save_wish``."""
+    async def save_wish(self, tx: Tx, account: VenueAccountId, wish: PoolInstructions) -> None:
         bodies = _body(wish.capital), _body(wish.drain), wish.drain_reported
         said = _body(wish.start), wish.quoting, wish.stop_reason
         await connection_of(tx).execute(_SAVE_WISH, account, wish.pool, *said, *bodies)
 
     async def drain_reported(self, tx: Tx, account: VenueAccountId, drain: DrainTo) -> None:
-        """See ``EngineStore.drain_reported``."""
         body = _body(drain)
         await connection_of(tx).execute(_DRAIN_REPORTED, account, drain.pool, body)
 
     async def barriers(self, tx: Tx, account: VenueAccountId, limit: int) -> list[BarrierWanted]:
-        """See ``EngineStore.barriers``. Rows from before v2 have no body: they ask for no depth."""
+        """Rows from before v2 have no body: they ask for no depth."""
         rows = await connection_of(tx).fetch(_BARRIERS, account, limit)
         return [
             _message(row["body"], BarrierWanted)
@@ -155,10 +144,8 @@ class PgEngine:
     async def add_barrier(
         self, tx: Tx, account: VenueAccountId, wanted: BarrierWanted, now_us: int
     ) -> bool:
-        """See ``EngineStore.add_barrier``."""
         row = account, wanted.barrier_id, now_us, encode(wanted)
         return await connection_of(tx).fetchval(_ADD_BARRIER, *row) is not None
 
     async def barrier_done(self, tx: Tx, account: VenueAccountId, barrier_id: str) -> None:
-        """See ``EngineStore.barrier_done``."""
         await connection_of(tx).execute(_BARRIER_DONE, account, barrier_id)

@@ -19,7 +19,7 @@ from poolmaker.kernel.money import Ratio
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.latches import LatchKind
 from poolmaker.market.engine.prices import at_risk, barrier_price
-from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.state import EngineState, MarketQuoting
 from poolmaker.market.tracking.account_stream import Attributed, third_asset
 from poolmaker.market.tracking.model import (
     BalanceReport,
@@ -51,7 +51,7 @@ class AccountPorts:
     journal: Journal
 
 
-class AccountDesk:
+class AccountStreamHandler:
     """Hears the account's stream and publishes; see ``AccountFeed``."""
 
     def __init__(self, state: EngineState, ports: AccountPorts, clock: Clock) -> None:
@@ -71,7 +71,6 @@ class AccountDesk:
         self.reconcile_wanted = asyncio.Event()
 
     def on_order(self, report: OrderReport) -> None:
-        """See ``AccountFeed.on_order``."""
         applied = self._state.shadow.on_report(report, self._clock.now_us())
         if applied is None:
             return
@@ -80,7 +79,7 @@ class AccountDesk:
             self._resync.add(report.symbol)
 
     def on_trade(self, trade: TradeReport) -> None:
-        """See ``AccountFeed.on_trade``. What does not fit is read again over REST."""
+        """What does not fit is read again over REST."""
         if trade.symbol not in self._state.markets:
             return
         if len(self._inbox) >= _INBOX_MAX or not trade.trade_id:
@@ -89,24 +88,21 @@ class AccountDesk:
         self._inbox.append(trade)
 
     def on_balances(self, balances: Sequence[BalanceReport]) -> None:
-        """See ``AccountFeed.on_balances``."""
         self._state.balances.update({balance.asset: balance for balance in balances})
 
     def on_account_odd(self, symbol: str) -> None:
-        """See ``AccountFeed.on_account_odd``. What was set aside is read over REST, in time."""
+        """What was set aside is read over REST, in time."""
         known = symbol in self._state.markets
         symbols = [symbol] if known else list(self._state.markets)
         self._odd.update(symbols)
         self._odd_us.update(dict.fromkeys(symbols, self._clock.now_us()))
 
     def on_account_subscribed(self) -> None:
-        """See ``AccountFeed.on_account_subscribed``."""
         self._subscribed_us = self._clock.now_us()
         self._state.connection.up(self._subscribed_us)
         self.reconcile_wanted.set()
 
     def on_account_lost(self, reason: str) -> None:
-        """See ``AccountFeed.on_account_lost``."""
         self._subscribed_us = 0
         self._state.connection.down(reason, self._clock.now_us())
         _LOG.info("account stream lost", account=self._state.config.account, reason=reason)
@@ -143,7 +139,7 @@ class AccountDesk:
             if self._held or page.complete or moved == cursor:
                 return
 
-    def _note_unread(self, desk: MarketDesk, rows: list[OddRow]) -> None:
+    def _note_unread(self, desk: MarketQuoting, rows: list[OddRow]) -> None:
         """Trades that cannot be read silence their market; a list without any clears that."""
         desk.unread = tuple(rows)
         kind, symbol = LatchKind.UNREADABLE_TRADES, desk.spec.symbol

@@ -13,15 +13,15 @@ from poolmaker.kernel.ids import Ids, IntentId, PoolId, VenueAccountId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Asset
 from poolmaker.kernel.rng import Rng
-from poolmaker.market.engine.model import EngineConfig, PoolWish
+from poolmaker.market.engine.model import EngineConfig, PoolInstructions
 from poolmaker.market.engine.prices import note_price
 from poolmaker.market.engine.readiness import ReadinessEvent
-from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
-from poolmaker.market.engine.ticker import Ticker, TickPorts
+from poolmaker.market.engine.state import EngineState, MarketQuoting, PoolQuoting
+from poolmaker.market.engine.ticker import QuoteLoop, TickPorts
 from poolmaker.market.execution.client_ids import encode_client_id
 from poolmaker.market.execution.model import CancelIntent, CreateIntent
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.mid_average import DepthTwaps
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, VenueMarket
 from poolmaker.messages.market import CapitalSet, MarketSpec, StartQuoting, StrategySnapshot
 
@@ -59,20 +59,19 @@ class Taking:
         self.taken = 0
 
     def submit(self, creates: list[CreateIntent], cancels: list[CancelIntent]) -> None:
-        """See ``Sender.submit``."""
         ensure(not cancels, "bench: nothing is to be cancelled")
         for intent in creates:
             self.taken += 1
             self._state.shadow.acked(intent.intent, f"x{self.taken}", self._clock.now_us())
 
 
-def engine_of(pools: int, clock: Clock) -> tuple[EngineState, Ticker, Taking]:
+def engine_of(pools: int, clock: Clock) -> tuple[EngineState, QuoteLoop, Taking]:
     """An engine of one market in memory with so many pools, reconciled and with a live book."""
     state = EngineState(EngineConfig(account=ACCOUNT), 1)
     spec = MarketSpec.of(MARKET)
     rules = VenueMarket(MARKET, is_open=True, maker_fee_cbps=0)
-    state.markets[spec.symbol] = MarketDesk(
-        spec, rules, OrderBook(MARKET), DepthAverages(60_000_000)
+    state.markets[spec.symbol] = MarketQuoting(
+        spec, rules, OrderBook(MARKET), DepthTwaps(60_000_000)
     )
     state.markets[spec.symbol].move(ReadinessEvent.RECONCILED)
     state.reconciled = True
@@ -81,10 +80,10 @@ def engine_of(pools: int, clock: Clock) -> tuple[EngineState, Ticker, Taking]:
     taking = Taking(state, clock)
     ids = Ids(clock, Rng(1))
     ports = TickPorts(taking, _Journal(), _Entry(), ids)  # type: ignore[arg-type]
-    return state, Ticker(state, ports, clock), taking
+    return state, QuoteLoop(state, ports, clock), taking
 
 
-def _pool(pool: PoolId, spec: MarketSpec) -> PoolDesk:
+def _pool(pool: PoolId, spec: MarketSpec) -> PoolQuoting:
     strategy = StrategySnapshot(version=1, spread_cbps=2_000, book_age_max_ms=600_000)
     start = StartQuoting(pool=pool, account=ACCOUNT, market=spec, strategy=strategy, version=1)
     capital = CapitalSet(
@@ -94,7 +93,7 @@ def _pool(pool: PoolId, spec: MarketSpec) -> PoolDesk:
         quote_units=60_000 * USDT.one,
         includes_stream_seq=0,
     )
-    return PoolDesk(PoolWish(pool=pool, start=start, quoting=True, capital=capital))
+    return PoolQuoting(PoolInstructions(pool=pool, start=start, quoting=True, capital=capital))
 
 
 def feed(state: EngineState, clock: Clock) -> None:
@@ -121,7 +120,7 @@ def tick_cpu_ms(pools: int) -> float:
     return spent[TICKS // 2]
 
 
-def _timed(ticker: Ticker) -> float:
+def _timed(ticker: QuoteLoop) -> float:
     began_ns = time.process_time_ns()
     ticker.tick()
     return (time.process_time_ns() - began_ns) / 1_000_000

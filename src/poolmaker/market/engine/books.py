@@ -14,14 +14,14 @@ from typing import Final
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, VenueUnavailable
+from poolmaker.kernel.errors import PreconditionError, VenueUnavailable
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.prices import FRESH_US, note_price
 from poolmaker.market.engine.readiness import Readiness, ReadinessEvent
-from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.state import EngineState, MarketQuoting
 from poolmaker.market.tracking.book import BookState, DiffOutcome, OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
-from poolmaker.market.tracking.model import BookDiff, NoMarket, OrderState, VenueMarket
+from poolmaker.market.tracking.mid_average import DepthTwaps
+from poolmaker.market.tracking.model import BookDiff, NoMarket, VenueMarket, VenueOrderState
 from poolmaker.market.tracking.ports import Venue, VenueFeeds
 
 _LOG: Final = get_logger("market")
@@ -62,7 +62,7 @@ class _Pace:
     seen_id: int = 0
 
 
-class BookKeeper:
+class OrderBookManager:
     """Hears the streams of all markets (see ``BookFeed``) and keeps each one believable."""
 
     def __init__(self, state: EngineState, ports: BookPorts, clock: Clock) -> None:
@@ -73,7 +73,6 @@ class BookKeeper:
     # ------------------------------------------------------------------ what the streams say
 
     def on_diff(self, symbol: str, diff: BookDiff) -> None:
-        """See ``BookFeed.on_diff``."""
         desk = self._state.markets[symbol]
         now_us = self._clock.monotonic_us()
         outcome = desk.book.on_diff(diff, now_us)
@@ -81,11 +80,9 @@ class BookKeeper:
             note_price(self._state, desk, now_us)
 
     def on_book_subscribed(self, symbol: str) -> None:
-        """See ``BookFeed.on_book_subscribed``."""
         self._state.markets[symbol].subscribed = True
 
     def on_book_lost(self, symbol: str, reason: str) -> None:
-        """See ``BookFeed.on_book_lost``."""
         _LOG.info("book lost", symbol=symbol, reason=reason)
         desk = self._state.markets[symbol]
         desk.subscribed = False
@@ -116,7 +113,7 @@ class BookKeeper:
     def _rules_pause_us(self) -> int:
         return self._state.config.rules_check_ms * 1_000
 
-    async def _look(self, desk: MarketDesk, pace: _Pace) -> None:
+    async def _look(self, desk: MarketQuoting, pace: _Pace) -> None:
         """One look. A venue that does not answer is asked again at its own pace."""
         now_us = self._clock.monotonic_us()
         if not desk.book.usable(now_us, FRESH_US):
@@ -129,7 +126,7 @@ class BookKeeper:
 
     # ------------------------------------------------------------------ rules
 
-    async def _keep_rules(self, desk: MarketDesk, pace: _Pace) -> None:
+    async def _keep_rules(self, desk: MarketQuoting, pace: _Pace) -> None:
         now_us = self._clock.monotonic_us()
         asked_for = desk.reload and now_us >= pace.rules_asked_us + _RELOAD_PAUSE_US
         if asked_for or now_us >= pace.rules_us:
@@ -141,10 +138,10 @@ class BookKeeper:
             desk.move(ReadinessEvent.ORDERS_GONE)
             self._ports.reconcile()
 
-    async def _read_rules(self, desk: MarketDesk, pace: _Pace) -> None:
+    async def _read_rules(self, desk: MarketQuoting, pace: _Pace) -> None:
         try:
             found = await self._ports.venue.market(desk.spec)
-        except CallerFault as problem:
+        except PreconditionError as problem:
             found = NoMarket(str(problem))
         if isinstance(found, NoMarket):
             # Its last rules still tell what our orders and trades there mean.
@@ -162,7 +159,7 @@ class BookKeeper:
             closed_us = self._state.config.closed_check_ms * 1_000
             pace.rules_us = self._clock.monotonic_us() + closed_us
 
-    def change_rules(self, desk: MarketDesk, rules: VenueMarket) -> None:
+    def change_rules(self, desk: MarketQuoting, rules: VenueMarket) -> None:
         """The one way in which the rules of a market change: all that was read with them goes."""
         _LOG.warning(
             "the venue changed the rules of a market",
@@ -173,23 +170,23 @@ class BookKeeper:
         self._state.rules[desk.spec.symbol] = rules.market
         desk.subscribed = False
         desk.book = OrderBook(rules.market)
-        desk.averages = DepthAverages(self._state.config.twap_ms * 1_000)
+        desk.averages = DepthTwaps(self._state.config.twap_ms * 1_000)
         desk.depth_due_us = 0
         desk.move(ReadinessEvent.RULES_CHANGED)
 
-    def _old_orders(self, desk: MarketDesk) -> bool:
+    def _old_orders(self, desk: MarketQuoting) -> bool:
         """Whether an order of earlier rules may still be cancelled; UNKNOWN ones may not be."""
         version = desk.rules.market.version
         return any(
             order.symbol == desk.spec.symbol
             and order.market.version != version
-            and order.state is not OrderState.UNKNOWN
+            and order.state is not VenueOrderState.UNKNOWN
             for order in self._state.shadow.living()
         )
 
     # ------------------------------------------------------------------ the book
 
-    async def _keep_book(self, desk: MarketDesk, pace: _Pace) -> None:
+    async def _keep_book(self, desk: MarketQuoting, pace: _Pace) -> None:
         """Only a stream that said that it flows is judged by its silence."""
         if not desk.subscribed:
             return
@@ -206,7 +203,7 @@ class BookKeeper:
             else:
                 await self._compare(desk)
 
-    async def _repair(self, desk: MarketDesk) -> None:
+    async def _repair(self, desk: MarketQuoting) -> None:
         book = desk.book
         levels = self._state.config.book_levels
         snapshot = await self._ports.venue.book_snapshot(desk.rules.market, levels)
@@ -214,7 +211,7 @@ class BookKeeper:
             book.on_snapshot(snapshot, self._clock.monotonic_us())
             note_price(self._state, desk, self._clock.monotonic_us())
 
-    async def _keep_fresh(self, desk: MarketDesk, pace: _Pace) -> None:
+    async def _keep_fresh(self, desk: MarketQuoting, pace: _Pace) -> None:
         """On a quiet stream: ask the stream itself often, and another source now and then."""
         book, now_us = desk.book, self._clock.monotonic_us()
         if book.last_id != pace.seen_id:
@@ -229,7 +226,7 @@ class BookKeeper:
             pace.compare_us = now_us + pace.compare_pause_us
             await self._compare(desk)
 
-    async def _compare(self, desk: MarketDesk) -> None:
+    async def _compare(self, desk: MarketQuoting) -> None:
         """A second source: the same book confirms ours, a newer one convicts a silent stream."""
         book, asked_us = desk.book, self._clock.monotonic_us()
         before = book.last_id

@@ -13,7 +13,7 @@ from poolmaker.kernel.ids import PoolId
 from poolmaker.market.engine._store import EngineReplaced
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.latches import LatchKind
-from poolmaker.market.engine.model import PoolWish
+from poolmaker.market.engine.model import PoolInstructions
 from poolmaker.market.engine.ports import EngineStores
 from poolmaker.market.engine.rules import wish_after
 from poolmaker.market.engine.state import EngineState
@@ -38,11 +38,11 @@ _BATCH_MAX: Final = 200
 class _Batch:
     """What a batch of messages changes, before it is committed."""
 
-    wishes: dict[PoolId, PoolWish] = field(default_factory=dict)
+    wishes: dict[PoolId, PoolInstructions] = field(default_factory=dict)
     barriers: list[BarrierWanted] = field(default_factory=list)
 
 
-class ControlDesk:
+class ControlConsumer:
     """Reads wishes of one account."""
 
     def __init__(

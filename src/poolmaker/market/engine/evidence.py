@@ -15,19 +15,19 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market
-from poolmaker.market.engine.account import AccountDesk
+from poolmaker.market.engine.account import AccountStreamHandler
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.readiness import ReadinessEvent
-from poolmaker.market.engine.state import EngineState, MarketDesk
-from poolmaker.market.engine.ticker import Ticker
+from poolmaker.market.engine.state import EngineState, MarketQuoting
+from poolmaker.market.engine.ticker import QuoteLoop
 from poolmaker.market.execution.model import CancelIntent
 from poolmaker.market.execution.ports import OrderEntry
 from poolmaker.market.tracking.model import (
     ExchangeOrder,
     OddRow,
     OrderReport,
-    OrderState,
     ReportedState,
+    VenueOrderState,
 )
 from poolmaker.market.tracking.ports import Venue
 
@@ -40,20 +40,20 @@ _NO_POOL: Final = PoolId("")
 
 
 @dataclass(frozen=True, slots=True)
-class EvidencePorts:
+class OrderReconcilerPorts:
     """Whom to ask and whom to tell."""
 
     venue: Venue
     entry: OrderEntry
     journal: Journal
-    account: AccountDesk
-    ticker: Ticker
+    account: AccountStreamHandler
+    ticker: QuoteLoop
 
 
-class Evidence:
+class OrderReconciler:
     """Resolves orders and reconciles with the venue."""
 
-    def __init__(self, state: EngineState, ports: EvidencePorts, clock: Clock) -> None:
+    def __init__(self, state: EngineState, ports: OrderReconcilerPorts, clock: Clock) -> None:
         self._state = state
         self._ports = ports
         self._clock = clock
@@ -87,7 +87,7 @@ class Evidence:
             await self._look_up(order)
         except VenueUnavailable as problem:
             _LOG.info("look-up without an answer", intent=order.intent, why=str(problem))
-            if order.state is OrderState.PENDING_CANCEL and self._late(order):
+            if order.state is VenueOrderState.PENDING_CANCEL and self._late(order):
                 # A cancel needs no answer to a question: it is sent until it is proven.
                 self._ports.ticker.cancel([order])
         finally:
@@ -120,7 +120,7 @@ class Evidence:
         if troubles:
             raise VenueUnavailable("; ".join(troubles))
 
-    async def _reconciled(self, desk: MarketDesk) -> str:
+    async def _reconciled(self, desk: MarketQuoting) -> str:
         """Reconcile one market; what keeps it from that never keeps the next one from it."""
         try:
             await self._reconcile_orders(desk)
@@ -137,7 +137,7 @@ class Evidence:
         except TimeoutError:
             return
 
-    async def _reconcile_orders(self, desk: MarketDesk) -> None:
+    async def _reconcile_orders(self, desk: MarketQuoting) -> None:
         asked_us = self._clock.now_us()
         market = desk.rules.market
         shown: set[IntentId] = set()
@@ -223,8 +223,10 @@ class Evidence:
 
     def _doubtful(self) -> list[ExchangeOrder]:
         """Orders to look into: unknown, missing, or cancelling without an answer for too long."""
-        unknown = self._state.shadow.in_state(OrderState.UNKNOWN)
-        late = [o for o in self._state.shadow.in_state(OrderState.PENDING_CANCEL) if self._late(o)]
+        unknown = self._state.shadow.in_state(VenueOrderState.UNKNOWN)
+        late = [
+            o for o in self._state.shadow.in_state(VenueOrderState.PENDING_CANCEL) if self._late(o)
+        ]
         missing = [self._state.shadow.find(intent) for intent in self._missing]
         found = {o.intent: o for o in [*unknown, *late, *missing] if o is not None}
         return [order for order in found.values() if not order.terminal]
@@ -243,7 +245,7 @@ class Evidence:
         self._ports.account.on_order(report)
         if order.unexplained_units:
             self._ports.account.want_trades(order.symbol)
-        if report.state is ReportedState.LIVE and order.state is OrderState.PENDING_CANCEL:
+        if report.state is ReportedState.LIVE and order.state is VenueOrderState.PENDING_CANCEL:
             # The cancel did not work: it rests and must go.
             self._ports.ticker.cancel([order])
 
@@ -253,7 +255,7 @@ class Evidence:
         client_id = self._ports.entry.client_id(order.intent)
         return await self._ports.venue.order_by_client_id(market, client_id)
 
-    async def _missed(self, desk: MarketDesk, order: ExchangeOrder) -> None:
+    async def _missed(self, desk: MarketQuoting, order: ExchangeOrder) -> None:
         """The venue says there is no such order. Often enough, and nowhere else: it is absent."""
         enough = self._state.absences.missed(order.intent, self._clock.monotonic_us())
         if not enough:

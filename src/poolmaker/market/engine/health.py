@@ -10,14 +10,14 @@ from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.latches import Latch, LatchKind
 from poolmaker.market.engine.model import EngineHealth
-from poolmaker.market.engine.state import EngineState, PoolDesk
-from poolmaker.market.tracking.model import OddRow, OrderState
+from poolmaker.market.engine.state import EngineState, PoolQuoting
+from poolmaker.market.tracking.model import OddRow, VenueOrderState
 from poolmaker.messages.market import QuoteGate
 
 SOURCE: Final = "market"
 STARTING_US: Final = 10_000_000
 """How long after its start an engine may be on its way without being called ill."""
-_RESTING: Final = (OrderState.OPEN, OrderState.PARTLY_FILLED)
+_RESTING: Final = (VenueOrderState.OPEN, VenueOrderState.PARTLY_FILLED)
 _WELL: Final = frozenset(
     {
         QuoteGate.NONE,
@@ -74,7 +74,7 @@ def _told_why(state: EngineState, failure: str) -> bool:
     return bool(failure or state.connection.why_not or state.unready_why or state.latches.all())
 
 
-def _why_not(state: EngineState, wanted: Sequence[PoolDesk], now_us: int) -> str:
+def _why_not(state: EngineState, wanted: Sequence[PoolQuoting], now_us: int) -> str:
     if not state.connection.is_up:
         return f"not connected: {state.connection.why_not or 'the stream is being opened'}"
     if not state.ready:
@@ -89,7 +89,7 @@ def _why_not(state: EngineState, wanted: Sequence[PoolDesk], now_us: int) -> str
     return ""
 
 
-def _gates(desk: PoolDesk) -> str:
+def _gates(desk: PoolQuoting) -> str:
     """Each side's gate in words for programs, with what more is known of it."""
     told = [
         f"{side.value} {shown.gate.value}" + (f" ({shown.detail})" if shown.detail else "")

@@ -16,8 +16,8 @@ from poolmaker.market.engine.model import (
 )
 from poolmaker.market.engine.prices import standing_top
 from poolmaker.market.engine.rules import inventory_now
-from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
-from poolmaker.market.tracking.model import ExchangeOrder, OrderState, StoredFill
+from poolmaker.market.engine.state import EngineState, MarketQuoting, PoolQuoting
+from poolmaker.market.tracking.model import ExchangeOrder, StoredFill, VenueOrderState
 from poolmaker.messages.market import QuoteGate
 
 LEVELS: Final = 12
@@ -31,7 +31,7 @@ def live_view(state: EngineState, clock: Clock) -> LiveView:
         halted=state.halted,
         epoch=state.epoch,
         taken_at_us=clock.now_us(),
-        unknown_orders=len(state.shadow.in_state(OrderState.UNKNOWN)),
+        unknown_orders=len(state.shadow.in_state(VenueOrderState.UNKNOWN)),
         orders_placed=state.orders_placed,
         fills_booked=state.fills_booked,
         pools=tuple(
@@ -43,7 +43,7 @@ def live_view(state: EngineState, clock: Clock) -> LiveView:
     )
 
 
-def _pool(state: EngineState, desk: PoolDesk, market: MarketDesk, clock: Clock) -> LivePool:
+def _pool(state: EngineState, desk: PoolQuoting, market: MarketQuoting, clock: Clock) -> LivePool:
     rules = market.rules.market
     top = standing_top(state, market)
     inventory = inventory_now(desk.wish, desk.facts)
@@ -76,7 +76,7 @@ def _place(order: ExchangeOrder) -> tuple[str, int, int]:
     return order.side.value, order.level, order.registered_us
 
 
-def _levels(market: MarketDesk, side: Side) -> tuple[tuple[str, str], ...]:
+def _levels(market: MarketQuoting, side: Side) -> tuple[tuple[str, str], ...]:
     rules = market.rules.market
     levels = market.book.depth(side, LEVELS)
     base, quote = rules.base.scale, rules.quote.scale

@@ -49,7 +49,7 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolWish:
+class PoolInstructions:
     """What the business asked of one pool: the newest message of each kind."""
 
     pool: PoolId

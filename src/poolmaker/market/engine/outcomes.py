@@ -16,17 +16,22 @@ from poolmaker.market.execution.model import (
     CreateIntent,
     CreateReply,
     NotThere,
-    Refusal,
-    Refused,
+    RequestRefused,
+    VenueRefusal,
 )
 from poolmaker.market.execution.throttle import Throttle
-from poolmaker.market.tracking.model import OrderEvent, OrderReport, OrderState, ReportedState
+from poolmaker.market.tracking.model import (
+    OrderReport,
+    ReportedState,
+    VenueOrderEvent,
+    VenueOrderState,
+)
 
 _LOG: Final = get_logger("market")
 _DOUBLINGS_MAX: Final = 10
 
 
-class OutcomeDesk:
+class VenueOrderOutcomes:
     """Hears the sender; see ``Outcomes``."""
 
     def __init__(self, state: EngineState, throttle: Throttle, clock: Clock) -> None:
@@ -35,12 +40,10 @@ class OutcomeDesk:
         self._clock = clock
 
     def never_sent(self, intent: CreateIntent, reason: str) -> None:
-        """See ``Outcomes.never_sent``."""
-        event = OrderEvent.REJECT_PROVED
+        event = VenueOrderEvent.REJECT_PROVED
         self._state.shadow.on_event(intent.intent, event, self._clock.now_us(), reason)
 
     def created(self, intent: CreateIntent, reply: CreateReply) -> None:
-        """See ``Outcomes.created``."""
         if isinstance(reply, Created):
             self._state.orders_placed += 1
             self._state.pool(intent.pool).refusals[intent.side].count = 0
@@ -52,15 +55,15 @@ class OutcomeDesk:
             self._refused(intent, reply)
 
     def create_lost(self, intent: CreateIntent) -> None:
-        """See ``Outcomes.create_lost``. What a report has shown meanwhile is known, not lost."""
+        """What a report has shown meanwhile is known, not lost."""
         self._state.orders_placed += 1
         order = self._state.shadow.find(intent.intent)
         if order is not None and not order.seen:
-            event = OrderEvent.OUTCOME_LOST
+            event = VenueOrderEvent.OUTCOME_LOST
             self._state.shadow.on_event(intent.intent, event, self._clock.now_us(), "answer lost")
 
     def cancelled(self, cancel: CancelIntent, reply: CancelReply) -> None:
-        """See ``Outcomes.cancelled``. "Not there" proves nothing yet; the resolver looks it up."""
+        """An order that is not there proves nothing yet; the resolver looks it up."""
         if isinstance(reply, CancelAccepted):
             self._cancels_answered(cancel.symbol)
             self._state.cancel_sent_us.pop(cancel.target, None)
@@ -68,7 +71,7 @@ class OutcomeDesk:
         elif isinstance(reply, NotThere):
             self._cancels_answered(cancel.symbol)
             order = self._state.shadow.find(cancel.target)
-            if order is None or order.state is not OrderState.UNKNOWN:
+            if order is None or order.state is not VenueOrderState.UNKNOWN:
                 # What is unknown is looked up in any case, and cancelled again in its time.
                 self._state.cancel_sent_us.pop(cancel.target, None)
         else:
@@ -76,7 +79,7 @@ class OutcomeDesk:
             self._wait(reply)
 
     def cancel_lost(self, cancel: CancelIntent) -> None:
-        """See ``Outcomes.cancel_lost``. The order stays as it is until the resolver knows more."""
+        """The order stays as it is until the resolver knows more."""
         self._cancel_failed(cancel, "no answer")
         _LOG.warning("cancel without an answer", intent=cancel.target, symbol=cancel.symbol)
 
@@ -100,13 +103,13 @@ class OutcomeDesk:
             venue_time_us=0,
         )
 
-    def _refused(self, intent: CreateIntent, reply: Refused) -> None:
+    def _refused(self, intent: CreateIntent, reply: RequestRefused) -> None:
         now_us = self._clock.now_us()
-        if reply.refusal is Refusal.DUPLICATE:
+        if reply.refusal is VenueRefusal.DUPLICATE:
             # The id is in use, so the order of this very intent is there: find out how it fares.
-            event = OrderEvent.OUTCOME_LOST
+            event = VenueOrderEvent.OUTCOME_LOST
         else:
-            event = OrderEvent.REJECT_PROVED
+            event = VenueOrderEvent.REJECT_PROVED
         self._state.shadow.on_event(intent.intent, event, now_us, reply.refusal.value)
         _LOG.info("order refused", intent=intent.intent, refusal=reply.refusal, text=reply.text)
         cause = f"{reply.refusal.value}: {reply.text}"
@@ -115,7 +118,7 @@ class OutcomeDesk:
         self._pause(intent)
         self._wait(reply)
         desk = self._state.markets.get(intent.market.symbol)
-        if desk is not None and reply.refusal in (Refusal.FILTER, Refusal.MARKET_CLOSED):
+        if desk is not None and reply.refusal in (VenueRefusal.FILTER, VenueRefusal.MARKET_CLOSED):
             desk.reload = True
 
     def _pause(self, intent: CreateIntent) -> None:
@@ -127,6 +130,6 @@ class OutcomeDesk:
         pause_us = min(pause_ms, config.refusal_pause_max_ms) * 1_000
         refusals.until_us = self._clock.monotonic_us() + pause_us
 
-    def _wait(self, reply: Refused) -> None:
+    def _wait(self, reply: RequestRefused) -> None:
         if reply.wait_us > 0:
             self._throttle.stop_for(reply.wait_us)

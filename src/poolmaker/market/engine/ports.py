@@ -12,7 +12,7 @@ from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.infra.wakeup import Wakeup
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.ids import Ids, VenueAccountId
-from poolmaker.market.engine.model import PoolWish
+from poolmaker.market.engine.model import PoolInstructions
 from poolmaker.market.execution.kill import NO_KILL_SWITCH
 from poolmaker.market.execution.ports import IntentStore, KillSwitch, OrderEntry
 from poolmaker.market.execution.throttle import Throttle
@@ -57,11 +57,11 @@ class EngineStore(Protocol):
         """Remember the newest fact's sequence."""
         ...
 
-    async def wishes(self, tx: Tx, account: VenueAccountId) -> list[PoolWish]:
+    async def wishes(self, tx: Tx, account: VenueAccountId) -> list[PoolInstructions]:
         """What is wished of every pool."""
         ...
 
-    async def save_wish(self, tx: Tx, account: VenueAccountId, wish: PoolWish) -> None:
+    async def save_wish(self, tx: Tx, account: VenueAccountId, wish: PoolInstructions) -> None:
         """Insert or update."""
         ...
 

@@ -13,12 +13,12 @@ from typing import Final
 
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.rules import inventory_now, market_view
-from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
+from poolmaker.market.engine.state import EngineState, MarketQuoting, PoolQuoting
 from poolmaker.market.execution.rules import consumption_units
 from poolmaker.market.quoting.model import MarketView
 from poolmaker.market.tracking.book import NO_DEPTH, Top
 from poolmaker.market.tracking.mid_average import NO_PRICE, RUNGS
-from poolmaker.market.tracking.model import Depth, OpenFees, OrderState
+from poolmaker.market.tracking.model import Depth, OpenFees, VenueOrderState
 from poolmaker.messages.base import Rate
 from poolmaker.messages.market import (
     AtRisk,
@@ -34,7 +34,7 @@ FRESH_US: Final = 2_000_000
 _MEASURE_US: Final = 1_000_000
 
 
-def own_level(desk: PoolDesk) -> Depth:
+def own_level(desk: PoolQuoting) -> Depth:
     """The largest that one level of the pool may be, of what it owns now."""
     strategy = desk.wish.start.strategy if desk.wish.start is not None else None
     if strategy is None:
@@ -44,14 +44,14 @@ def own_level(desk: PoolDesk) -> Depth:
     return Depth(base_units, inventory.quote_units * share // WHOLE)
 
 
-def least_depth(state: EngineState, market: MarketDesk) -> Depth:
+def least_depth(state: EngineState, market: MarketQuoting) -> Depth:
     """The configured minimum of a market, in the venue's smallest orders."""
     rules, orders = market.rules.market, state.config.depth_min_orders
     smallest = Depth(rules.quantity_min_lots * rules.lot_units, rules.notional_min_units)
     return smallest.times(orders)
 
 
-def standing_depth(state: EngineState, market: MarketDesk) -> Depth:
+def standing_depth(state: EngineState, market: MarketQuoting) -> Depth:
     """What must stand behind a price of this market whatever is asked: minimum and own levels."""
     depth = least_depth(state, market)
     for desk in state.pools.values():
@@ -60,7 +60,7 @@ def standing_depth(state: EngineState, market: MarketDesk) -> Depth:
     return depth
 
 
-def _rungs(state: EngineState, market: MarketDesk, now_us: int) -> tuple[Depth, ...]:
+def _rungs(state: EngineState, market: MarketQuoting, now_us: int) -> tuple[Depth, ...]:
     """Depths of the averages, at most a second old: every price would ask every pool."""
     if now_us >= market.depth_due_us:
         market.depth_due_us = now_us + _MEASURE_US
@@ -71,7 +71,7 @@ def _rungs(state: EngineState, market: MarketDesk, now_us: int) -> tuple[Depth, 
     return market.rungs
 
 
-def _both_ways(market: MarketDesk, depth: Depth) -> Depth:
+def _both_ways(market: MarketQuoting, depth: Depth) -> Depth:
     """Each part at least as large as the other is worth, so that averages reach for both assets.
 
     A pool that owns one asset has no level in the other, and an excess of that comes all the same.
@@ -87,7 +87,7 @@ def _both_ways(market: MarketDesk, depth: Depth) -> Depth:
     return depth.largest(worth)
 
 
-def note_price(state: EngineState, market: MarketDesk, now_us: int) -> None:
+def note_price(state: EngineState, market: MarketQuoting, now_us: int) -> None:
     """Enter what the book says now into the averages, at each of their depths."""
     rungs = _rungs(state, market, now_us)
     if not market.book.usable(now_us, FRESH_US):
@@ -98,7 +98,7 @@ def note_price(state: EngineState, market: MarketDesk, now_us: int) -> None:
 
 
 def reference(
-    state: EngineState, market: MarketDesk, strategy: StrategySnapshot, now_us: int
+    state: EngineState, market: MarketQuoting, strategy: StrategySnapshot, now_us: int
 ) -> MarketView | QuoteGate:
     """The market that a pool quotes in, or why there is none."""
     if not (market.rungs and market.book.usable(now_us, strategy.book_age_max_ms * 1_000)):
@@ -108,13 +108,13 @@ def reference(
     return QuoteGate.BOOK_THIN if view is None else view
 
 
-def standing_top(state: EngineState, market: MarketDesk) -> Top | None:
+def standing_top(state: EngineState, market: MarketQuoting) -> Top | None:
     """The depth prices of this market whatever is asked; None where a side is thinner."""
     return _tops(state, market, [standing_depth(state, market)])[0]
 
 
 def barrier_price(
-    state: EngineState, desk: PoolDesk, wanted: DepthWanted | None, now_us: int, wall_us: int
+    state: EngineState, desk: PoolQuoting, wanted: DepthWanted | None, now_us: int, wall_us: int
 ) -> BarrierPrice:
     """What a pool's book says at a barrier. ``now_us`` is monotonic."""
     market = state.markets[desk.symbol]
@@ -138,10 +138,10 @@ def barrier_price(
     )
 
 
-def at_risk(state: EngineState, desk: PoolDesk, fees: OpenFees | None) -> AtRisk | None:
+def at_risk(state: EngineState, desk: PoolQuoting, fees: OpenFees | None) -> AtRisk | None:
     """What may still change a pool's capital by facts from before a barrier; None for nothing."""
     unread = state.markets[desk.symbol].unread
-    orders = [o for o in state.shadow.in_state(OrderState.UNKNOWN) if o.pool == desk.wish.pool]
+    orders = [o for o in state.shadow.in_state(VenueOrderState.UNKNOWN) if o.pool == desk.wish.pool]
     if not (orders or unread or fees):
         return None
     taken = dict.fromkeys(Side, 0)
@@ -163,7 +163,7 @@ def at_risk(state: EngineState, desk: PoolDesk, fees: OpenFees | None) -> AtRisk
 
 
 def _priced(
-    state: EngineState, desk: PoolDesk, market: MarketDesk, depth: Depth, now_us: int
+    state: EngineState, desk: PoolQuoting, market: MarketQuoting, depth: Depth, now_us: int
 ) -> Top | None:
     strategy = desk.wish.start.strategy if desk.wish.start is not None else None
     if strategy is None or market.unread or not market.ready:
@@ -173,7 +173,7 @@ def _priced(
     return _tops(state, market, [depth])[0]
 
 
-def _average(state: EngineState, market: MarketDesk, depth: Depth, now_us: int) -> Rate | None:
+def _average(state: EngineState, market: MarketQuoting, depth: Depth, now_us: int) -> Rate | None:
     """The average at the smallest of its depths that covers ``depth``."""
     deep_enough = (n for n, kept in enumerate(market.rungs) if kept.covers(depth))
     rung = next(deep_enough, None)
@@ -184,11 +184,11 @@ def _average(state: EngineState, market: MarketDesk, depth: Depth, now_us: int) 
     return _rate(market, average.halves_us, 2 * average.span_us) if average is not None else None
 
 
-def _tops(state: EngineState, market: MarketDesk, depths: Sequence[Depth]) -> list[Top | None]:
+def _tops(state: EngineState, market: MarketQuoting, depths: Sequence[Depth]) -> list[Top | None]:
     shadow, symbol = state.shadow, market.spec.symbol
     own = shadow.own_units(symbol, Side.BUY), shadow.own_units(symbol, Side.SELL)
     return market.book.tops_of_others(*own, depths)
 
 
-def _rate(market: MarketDesk, units: int, parts: int = 1) -> Rate:
+def _rate(market: MarketQuoting, units: int, parts: int = 1) -> Rate:
     return Rate.of(market.book.ratio(units, parts))

@@ -8,7 +8,7 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.rules import inventory_now
-from poolmaker.market.engine.state import EngineState, PoolDesk
+from poolmaker.market.engine.state import EngineState, PoolQuoting
 from poolmaker.market.execution.rules import committed_units
 from poolmaker.messages.base import Message
 from poolmaker.messages.market import (
@@ -65,7 +65,7 @@ class Reporter:
     def _halt(self) -> Halted:
         return Halted(account=self._state.config.account, reason=self._state.halted)
 
-    def _gates(self, desk: PoolDesk) -> list[QuotingChanged]:
+    def _gates(self, desk: PoolQuoting) -> list[QuotingChanged]:
         changed = []
         for side, shown in desk.gates.items():
             told = desk.reported.get(side)
@@ -74,13 +74,13 @@ class Reporter:
             changed.append(QuotingChanged(pool=desk.wish.pool, side=side, gate=shown.gate))
         return changed
 
-    def _still_leaving(self, desk: PoolDesk, side: Side, gate: QuoteGate) -> bool:
+    def _still_leaving(self, desk: PoolQuoting, side: Side, gate: QuoteGate) -> bool:
         """A side that is stopped or halted has ceased only when none of its orders lives."""
         if gate not in (QuoteGate.STOPPED, QuoteGate.HALTED, QuoteGate.KILLED):
             return False
         return any(o.side is side for o in self._state.shadow.at_stake_of(desk.wish.pool))
 
-    def _reduced(self, desk: PoolDesk) -> DrainTo | None:
+    def _reduced(self, desk: PoolQuoting) -> DrainTo | None:
         """The drain that is reached and not reported yet."""
         drain = desk.wish.drain
         if drain is None or desk.wish.drain_reported or not self._compared(desk):
@@ -92,11 +92,11 @@ class Reporter:
         fits = all(taken[side] <= usable.usable(side) for side in Side)
         return drain if fits else None
 
-    def _compared(self, desk: PoolDesk) -> bool:
+    def _compared(self, desk: PoolQuoting) -> bool:
         market = self._state.markets.get(desk.symbol)
         return self._state.reconciled and (market is None or market.reconciled)
 
-    def _taken(self, desk: PoolDesk) -> dict[Side, int] | None:
+    def _taken(self, desk: PoolQuoting) -> dict[Side, int] | None:
         """What a pool's orders may still take; None while that cannot be said."""
         pool, now_us = desk.wish.pool, self._clock.now_us()
         if desk.symbol not in self._state.markets:

@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import assert_never
 
 from poolmaker.kernel.market import Side
-from poolmaker.market.engine.model import OwnFact, PoolWish
-from poolmaker.market.execution.model import LiveOrder, Stage
+from poolmaker.market.engine.model import OwnFact, PoolInstructions
+from poolmaker.market.execution.model import LiveOrder, LiveOrderStage
 from poolmaker.market.quoting.model import Inventory, MarketView
 from poolmaker.market.quoting.rules import strategy_problems
 from poolmaker.market.tracking.book import Top
-from poolmaker.market.tracking.model import ExchangeOrder, OrderState, StoredFill, VenueMarket
+from poolmaker.market.tracking.model import ExchangeOrder, StoredFill, VenueMarket, VenueOrderState
 from poolmaker.messages.market import CapitalSet, DrainLifted, DrainTo, StartQuoting, StopQuoting
 
 PoolControl = StartQuoting | StopQuoting | CapitalSet | DrainTo | DrainLifted
 
 
-def wish_after(wish: PoolWish, message: PoolControl) -> PoolWish:
+def wish_after(wish: PoolInstructions, message: PoolControl) -> PoolInstructions:
     """What is wished of a pool after a message. Older versions change nothing."""
     match message:
         case StartQuoting():
@@ -38,7 +38,7 @@ def wish_after(wish: PoolWish, message: PoolControl) -> PoolWish:
             assert_never(message)
 
 
-def _started(wish: PoolWish, message: StartQuoting) -> PoolWish:
+def _started(wish: PoolInstructions, message: StartQuoting) -> PoolInstructions:
     before = wish.start.version if wish.start is not None else 0
     if message.version < before or (wish.quoting and message.version == before):
         return wish
@@ -64,7 +64,7 @@ def unbooked(facts: Iterable[OwnFact], capital: CapitalSet) -> list[OwnFact]:
     return [fact for fact in facts if fact.seq > capital.includes_stream_seq]
 
 
-def inventory_now(wish: PoolWish, facts: Iterable[OwnFact]) -> Inventory:
+def inventory_now(wish: PoolInstructions, facts: Iterable[OwnFact]) -> Inventory:
     """The pool's capital with its own fills since, and how much of it orders may use."""
     capital = wish.capital
     if capital is None:
@@ -82,19 +82,19 @@ def left_by(drain: DrainTo, units: int) -> int:
     return units * max(0, drain.staying) // drain.issued if drain.issued > 0 else 0
 
 
-def stage_of(order: ExchangeOrder) -> Stage | None:
+def stage_of(order: ExchangeOrder) -> LiveOrderStage | None:
     """What an order is to the planner; None when nothing of it is at stake any more."""
     if order.terminal:
-        return Stage.CANCELLING if order.unexplained_units else None
+        return LiveOrderStage.CANCELLING if order.unexplained_units else None
     match order.state:
-        case OrderState.PENDING_NEW:
-            return Stage.PENDING
-        case OrderState.PENDING_CANCEL:
-            return Stage.CANCELLING
-        case OrderState.UNKNOWN:
-            return Stage.UNKNOWN
+        case VenueOrderState.PENDING_NEW:
+            return LiveOrderStage.PENDING
+        case VenueOrderState.PENDING_CANCEL:
+            return LiveOrderStage.CANCELLING
+        case VenueOrderState.UNKNOWN:
+            return LiveOrderStage.UNKNOWN
         case _:
-            return Stage.RESTING
+            return LiveOrderStage.RESTING
 
 
 def live_order(order: ExchangeOrder, now_us: int) -> LiveOrder | None:

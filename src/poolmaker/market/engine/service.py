@@ -12,32 +12,32 @@ from poolmaker.infra.leases import LEASE_LOST
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.errors import (
-    CallerFault,
     InvariantBroken,
     OutcomeUnknown,
+    PreconditionError,
     TakenOver,
     VenueUnavailable,
 )
 from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.market.engine._store import PgEngine
-from poolmaker.market.engine.account import AccountDesk, AccountPorts
-from poolmaker.market.engine.books import BookKeeper, BookPorts
-from poolmaker.market.engine.control import ControlDesk
-from poolmaker.market.engine.evidence import Evidence, EvidencePorts
+from poolmaker.market.engine.account import AccountPorts, AccountStreamHandler
+from poolmaker.market.engine.books import BookPorts, OrderBookManager
+from poolmaker.market.engine.control import ControlConsumer
+from poolmaker.market.engine.evidence import OrderReconciler, OrderReconcilerPorts
 from poolmaker.market.engine.health import attention_of, health_of, not_started
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.latches import LATCHES, Latch, LatchKind
 from poolmaker.market.engine.live import live_view
 from poolmaker.market.engine.model import EngineConfig, EngineHealth, LiveView
-from poolmaker.market.engine.outcomes import OutcomeDesk
+from poolmaker.market.engine.outcomes import VenueOrderOutcomes
 from poolmaker.market.engine.ports import EnginePorts, EngineStore
 from poolmaker.market.engine.reporter import Reporter
-from poolmaker.market.engine.state import EngineState, MarketDesk, Unopened
-from poolmaker.market.engine.ticker import Ticker, TickPorts
+from poolmaker.market.engine.state import EngineState, MarketQuoting, Unopened
+from poolmaker.market.engine.ticker import QuoteLoop, TickPorts
 from poolmaker.market.execution.model import CancelAccepted, CreateIntent
 from poolmaker.market.execution.sender import CANCEL_WEIGHTS, Sender, SenderPorts
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.mid_average import DepthTwaps
 from poolmaker.market.tracking.model import ExchangeOrder, NoMarket, VenueMarket
 from poolmaker.messages.market import MarketSpec, QuoteGate
 
@@ -71,18 +71,20 @@ class Session:
         self._gone: set[IntentId] = set()
         self._journal = Journal(self.state, ports.stores, clock)
         asked = AccountPorts(ports.venue, ports.feeds, self._journal)
-        self._account = AccountDesk(self.state, asked, clock)
+        self._account = AccountStreamHandler(self.state, asked, clock)
         reconcile = self._account.reconcile_wanted.set
         keeping = BookPorts(ports.venue, ports.feeds, self._journal, reconcile)
-        self._books = BookKeeper(self.state, keeping, clock)
-        outcomes = OutcomeDesk(self.state, ports.throttle, clock)
+        self._books = OrderBookManager(self.state, keeping, clock)
+        outcomes = VenueOrderOutcomes(self.state, ports.throttle, clock)
         sending = SenderPorts(ports.entry, self._journal, outcomes, ports.throttle)
         self._sender = Sender(sending, self._fence)
         ticking = TickPorts(self._sender, self._journal, ports.entry, ports.ids)
-        self._ticker = Ticker(self.state, ticking, clock)
-        asking = EvidencePorts(ports.venue, ports.entry, self._journal, self._account, self._ticker)
-        self._evidence = Evidence(self.state, asking, clock)
-        self._control = ControlDesk(self.state, ports.stores, self._journal, clock)
+        self._ticker = QuoteLoop(self.state, ticking, clock)
+        asking = OrderReconcilerPorts(
+            ports.venue, ports.entry, self._journal, self._account, self._ticker
+        )
+        self._evidence = OrderReconciler(self.state, asking, clock)
+        self._control = ControlConsumer(self.state, ports.stores, self._journal, clock)
         self._reporter = Reporter(self.state, self._journal, clock)
 
     async def run(self) -> None:
@@ -210,7 +212,7 @@ class Session:
                 rules = await self._ports.venue.market(spec)
             except VenueUnavailable as problem:
                 self._not_opened(spec, QuoteGate.NOT_READY, str(problem), _RESTART_US)
-            except CallerFault as problem:
+            except PreconditionError as problem:
                 self._not_opened(spec, QuoteGate.MARKET_CLOSED, str(problem), _REOPEN_US)
             else:
                 if isinstance(rules, NoMarket):
@@ -232,8 +234,10 @@ class Session:
         self.state.unopened.pop(spec.symbol, None)
         rules = await self._journal.know_rules(seen)
         self.state.shadow.restore(await self._journal.adopt_orders(rules.market))
-        averages = DepthAverages(self.state.config.twap_ms * 1_000)
-        self.state.markets[spec.symbol] = MarketDesk(spec, rules, OrderBook(rules.market), averages)
+        averages = DepthTwaps(self.state.config.twap_ms * 1_000)
+        self.state.markets[spec.symbol] = MarketQuoting(
+            spec, rules, OrderBook(rules.market), averages
+        )
         self.state.rules[spec.symbol] = rules.market
         tasks.create_task(self._books.run(spec.symbol))
         self._account.reconcile_wanted.set()
@@ -325,7 +329,6 @@ class AccountEngine:
         return health_of(self._session.state, self._failure, self._ports.clock.now_us())
 
     async def attention(self) -> Sequence[AttentionItem]:
-        """See ``AttentionSource.attention``."""
         if self._session is None:
             return ()
         odd = self._ports.venue.odd_rows()

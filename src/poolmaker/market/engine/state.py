@@ -10,7 +10,7 @@ from typing import Final
 from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market, Side
 from poolmaker.market.engine.latches import FailingCancels, Latch, Latches, LatchKind
-from poolmaker.market.engine.model import EngineConfig, GateSince, OwnFact, PoolWish
+from poolmaker.market.engine.model import EngineConfig, GateSince, OwnFact, PoolInstructions
 from poolmaker.market.engine.readiness import READINESS, Readiness, ReadinessEvent
 from poolmaker.market.engine.rules import facts_of, live_order
 from poolmaker.market.execution.kill import NO_KILL_SWITCH
@@ -18,7 +18,7 @@ from poolmaker.market.execution.model import LiveOrder
 from poolmaker.market.execution.ports import KillSwitch
 from poolmaker.market.quoting.model import Inventory, MarketView
 from poolmaker.market.tracking.book import NO_DEPTH, OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.mid_average import DepthTwaps
 from poolmaker.market.tracking.model import BalanceReport, Depth, OddRow, StoredFill, VenueMarket
 from poolmaker.market.tracking.rules import Absences
 from poolmaker.market.tracking.shadow import ShadowLedger
@@ -29,13 +29,13 @@ NEVER_US: Final = 2**62
 
 
 @dataclass(slots=True)
-class MarketDesk:
+class MarketQuoting:
     """One market: rules, book, average."""
 
     spec: MarketSpec
     rules: VenueMarket
     book: OrderBook
-    averages: DepthAverages
+    averages: DepthTwaps
     rungs: tuple[Depth, ...] = ()
     """What stands behind each of the averages; see ``prices.standing_depth``."""
     depth_due_us: int = 0
@@ -76,7 +76,7 @@ def side_name(pool: PoolId, side: Side) -> str:
 
 
 @dataclass(slots=True)
-class Connection:
+class StreamConnection:
     """Whether the account's stream flows, since when (wall microseconds), and why it does not."""
 
     is_up: bool = False
@@ -102,7 +102,7 @@ class Refusals:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DecisionInputs:
     """All that a pool's decision is made of; ``orders`` and ``latches`` are versions."""
 
     view: MarketView | QuoteGate
@@ -114,10 +114,10 @@ class Seen:
 
 
 @dataclass(slots=True)
-class PoolDesk:
+class PoolQuoting:
     """One pool: the wish, facts since its capital, gates."""
 
-    wish: PoolWish
+    wish: PoolInstructions
     facts: list[OwnFact] = field(default_factory=list)
     recent: deque[StoredFill] = field(default_factory=lambda: deque(maxlen=RECENT_FILLS))
     refusals: dict[Side, Refusals] = field(
@@ -126,7 +126,7 @@ class PoolDesk:
     gates: dict[Side, GateSince] = field(default_factory=dict)
     reported: dict[Side, str] = field(default_factory=dict)
     depth_min: Depth = NO_DEPTH
-    seen: Seen | None = None
+    seen: DecisionInputs | None = None
     """What the last decision was made of, where it left nothing to do."""
     quiet_until_us: int = 0
     fenced_us: int = 0
@@ -160,10 +160,10 @@ class EngineState:
         self.epoch = epoch
         self.shadow = ShadowLedger()
         self.absences = Absences(config.absence)
-        self.markets: dict[str, MarketDesk] = {}
+        self.markets: dict[str, MarketQuoting] = {}
         self.rules: dict[str, Market] = {}
         """Today's rules of every loaded market by symbol."""
-        self.pools: dict[PoolId, PoolDesk] = {}
+        self.pools: dict[PoolId, PoolQuoting] = {}
         self.barriers: dict[str, BarrierWanted] = {}
         self.balances: dict[str, BalanceReport] = {}
         self.facts_seq = 0
@@ -171,7 +171,7 @@ class EngineState:
         self.started_us = 0
         self.unready_since_us = 0
         self.unready_why = ""
-        self.connection = Connection()
+        self.connection = StreamConnection()
         self.latches = Latches()
         self.stopping = False
         self.unopened: dict[str, Unopened] = {}
@@ -232,14 +232,14 @@ class EngineState:
         sent_us = self.cancel_sent_us.get(intent)
         return sent_us is None or now_us - sent_us > self.config.cancel_retry_ms * 1_000
 
-    def refused(self, desk: PoolDesk, side: Side) -> Latch | None:
+    def refused(self, desk: PoolQuoting, side: Side) -> Latch | None:
         """The venue's last word on orders of a side, where it was no."""
         return self.latches.held(LatchKind.CREATES_REFUSED, side_name(desk.wish.pool, side))
 
-    def pool(self, pool: PoolId) -> PoolDesk:
+    def pool(self, pool: PoolId) -> PoolQuoting:
         """The desk of a pool, made when it is new."""
         if pool not in self.pools:
-            self.pools[pool] = PoolDesk(PoolWish(pool=pool))
+            self.pools[pool] = PoolQuoting(PoolInstructions(pool=pool))
         return self.pools[pool]
 
     def want_barrier(self, wanted: BarrierWanted) -> None:

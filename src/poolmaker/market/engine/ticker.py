@@ -8,7 +8,7 @@ from typing import Final
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import Ids
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
@@ -18,18 +18,24 @@ from poolmaker.market.engine.model import GateSince
 from poolmaker.market.engine.prices import reference
 from poolmaker.market.engine.readiness import Readiness
 from poolmaker.market.engine.rules import inventory_now, unbooked
-from poolmaker.market.engine.state import NEVER_US, EngineState, MarketDesk, PoolDesk, Seen
-from poolmaker.market.execution.model import CancelIntent, CreateIntent, Ideal, Stage
+from poolmaker.market.engine.state import (
+    NEVER_US,
+    DecisionInputs,
+    EngineState,
+    MarketQuoting,
+    PoolQuoting,
+)
+from poolmaker.market.execution.model import CancelIntent, CreateIntent, LiveOrderStage, TargetOrder
 from poolmaker.market.execution.ports import OrderEntry
-from poolmaker.market.execution.rules import Plan, PlanRequest, plan_side
+from poolmaker.market.execution.rules import PlanRequest, RefreshPlan, plan_side
 from poolmaker.market.execution.sender import Sender
-from poolmaker.market.quoting.model import Decision, MarketView, gated
+from poolmaker.market.quoting.model import MarketView, QuoteDecision, gated
 from poolmaker.market.quoting.rules import decide
-from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent, OrderState
+from poolmaker.market.tracking.model import ExchangeOrder, VenueOrderEvent, VenueOrderState
 from poolmaker.messages.market import QuoteGate, StrategySnapshot
 
 _LOG: Final = get_logger("market")
-_RESTING: Final = (OrderState.OPEN, OrderState.PARTLY_FILLED)
+_RESTING: Final = (VenueOrderState.OPEN, VenueOrderState.PARTLY_FILLED)
 _WAITS: Final = (QuoteGate.OUTCOME_UNKNOWN, QuoteGate.OWN_ORDER, QuoteGate.BUDGET)
 
 
@@ -51,7 +57,7 @@ class Shared:
     best: dict[Side, int | None]
 
 
-class Ticker:
+class QuoteLoop:
     """Decides for every pool of the account, once per tick."""
 
     def __init__(self, state: EngineState, ports: TickPorts, clock: Clock) -> None:
@@ -78,7 +84,7 @@ class Ticker:
         for desk in list(self._state.pools.values()):
             try:
                 self._tick_pool(desk)
-            except CallerFault as problem:
+            except PreconditionError as problem:
                 # One pool's bad numbers do not stop the account's other pools.
                 _LOG.error("pool cannot be quoted", pool=desk.wish.pool, why=str(problem))
                 self._silence(desk, QuoteGate.NOT_READY, str(problem))
@@ -99,7 +105,7 @@ class Ticker:
             return
         now_us = self._clock.now_us()
         for order in orders:
-            self._state.shadow.on_event(order.intent, OrderEvent.CANCEL_SENT, now_us)
+            self._state.shadow.on_event(order.intent, VenueOrderEvent.CANCEL_SENT, now_us)
             self._state.cancel_sent_us[order.intent] = self._clock.monotonic_us()
         cancels = [self.cancel_intent(order) for order in orders]
         self._ports.journal.note_cancels(cancels)
@@ -116,7 +122,7 @@ class Ticker:
             decided_us=self._clock.now_us(),
         )
 
-    def _tick_pool(self, desk: PoolDesk) -> None:
+    def _tick_pool(self, desk: PoolQuoting) -> None:
         desk.forget_booked()
         stopped = self._stopped(desk)
         if stopped is not None:
@@ -133,7 +139,7 @@ class Ticker:
             return
         self._quote(desk, market, desk.wish.start.strategy)
 
-    def _quote(self, desk: PoolDesk, market: MarketDesk, strategy: StrategySnapshot) -> None:
+    def _quote(self, desk: PoolQuoting, market: MarketQuoting, strategy: StrategySnapshot) -> None:
         seen = self._look(desk, market, strategy)
         if not desk.facts and seen == desk.seen and self._clock.now_us() < desk.quiet_until_us:
             return
@@ -153,10 +159,12 @@ class Ticker:
         desk.seen = None if busy else seen
         desk.quiet_until_us = self._quiet_until(desk, strategy)
 
-    def _look(self, desk: PoolDesk, market: MarketDesk, strategy: StrategySnapshot) -> Seen:
+    def _look(
+        self, desk: PoolQuoting, market: MarketQuoting, strategy: StrategySnapshot
+    ) -> DecisionInputs:
         """All that the decision for a pool is made of: while it is the same, so is the decision."""
         shared = self._shared(market, strategy)
-        return Seen(
+        return DecisionInputs(
             view=shared.view,
             inventory=inventory_now(desk.wish, desk.facts),
             strategy=strategy,
@@ -165,14 +173,14 @@ class Ticker:
             latches=self._state.latches.version,
         )
 
-    def _quiet_until(self, desk: PoolDesk, strategy: StrategySnapshot) -> int:
+    def _quiet_until(self, desk: PoolQuoting, strategy: StrategySnapshot) -> int:
         """When the first order of a pool gets too old to stay."""
         if not strategy.order_age_max_ms:
             return NEVER_US
         born_us = [o.registered_us for o in self._state.shadow.of_pool(desk.wish.pool)]
         return min(born_us, default=NEVER_US) + strategy.order_age_max_ms * 1_000
 
-    def _shared(self, market: MarketDesk, strategy: StrategySnapshot) -> Shared:
+    def _shared(self, market: MarketQuoting, strategy: StrategySnapshot) -> Shared:
         """What pools of a market have in common in one tick, found once."""
         name = market.spec.symbol, strategy.book_age_max_ms
         if name not in self._seen:
@@ -187,12 +195,12 @@ class Ticker:
             found[order.side] = _better(order.side, found[order.side], order.price_units)
         return found
 
-    def _silence(self, desk: PoolDesk, gate: QuoteGate, detail: str = "") -> None:
+    def _silence(self, desk: PoolQuoting, gate: QuoteGate, detail: str = "") -> None:
         """Both sides show the same gate; what was decided before counts no more."""
         desk.seen = None
         self._note_gates(desk, dict.fromkeys(Side, (gate, detail)))
 
-    def _withdraw(self, desk: PoolDesk) -> None:
+    def _withdraw(self, desk: PoolQuoting) -> None:
         """Cancel every order of a pool that rests, and by client id every one that may rest."""
         orders = self._state.shadow.of_pool(desk.wish.pool)
         self.cancel([o for o in orders if o.state in _RESTING or self._may_rest(o)])
@@ -200,9 +208,11 @@ class Ticker:
     def _may_rest(self, order: ExchangeOrder) -> bool:
         """Whether its outcome is unknown and it is time to cancel it, again."""
         now_us = self._clock.monotonic_us()
-        return order.state is OrderState.UNKNOWN and self._state.cancel_is_due(order.intent, now_us)
+        return order.state is VenueOrderState.UNKNOWN and self._state.cancel_is_due(
+            order.intent, now_us
+        )
 
-    def _stopped(self, desk: PoolDesk) -> tuple[QuoteGate, str] | None:
+    def _stopped(self, desk: PoolQuoting) -> tuple[QuoteGate, str] | None:
         """Why the pool may have no order at all, whatever is known of its market."""
         state = self._state
         if killed := state.kill.holds(state.config.account, desk.wish.pool):
@@ -213,7 +223,7 @@ class Ticker:
             return QuoteGate.HALTED, "the engine is being stopped"
         return None if desk.wish.quoting else (QuoteGate.STOPPED, desk.wish.stop_reason)
 
-    def _unready(self, desk: PoolDesk) -> tuple[QuoteGate, str]:
+    def _unready(self, desk: PoolQuoting) -> tuple[QuoteGate, str]:
         unopened = self._state.unopened.get(desk.symbol)
         if unopened is not None:
             return unopened.gate, unopened.reason
@@ -224,7 +234,9 @@ class Ticker:
         since_us, most_ms = self._state.unready_since_us, self._state.config.unready_max_ms
         return self._clock.monotonic_us() - since_us > most_ms * 1_000
 
-    def _open_view(self, market: MarketDesk, strategy: StrategySnapshot) -> MarketView | QuoteGate:
+    def _open_view(
+        self, market: MarketQuoting, strategy: StrategySnapshot
+    ) -> MarketView | QuoteGate:
         if not market.rules.is_open:
             return QuoteGate.MARKET_CLOSED
         if not market.ready:
@@ -234,7 +246,7 @@ class Ticker:
             return QuoteGate.UNREADABLE_TRADES
         return reference(self._state, market, strategy, self._clock.monotonic_us())
 
-    def _brake(self, desk: PoolDesk, side: Side) -> QuoteGate | None:
+    def _brake(self, desk: PoolQuoting, side: Side) -> QuoteGate | None:
         """Why nothing new may be created although quotes are decided."""
         config = self._state.config
         if self._state.latches.held(LatchKind.CANCELS_FAILING, desk.symbol):
@@ -250,7 +262,7 @@ class Ticker:
         return None
 
     def _detailed(
-        self, desk: PoolDesk, market: MarketDesk, side: Side, gate: QuoteGate
+        self, desk: PoolQuoting, market: MarketQuoting, side: Side, gate: QuoteGate
     ) -> tuple[QuoteGate, str]:
         """The gate with what is known of it; a side whose orders are refused does not quote."""
         refused = self._state.refused(desk, side)
@@ -263,16 +275,16 @@ class Ticker:
         unread = market.unread if gate is QuoteGate.UNREADABLE_TRADES else ()
         return gate, unread[0].problem if unread else ""
 
-    def _rests(self, desk: PoolDesk, side: Side) -> bool:
+    def _rests(self, desk: PoolQuoting, side: Side) -> bool:
         orders = self._state.shadow.of_pool(desk.wish.pool)
         return any(order.side is side and order.state in _RESTING for order in orders)
 
     def _request(
         self,
-        desk: PoolDesk,
+        desk: PoolQuoting,
         strategy: StrategySnapshot,
-        seen: Seen,
-        decision: Decision,
+        seen: DecisionInputs,
+        decision: QuoteDecision,
         side: Side,
     ) -> PlanRequest:
         market = self._state.markets[desk.symbol]
@@ -281,7 +293,7 @@ class Ticker:
             market=market.rules.market,
             side=side,
             ideals=[
-                Ideal(
+                TargetOrder(
                     market=quote.market,
                     side=side,
                     level=quote.level,
@@ -299,14 +311,14 @@ class Ticker:
             reference=_reference(seen.view) if isinstance(seen.view, MarketView) else None,
         )
 
-    def _carry_out(self, desk: PoolDesk, plan: Plan) -> None:
+    def _carry_out(self, desk: PoolQuoting, plan: RefreshPlan) -> None:
         if plan.cancels:
             orders = [self._state.shadow.find(order.intent) for order in plan.cancels]
             self.cancel([order for order in orders if order is not None])
         creates = [self._create(desk, ideal) for ideal in plan.creates]
         self._ports.sender.submit(creates, [])
 
-    def _create(self, desk: PoolDesk, ideal: Ideal) -> CreateIntent:
+    def _create(self, desk: PoolQuoting, ideal: TargetOrder) -> CreateIntent:
         """Decide an order: from here on its slot is occupied and its budget bound."""
         now_us = self._clock.now_us()
         intent = self._ports.ids.intent()
@@ -339,7 +351,7 @@ class Ticker:
             decided_us=now_us,
         )
 
-    def _note_gates(self, desk: PoolDesk, gates: Mapping[Side, tuple[QuoteGate, str]]) -> None:
+    def _note_gates(self, desk: PoolQuoting, gates: Mapping[Side, tuple[QuoteGate, str]]) -> None:
         now_us = self._clock.now_us()
         for side, (gate, detail) in gates.items():
             shown = desk.gates.get(side)
@@ -362,10 +374,10 @@ def _reference(view: MarketView) -> Ratio:
 
 
 def _shown_gate(
-    decided: QuoteGate, brake: QuoteGate | None, plan: Plan, request: PlanRequest
+    decided: QuoteGate, brake: QuoteGate | None, plan: RefreshPlan, request: PlanRequest
 ) -> QuoteGate:
     """The one gate of a side: what was decided, else why nothing rests although it should."""
-    resting = any(order.stage is Stage.RESTING for order in request.live)
+    resting = any(order.stage is LiveOrderStage.RESTING for order in request.live)
     if decided is not QuoteGate.NONE or resting or plan.creates:
         return decided
     if brake is not None:

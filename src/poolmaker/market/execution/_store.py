@@ -46,18 +46,15 @@ class PgIntents:
     async def add_creates(
         self, tx: Tx, account: VenueAccountId, epoch: int, intents: Sequence[CreateIntent]
     ) -> None:
-        """See ``IntentStore.add_creates``."""
         rows = [_create_row(account, epoch, intent) for intent in intents]
         await connection_of(tx).executemany(_ADD_CREATE, rows)
 
     async def add_cancels(
         self, tx: Tx, account: VenueAccountId, epoch: int, cancels: Sequence[CancelIntent]
     ) -> None:
-        """See ``IntentStore.add_cancels``."""
         if cancels:
             rows = [_cancel_row(account, epoch, cancel) for cancel in cancels]
             await connection_of(tx).executemany(_ADD_CANCEL, rows)
 
     async def count_creates(self, tx: Tx, account: VenueAccountId) -> int:
-        """See ``IntentStore.count_creates``."""
         return int(await connection_of(tx).fetchval(_COUNT, account))

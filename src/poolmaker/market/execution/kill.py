@@ -233,7 +233,7 @@ class LatchedKillSwitch:
         """Latches by id that were set here and whose file could not be written."""
 
     def holds(self, account: VenueAccountId, pool: PoolId) -> str:
-        """See ``KillSwitch.holds``. The files are looked at anew; it costs some microseconds."""
+        """The files are looked at anew; it costs some microseconds."""
         scopes, held = scopes_of(account, pool), self.scopes()
         return self._files.why(scopes) or next((s for s in scopes if s in held), "")
 
@@ -247,7 +247,6 @@ class _Never:
     """For engines that nobody can kill but by ending them: tests and measurements."""
 
     def holds(self, account: VenueAccountId, pool: PoolId) -> str:  # noqa: ARG002
-        """See ``KillSwitch.holds``."""
         return ""
 
 

@@ -57,7 +57,7 @@ def new_latch(scope: str, by: str, reason: str, now_us: int, rng: Rng) -> KillLa
     return KillLatch(id=latch_id, scope=scope, set_by=plain(by), reason=words, set_us=now_us)
 
 
-class KillDesk:
+class KillSwitchService:
     """The latches of one installation. ``run`` keeps files and rows the same.
 
     Every ``set`` makes a latch of its own, and a release lets only those go that were judged: a

@@ -9,7 +9,7 @@ from poolmaker.kernel.ids import IntentId, PoolId
 from poolmaker.kernel.market import Market, Side
 
 
-class Stage(StrEnum):
+class LiveOrderStage(StrEnum):
     """What a live order is to the planner."""
 
     PENDING = "PENDING"
@@ -38,7 +38,7 @@ class LiveOrder:
     ticks: int
     lots: int
     open_units: int
-    stage: Stage
+    stage: LiveOrderStage
     age_us: int
 
     @property
@@ -48,7 +48,7 @@ class LiveOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ideal:
+class TargetOrder:
     """What should rest in one slot; ticks and lots of ``market``."""
 
     market: Market
@@ -85,7 +85,7 @@ class CancelIntent:
     decided_us: int
 
 
-class Refusal(StrEnum):
+class VenueRefusal(StrEnum):
     """A venue's definite no to an order: it does not exist there."""
 
     WOULD_TAKE = "WOULD_TAKE"
@@ -116,15 +116,15 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RequestRefused:
     """The venue definitely did not take the request. ``wait_us`` before the next one."""
 
-    refusal: Refusal
+    refusal: VenueRefusal
     text: str
     wait_us: int = 0
 
 
-CreateReply = Created | Refused
+CreateReply = Created | RequestRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +140,4 @@ class NotThere:
     """The venue does not know such an open order: it may have filled, ended or never arrived."""
 
 
-CancelReply = CancelAccepted | NotThere | Refused
+CancelReply = CancelAccepted | NotThere | RequestRefused

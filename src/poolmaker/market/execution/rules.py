@@ -13,7 +13,7 @@ from typing import Final
 
 from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.money import Ratio, Rounding
-from poolmaker.market.execution.model import Ideal, LiveOrder, Stage
+from poolmaker.market.execution.model import LiveOrder, LiveOrderStage, TargetOrder
 from poolmaker.messages.market import QuoteGate
 
 WHOLE: Final = 1_000_000
@@ -34,7 +34,7 @@ class PlanRequest:
 
     market: Market
     side: Side
-    ideals: Sequence[Ideal]
+    ideals: Sequence[TargetOrder]
     live: Sequence[LiveOrder]
     budget_units: int
     opposite_units: int | None
@@ -45,10 +45,10 @@ class PlanRequest:
 
 
 @dataclass(slots=True)
-class Plan:
+class RefreshPlan:
     """What to do now. ``waits`` says for each ideal that is held back what it waits for."""
 
-    creates: list[Ideal] = field(default_factory=list)
+    creates: list[TargetOrder] = field(default_factory=list)
     cancels: list[LiveOrder] = field(default_factory=list)
     waits: list[QuoteGate] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ def committed_units(orders: Iterable[LiveOrder]) -> int:
     return sum(consumption_units(o.market, o.side, o.ticks, o.open_units) for o in orders)
 
 
-def still_good(order: LiveOrder, ideal: Ideal, tolerance_cbps: int, age_max_us: int) -> bool:
+def still_good(order: LiveOrder, ideal: TargetOrder, tolerance_cbps: int, age_max_us: int) -> bool:
     """Whether a resting order may stay: same rules, close in price, 0.5 to 1.5 in size, young."""
     if not order.market.same_grid(ideal.market):
         return False
@@ -88,7 +88,7 @@ def on_wrong_side(order: LiveOrder, reference: Ratio | None) -> bool:
     return ours >= reference.numerator if order.side is Side.BUY else ours <= reference.numerator
 
 
-def crosses_own(ideal: Ideal, opposite_units: int | None) -> bool:
+def crosses_own(ideal: TargetOrder, opposite_units: int | None) -> bool:
     """Whether it would trade with, or lock, an own order of the other side at that price."""
     if opposite_units is None:
         return False
@@ -99,11 +99,15 @@ def crosses_own(ideal: Ideal, opposite_units: int | None) -> bool:
 
 
 def _resting(orders: Iterable[LiveOrder]) -> list[LiveOrder]:
-    return [order for order in orders if order.stage is Stage.RESTING]
+    return [order for order in orders if order.stage is LiveOrderStage.RESTING]
 
 
 def _place(
-    request: PlanRequest, plan: Plan, ideal: Ideal, slot: list[LiveOrder], free_units: int
+    request: PlanRequest,
+    plan: RefreshPlan,
+    ideal: TargetOrder,
+    slot: list[LiveOrder],
+    free_units: int,
 ) -> int:
     """Create, or make room, or wait; answers what is committed by it."""
     resting = _resting(slot)
@@ -125,7 +129,11 @@ def _place(
 
 
 def _fill_slot(
-    request: PlanRequest, plan: Plan, ideal: Ideal | None, slot: list[LiveOrder], free_units: int
+    request: PlanRequest,
+    plan: RefreshPlan,
+    ideal: TargetOrder | None,
+    slot: list[LiveOrder],
+    free_units: int,
 ) -> int:
     resting = _resting(slot)
     if ideal is None:
@@ -143,22 +151,22 @@ def _fill_slot(
         plan.cancels += [order for order in resting if order is not youngest]
         return 0
     stages = {order.stage for order in slot}
-    if Stage.PENDING in stages:
+    if LiveOrderStage.PENDING in stages:
         return 0
-    if Stage.UNKNOWN in stages:
+    if LiveOrderStage.UNKNOWN in stages:
         plan.cancels += resting
         plan.waits.append(QuoteGate.OUTCOME_UNKNOWN)
         return 0
-    if Stage.CANCELLING in stages:
+    if LiveOrderStage.CANCELLING in stages:
         plan.waits.append(QuoteGate.BUDGET)
         return 0
     return _place(request, plan, ideal, slot, free_units)
 
 
-def _reduce_to_budget(request: PlanRequest, plan: Plan, committed: int) -> None:
+def _reduce_to_budget(request: PlanRequest, plan: RefreshPlan, committed: int) -> None:
     """Cancel from the outermost level inwards until what stays fits the budget."""
     leaving = {order.intent for order in plan.cancels}
-    going = [o for o in request.live if o.stage is Stage.CANCELLING or o.intent in leaving]
+    going = [o for o in request.live if o.stage is LiveOrderStage.CANCELLING or o.intent in leaving]
     staying = committed - committed_units(going)
     for order in sorted(_resting(request.live), key=lambda o: (-o.level, o.age_us)):
         if staying <= request.budget_units:
@@ -168,9 +176,9 @@ def _reduce_to_budget(request: PlanRequest, plan: Plan, committed: int) -> None:
             staying -= committed_units([order])
 
 
-def plan_side(request: PlanRequest) -> Plan:
+def plan_side(request: PlanRequest) -> RefreshPlan:
     """Keep, create and cancel for one side of one pool; never commits beyond the budget."""
-    plan = Plan()
+    plan = RefreshPlan()
     committed = committed_units(request.live)
     free_units = request.budget_units - committed
     slots: dict[int, list[LiveOrder]] = {}

@@ -82,7 +82,7 @@ class SideQuotes:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class QuoteDecision:
     """What the pool should show. ``widened`` when the spread floor moved the first level."""
 
     bids: SideQuotes
@@ -95,7 +95,7 @@ class Decision:
         return self.bids if side is Side.BUY else self.asks
 
 
-def gated(gate: QuoteGate) -> Decision:
+def gated(gate: QuoteGate) -> QuoteDecision:
     """A decision without quotes for one reason on both sides."""
     silent = SideQuotes((), gate)
-    return Decision(silent, silent)
+    return QuoteDecision(silent, silent)

@@ -9,7 +9,7 @@ from typing import Final
 
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Rounding, divide
-from poolmaker.market.quoting.model import Decision, Inventory, MarketView, Quote, SideQuotes
+from poolmaker.market.quoting.model import Inventory, MarketView, Quote, QuoteDecision, SideQuotes
 from poolmaker.messages.market import QUOTING_LEVELS_MAX, QuoteGate, StrategySnapshot
 
 WHOLE: Final = 1_000_000
@@ -148,10 +148,10 @@ def _side(
     return SideQuotes((), QuoteGate.DRAINING if drained else QuoteGate.BELOW_MINIMUM)
 
 
-def decide(view: MarketView, inventory: Inventory, strategy: StrategySnapshot) -> Decision:
+def decide(view: MarketView, inventory: Inventory, strategy: StrategySnapshot) -> QuoteDecision:
     """The quotes of both sides, or for each side without one the gate that prevents it."""
     deviation = base_deviation_ppm(view, inventory, strategy.inventory_target_ppm)
-    return Decision(
+    return QuoteDecision(
         bids=_side(view, inventory, strategy, Side.BUY, deviation),
         asks=_side(view, inventory, strategy, Side.SELL, deviation),
         deviation_ppm=deviation,

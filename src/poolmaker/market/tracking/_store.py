@@ -14,10 +14,10 @@ from poolmaker.kernel.money import Asset
 from poolmaker.market.tracking.model import (
     ExchangeOrder,
     OpenFees,
-    OrderState,
     StoredFill,
     TradeReport,
     VenueMarket,
+    VenueOrderState,
 )
 
 _RULES_COLUMNS: Final = """base, base_scale, quote, quote_scale, tick_units, lot_units,
@@ -144,7 +144,7 @@ def _order(row: Record) -> ExchangeOrder:
         level=row["level"],
         ticks=row["ticks"],
         lots=row["lots"],
-        state=OrderState(row["state"]),
+        state=VenueOrderState(row["state"]),
         client_ids=list(row["client_ids"]),
         exchange_ids=list(row["exchange_ids"]),
         reported_units=row["reported_units"],
@@ -203,7 +203,6 @@ class PgTracking:
     async def know_rules(
         self, tx: Tx, account: VenueAccountId, rules: VenueMarket, now_us: int
     ) -> VenueMarket:
-        """See ``TrackingStore.know_rules``."""
         connection, symbol = connection_of(tx), rules.market.symbol
         found = await connection.fetchrow(_NEWEST_RULES, account, symbol)
         row, version = _rules_row(rules), found["version"] if found is not None else 0
@@ -215,14 +214,12 @@ class PgTracking:
     async def adopt_orders(
         self, tx: Tx, account: VenueAccountId, market: Market
     ) -> list[ExchangeOrder]:
-        """See ``TrackingStore.adopt_orders``."""
         bound = market.symbol, market.version, market.lot_units
         return [_order(row) for row in await connection_of(tx).fetch(_ADOPT, account, *bound)]
 
     async def save_orders(
         self, tx: Tx, account: VenueAccountId, orders: Sequence[ExchangeOrder]
     ) -> None:
-        """See ``TrackingStore.save_orders``."""
         if orders:
             rows = [_order_row(account, order) for order in orders]
             await connection_of(tx).executemany(_SAVE_ORDER, rows)
@@ -230,7 +227,6 @@ class PgTracking:
     async def living_orders(
         self, tx: Tx, account: VenueAccountId, changed_after_us: int
     ) -> list[ExchangeOrder]:
-        """See ``TrackingStore.living_orders``."""
         rows = await connection_of(tx).fetch(_LIVING, account, changed_after_us)
         return [_order(row) for row in rows]
 
@@ -242,7 +238,6 @@ class PgTracking:
         exchange_order_id: str,
         intent: IntentId | None,
     ) -> ExchangeOrder | None:
-        """See ``TrackingStore.find_order``."""
         row = await connection_of(tx).fetchrow(
             _FIND, account, symbol, exchange_order_id, intent or ""
         )
@@ -251,19 +246,16 @@ class PgTracking:
     async def known_fills(
         self, tx: Tx, account: VenueAccountId, trades: Sequence[TradeReport]
     ) -> set[tuple[str, str, str]]:
-        """See ``TrackingStore.known_fills``."""
         columns = [[trade.key[part] for trade in trades] for part in range(3)]
         rows = await connection_of(tx).fetch(_KNOWN_FILLS, account, *columns)
         return {(row[0], row[1], row[2]) for row in rows}
 
     async def add_fills(self, tx: Tx, account: VenueAccountId, fills: Sequence[StoredFill]) -> None:
-        """See ``TrackingStore.add_fills``."""
         if fills:
             rows = [_fill_row(account, fill) for fill in fills]
             await connection_of(tx).executemany(_ADD_FILL, rows)
 
     async def add_fee(self, tx: Tx, account: VenueAccountId, fill: StoredFill) -> None:
-        """See ``TrackingStore.add_fee``."""
         await connection_of(tx).execute(
             _ADD_FEE,
             account,
@@ -276,31 +268,25 @@ class PgTracking:
     async def fills_after(
         self, tx: Tx, account: VenueAccountId, pool: PoolId, seq: int
     ) -> list[StoredFill]:
-        """See ``TrackingStore.fills_after``."""
         rows = await connection_of(tx).fetch(_FILLS_AFTER, account, pool, seq)
         return [_fill(row) for row in rows]
 
     async def count_fills(self, tx: Tx, account: VenueAccountId) -> int:
-        """See ``TrackingStore.count_fills``."""
         return int(await connection_of(tx).fetchval(_COUNT_FILLS, account))
 
     async def fees_without_price(self, tx: Tx, account: VenueAccountId) -> dict[PoolId, OpenFees]:
-        """See ``TrackingStore.fees_without_price``."""
         rows = await connection_of(tx).fetch(_FEES_WITHOUT_PRICE, account)
         return {PoolId(row["pool"]): OpenFees(row["fees"], row["quote_units"]) for row in rows}
 
     async def fees_open(self, tx: Tx, account: VenueAccountId, limit: int) -> list[StoredFill]:
-        """See ``TrackingStore.fees_open``."""
         rows = await connection_of(tx).fetch(_FEES_OPEN, account, limit)
         return [_fill(row) for row in rows]
 
     async def trade_cursor(self, tx: Tx, account: VenueAccountId, symbol: str) -> str | None:
-        """See ``TrackingStore.trade_cursor``."""
         cursor = await connection_of(tx).fetchval(_CURSOR, account, symbol)
         return str(cursor) if cursor is not None else None
 
     async def move_trade_cursor(
         self, tx: Tx, account: VenueAccountId, symbol: str, cursor: str
     ) -> None:
-        """See ``TrackingStore.move_trade_cursor``."""
         await connection_of(tx).execute(_MOVE_CURSOR, account, symbol, cursor)

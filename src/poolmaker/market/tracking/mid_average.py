@@ -14,14 +14,14 @@ NO_PRICE: Final[Halves] = (None,) * len(RUNGS)
 
 
 @dataclass(frozen=True, slots=True)
-class AverageMid:
+class Twap:
     """``halves_us`` over ``2 * span_us`` is the average price in atomic units of quote."""
 
     halves_us: int
     span_us: int
 
 
-class DepthAverages:
+class DepthTwaps:
     """Averages over a moving window, at each depth of ``RUNGS``.
 
     Which depth a barrier needs is known only then, and an average must have been kept before.
@@ -38,7 +38,7 @@ class DepthAverages:
             self._steps.append((now_us, halves))
         self._forget(now_us - self._window_us)
 
-    def value(self, rung: int, now_us: int, span_min_us: int) -> AverageMid | None:
+    def value(self, rung: int, now_us: int, span_min_us: int) -> Twap | None:
         """The average up to ``now_us``; None when prices cover less than ``span_min_us``."""
         self._forget(now_us - self._window_us)
         start_us = now_us - self._window_us
@@ -50,7 +50,7 @@ class DepthAverages:
             if mid is not None and part_us > 0:
                 total += mid * part_us
                 span += part_us
-        return AverageMid(total, span) if span >= max(1, span_min_us) else None
+        return Twap(total, span) if span >= max(1, span_min_us) else None
 
     def _forget(self, before_us: int) -> None:
         while len(self._steps) > 1 and self._steps[1][0] <= before_us:

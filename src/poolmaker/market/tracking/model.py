@@ -12,7 +12,7 @@ from poolmaker.kernel.market import Market, Side
 from poolmaker.kernel.states import StateTable
 
 
-class OrderState(StrEnum):
+class VenueOrderState(StrEnum):
     """Where an exchange order is in its life, as far as evidence goes."""
 
     PENDING_NEW = "PENDING_NEW"
@@ -35,7 +35,7 @@ class OrderState(StrEnum):
     """The venue refused it, it was never sent, or it is proven never to have arrived."""
 
 
-class OrderEvent(StrEnum):
+class VenueOrderEvent(StrEnum):
     """What moves an exchange order."""
 
     SEEN_LIVE = "SEEN_LIVE"
@@ -60,8 +60,8 @@ class OrderEvent(StrEnum):
     """The cancel definitely did not happen and the order was seen resting since."""
 
 
-_S = OrderState
-_E = OrderEvent
+_S = VenueOrderState
+_E = VenueOrderEvent
 _ENDS: Final = {
     _E.SEEN_FILLED: _S.FILLED,
     _E.CANCEL_PROVED: _S.CANCELLED,
@@ -69,9 +69,11 @@ _ENDS: Final = {
 }
 
 
-def _row(state: OrderState, **moves: OrderState) -> dict[tuple[OrderState, OrderEvent], OrderState]:
+def _row(
+    state: VenueOrderState, **moves: VenueOrderState
+) -> dict[tuple[VenueOrderState, VenueOrderEvent], VenueOrderState]:
     ends = {(state, event): end for event, end in _ENDS.items()}
-    return ends | {(state, OrderEvent[name]): after for name, after in moves.items()}
+    return ends | {(state, VenueOrderEvent[name]): after for name, after in moves.items()}
 
 
 ORDER_STATES: Final = StateTable(
@@ -142,7 +144,7 @@ class ExchangeOrder:
     level: int
     ticks: int
     lots: int
-    state: OrderState = OrderState.PENDING_NEW
+    state: VenueOrderState = VenueOrderState.PENDING_NEW
     client_ids: list[str] = field(default_factory=list)
     exchange_ids: list[str] = field(default_factory=list)
     reported_units: int = 0

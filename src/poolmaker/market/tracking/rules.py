@@ -7,23 +7,28 @@ from typing import assert_never
 
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.ids import IntentId
-from poolmaker.market.tracking.model import ExchangeOrder, OrderEvent, OrderReport, ReportedState
+from poolmaker.market.tracking.model import (
+    ExchangeOrder,
+    OrderReport,
+    ReportedState,
+    VenueOrderEvent,
+)
 
 
-def event_of(order: ExchangeOrder, report: OrderReport) -> OrderEvent:
+def event_of(order: ExchangeOrder, report: OrderReport) -> VenueOrderEvent:
     """What a report means for an order; a lower cumulative fill never lowers ours."""
     match report.state:
         case ReportedState.LIVE:
             filled = max(report.filled_units, order.filled_units)
-            return OrderEvent.SEEN_PART if filled > 0 else OrderEvent.SEEN_LIVE
+            return VenueOrderEvent.SEEN_PART if filled > 0 else VenueOrderEvent.SEEN_LIVE
         case ReportedState.FILLED:
-            return OrderEvent.SEEN_FILLED
+            return VenueOrderEvent.SEEN_FILLED
         case ReportedState.CANCELLED:
-            return OrderEvent.CANCEL_PROVED
+            return VenueOrderEvent.CANCEL_PROVED
         case ReportedState.EXPIRED:
-            return OrderEvent.EXPIRE_PROVED
+            return VenueOrderEvent.EXPIRE_PROVED
         case ReportedState.REJECTED:
-            return OrderEvent.REJECT_PROVED
+            return VenueOrderEvent.REJECT_PROVED
         case _:
             assert_never(report.state)
 

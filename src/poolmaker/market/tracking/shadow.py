@@ -18,9 +18,9 @@ from poolmaker.kernel.market import Side
 from poolmaker.market.tracking.model import (
     ORDER_STATES,
     ExchangeOrder,
-    OrderEvent,
     OrderReport,
-    OrderState,
+    VenueOrderEvent,
+    VenueOrderState,
 )
 from poolmaker.market.tracking.rules import event_of
 
@@ -53,8 +53,8 @@ class ShadowLedger:
         """Take over stored orders. What was never answered has an unknown outcome now."""
         for order in orders:
             self._index(order)
-            if order.state is OrderState.PENDING_NEW:
-                self._move(order, OrderEvent.OUTCOME_LOST, order.changed_us)
+            if order.state is VenueOrderState.PENDING_NEW:
+                self._move(order, VenueOrderEvent.OUTCOME_LOST, order.changed_us)
 
     def register(self, order: ExchangeOrder) -> None:
         """Know an order before it is sent; raises CallerFault when the intent is known."""
@@ -75,10 +75,12 @@ class ShadowLedger:
         """The venue took it under this id."""
         order = self._known(intent)
         self._learn_exchange_id(order, exchange_order_id)
-        seen = OrderEvent.SEEN_PART if order.filled_units else OrderEvent.SEEN_LIVE
+        seen = VenueOrderEvent.SEEN_PART if order.filled_units else VenueOrderEvent.SEEN_LIVE
         self._move(order, seen, now_us)
 
-    def on_event(self, intent: IntentId, event: OrderEvent, now_us: int, reason: str = "") -> bool:
+    def on_event(
+        self, intent: IntentId, event: VenueOrderEvent, now_us: int, reason: str = ""
+    ) -> bool:
         """Apply an event; False where the table does not allow it, then nothing changed."""
         return self._move(self._known(intent), event, now_us, reason)
 
@@ -118,14 +120,14 @@ class ShadowLedger:
     def absent(self, intent: IntentId, now_us: int) -> bool:
         """It is proven not to be there: never arrived, or gone after it had been seen."""
         order = self._known(intent)
-        event = OrderEvent.CANCEL_PROVED if order.seen else OrderEvent.ABSENT_PROVED
+        event = VenueOrderEvent.CANCEL_PROVED if order.seen else VenueOrderEvent.ABSENT_PROVED
         return self._move(order, event, now_us, "proven absent")
 
     def cancel_failed(self, intent: IntentId, now_us: int) -> None:
         """The venue did not cancel and shows it resting: it is as live as before."""
         order = self._known(intent)
-        if self._move(order, OrderEvent.CANCEL_FAILED, now_us) and order.filled_units:
-            self._move(order, OrderEvent.SEEN_PART, now_us)
+        if self._move(order, VenueOrderEvent.CANCEL_FAILED, now_us) and order.filled_units:
+            self._move(order, VenueOrderEvent.SEEN_PART, now_us)
 
     def at_stake(self) -> Iterable[ExchangeOrder]:
         """Orders that have not ended, and ended ones whose fills are not all booked."""
@@ -135,7 +137,7 @@ class ShadowLedger:
         """Every order that has not ended: resting, pending or unknown."""
         return [order for order in self._at_stake.values() if not order.terminal]
 
-    def in_state(self, state: OrderState) -> list[ExchangeOrder]:
+    def in_state(self, state: VenueOrderState) -> list[ExchangeOrder]:
         """Every order in one state that has not ended."""
         return [order for order in self._at_stake.values() if order.state is state]
 
@@ -229,7 +231,9 @@ class ShadowLedger:
             self._by_exchange_id[order.symbol, exchange_order_id] = order.intent
             self._note(order)
 
-    def _move(self, order: ExchangeOrder, event: OrderEvent, now_us: int, reason: str = "") -> bool:
+    def _move(
+        self, order: ExchangeOrder, event: VenueOrderEvent, now_us: int, reason: str = ""
+    ) -> bool:
         after = ORDER_STATES.next(order.state, event)
         if after is None:
             return False
@@ -240,7 +244,7 @@ class ShadowLedger:
         if order.terminal:
             self._ended.append((now_us, order.intent))
         order.reason = reason or order.reason
-        order.seen = order.seen or event in (OrderEvent.SEEN_LIVE, OrderEvent.SEEN_PART)
+        order.seen = order.seen or event in (VenueOrderEvent.SEEN_LIVE, VenueOrderEvent.SEEN_PART)
         self._note(order)
         return True
 

@@ -10,13 +10,13 @@ from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import ensure
 from poolmaker.mixin._store.walking import report
 from poolmaker.mixin.model import (
-    Incident,
     Journalled,
+    MixinIncident,
+    MixinPayment,
+    MixinPaymentState,
     OwnOutput,
-    Payment,
-    PaymentState,
-    Role,
-    Stage,
+    TransactionRole,
+    TransactionStage,
 )
 from poolmaker.mixin.rules import SPENDABLE_FATES
 
@@ -90,17 +90,14 @@ class PgPayStore:
     """``ports.PayStore`` over the tables of the schema ``mixin``."""
 
     async def lock_selector(self, tx: Tx, app_id: str) -> None:
-        """See ``PayStore.lock_selector``."""
         await connection_of(tx).execute(_OPEN_SELECTOR, app_id)
         await connection_of(tx).fetchval(_LOCK, app_id)
 
-    async def payment(self, tx: Tx, request_id: str) -> Payment | None:
-        """See ``PayStore.payment``."""
+    async def payment(self, tx: Tx, request_id: str) -> MixinPayment | None:
         row = await connection_of(tx).fetchrow(_PAYMENT, request_id)
         return _payment(row) if row is not None else None
 
-    async def add_payment(self, tx: Tx, payment: Payment) -> None:
-        """See ``PayStore.add_payment``."""
+    async def add_payment(self, tx: Tx, payment: MixinPayment) -> None:
         await connection_of(tx).execute(
             _ADD_PAYMENT, payment.request_id, payment.reference, payment.form, payment.asset,
             payment.units, payment.network, payment.address, payment.tag, payment.created_us,
@@ -108,8 +105,7 @@ class PgPayStore:
             payment.other_fee_asset, payment.other_fee_units, payment.reason,
         )  # fmt: skip
 
-    async def change_payment(self, tx: Tx, payment: Payment) -> None:
-        """See ``PayStore.change_payment``."""
+    async def change_payment(self, tx: Tx, payment: MixinPayment) -> None:
         await connection_of(tx).execute(
             _CHANGE_PAYMENT, payment.request_id, payment.state, payment.attempt,
             payment.transaction_id, payment.fee_units, payment.other_fee_asset,
@@ -119,7 +115,6 @@ class PgPayStore:
     async def largest(
         self, tx: Tx, asset_id: str, count: int, *, for_return: bool = False
     ) -> list[OwnOutput]:
-        """See ``PayStore.largest``."""
         rows = await connection_of(tx).fetch(
             _LARGEST, asset_id, list(SPENDABLE_FATES), for_return, count
         )
@@ -128,37 +123,30 @@ class PgPayStore:
     async def oldest(
         self, tx: Tx, asset_id: str, count: int, *, for_return: bool = False
     ) -> list[OwnOutput]:
-        """See ``PayStore.oldest``."""
         rows = await connection_of(tx).fetch(
             _OLDEST, asset_id, list(SPENDABLE_FATES), for_return, count
         )
         return [_own(row) for row in rows]
 
     async def total(self, tx: Tx, asset_id: str, *, for_return: bool = False) -> int:
-        """See ``PayStore.total``."""
         fates = list(SPENDABLE_FATES)
         return int(await connection_of(tx).fetchval(_TOTAL, asset_id, fates, for_return))
 
     async def outputs_at(self, tx: Tx, places: Sequence[tuple[str, int]]) -> list[OwnOutput]:
-        """See ``PayStore.outputs_at``."""
         hashes, indexes = [one for one, _ in places], [index for _, index in places]
         return [_own(row) for row in await connection_of(tx).fetch(_AT, hashes, indexes)]
 
     async def reserve(self, tx: Tx, output_ids: Sequence[str], by: str) -> None:
-        """See ``PayStore.reserve``."""
         done = await connection_of(tx).execute(_RESERVE, list(output_ids), by)
         ensure(done == f"UPDATE {len(output_ids)}", "an output that was taken already")
 
     async def release(self, tx: Tx, by: str) -> None:
-        """See ``PayStore.release``."""
         await connection_of(tx).execute(_RELEASE, by)
 
     async def spent(self, tx: Tx, output_ids: Sequence[str], by: str) -> None:
-        """See ``PayStore.spent``."""
         await connection_of(tx).execute(_SPENT, list(output_ids), by)
 
     async def add(self, tx: Tx, one: Journalled, now_us: int) -> None:
-        """See ``PayStore.add``."""
         await connection_of(tx).execute(
             _ADD, one.request_id, one.payment, one.attempt, one.role, one.asset_id, one.hash,
             one.unsigned, one.received_units, one.fee_units, one.change_index, one.change_units,
@@ -166,35 +154,31 @@ class PgPayStore:
         )  # fmt: skip
 
     async def alive(self, tx: Tx, payment: str) -> list[Journalled]:
-        """See ``PayStore.alive``."""
         return [_journalled(row) for row in await connection_of(tx).fetch(_ALIVE, payment)]
 
     async def count(self, tx: Tx, payment: str) -> int:
-        """See ``PayStore.count``."""
         return int(await connection_of(tx).fetchval(_COUNT, payment))
 
-    async def stages(self, tx: Tx, request_ids: Sequence[str]) -> list[Stage]:
-        """See ``PayStore.stages``."""
+    async def stages(self, tx: Tx, request_ids: Sequence[str]) -> list[TransactionStage]:
         rows = await connection_of(tx).fetch(_STAGES, list(request_ids))
-        return [Stage(row["state"]) for row in rows]
+        return [TransactionStage(row["state"]) for row in rows]
 
     async def signed(self, tx: Tx, request_id: str, raw: bytes) -> None:
-        """See ``PayStore.signed``."""
         done = await connection_of(tx).execute(_SIGNED, request_id, raw)
         ensure(done == "UPDATE 1", "only what is built and not dead is signed")
 
-    async def stage(self, tx: Tx, request_id: str, stage: Stage, reason: str = "") -> None:
-        """See ``PayStore.stage``."""
+    async def stage(
+        self, tx: Tx, request_id: str, stage: TransactionStage, reason: str = ""
+    ) -> None:
         await connection_of(tx).execute(_STAGE, request_id, stage, reason)
 
-    async def report(self, tx: Tx, incident: Incident) -> None:
-        """See ``PayStore.report``."""
+    async def report(self, tx: Tx, incident: MixinIncident) -> None:
         await report(tx, incident)
 
 
-def _payment(row: Record) -> Payment:
+def _payment(row: Record) -> MixinPayment:
     fields = dict(row.items())
-    return Payment(**fields | {"state": PaymentState(row["state"])})
+    return MixinPayment(**fields | {"state": MixinPaymentState(row["state"])})
 
 
 def _own(row: Record) -> OwnOutput:
@@ -207,8 +191,8 @@ def _own(row: Record) -> OwnOutput:
 def _journalled(row: Record) -> Journalled:
     return Journalled(
         request_id=row["request_id"], payment=row["payment"], attempt=row["attempt"],
-        role=Role(row["role"]), asset_id=row["asset_id"], hash=row["hash"],
+        role=TransactionRole(row["role"]), asset_id=row["asset_id"], hash=row["hash"],
         unsigned=row["unsigned"], signed=row["signed"], received_units=row["received_units"],
         fee_units=row["fee_units"], change_index=row["change_index"],
-        change_units=row["change_units"], stage=Stage(row["state"]),
+        change_units=row["change_units"], stage=TransactionStage(row["state"]),
     )  # fmt: skip

@@ -78,20 +78,16 @@ class PgUnlistedStore:
     """The part of ``ports.WalkStore`` about assets without a form."""
 
     async def count_unlisted(self, tx: Tx, one: SeenOutput, sender: str) -> None:
-        """See ``WalkStore.count_unlisted``."""
         await connection_of(tx).execute(_COUNT, one.asset_id, sender, one.units, one.created_us)
 
     async def unlisted(self, tx: Tx, after: tuple[str, str], limit: int) -> list[Unlisted]:
-        """See ``WalkStore.unlisted``."""
         return [_row(row) for row in await connection_of(tx).fetch(_PAGE, *after, limit)]
 
     async def unlisted_sums(self, tx: Tx) -> Mapping[str, int]:
-        """See ``WalkStore.unlisted_sums``."""
         rows = await connection_of(tx).fetch(_SUMS)
         return {row["asset_id"]: int(row["units"]) for row in rows}
 
     async def stuck_unlisted(self, tx: Tx, limit: int) -> list[UnlistedStuck]:
-        """See ``WalkStore.stuck_unlisted``."""
         return [
             UnlistedStuck(
                 asset_id=row["asset_id"], payments=int(row["payments"]), units=int(row["units"]),
@@ -101,21 +97,17 @@ class PgUnlistedStore:
         ]  # fmt: skip
 
     async def lock_asset(self, tx: Tx, asset_id: str) -> None:
-        """See ``WalkStore.lock_asset``."""
         await connection_of(tx).execute(_LOCK_ASSET, asset_id)
 
     async def returning(self, tx: Tx, asset_ids: Sequence[str]) -> frozenset[str]:
-        """See ``WalkStore.returning``."""
         rows = await connection_of(tx).fetch(_BUSY, list(asset_ids))
         return frozenset(row["asset_id"] for row in rows)
 
     async def lock_unlisted(self, tx: Tx, asset_id: str, sender: str) -> Unlisted | None:
-        """See ``WalkStore.lock_unlisted``."""
         row = await connection_of(tx).fetchrow(_LOCK, asset_id, sender)
         return _row(row) if row is not None else None
 
     async def save_unlisted(self, tx: Tx, row: Unlisted) -> None:
-        """See ``WalkStore.save_unlisted``."""
         await connection_of(tx).execute(
             _SAVE, row.asset_id, row.sender, row.payments, row.units, row.first_us, row.last_us,
             row.returns, row.returning_units, row.returned_us, row.return_to, row.reason,
@@ -124,7 +116,6 @@ class PgUnlistedStore:
     async def settle_unlisted(
         self, tx: Tx, held: Mapping[tuple[str, str], int], now_us: int
     ) -> None:
-        """See ``WalkStore.settle_unlisted``."""
         pairs = list(held)
         differing = await connection_of(tx).fetch(
             _DIFFERING, [asset for asset, _ in pairs], [sender for _, sender in pairs],
@@ -140,16 +131,13 @@ class PgUnlistedStore:
                 await self.save_unlisted(tx, replace(row, units=units))
 
     async def booked(self, tx: Tx, output_ids: Sequence[str]) -> frozenset[str]:
-        """See ``WalkStore.booked``."""
         rows = await connection_of(tx).fetch(_BOOKED, list(output_ids))
         return frozenset(row["output_id"] for row in rows)
 
     async def free_kept(self, tx: Tx, asset_ids: Sequence[str]) -> None:
-        """See ``WalkStore.free_kept``."""
         await connection_of(tx).execute(_FREE, list(asset_ids))
 
     async def forget_unlisted(self, tx: Tx, asset_ids: Sequence[str]) -> None:
-        """See ``WalkStore.forget_unlisted``."""
         await connection_of(tx).execute(_FORGET, list(asset_ids))
 
 

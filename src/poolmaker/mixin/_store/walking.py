@@ -9,7 +9,7 @@ from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import ensure
 from poolmaker.mixin._store.unlisted import PgUnlistedStore
-from poolmaker.mixin.model import Incident, KeptOutput, OutputFate, SeenOutput
+from poolmaker.mixin.model import KeptOutput, MixinIncident, OutputStatus, SeenOutput
 from poolmaker.mixin.rules import OPEN_FATES
 
 _OPEN_CURSOR: Final = """
@@ -72,23 +72,19 @@ class PgWalkStore(PgUnlistedStore):
     """``ports.WalkStore`` over the tables of the schema ``mixin``."""
 
     async def cursor(self, tx: Tx, app_id: str) -> int:
-        """See ``WalkStore.cursor``."""
         connection = connection_of(tx)
         await connection.execute(_OPEN_CURSOR, app_id)
         return int(await connection.fetchval(_CURSOR, app_id))
 
     async def move(self, tx: Tx, app_id: str, sequence: int) -> None:
-        """See ``WalkStore.move``."""
         done = await connection_of(tx).execute(_MOVE, app_id, sequence)
         ensure(done == "UPDATE 1", "the cursor of the outputs never goes back")
 
     async def known(self, tx: Tx, output_ids: Sequence[str]) -> frozenset[str]:
-        """See ``WalkStore.known``."""
         rows = await connection_of(tx).fetch(_KNOWN, list(output_ids))
         return frozenset(row["output_id"] for row in rows)
 
     async def keep(self, tx: Tx, one: KeptOutput) -> bool:
-        """See ``WalkStore.keep``."""
         seen = one.seen
         done = await connection_of(tx).execute(
             _KEEP, seen.output_id, seen.transaction_hash, seen.output_index, seen.sequence,
@@ -100,49 +96,44 @@ class PgWalkStore(PgUnlistedStore):
         return done == "INSERT 0 1"
 
     async def open(self, tx: Tx, now_us: int, assets: Sequence[str]) -> list[KeptOutput]:
-        """See ``WalkStore.open``."""
         rows = await connection_of(tx).fetch(_OPEN, list(OPEN_FATES), now_us, list(assets))
         return [_kept(row) for row in rows]
 
     async def is_open(self, tx: Tx, output_id: str) -> bool:
-        """See ``WalkStore.is_open``."""
         return bool(await connection_of(tx).fetchval(_IS_OPEN, output_id, list(OPEN_FATES)))
 
     async def judged(self, tx: Tx, one: KeptOutput) -> None:
-        """See ``WalkStore.judged``."""
         await connection_of(tx).execute(
             _JUDGED, one.seen.output_id, one.form, one.fate, one.dust_units, one.opponent,
             one.deposit_hash, one.ask_us, one.asks,
         )  # fmt: skip
 
     async def unbooked(self, tx: Tx, asset_id: str) -> int:
-        """See ``WalkStore.unbooked``."""
         return int(await connection_of(tx).fetchval(_UNBOOKED, asset_id, list(OPEN_FATES)))
 
     async def made_by_us(self, tx: Tx, transaction_hash: str) -> bool:
-        """See ``WalkStore.made_by_us``."""
         return bool(await connection_of(tx).fetchval(_OURS, transaction_hash))
 
-    async def report(self, tx: Tx, incident: Incident) -> None:
-        """See ``WalkStore.report``."""
+    async def report(self, tx: Tx, incident: MixinIncident) -> None:
         await report(tx, incident)
 
-    async def incidents(self, tx: Tx) -> list[Incident]:
-        """See ``WalkStore.incidents``."""
+    async def incidents(self, tx: Tx) -> list[MixinIncident]:
         rows = await connection_of(tx).fetch(_INCIDENTS)
-        return [Incident(row["kind"], row["subject"], row["note"], row["at_us"]) for row in rows]
+        return [
+            MixinIncident(row["kind"], row["subject"], row["note"], row["at_us"]) for row in rows
+        ]
 
 
-async def open_incidents(tx: Tx, item: str, limit: int) -> list[tuple[Incident, int]]:
+async def open_incidents(tx: Tx, item: str, limit: int) -> list[tuple[MixinIncident, int]]:
     """The oldest incidents of each kind that nobody closed under ``item``, with their number."""
     rows = await connection_of(tx).fetch(_OPEN_INCIDENTS, item, limit)
     return [
-        (Incident(row["kind"], row["subject"], row["note"], row["at_us"]), row["total"])
+        (MixinIncident(row["kind"], row["subject"], row["note"], row["at_us"]), row["total"])
         for row in rows
     ]
 
 
-async def report(tx: Tx, incident: Incident) -> None:
+async def report(tx: Tx, incident: MixinIncident) -> None:
     """Keep an incident once."""
     await connection_of(tx).execute(
         _REPORT, incident.kind, incident.subject, incident.note, incident.at_us
@@ -155,11 +146,11 @@ def _kept(row: Record) -> KeptOutput:
         output_index=row["output_index"], sequence=row["sequence"], asset_id=row["asset_id"],
         units=row["units"], keys=tuple(row["keys"]), senders=tuple(row["senders"]),
         request_id=row["request_id"], extra=row["extra"], created_us=row["created_us"],
-        is_inscription=row["disposition"] == OutputFate.INSCRIPTION, state=row["state"],
+        is_inscription=row["disposition"] == OutputStatus.INSCRIPTION, state=row["state"],
         taken_by=row["taken_by"],
     )  # fmt: skip
     return KeptOutput(
-        seen=seen, form=row["form"], fate=OutputFate(row["disposition"]),
+        seen=seen, form=row["form"], fate=OutputStatus(row["disposition"]),
         dust_units=row["dust_units"], opponent=row["opponent"], deposit_hash=row["deposit_hash"],
         ask_us=row["ask_us"], asks=row["asks"],
     )  # fmt: skip

@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Final
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 
 _BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BASE58_VALUES: Final = {letter: value for value, letter in enumerate(_BASE58)}
@@ -15,7 +15,7 @@ _BASE58_CHARACTERS_MAX: Final = 8_192
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 
 
-class Malformed(CallerFault):
+class Malformed(PreconditionError):
     """A text or bytes from outside that are not what they should be; nothing was taken from it."""
 
     code = "mixin_malformed"

@@ -20,7 +20,7 @@ _FIELDS_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payment:
+class PaymentLink:
     """What a payment link asks for. ``trace`` makes it payable once, and names what is paid."""
 
     recipient: str
@@ -49,7 +49,7 @@ def recipient_address(text: str) -> MixAddress:
     return MixAddress(1, uuids=(check_uuid(text, "recipient"),))
 
 
-def payment_link(payment: Payment) -> str:
+def payment_link(payment: PaymentLink) -> str:
     """The link that asks for a payment."""
     query = {"asset": payment.asset_id, "amount": to_short_text(payment.units)}
     query |= {"memo": payment.memo} if payment.memo else {}
@@ -58,7 +58,7 @@ def payment_link(payment: Payment) -> str:
     return f"{PAY_URL}{payment.recipient}?{_query(query)}"
 
 
-def parse_payment_link(link: str) -> Payment:
+def parse_payment_link(link: str) -> PaymentLink:
     """What a link asks for; Malformed when it asks for less or for more than we know."""
     demand(len(link) <= _LINK_CHARACTERS_MAX, "link: too long")
     demand(link.startswith(PAY_URL), f"link: expected one under {PAY_URL}")
@@ -73,7 +73,7 @@ def parse_payment_link(link: str) -> Payment:
     fields = dict(pairs)
     demand(len(fields) == len(pairs) and fields.keys() <= _FIELDS, "link: unknown or double fields")
     demand({"asset", "amount", "trace"} <= fields.keys(), "link: without asset, amount or trace")
-    return Payment(
+    return PaymentLink(
         recipient=parts.path.removeprefix("/pay/"),
         asset_id=fields["asset"],
         units=to_units(fields["amount"]),

@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Final
 
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.mixin.codec.encoding import demand, from_base58, from_hex, to_base58, to_base64url
 from poolmaker.mixin.codec.ids import uuid_bytes
 from poolmaker.mixin.codec.transactions import EXTRA_BYTES_MAX, STORAGE_BYTES_MAX
@@ -62,7 +62,7 @@ def read_deposit_memo(extra_hex: str) -> DepositMemo | None:
     """The deposit that an output's extra names, or None: a stranger's memo is nobody's fault."""
     try:
         return parse_deposit_memo(from_hex(extra_hex).decode("ascii"))
-    except (CallerFault, UnicodeDecodeError):
+    except (PreconditionError, UnicodeDecodeError):
         return None
 
 

@@ -127,7 +127,7 @@ def read_message(data: Body) -> Received:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class OutgoingMessage:
     """A message to a user; ``message_id`` makes sending it again harmless."""
 
     message_id: str

@@ -121,7 +121,7 @@ def sign_token(claims: Claims, seed: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
+class DecodedToken:
     """A token that was read and not yet believed."""
 
     header: Claims
@@ -134,7 +134,7 @@ class Token:
         return is_signed(self.signed_text, self.signature, public_key)
 
 
-def read_token(text: str) -> Token:
+def read_token(text: str) -> DecodedToken:
     """The parts of a token; Malformed unless it is one of ours in form."""
     demand(len(text) <= _TOKEN_CHARACTERS_MAX, "token: too long")
     parts = text.split(".")
@@ -142,7 +142,7 @@ def read_token(text: str) -> Token:
     header, claims = (_json(from_base64url(part)) for part in parts[:2])
     demand(header.get("alg") == "EdDSA", "token: not signed by EdDSA")
     signed_text = f"{parts[0]}.{parts[1]}".encode()
-    return Token(header, claims, signed_text, from_base64url(parts[2]))
+    return DecodedToken(header, claims, signed_text, from_base64url(parts[2]))
 
 
 def _json(data: bytes) -> dict[str, Any]:

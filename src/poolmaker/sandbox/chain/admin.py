@@ -11,9 +11,9 @@ from eth_utils.address import is_address, to_checksum_address
 
 from poolmaker.kernel.checks import require
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.sandbox.chain.abi import call_data, decoded
-from poolmaker.sandbox.chain.keyed import Call, KeyedTransfers
+from poolmaker.sandbox.chain.keyed import ContractCall, KeyedTransfers
 from poolmaker.sandbox.chain.model import DEPLOYER, NATIVE, TOKENS, Token, token_called
 from poolmaker.sandbox.chain.options import (
     ACCOUNTS,
@@ -23,7 +23,7 @@ from poolmaker.sandbox.chain.options import (
     ChainOptions,
 )
 from poolmaker.sandbox.chain.rpc import Rpc
-from poolmaker.sandbox.chain.wallet import Wallet, account_of
+from poolmaker.sandbox.chain.wallet import ChainWallet, account_of
 from poolmaker.sandbox.serving import Body, FaultyCalls, guarded, read
 
 BLOCKS_MAX: Final = 1_024
@@ -90,7 +90,7 @@ def units_of(amount: str, decimals: int) -> int:
     try:
         units = Decimal(amount).scaleb(decimals)
     except InvalidOperation:
-        raise CallerFault(f"amount: expected a decimal number, was {amount!r}") from None
+        raise PreconditionError(f"amount: expected a decimal number, was {amount!r}") from None
     require(units.is_finite() and units > 0, f"amount: expected more than zero, was {amount!r}")
     require(units == int(units), f"amount: at most {decimals} decimals, was {amount!r}")
     return int(units)
@@ -106,7 +106,7 @@ def asset_called(name: str) -> Token:
     found = token_called(name)
     if found is None:
         known = ", ".join([NATIVE.symbol, *(token.symbol for token in TOKENS)])
-        raise CallerFault(f"asset: expected one of {known}, was {name!r}")
+        raise PreconditionError(f"asset: expected one of {known}, was {name!r}")
     return found
 
 
@@ -120,7 +120,8 @@ class ChainAdmin:
         self._depth_max = options.finality_blocks
         self.is_mining = True
         self._wallets = [
-            Wallet(node, account_of(MNEMONIC, index), CHAIN_ID, clock) for index in range(ACCOUNTS)
+            ChainWallet(node, account_of(MNEMONIC, index), CHAIN_ID, clock)
+            for index in range(ACCOUNTS)
         ]
         self._keyed = KeyedTransfers(node)
 
@@ -159,15 +160,17 @@ class ChainAdmin:
         receipt = await wallet.send(*call, mine=not self._mines_each)
         return {"tx_hash": receipt["transactionHash"], "block": int(receipt["blockNumber"], 16)}
 
-    def _called(self, order: TransferOrder | KeyedOrder) -> tuple[Wallet, Call]:
+    def _called(self, order: TransferOrder | KeyedOrder) -> tuple[ChainWallet, ContractCall]:
         require(is_address(order.address), f"address: expected one, was {order.address!r}")
         require(0 <= order.account < ACCOUNTS, f"account: 0 to {ACCOUNTS - 1}")
         token = asset_called(order.asset)
         units, to = units_of(order.amount, token.decimals), to_checksum_address(order.address)
         wallet = self._wallets[order.account]
         if token is NATIVE:
-            return wallet, Call(str(to), "0x", units)
-        return wallet, Call(token.address, call_data("transfer(address,uint256)", to, units), 0)
+            return wallet, ContractCall(str(to), "0x", units)
+        return wallet, ContractCall(
+            token.address, call_data("transfer(address,uint256)", to, units), 0
+        )
 
     async def _transfer_once(self, request: web.Request) -> Body:
         order = await read(request, KeyedOrder)

@@ -27,7 +27,7 @@ from poolmaker.sandbox.chain.model import (
 )
 from poolmaker.sandbox.chain.options import ACCOUNTS, CHAIN_ID, MNEMONIC
 from poolmaker.sandbox.chain.rpc import Rpc
-from poolmaker.sandbox.chain.wallet import Wallet, account_of
+from poolmaker.sandbox.chain.wallet import ChainWallet, account_of
 
 FEES: Final = (
     (EXCHANGE_ORACLE, "1", "Exchange Oracle"),
@@ -46,7 +46,8 @@ class Deployer:
     def __init__(self, rpc: Rpc, modules: Path, clock: Clock) -> None:
         self._modules = modules
         self._wallets = [
-            Wallet(rpc, account_of(MNEMONIC, index), CHAIN_ID, clock) for index in range(ACCOUNTS)
+            ChainWallet(rpc, account_of(MNEMONIC, index), CHAIN_ID, clock)
+            for index in range(ACCOUNTS)
         ]
 
     async def deploy(self) -> None:

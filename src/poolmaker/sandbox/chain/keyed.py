@@ -12,14 +12,14 @@ from typing import Final, NamedTuple
 from eth_utils.crypto import keccak
 
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
-from poolmaker.sandbox.chain.wallet import TIP_WEI, Wallet
+from poolmaker.sandbox.chain.wallet import TIP_WEI, ChainWallet
 
 KEYS_MAX: Final = 100_000
 
 
-class Call(NamedTuple):
+class ContractCall(NamedTuple):
     """What a transaction does; ``value`` is in wei."""
 
     to: str
@@ -33,7 +33,7 @@ class KeyedTransfer:
 
     key: str
     sender: str
-    call: Call
+    call: ContractCall
     raw: str
     block: int | None = None
 
@@ -59,7 +59,7 @@ class KeyedTransfers:
         self._known: dict[str, KeyedTransfer] = {}
         self._turn = asyncio.Lock()
 
-    async def send(self, key: str, wallet: Wallet, call: Call) -> KeyedTransfer:
+    async def send(self, key: str, wallet: ChainWallet, call: ContractCall) -> KeyedTransfer:
         """Send it, or learn how far it is.
 
         Raises CallerFault when the key was another transfer, RpcRefused when it would fail.
@@ -71,7 +71,7 @@ class KeyedTransfers:
                 require(len(self._known) < KEYS_MAX, f"key: at most {KEYS_MAX} of them")
                 return await self._first(key, wallet, call)
             if (known.sender, known.call) != (wallet.address, call):
-                raise CallerFault(f"key: {key} was another transfer")
+                raise PreconditionError(f"key: {key} was another transfer")
             if not await self._is_there(known):
                 await self._again(known, wallet)
             return known
@@ -82,7 +82,7 @@ class KeyedTransfers:
             await self._is_there(one)
         return list(self._known.values())
 
-    async def _first(self, key: str, wallet: Wallet, call: Call) -> KeyedTransfer:
+    async def _first(self, key: str, wallet: ChainWallet, call: ContractCall) -> KeyedTransfer:
         async with wallet.turn:
             # Remembered before it is handed in: without an answer it may be there all the same.
             raw = await wallet.signed(*call, tip_wei=_tip_of(key))
@@ -103,7 +103,7 @@ class KeyedTransfers:
                 raise RpcRefused(3, f"transaction {one.tx_hash} of {one.key} failed")
         return found is not None
 
-    async def _again(self, lost: KeyedTransfer, wallet: Wallet) -> None:
+    async def _again(self, lost: KeyedTransfer, wallet: ChainWallet) -> None:
         """Hand in what a reorganisation removed; signed anew where its nonce is taken."""
         async with wallet.turn:
             try:

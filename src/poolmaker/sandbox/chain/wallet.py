@@ -26,7 +26,7 @@ def account_of(mnemonic: str, index: int) -> LocalAccount:
     return found
 
 
-class Wallet:
+class ChainWallet:
     """Sends transactions of one key, one at a time, each until it is in a block."""
 
     def __init__(self, rpc: Rpc, account: LocalAccount, chain_id: int, clock: Clock) -> None:

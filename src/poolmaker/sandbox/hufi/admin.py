@@ -8,13 +8,13 @@ import msgspec
 from aiohttp import web
 
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.sandbox.chain.admin import units_of
 from poolmaker.sandbox.chain.model import token_called
 from poolmaker.sandbox.hufi import shown
 from poolmaker.sandbox.hufi.jobs import Job, Jobs
 from poolmaker.sandbox.hufi.texts import iso
-from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.hufi.world import HufiWorld
 from poolmaker.sandbox.serving import Body, FaultyCalls, guarded, read
 
 
@@ -35,7 +35,7 @@ class CampaignOrder(msgspec.Struct, forbid_unknown_fields=True):
 class HufiAdmin:
     """Serves the admin port."""
 
-    def __init__(self, world: World, jobs: Jobs, faults: list[FaultyCalls]) -> None:
+    def __init__(self, world: HufiWorld, jobs: Jobs, faults: list[FaultyCalls]) -> None:
         self._world = world
         self._jobs = jobs
         self._faults = faults
@@ -61,7 +61,7 @@ class HufiAdmin:
         order = await read(request, CampaignOrder)
         token = token_called(order.token)
         if token is None:
-            raise CallerFault(f"token: {order.token} is not known")
+            raise PreconditionError(f"token: {order.token} is not known")
         require(0 < order.days <= 100, "days: 1 to 100")
         manifest = dict(order.manifest)
         if "start_date" not in manifest:

@@ -60,7 +60,7 @@ UserHandler = Callable[[Asked, User], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class HttpRoute:
     """One route; ``path`` is a pattern with named groups, ``name`` what faults call it.
 
     An answer may be kept by others for ``age_s``, 0 says nothing of that.
@@ -73,20 +73,20 @@ class Route:
     age_s: int = 0
 
 
-def route(method: str, path: str, handler: Handler, age_s: int = 0) -> Route:
+def route(method: str, path: str, handler: Handler, age_s: int = 0) -> HttpRoute:
     """A route from a path such as ``/campaigns/{campaign}/leaderboard``."""
     pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
-    return Route(method, re.compile(pattern), f"{method} {path}", handler, age_s)
+    return HttpRoute(method, re.compile(pattern), f"{method} {path}", handler, age_s)
 
 
-class ApiWire:
+class HufiApi:
     """Serves a table of routes as HuFi's servers do: bodies, refusals, CORS.
 
     With ``account_of`` a fault may be for one participant's calls alone.
     """
 
     def __init__(
-        self, routes: Sequence[Route], clock: Clock, account_of: AccountOf | None = None
+        self, routes: Sequence[HttpRoute], clock: Clock, account_of: AccountOf | None = None
     ) -> None:
         self._routes = routes
         self._clock = clock
@@ -118,7 +118,7 @@ class ApiWire:
         response.headers.update(_ANYBODY)
         return response
 
-    def _find(self, request: web.Request) -> tuple[Route, dict[str, str]] | None:
+    def _find(self, request: web.Request) -> tuple[HttpRoute, dict[str, str]] | None:
         for one in self._routes:
             match = one.path.fullmatch(request.path)
             if match is not None and one.method == request.method:
@@ -126,7 +126,7 @@ class ApiWire:
         return None
 
     async def _answer(
-        self, request: web.Request, found: tuple[Route, dict[str, str]] | None
+        self, request: web.Request, found: tuple[HttpRoute, dict[str, str]] | None
     ) -> web.StreamResponse:
         path = request.path_qs
         try:

@@ -22,7 +22,7 @@ from poolmaker.sandbox.chain.model import (
 )
 from poolmaker.sandbox.chain.options import CHAIN_ID, MNEMONIC
 from poolmaker.sandbox.chain.rpc import Rpc
-from poolmaker.sandbox.chain.wallet import Wallet, account_of
+from poolmaker.sandbox.chain.wallet import ChainWallet, account_of
 from poolmaker.sandbox.hufi.model import EscrowState, EscrowStatus, Launch, Payment
 
 REQUESTER: Final = "hufi-campaign-launcher"
@@ -45,7 +45,7 @@ class Escrows:
     def __init__(self, rpc: Rpc, clock: Clock) -> None:
         self._rpc = rpc
         self._launcher, self._exchange, self._recorder, self._payer = (
-            Wallet(rpc, account_of(MNEMONIC, index), CHAIN_ID, clock)
+            ChainWallet(rpc, account_of(MNEMONIC, index), CHAIN_ID, clock)
             for index in (LAUNCHER, EXCHANGE_ORACLE, RECORDING_ORACLE, REPUTATION_ORACLE)
         )
 

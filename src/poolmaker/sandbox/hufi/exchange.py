@@ -16,7 +16,7 @@ import msgspec
 from poolmaker.hufi import rules
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import Unavailable
-from poolmaker.sandbox.hufi.model import Permission
+from poolmaker.sandbox.hufi.model import ExchangePermission
 
 TIMEOUT_S: Final = 15
 PAGE: Final = 1_000
@@ -29,12 +29,12 @@ _PROBE: Final = "ETH/USDT"
 class AccessRefused(Exception):
     """The exchange does not let this key see something."""
 
-    def __init__(self, missing: Permission) -> None:
+    def __init__(self, missing: ExchangePermission) -> None:
         super().__init__(missing)
         self.missing = missing
 
 
-class Exchange:
+class ExchangeReader:
     """Reads accounts of others. Raises AccessRefused and, for anything else, Unavailable."""
 
     def __init__(self, session: aiohttp.ClientSession, rest: str, clock: Clock) -> None:
@@ -54,7 +54,7 @@ class Exchange:
             raise Unavailable(f"the exchange does not answer: {problem}") from None
 
     async def _signed(
-        self, path: str, key: tuple[str, str], permission: Permission, **params: object
+        self, path: str, key: tuple[str, str], permission: ExchangePermission, **params: object
     ) -> Any:
         stamp = self._clock.now_us() // 1_000
         text = urlencode({**params, "recvWindow": 10_000, "timestamp": stamp})
@@ -70,7 +70,7 @@ class Exchange:
 
     async def balance(self, key: tuple[str, str], symbol: str) -> float | None:
         """Free and used together, None where the account has none."""
-        account = await self._signed("/api/v3/account", key, Permission.BALANCE)
+        account = await self._signed("/api/v3/account", key, ExchangePermission.BALANCE)
         for held in account["balances"]:
             if held["asset"] == symbol:
                 return float(Decimal(held["free"]) + Decimal(held["locked"]))
@@ -79,12 +79,12 @@ class Exchange:
     async def deposit_address(self, key: tuple[str, str]) -> str:
         """The account's ETH address on Ethereum."""
         rows = await self._signed(
-            "/api/v3/capital/deposit/address", key, Permission.DEPOSIT, coin="ETH"
+            "/api/v3/capital/deposit/address", key, ExchangePermission.DEPOSIT, coin="ETH"
         )
         for row in rows:
             if row["network"] == "ETH":
                 return str(row["address"])
-        raise AccessRefused(Permission.DEPOSIT)
+        raise AccessRefused(ExchangePermission.DEPOSIT)
 
     async def trades(
         self, key: tuple[str, str], pair: str, since_ms: int, until_ms: int
@@ -97,7 +97,7 @@ class Exchange:
                 break
             last = min(until_ms, first + rules.DAY_MS) - 1
             rows = await self._signed(
-                "/api/v3/myTrades", key, Permission.TRADES, symbol=pair.replace("/", ""),
+                "/api/v3/myTrades", key, ExchangePermission.TRADES, symbol=pair.replace("/", ""),
                 startTime=first, endTime=last, limit=PAGE,
             )  # fmt: skip
             fresh = [row for row in rows if row["id"] not in found]
@@ -112,10 +112,10 @@ class Exchange:
         return [_trade(pair, row) for row in newest_first]
 
     async def missing(
-        self, key: tuple[str, str], wanted: Sequence[Permission]
-    ) -> tuple[Permission, ...]:
+        self, key: tuple[str, str], wanted: Sequence[ExchangePermission]
+    ) -> tuple[ExchangePermission, ...]:
         """Which of ``wanted`` the key lacks, asked live."""
-        lacking: list[Permission] = []
+        lacking: list[ExchangePermission] = []
         for permission in wanted:
             try:
                 await self._probe(key, permission)
@@ -123,10 +123,10 @@ class Exchange:
                 lacking.append(permission)
         return tuple(lacking)
 
-    async def _probe(self, key: tuple[str, str], permission: Permission) -> None:
-        if permission is Permission.BALANCE:
+    async def _probe(self, key: tuple[str, str], permission: ExchangePermission) -> None:
+        if permission is ExchangePermission.BALANCE:
             await self.balance(key, "ETH")
-        elif permission is Permission.DEPOSIT:
+        elif permission is ExchangePermission.DEPOSIT:
             await self.deposit_address(key)
         else:
             now_ms = self._clock.now_us() // 1_000

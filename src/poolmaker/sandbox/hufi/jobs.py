@@ -25,7 +25,7 @@ from poolmaker.sandbox.hufi.model import (
 )
 from poolmaker.sandbox.hufi.results import payouts, record, reserved_units, results_file
 from poolmaker.sandbox.hufi.texts import iso
-from poolmaker.sandbox.hufi.world import World, needed
+from poolmaker.sandbox.hufi.world import HufiWorld, needed
 
 REORG_DEPTH: Final = 64
 PERIODS_MAX: Final = 1_000
@@ -54,7 +54,7 @@ class Job(StrEnum):
 class Jobs:
     """Runs one job at a time. Trouble with one campaign is noted and does not stop the others."""
 
-    def __init__(self, world: World, files: Files) -> None:
+    def __init__(self, world: HufiWorld, files: Files) -> None:
         self._world = world
         self._files = files
         self._turn = asyncio.Lock()

@@ -9,12 +9,12 @@ from poolmaker.hufi.rules import CampaignType
 from poolmaker.kernel.errors import Unavailable
 from poolmaker.sandbox.chain.options import CHAIN_ID
 from poolmaker.sandbox.hufi import shown
-from poolmaker.sandbox.hufi.calls import Answer, Asked, Route, route
+from poolmaker.sandbox.hufi.calls import Answer, Asked, HttpRoute, route
 from poolmaker.sandbox.hufi.fields import Fields
 from poolmaker.sandbox.hufi.model import STATUS_ON_CHAIN, Campaign, Status
 from poolmaker.sandbox.hufi.options import EXCHANGE, EXCHANGES
 from poolmaker.sandbox.hufi.refusals import HufiRefusal
-from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.hufi.world import HufiWorld
 
 LIMIT_DEFAULT: Final = 10
 LIMIT_MAX: Final = 1_000
@@ -23,10 +23,10 @@ LIMIT_MAX: Final = 1_000
 class LauncherApi:
     """Everything that anybody asks the launcher. There is no login."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: HufiWorld) -> None:
         self._world = world
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[HttpRoute]:
         """All its routes."""
         return [
             route("GET", "/campaigns", self._list),

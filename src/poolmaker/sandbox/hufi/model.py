@@ -73,7 +73,7 @@ class EscrowState:
         return sum(payment.units for payment in self.payments)
 
 
-class Permission(StrEnum):
+class ExchangePermission(StrEnum):
     """What an exchange key must allow."""
 
     BALANCE = "VIEW_ACCOUNT_BALANCE"
@@ -130,7 +130,7 @@ class ExchangeKey:
     key: str
     secret: str
     extras: Json | None
-    missing: tuple[Permission, ...] = ()
+    missing: tuple[ExchangePermission, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

@@ -10,20 +10,20 @@ from poolmaker.kernel.errors import Unavailable
 from poolmaker.sandbox.chain.options import CHAIN_ID
 from poolmaker.sandbox.hufi import shown
 from poolmaker.sandbox.hufi.auth import SIGN_UP, signer_of
-from poolmaker.sandbox.hufi.calls import Answer, Asked, Handler, Route, UserHandler, route
+from poolmaker.sandbox.hufi.calls import Answer, Asked, Handler, HttpRoute, UserHandler, route
 from poolmaker.sandbox.hufi.fields import SIGNATURE, UUID, Fields
 from poolmaker.sandbox.hufi.jobs import Job, Jobs
 from poolmaker.sandbox.hufi.model import (
     Campaign,
     ExchangeKey,
-    Permission,
+    ExchangePermission,
     Status,
     User,
 )
 from poolmaker.sandbox.hufi.options import ADMIN_KEY, EXCHANGE, EXCHANGES
 from poolmaker.sandbox.hufi.refusals import HufiRefusal, unauthorized, unprocessable
 from poolmaker.sandbox.hufi.results import outcome, record
-from poolmaker.sandbox.hufi.world import NOT_AUTHORIZED, World
+from poolmaker.sandbox.hufi.world import NOT_AUTHORIZED, HufiWorld
 
 LIMIT_DEFAULT: Final = 10
 LIMIT_MAX: Final = 1_000
@@ -31,18 +31,18 @@ TOKENS_MAX: Final = 10
 JOB_PAUSE_US: Final = 60_000_000
 BOARD_AGE_S: Final = 30
 _AUTO_TYPES: Final = (CampaignType.MARKET_MAKING, CampaignType.HOLDING)
-_ALL: Final = tuple(Permission)
+_ALL: Final = tuple(ExchangePermission)
 
 
 class OracleApi:
     """Everything that a participant asks the recording oracle."""
 
-    def __init__(self, world: World, jobs: Jobs) -> None:
+    def __init__(self, world: HufiWorld, jobs: Jobs) -> None:
         self._world = world
         self._jobs = jobs
         self._ran_us: dict[Job, int] = {}
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[HttpRoute]:
         """All its routes."""
         keys, campaign = "/exchange-api-keys", "/campaigns/{campaign}"
         return [
@@ -124,7 +124,7 @@ class OracleApi:
             owner.refresh_token = None
         return 204, None
 
-    async def _missing(self, key: ExchangeKey) -> tuple[Permission, ...]:
+    async def _missing(self, key: ExchangeKey) -> tuple[ExchangePermission, ...]:
         try:
             return await self._world.exchange.missing((key.key, key.secret), _ALL)
         except Unavailable:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from poolmaker.hufi.rules import ScoredTrade
 from poolmaker.sandbox.chain.model import Token
-from poolmaker.sandbox.hufi.model import EscrowState, Launch, Permission
+from poolmaker.sandbox.hufi.model import EscrowState, ExchangePermission, Launch
 
 Key = tuple[str, str]
 
@@ -82,7 +82,9 @@ class Accounts(Protocol):
         """The account's trades in [since, until), newest first."""
         ...
 
-    async def missing(self, key: Key, wanted: Sequence[Permission]) -> tuple[Permission, ...]:
+    async def missing(
+        self, key: Key, wanted: Sequence[ExchangePermission]
+    ) -> tuple[ExchangePermission, ...]:
         """Which of ``wanted`` the key lacks, asked live."""
         ...
 

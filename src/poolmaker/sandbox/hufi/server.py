@@ -13,15 +13,15 @@ from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.chain.rpc import Rpc
 from poolmaker.sandbox.hufi.admin import HufiAdmin
 from poolmaker.sandbox.hufi.auth import Tokens
-from poolmaker.sandbox.hufi.calls import ApiWire
+from poolmaker.sandbox.hufi.calls import HufiApi
 from poolmaker.sandbox.hufi.escrows import Escrows
-from poolmaker.sandbox.hufi.exchange import Exchange
+from poolmaker.sandbox.hufi.exchange import ExchangeReader
 from poolmaker.sandbox.hufi.files import Files
 from poolmaker.sandbox.hufi.jobs import Jobs
 from poolmaker.sandbox.hufi.launcher import LauncherApi
 from poolmaker.sandbox.hufi.options import ADMIN_KEY, HufiOptions
 from poolmaker.sandbox.hufi.oracle import OracleApi
-from poolmaker.sandbox.hufi.world import World
+from poolmaker.sandbox.hufi.world import HufiWorld
 from poolmaker.sandbox.serving import Ports, bind, say, stop_on_signals, until
 
 
@@ -47,12 +47,12 @@ async def _checked(escrows: Escrows, url: str) -> Escrows:
 
 def build_world(
     options: HufiOptions, escrows: Escrows, session: aiohttp.ClientSession, clock: Clock
-) -> World:
+) -> HufiWorld:
     """What both oracles remember at the start: nothing."""
     rng = Rng(options.seed).fork("hufi")
     tokens = Tokens(rng, clock, options.access_s, options.refresh_s)
-    exchange = Exchange(session, options.venue_rest.rstrip("/"), clock)
-    world = World(escrows, exchange, tokens, clock)
+    exchange = ExchangeReader(session, options.venue_rest.rstrip("/"), clock)
+    world = HufiWorld(escrows, exchange, tokens, clock)
     world.limits_holding_join = options.limits_holding_join
     return world
 
@@ -73,8 +73,8 @@ async def serve(options: HufiOptions) -> None:
         world = build_world(options, await _checked(escrows, options.chain_rpc), session, clock)
         files = Files()
         jobs = Jobs(world, files)
-        oracle = ApiWire(OracleApi(world, jobs).routes(), clock, world.account_of)
-        launcher = ApiWire(LauncherApi(world).routes(), clock)
+        oracle = HufiApi(OracleApi(world, jobs).routes(), clock, world.account_of)
+        launcher = HufiApi(LauncherApi(world).routes(), clock)
         admin = HufiAdmin(world, jobs, [oracle.faults, launcher.faults])
         try:
             files.base = await ports.serve(sockets[2], files.handle)

@@ -7,7 +7,7 @@ from typing import Final
 
 from poolmaker.hufi.rules import CampaignType
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, PoolmakerError
+from poolmaker.kernel.errors import PoolmakerError, PreconditionError
 from poolmaker.sandbox.chain.model import token_called
 from poolmaker.sandbox.hufi.auth import Tokens
 from poolmaker.sandbox.hufi.manifests import InvalidManifest, parse_manifest
@@ -15,7 +15,7 @@ from poolmaker.sandbox.hufi.model import (
     Campaign,
     EscrowState,
     ExchangeKey,
-    Permission,
+    ExchangePermission,
     Processing,
     Status,
     User,
@@ -32,13 +32,13 @@ _FINISHED: Final = frozenset(
 )
 
 
-def needed(kind: CampaignType) -> tuple[Permission, ...]:
+def needed(kind: CampaignType) -> tuple[ExchangePermission, ...]:
     """What a key must allow to take part."""
-    first = Permission.TRADES if kind.counts_volume else Permission.BALANCE
-    return (first, Permission.DEPOSIT)
+    first = ExchangePermission.TRADES if kind.counts_volume else ExchangePermission.BALANCE
+    return (first, ExchangePermission.DEPOSIT)
 
 
-class World:
+class HufiWorld:
     """Users and campaigns. One event loop owns it."""
 
     def __init__(
@@ -81,7 +81,7 @@ class World:
         if known is not None:
             return known
         if len(self.users) >= USERS_MAX:
-            raise CallerFault("there are too many users for a sandbox")
+            raise PreconditionError("there are too many users for a sandbox")
         made = User(self.tokens.new_id(), address, self.tokens.new_nonce())
         self.users[address] = made
         return made

@@ -9,19 +9,19 @@ import msgspec
 from aiohttp import web
 
 from poolmaker.kernel.checks import require
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.mixin.codec.amounts import to_short_text, to_text, to_units
 from poolmaker.mixin.codec.encoding import from_hex
 from poolmaker.mixin.codec.ids import check_uuid, conversation_id
-from poolmaker.mixin.codec.links import Payment, parse_payment_link
+from poolmaker.mixin.codec.links import PaymentLink, parse_payment_link
 from poolmaker.sandbox.mixin import render
 from poolmaker.sandbox.mixin.calls import House
 from poolmaker.sandbox.mixin.catalog import Asset, new_token
 from poolmaker.sandbox.mixin.crossing import Arrival
 from poolmaker.sandbox.mixin.invariants import audit
-from poolmaker.sandbox.mixin.model import Deposit, Person, Withdrawal, uuid_from
+from poolmaker.sandbox.mixin.model import MixinDeposit, MixinPerson, MixinWithdrawal, uuid_from
 from poolmaker.sandbox.mixin.post import Letter
-from poolmaker.sandbox.mixin.refusals import SUSPENSIONS, Refusal
+from poolmaker.sandbox.mixin.refusals import SUSPENSIONS, MixinError
 from poolmaker.sandbox.mixin.wallets import Wallets
 from poolmaker.sandbox.serving import Handler, guarded, read
 from poolmaker.sandbox.venue.rest import answer
@@ -53,7 +53,7 @@ class WithdrawOrder(msgspec.Struct, forbid_unknown_fields=True):
     trace: str = ""
 
 
-class DepositOrder(msgspec.Struct, forbid_unknown_fields=True):
+class MixinDepositOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Something came from another chain, to an address or to a user's own."""
 
     amount: str
@@ -82,7 +82,7 @@ class AssetOrder(msgspec.Struct, forbid_unknown_fields=True):
     fee: str = "0"
 
 
-class FeeOrder(msgspec.Struct, forbid_unknown_fields=True):
+class MixinFeeOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Withdrawals of an asset cost so much of another from now on."""
 
     asset: str
@@ -121,7 +121,7 @@ class UserOrder(msgspec.Struct, forbid_unknown_fields=True):
     name: str
 
 
-class AdminWire:
+class MixinAdmin:
     """Serves the admin port."""
 
     def __init__(self, house: House) -> None:
@@ -163,19 +163,19 @@ class AdminWire:
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 return await judged(request)
-            except Refusal as refusal:
+            except MixinError as refusal:
                 return answer(refusal.body(), 400, {})
 
         return handle
 
-    def _person(self, name: str) -> Person:
+    def _person(self, name: str) -> MixinPerson:
         """Somebody by id or by number."""
         people = list(self._world.people.values())
         if name.isdigit() and int(name) < len(people):
             return people[int(name)]
         found = self._world.people.get(name)
         if found is None:
-            raise CallerFault(f"user: nobody is called {name!r}")
+            raise PreconditionError(f"user: nobody is called {name!r}")
         return found
 
     async def _pay(self, request: web.Request) -> Body:
@@ -184,7 +184,7 @@ class AdminWire:
         if order.link is not None:
             payment = parse_payment_link(order.link)
         else:
-            payment = Payment(
+            payment = PaymentLink(
                 recipient=order.opponent or self._world.bot.user_id, asset_id=order.asset,
                 units=to_units(order.amount), trace=order.trace or uuid_from(self._rng),
                 memo=order.memo,
@@ -201,7 +201,7 @@ class AdminWire:
         return render.request(self._world, made)
 
     async def _deposit(self, request: web.Request) -> Body:
-        order = await read(request, DepositOrder)
+        order = await read(request, MixinDepositOrder)
         destination = order.destination or self._own_address(order)
         arrival = Arrival(
             tx_id=order.tx_id, asset_id=order.asset, units=to_units(order.amount),
@@ -211,12 +211,12 @@ class AdminWire:
         deposit, repeated = self._house.crossing.arrive(arrival)
         return render.pending(self._world, deposit) | {"repeated": repeated}
 
-    def _own_address(self, order: DepositOrder) -> str:
+    def _own_address(self, order: MixinDepositOrder) -> str:
         person, asset = self._person(order.user), self._world.asset(order.asset)
         return self._house.crossing.entry(asset.chain.chain_id, [person.user_id], 1).destination
 
     async def _deposits(self, _request: web.Request) -> Body:
-        found: list[Deposit] = list(self._world.books.deposits.values())
+        found: list[MixinDeposit] = list(self._world.books.deposits.values())
         return {"deposits": [render.pending(self._world, one) for one in found]}
 
     async def _addresses(self, _request: web.Request) -> Body:
@@ -230,7 +230,7 @@ class AdminWire:
         found = [self._leaving(one) for one in self._world.books.withdrawals.values()]
         return {"withdrawals": [one for one in found if state in {"", one["state"]}]}
 
-    def _leaving(self, found: Withdrawal) -> Body:
+    def _leaving(self, found: MixinWithdrawal) -> Body:
         asset = self._world.assets[found.asset_id]
         return {
             "id": found.withdrawal_id, "user": found.user_id, "request_id": found.request_id,
@@ -262,7 +262,7 @@ class AdminWire:
         return self._listed(self._world.assets.setdefault(made.asset_id, made))
 
     async def _fee(self, request: web.Request) -> Body:
-        order = await read(request, FeeOrder)
+        order = await read(request, MixinFeeOrder)
         asset, fee_asset = self._world.asset(order.asset), self._world.asset(order.fee_asset)
         asset.fees[fee_asset.asset_id] = to_units(order.amount)
         return self._listed(asset)
@@ -278,7 +278,7 @@ class AdminWire:
     async def _users(self, _request: web.Request) -> Body:
         return {"users": [self._shown(one) for one in self._world.people.values()]}
 
-    def _shown(self, person: Person) -> Body:
+    def _shown(self, person: MixinPerson) -> Body:
         balances = self._world.balances(person)
         return {
             "user_id": person.user_id, "number": person.number, "name": person.name,

@@ -18,11 +18,11 @@ from poolmaker.mixin.codec.messages import (
     encode_frame,
 )
 from poolmaker.mixin.codec.tokens import WireRequest
-from poolmaker.sandbox.mixin.auth import Caller, Doorkeeper
-from poolmaker.sandbox.mixin.model import Person, uuid_from
+from poolmaker.sandbox.mixin.auth import Doorkeeper, MixinCaller
+from poolmaker.sandbox.mixin.model import MixinPerson, uuid_from
 from poolmaker.sandbox.mixin.post import Letter, Post
-from poolmaker.sandbox.mixin.refusals import Refusal
-from poolmaker.sandbox.mixin.world import World
+from poolmaker.sandbox.mixin.refusals import MixinError
+from poolmaker.sandbox.mixin.world import MixinNetwork
 from poolmaker.sandbox.venue.faults import EventFaults
 
 FRAMES_MAX: Final = 12_000
@@ -33,7 +33,9 @@ SEND_TIMEOUT_S: Final = 30
 class Reader:
     """One connection. ``send`` never waits; a reader who lags is cut."""
 
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request, who: Person) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, request: web.Request, who: MixinPerson
+    ) -> None:
         self.person = who
         self.is_listening = False
         self._socket = socket
@@ -66,7 +68,7 @@ class Reader:
 class BlazeWire:
     """Serves Blaze, for everybody's own session."""
 
-    def __init__(self, world: World, post: Post, doorkeeper: Doorkeeper) -> None:
+    def __init__(self, world: MixinNetwork, post: Post, doorkeeper: Doorkeeper) -> None:
         self._world = world
         self._post = post
         self._doorkeeper = doorkeeper
@@ -83,7 +85,7 @@ class BlazeWire:
         """Serve one connection until it ends."""
         try:
             caller = self._caller(request)
-        except Refusal as refusal:
+        except MixinError as refusal:
             return web.json_response(refusal.body(), status=401)
         socket = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,), heartbeat=PING_EVERY_S, max_msg_size=FRAME_BYTES_MAX
@@ -102,12 +104,12 @@ class BlazeWire:
             await asyncio.gather(pump, return_exceptions=True)
         return socket
 
-    def _caller(self, request: web.Request) -> Caller:
+    def _caller(self, request: web.Request) -> MixinCaller:
         wire = WireRequest("GET", HANDSHAKE_PATH)
         header = request.headers.get("Authorization", "")
         found = self._doorkeeper.identify(header, wire, request.headers.get("X-Request-Id", ""))
         if found.permission is not None:
-            raise Refusal(403, "Access denied.")
+            raise MixinError(403, "Access denied.")
         return found
 
     def _hear(self, reader: Reader, data: bytes) -> None:
@@ -118,7 +120,7 @@ class BlazeWire:
             return
         try:
             said = self._act(reader, frame)
-        except Refusal as refusal:
+        except MixinError as refusal:
             said = {"action": str(Action.ERROR), **refusal.body()}
         reader.send({"id": frame.get("id", ""), "action": frame.get("action", ""), **said})
         if frame.get("action") == Action.LIST_PENDING:
@@ -139,7 +141,7 @@ class BlazeWire:
                 sent = self._post.send(reader.person, params)
                 return {"data": {"message_id": sent.message_id, "status": "SENT"}}
             case _:
-                raise Refusal(10002, "The request data has invalid field.")
+                raise MixinError(10002, "The request data has invalid field.")
 
     def _tell(self, letter: Letter) -> None:
         for reader in self.readers:

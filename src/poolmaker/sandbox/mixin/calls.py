@@ -9,14 +9,14 @@ from typing import Any, Final
 from poolmaker.mixin.codec.encoding import Malformed
 from poolmaker.mixin.codec.ids import check_uuid, conversation_id
 from poolmaker.sandbox.mixin import refusals, render
-from poolmaker.sandbox.mixin.auth import Caller
+from poolmaker.sandbox.mixin.auth import MixinCaller
 from poolmaker.sandbox.mixin.catalog import CHAINS
 from poolmaker.sandbox.mixin.crossing import Crossing
 from poolmaker.sandbox.mixin.grants import ASSETS, PROFILE, SNAPSHOTS, Grants
-from poolmaker.sandbox.mixin.model import Held, OutputState, Person, Request, Snapshot
+from poolmaker.sandbox.mixin.model import Held, MixinPerson, OutputState, Request, Snapshot
 from poolmaker.sandbox.mixin.post import Post, some
-from poolmaker.sandbox.mixin.safe import Safe, Sent
-from poolmaker.sandbox.mixin.world import World
+from poolmaker.sandbox.mixin.safe import Safe, SentTransaction
+from poolmaker.sandbox.mixin.world import MixinNetwork
 
 PAGE_MAX: Final = 500
 IDS_MAX: Final = 500
@@ -26,7 +26,7 @@ IDS_MAX: Final = 500
 class House:
     """The parts of one server."""
 
-    world: World
+    world: MixinNetwork
     safe: Safe
     crossing: Crossing
     grants: Grants
@@ -38,13 +38,13 @@ class Ask:
     """What is asked: parts of the path, fields of the query, the body."""
 
     house: House
-    caller: Caller | None
+    caller: MixinCaller | None
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: Any
 
     @property
-    def person(self) -> Person:
+    def person(self) -> MixinPerson:
         """Whoever calls."""
         if self.caller is None:
             raise refusals.unauthorized("no caller")
@@ -55,7 +55,7 @@ Handler = Callable[[Ask], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MixinCall:
     """A call: the scope it needs of a grant ("" for nobody's), or open to everybody."""
 
     handler: Handler
@@ -220,7 +220,7 @@ def _lock_fields(one: Any) -> tuple[list[str], int, str]:
         raise refusals.bad_field("hint") from None
 
 
-def _batch(body: Any) -> list[Sent]:
+def _batch(body: Any) -> list[SentTransaction]:
     if not isinstance(body, list):
         raise refusals.bad_field("requests")
     found = []
@@ -229,7 +229,7 @@ def _batch(body: Any) -> list[Sent]:
         request_id, raw = fields.get("request_id"), fields.get("raw")
         if not isinstance(request_id, str) or not isinstance(raw, str):
             raise refusals.bad_field("request_id or raw")
-        found.append(Sent(request_id, raw))
+        found.append(SentTransaction(request_id, raw))
     return found
 
 
@@ -364,7 +364,7 @@ def _converse(ask: Ask) -> Any:
     return ask.house.post.conversations.setdefault(name, _conversation(ask, name, other))
 
 
-def _conversation(ask: Ask, name: str, other: Person) -> dict[str, Any]:
+def _conversation(ask: Ask, name: str, other: MixinPerson) -> dict[str, Any]:
     at = render.instant(ask.house.world.time_us())
     members = (ask.person, other)
     return {
@@ -386,36 +386,36 @@ def _known_conversation(ask: Ask) -> Any:
     return found
 
 
-CALLS: Final[Mapping[str, Call]] = {
-    "GET /me": Call(_me, PROFILE),
-    "GET /safe/me": Call(_me, PROFILE),
-    "GET /users/{id}": Call(_user),
-    "POST /users/fetch": Call(_users),
-    "GET /search/{id}": Call(_search),
-    "POST /oauth/token": Call(_token, is_open=True),
-    "GET /safe/outputs": Call(_outputs, ASSETS),
-    "GET /safe/outputs/{id}": Call(_output, ASSETS),
-    "POST /safe/outputs/fetch": Call(_some_outputs, ASSETS),
-    "GET /safe/snapshots": Call(_snapshots, SNAPSHOTS),
-    "GET /safe/snapshots/{id}": Call(_snapshot, SNAPSHOTS),
-    "POST /safe/keys": Call(_keys),
-    "POST /safe/transaction/requests": Call(_request),
-    "POST /safe/transactions": Call(_submit),
-    "GET /safe/transactions/{id}": Call(_transaction, is_open=True),
-    "GET /safe/assets": Call(_assets, ASSETS),
-    "GET /safe/assets/{id}": Call(_asset, ASSETS),
-    "GET /safe/assets/{id}/fees": Call(_fees),
-    "POST /safe/assets/fetch": Call(_some_assets, ASSETS),
-    "GET /network/assets/{id}": Call(_asset, is_open=True),
-    "GET /network/chains": Call(_chains, is_open=True),
-    "GET /network/chains/{id}": Call(_chain, is_open=True),
-    "GET /external/addresses/check": Call(_check_address),
-    "POST /safe/deposit/entries": Call(_entries),
-    "GET /safe/deposits": Call(_deposits, is_open=True),
-    "POST /messages": Call(_messages),
-    "POST /acknowledgements": Call(_acknowledge),
-    "POST /conversations": Call(_converse),
-    "GET /conversations/{id}": Call(_known_conversation),
+CALLS: Final[Mapping[str, MixinCall]] = {
+    "GET /me": MixinCall(_me, PROFILE),
+    "GET /safe/me": MixinCall(_me, PROFILE),
+    "GET /users/{id}": MixinCall(_user),
+    "POST /users/fetch": MixinCall(_users),
+    "GET /search/{id}": MixinCall(_search),
+    "POST /oauth/token": MixinCall(_token, is_open=True),
+    "GET /safe/outputs": MixinCall(_outputs, ASSETS),
+    "GET /safe/outputs/{id}": MixinCall(_output, ASSETS),
+    "POST /safe/outputs/fetch": MixinCall(_some_outputs, ASSETS),
+    "GET /safe/snapshots": MixinCall(_snapshots, SNAPSHOTS),
+    "GET /safe/snapshots/{id}": MixinCall(_snapshot, SNAPSHOTS),
+    "POST /safe/keys": MixinCall(_keys),
+    "POST /safe/transaction/requests": MixinCall(_request),
+    "POST /safe/transactions": MixinCall(_submit),
+    "GET /safe/transactions/{id}": MixinCall(_transaction, is_open=True),
+    "GET /safe/assets": MixinCall(_assets, ASSETS),
+    "GET /safe/assets/{id}": MixinCall(_asset, ASSETS),
+    "GET /safe/assets/{id}/fees": MixinCall(_fees),
+    "POST /safe/assets/fetch": MixinCall(_some_assets, ASSETS),
+    "GET /network/assets/{id}": MixinCall(_asset, is_open=True),
+    "GET /network/chains": MixinCall(_chains, is_open=True),
+    "GET /network/chains/{id}": MixinCall(_chain, is_open=True),
+    "GET /external/addresses/check": MixinCall(_check_address),
+    "POST /safe/deposit/entries": MixinCall(_entries),
+    "GET /safe/deposits": MixinCall(_deposits, is_open=True),
+    "POST /messages": MixinCall(_messages),
+    "POST /acknowledgements": MixinCall(_acknowledge),
+    "POST /conversations": MixinCall(_converse),
+    "GET /conversations/{id}": MixinCall(_known_conversation),
 }
 
 

@@ -16,7 +16,7 @@ _TRON: Final = re.compile(r"T[1-9A-HJ-NP-Za-km-z]{33}")
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class CatalogChain:
     """A chain: its own asset has the chain's id."""
 
     chain_id: str
@@ -35,7 +35,7 @@ class Asset:
     """An asset; ``fees`` holds per fee asset what a withdrawal costs, in units of 1e-8."""
 
     asset_id: str
-    chain: Chain
+    chain: CatalogChain
     symbol: str
     name: str
     asset_key: str
@@ -51,19 +51,19 @@ class Asset:
         return kernel_asset_id(self.asset_id).hex()
 
 
-ETHEREUM: Final = Chain("43d61dcd-e413-450d-80b8-101d5e903357", "Ethereum", 32, _EVM)
-POLYGON: Final = Chain("b7938396-3f94-4e0a-9179-d3440718156f", "Polygon", 128, _EVM)
-BITCOIN: Final = Chain("c6d0c728-2624-429b-8e0d-d9d19b6592fa", "Bitcoin", 2, _BASE58)
-BSC: Final = Chain("1949e683-6a08-49e2-b087-d6b72398588f", "BNB Smart Chain", 15, _EVM)
-TRON: Final = Chain("25dabac5-056a-48ff-b9f9-f67395dc407c", "TRON", 20, _TRON)
-CHAINS: Final[Mapping[str, Chain]] = {
+ETHEREUM: Final = CatalogChain("43d61dcd-e413-450d-80b8-101d5e903357", "Ethereum", 32, _EVM)
+POLYGON: Final = CatalogChain("b7938396-3f94-4e0a-9179-d3440718156f", "Polygon", 128, _EVM)
+BITCOIN: Final = CatalogChain("c6d0c728-2624-429b-8e0d-d9d19b6592fa", "Bitcoin", 2, _BASE58)
+BSC: Final = CatalogChain("1949e683-6a08-49e2-b087-d6b72398588f", "BNB Smart Chain", 15, _EVM)
+TRON: Final = CatalogChain("25dabac5-056a-48ff-b9f9-f67395dc407c", "TRON", 20, _TRON)
+CHAINS: Final[Mapping[str, CatalogChain]] = {
     chain.chain_id: chain for chain in (ETHEREUM, POLYGON, BITCOIN, BSC, TRON)
 }
 
 _ZERO_ADDRESS: Final = "0x0000000000000000000000000000000000000000"
 
 
-def _native(chain: Chain, symbol: str, name: str, price: str, fee: str) -> Asset:
+def _native(chain: CatalogChain, symbol: str, name: str, price: str, fee: str) -> Asset:
     return Asset(
         asset_id=chain.chain_id, chain=chain, symbol=symbol, name=name, asset_key=_ZERO_ADDRESS,
         price_usd=price, fees={chain.chain_id: to_units(fee)},

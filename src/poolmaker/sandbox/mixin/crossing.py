@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.mixin.codec.encoding import to_base58
 from poolmaker.mixin.codec.ids import blake3, members_hash, object_id
 from poolmaker.sandbox.mixin import refusals
-from poolmaker.sandbox.mixin.catalog import BITCOIN, CHAINS, TRON, Chain
-from poolmaker.sandbox.mixin.model import Deposit, Entry, Held, Snapshot, Withdrawal
+from poolmaker.sandbox.mixin.catalog import BITCOIN, CHAINS, TRON, CatalogChain
+from poolmaker.sandbox.mixin.model import Entry, Held, MixinDeposit, MixinWithdrawal, Snapshot
 from poolmaker.sandbox.mixin.safe import Safe
-from poolmaker.sandbox.mixin.world import World
+from poolmaker.sandbox.mixin.world import MixinNetwork
 
 _LETTERS: Final = 32
 
@@ -36,7 +36,7 @@ class Arrival:
 class Crossing:
     """The gate between this network and the others."""
 
-    def __init__(self, world: World, safe: Safe) -> None:
+    def __init__(self, world: MixinNetwork, safe: Safe) -> None:
         self._world = world
         self._safe = safe
         self._books = world.books
@@ -57,7 +57,7 @@ class Crossing:
         )
         return self._books.entries.setdefault((chain_id, destination.lower()), made)
 
-    def arrive(self, arrival: Arrival) -> tuple[Deposit, bool]:
+    def arrive(self, arrival: Arrival) -> tuple[MixinDeposit, bool]:
         """Count what came; (deposit, whether it was known). It is credited once.
 
         Raises CallerFault when the same (tx_id, index) was something else, or nobody has the
@@ -65,10 +65,10 @@ class Crossing:
         """
         asset = self._world.assets.get(arrival.asset_id)
         if asset is None or arrival.units <= 0:
-            raise CallerFault("asset or amount: unknown, or not more than zero")
+            raise PreconditionError("asset or amount: unknown, or not more than zero")
         entry = self._books.entries.get((asset.chain.chain_id, arrival.destination.lower()))
         if entry is None:
-            raise CallerFault("destination: nobody's address on the asset's chain")
+            raise PreconditionError("destination: nobody's address on the asset's chain")
         enough = asset.chain.confirmations
         seen = enough if arrival.confirmations is None else arrival.confirmations
         known = self._books.deposits.get((arrival.tx_id, arrival.index))
@@ -76,14 +76,14 @@ class Crossing:
         if (deposit.asset_id, deposit.units, deposit.destination) != (
             arrival.asset_id, arrival.units, entry.destination,
         ):  # fmt: skip
-            raise CallerFault("tx_id: another deposit has this transaction id and index")
+            raise PreconditionError("tx_id: another deposit has this transaction id and index")
         deposit.confirmations = max(deposit.confirmations, seen)
         if deposit.confirmations >= enough and not deposit.is_credited:
             self._credit(deposit)
         return deposit, known is not None
 
-    def _new(self, arrival: Arrival, entry: Entry) -> Deposit:
-        made = Deposit(
+    def _new(self, arrival: Arrival, entry: Entry) -> MixinDeposit:
+        made = MixinDeposit(
             deposit_id=object_id(arrival.tx_id, str(arrival.index), "DEPOSIT"),
             tx_id=arrival.tx_id, index=arrival.index, asset_id=arrival.asset_id,
             units=arrival.units, destination=entry.destination, tag=arrival.tag,
@@ -93,7 +93,7 @@ class Crossing:
         self._books.deposits[(arrival.tx_id, arrival.index)] = made
         return made
 
-    def _credit(self, deposit: Deposit) -> None:
+    def _credit(self, deposit: MixinDeposit) -> None:
         deposit.is_credited = True
         lock = self._safe.lock_for(deposit.receivers, 0, deposit.deposit_id)
         name = blake3(f"deposit/{deposit.deposit_id}".encode()).hex()
@@ -107,7 +107,7 @@ class Crossing:
         if len(deposit.receivers) == 1:
             self._tell(held, deposit)
 
-    def _tell(self, held: Held, deposit: Deposit) -> None:
+    def _tell(self, held: Held, deposit: MixinDeposit) -> None:
         user_id = deposit.receivers[0]
         self._world.tell(
             Snapshot(
@@ -117,18 +117,18 @@ class Crossing:
             )
         )  # fmt: skip
 
-    def complete(self, withdrawal_id: str, tx_id: str) -> Withdrawal:
+    def complete(self, withdrawal_id: str, tx_id: str) -> MixinWithdrawal:
         """The outside world has a withdrawal under ``tx_id``, now and for ever."""
         found = self._books.withdrawals.get(withdrawal_id)
         if found is None:
-            raise CallerFault("id: no such withdrawal")
+            raise PreconditionError("id: no such withdrawal")
         if not tx_id or found.tx_id not in {"", tx_id}:
-            raise CallerFault("tx_id: missing, or the withdrawal has another one")
+            raise PreconditionError("tx_id: missing, or the withdrawal has another one")
         found.tx_id = tx_id
         return found
 
 
-def _address(chain: Chain, text: str) -> str:
+def _address(chain: CatalogChain, text: str) -> str:
     digest = hashlib.sha256(text.encode()).digest()
     if chain is BITCOIN:
         return "1" + to_base58(b"\x01" + digest)[:_LETTERS]

@@ -11,8 +11,8 @@ from poolmaker.mixin.codec.encoding import Malformed, from_base64url, to_base64u
 from poolmaker.mixin.codec.keys import check_point
 from poolmaker.mixin.codec.login import challenge
 from poolmaker.sandbox.mixin import refusals
-from poolmaker.sandbox.mixin.model import Person, seed_from, uuid_from
-from poolmaker.sandbox.mixin.world import World
+from poolmaker.sandbox.mixin.model import MixinPerson, seed_from, uuid_from
+from poolmaker.sandbox.mixin.world import MixinNetwork
 
 CODE_LIFE_US: Final = 10 * MINUTE_US
 CODES_MAX: Final = 1_000
@@ -28,7 +28,7 @@ SCOPES: Final = frozenset(
 class Code:
     """A user's consent on its way to the app."""
 
-    user: Person
+    user: MixinPerson
     client_id: str
     scope: str
     code_challenge: str
@@ -36,11 +36,11 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class GrantedPermission:
     """An app may see what ``scope`` says of ``user``; with ``key`` it signs every call."""
 
     authorization_id: str
-    user: Person
+    user: MixinPerson
     client_id: str
     scope: str
     key: bytes | None
@@ -49,15 +49,15 @@ class Permission:
 class Grants:
     """Codes and permissions of one server."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: MixinNetwork) -> None:
         self._world = world
         self._rng = world.rng.fork("grants")
         self._codes: dict[str, Code] = {}
-        self._bearers: dict[str, Permission] = {}
-        self._signed: dict[str, Permission] = {}
+        self._bearers: dict[str, GrantedPermission] = {}
+        self._signed: dict[str, GrantedPermission] = {}
 
     def consent(
-        self, user: Person, client_id: str, scopes: Sequence[str], code_challenge: str
+        self, user: MixinPerson, client_id: str, scopes: Sequence[str], code_challenge: str
     ) -> str:
         """The user agrees; the code that his browser carries back."""
         asked = [scope for scope in scopes if scope in SCOPES]
@@ -84,7 +84,7 @@ class Grants:
         self._prove(code, body)
         key = _key(body["ed25519"]) if body.get("ed25519") else None
         del self._codes[body["code"]]
-        made = Permission(uuid_from(self._rng), code.user, code.client_id, code.scope, key)
+        made = GrantedPermission(uuid_from(self._rng), code.user, code.client_id, code.scope, key)
         answer = {"authorization_id": made.authorization_id, "scope": made.scope}
         if key is not None:
             self._signed[made.authorization_id] = made
@@ -107,15 +107,15 @@ class Grants:
         if not proven:
             raise refusals.bad_field("code_verifier")
 
-    def by_bearer(self, token: str) -> Permission | None:
+    def by_bearer(self, token: str) -> GrantedPermission | None:
         """The permission behind an opaque token."""
         return self._bearers.get(token)
 
-    def by_id(self, authorization_id: str) -> Permission | None:
+    def by_id(self, authorization_id: str) -> GrantedPermission | None:
         """The permission whose calls are signed."""
         return self._signed.get(authorization_id)
 
-    def revoke(self, user: Person) -> int:
+    def revoke(self, user: MixinPerson) -> int:
         """The user takes back everything he granted; how much that was."""
         before = len(self._bearers) + len(self._signed)
         self._bearers = {k: v for k, v in self._bearers.items() if v.user is not user}

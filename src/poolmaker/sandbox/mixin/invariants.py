@@ -8,10 +8,10 @@ from typing import Any
 from poolmaker.mixin.codec.amounts import to_text
 from poolmaker.sandbox.mixin.model import OutputState
 from poolmaker.sandbox.mixin.safe import places
-from poolmaker.sandbox.mixin.world import World
+from poolmaker.sandbox.mixin.world import MixinNetwork
 
 
-def audit(world: World) -> dict[str, Any]:
+def audit(world: MixinNetwork) -> dict[str, Any]:
     """What is violated, and per asset what came in, lies here and left."""
     came, lies, left = _sums(world)
     violations = [
@@ -37,7 +37,7 @@ def audit(world: World) -> dict[str, Any]:
     }
 
 
-def _sums(world: World) -> tuple[Counter[str], Counter[str], Counter[str]]:
+def _sums(world: MixinNetwork) -> tuple[Counter[str], Counter[str], Counter[str]]:
     came: Counter[str] = Counter()
     lies: Counter[str] = Counter()
     left: Counter[str] = Counter()
@@ -51,7 +51,7 @@ def _sums(world: World) -> tuple[Counter[str], Counter[str], Counter[str]]:
     return came, lies, left
 
 
-def _double_spends(world: World) -> list[str]:
+def _double_spends(world: MixinNetwork) -> list[str]:
     spenders: Counter[tuple[str, int]] = Counter()
     for request in {id(one): one for one in world.books.requests.values()}.values():
         if request.state is not OutputState.UNSPENT:
@@ -59,7 +59,7 @@ def _double_spends(world: World) -> list[str]:
     return [f"{place}: spent {count} times" for place, count in spenders.items() if count > 1]
 
 
-def _snapshot_gaps(world: World) -> list[str]:
+def _snapshot_gaps(world: MixinNetwork) -> list[str]:
     """A user's snapshots add up to what he holds; what is signed away is not yet told."""
     found = []
     for person in world.people.values():
@@ -77,6 +77,6 @@ def _snapshot_gaps(world: World) -> list[str]:
     return found
 
 
-def _sequence_gaps(world: World) -> list[str]:
+def _sequence_gaps(world: MixinNetwork) -> list[str]:
     numbers = sorted(held.sequence for held in world.books.outputs.values())
     return [] if numbers == list(range(1, len(numbers) + 1)) else ["sequence: not without gaps"]

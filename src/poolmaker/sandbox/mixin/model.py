@@ -32,7 +32,7 @@ def uuid_from(rng: Rng) -> str:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Person:
+class MixinPerson:
     """A user or a bot, with the keys that both sides would hold."""
 
     number: int
@@ -69,9 +69,11 @@ class Person:
         }
 
 
-def make_person(number: int, name: str, rng: Rng, created_us: int, user_id: str = "") -> Person:
+def make_person(
+    number: int, name: str, rng: Rng, created_us: int, user_id: str = ""
+) -> MixinPerson:
     """Somebody with fresh keys."""
-    return Person(
+    return MixinPerson(
         number=number, user_id=user_id or uuid_from(rng), name=name,
         identity_number=str(7_000_000_000 + number), session_id=uuid_from(rng),
         session_seed=seed_from(rng), spend_seed=seed_from(rng),
@@ -130,7 +132,7 @@ class Request:
     """A transaction under its request id; the state is that of its inputs."""
 
     request_id: str
-    person: Person
+    person: MixinPerson
     tx: Transaction
     hash: str
     asset_id: str
@@ -141,7 +143,7 @@ class Request:
     updated_us: int = 0
     snapshot_us: int = 0
     snapshot_id: str = ""
-    withdrawal: Withdrawal | None = None
+    withdrawal: MixinWithdrawal | None = None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -157,12 +159,12 @@ class Snapshot:
     memo: str
     request_id: str
     time_us: int
-    deposit: Deposit | None = None
-    withdrawal: Withdrawal | None = None
+    deposit: MixinDeposit | None = None
+    withdrawal: MixinWithdrawal | None = None
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Deposit:
+class MixinDeposit:
     """What came from another chain; it is credited once its confirmations are enough."""
 
     deposit_id: str
@@ -181,7 +183,7 @@ class Deposit:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Withdrawal:
+class MixinWithdrawal:
     """What leaves for another chain; ``tx_id`` is empty until the outside world has it."""
 
     withdrawal_id: str

@@ -11,9 +11,9 @@ from poolmaker.mixin.codec.encoding import Malformed, from_base64url, to_base64,
 from poolmaker.mixin.codec.ids import check_uuid, conversation_id, object_id
 from poolmaker.mixin.codec.messages import MESSAGE_BYTES_MAX, MESSAGES_MAX
 from poolmaker.sandbox.mixin import refusals
-from poolmaker.sandbox.mixin.model import Person, Snapshot
+from poolmaker.sandbox.mixin.model import MixinPerson, Snapshot
 from poolmaker.sandbox.mixin.render import instant, snapshot
-from poolmaker.sandbox.mixin.world import World
+from poolmaker.sandbox.mixin.world import MixinNetwork
 
 INBOX_MAX: Final = 10_000
 KNOWN_MAX: Final = 100_000
@@ -60,7 +60,7 @@ Listener = Callable[[Letter], None]
 class Post:
     """All inboxes. An inbox is bounded: the oldest letter goes first."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: MixinNetwork) -> None:
         self._world = world
         self._inboxes: dict[str, dict[str, Letter]] = {}
         self._known: dict[str, Letter] = {}
@@ -68,15 +68,15 @@ class Post:
         self.on_letter: list[Listener] = []
         world.on_snapshot.append(self._notify)
 
-    def pending(self, person: Person) -> list[Letter]:
+    def pending(self, person: MixinPerson) -> list[Letter]:
         """What somebody has not acknowledged, oldest first."""
         return list(self._inboxes.get(person.user_id, {}).values())
 
-    def acknowledge(self, person: Person, message_id: str) -> None:
+    def acknowledge(self, person: MixinPerson, message_id: str) -> None:
         """He has it: it is not sent again."""
         self._inboxes.get(person.user_id, {}).pop(message_id, None)
 
-    def send(self, sender: Person, body: Any) -> Letter:
+    def send(self, sender: MixinPerson, body: Any) -> Letter:
         """Take one message as the API writes it; the same id again changes nothing."""
         letter = self._read(sender, body)
         known = self._known.get(letter.message_id)
@@ -97,7 +97,7 @@ class Post:
         for listener in self.on_letter:
             listener(letter)
 
-    def _read(self, sender: Person, body: Any) -> Letter:
+    def _read(self, sender: MixinPerson, body: Any) -> Letter:
         if not isinstance(body, dict):
             raise refusals.bad_field("messages")
         fields = {name: body.get(name, "") for name in _FIELDS}

@@ -7,7 +7,7 @@ from typing import Any, Final
 IN_BAND: Final = 202
 
 
-class Refusal(Exception):
+class MixinError(Exception):
     """An error as the API writes it."""
 
     def __init__(
@@ -31,55 +31,55 @@ class Refusal(Exception):
         return {"error": said}
 
 
-def unauthorized(why: str) -> Refusal:
+def unauthorized(why: str) -> MixinError:
     """401; ``why`` is for the log of whoever debugs a client."""
-    return Refusal(401, f"Unauthorized, maybe invalid token. {why}")
+    return MixinError(401, f"Unauthorized, maybe invalid token. {why}")
 
 
-def forbidden() -> Refusal:
+def forbidden() -> MixinError:
     """403."""
-    return Refusal(403, "Access denied.")
+    return MixinError(403, "Access denied.")
 
 
-def not_found() -> Refusal:
+def not_found() -> MixinError:
     """404."""
-    return Refusal(404, "The endpoint is not found.")
+    return MixinError(404, "The endpoint is not found.")
 
 
-def bad_field(field: str, reason: str = "") -> Refusal:
+def bad_field(field: str, reason: str = "") -> MixinError:
     """10002: a field that is missing or wrong."""
     extra = {"field": field, "reason": reason}
-    return Refusal(10002, "The request data has invalid field.", extra=extra)
+    return MixinError(10002, "The request data has invalid field.", extra=extra)
 
 
-def locked() -> Refusal:
+def locked() -> MixinError:
     """10105: an input is signed away by another transaction."""
-    return Refusal(10105, "The input is locked by another transaction.")
+    return MixinError(10105, "The input is locked by another transaction.")
 
 
-def bad_output() -> Refusal:
+def bad_output() -> MixinError:
     """10106: an input is not there, not the caller's or spent."""
-    return Refusal(10106, "Invalid UTXO.")
+    return MixinError(10106, "Invalid UTXO.")
 
 
-def not_registered() -> Refusal:
+def not_registered() -> MixinError:
     """10404: a receiver has no Safe."""
-    return Refusal(10404, "The receiver is not registered to Safe.")
+    return MixinError(10404, "The receiver is not registered to Safe.")
 
 
-def code_expired() -> Refusal:
+def code_expired() -> MixinError:
     """20121: a login code is unknown, used or too old."""
-    return Refusal(20121, "The authorization code is expired or invalid.")
+    return MixinError(20121, "The authorization code is expired or invalid.")
 
 
-def fee_too_small() -> Refusal:
+def fee_too_small() -> MixinError:
     """20124: a withdrawal does not pay its fee."""
-    return Refusal(20124, "Insufficient fee.")
+    return MixinError(20124, "Insufficient fee.")
 
 
-def paid_already() -> Refusal:
+def paid_already() -> MixinError:
     """20125: the request id belongs to another transaction."""
-    return Refusal(20125, "Transfer has been paid by someone else.")
+    return MixinError(20125, "Transfer has been paid by someone else.")
 
 
 SUSPENSIONS: Final = {
@@ -90,11 +90,11 @@ SUSPENSIONS: Final = {
 """Conditions that pass by themselves."""
 
 
-def suspended(code: int) -> Refusal:
+def suspended(code: int) -> MixinError:
     """20137, 30100, 30103: a withdrawal is not taken now."""
-    return Refusal(code, SUSPENSIONS[code])
+    return MixinError(code, SUSPENSIONS[code])
 
 
-def bad_address() -> Refusal:
+def bad_address() -> MixinError:
     """30102: no address of that chain."""
-    return Refusal(30102, "Invalid address format.")
+    return MixinError(30102, "Invalid address format.")

@@ -11,15 +11,15 @@ from poolmaker.mixin.codec.ids import blake3, kernel_asset_id, members_hash, out
 from poolmaker.sandbox.mixin import refusals
 from poolmaker.sandbox.mixin.catalog import Asset
 from poolmaker.sandbox.mixin.model import (
-    Deposit,
     Entry,
     Held,
-    Person,
+    MixinDeposit,
+    MixinPerson,
+    MixinWithdrawal,
     Request,
     Snapshot,
-    Withdrawal,
 )
-from poolmaker.sandbox.mixin.world import Locks, World
+from poolmaker.sandbox.mixin.world import Locks, MixinNetwork
 
 Json = dict[str, Any]
 NEVER: Final = "0001-01-01T00:00:00Z"
@@ -81,7 +81,7 @@ def output(held: Held) -> Json:
     return said | ({"deposit": deposit_of(held.deposit)} if held.deposit else {})
 
 
-def deposit_of(found: Deposit) -> Json:
+def deposit_of(found: MixinDeposit) -> Json:
     """Where value came from."""
     return {
         "deposit_hash": found.tx_id,
@@ -92,7 +92,7 @@ def deposit_of(found: Deposit) -> Json:
     }
 
 
-def pending(world: World, found: Deposit) -> Json:
+def pending(world: MixinNetwork, found: MixinDeposit) -> Json:
     """A deposit on its way."""
     chain = world.assets[found.asset_id].chain
     return {
@@ -153,7 +153,7 @@ def snapshot(found: Snapshot) -> Json:
     return said
 
 
-def withdrawal_of(found: Withdrawal) -> Json:
+def withdrawal_of(found: MixinWithdrawal) -> Json:
     """Where value went; the hash is empty until it is there."""
     return {"withdrawal_hash": found.tx_id, "receiver": found.destination}
 
@@ -167,7 +167,7 @@ def lock(found: Locks) -> Json:
     }
 
 
-def request(world: World, found: Request) -> Json:
+def request(world: MixinNetwork, found: Request) -> Json:
     """A transaction under its request id."""
     sender = found.person.user_id
     is_spent = bool(found.snapshot_us)
@@ -197,7 +197,7 @@ def request(world: World, found: Request) -> Json:
     }
 
 
-def _receivers(world: World, found: Request) -> list[Json]:
+def _receivers(world: MixinNetwork, found: Request) -> list[Json]:
     said = []
     for one in found.tx.outputs:
         known = world.books.locks_by_mask.get(one.mask)
@@ -273,7 +273,7 @@ def fees(found: Asset) -> list[Json]:
     ]
 
 
-def user(found: Person) -> Json:
+def user(found: MixinPerson) -> Json:
     """What everybody may know of somebody."""
     return {
         "type": "user",
@@ -292,7 +292,7 @@ def user(found: Person) -> Json:
     }
 
 
-def me(found: Person, server_key: bytes) -> Json:
+def me(found: MixinPerson, server_key: bytes) -> Json:
     """What somebody may know of himself."""
     return user(found) | {
         "session_id": found.session_id,

@@ -15,20 +15,20 @@ from poolmaker.sandbox.mixin import refusals
 from poolmaker.sandbox.mixin.catalog import Asset
 from poolmaker.sandbox.mixin.model import (
     Held,
+    MixinPerson,
+    MixinWithdrawal,
     OutputState,
-    Person,
     Request,
     Snapshot,
-    Withdrawal,
 )
-from poolmaker.sandbox.mixin.world import Locks, World
+from poolmaker.sandbox.mixin.world import Locks, MixinNetwork
 
 BATCH_MAX: Final = 256
 RECEIVERS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentTransaction:
     """A request id and the bytes sent with it."""
 
     request_id: str
@@ -38,7 +38,7 @@ class Sent:
 class Safe:
     """Moves value. Every public call either does all that it says or raises a Refusal first."""
 
-    def __init__(self, world: World, finality_us: int = 0) -> None:
+    def __init__(self, world: MixinNetwork, finality_us: int = 0) -> None:
         self._world = world
         self._books = world.books
         self._finality_us = finality_us
@@ -68,7 +68,7 @@ class Safe:
 
     # Requests
 
-    def request(self, person: Person, batch: Sequence[Sent]) -> list[Request]:
+    def request(self, person: MixinPerson, batch: Sequence[SentTransaction]) -> list[Request]:
         """Check transactions and bind their request ids; an id that exists answers as it is."""
         if not 1 <= len(batch) <= BATCH_MAX:
             raise refusals.bad_field("requests")
@@ -84,7 +84,7 @@ class Safe:
             self._books.by_hash.setdefault(made.hash, made)
         return fresh
 
-    def _judge(self, person: Person, sent: Sent) -> Request:
+    def _judge(self, person: MixinPerson, sent: SentTransaction) -> Request:
         try:
             check_uuid(sent.request_id)
         except Malformed:
@@ -117,7 +117,7 @@ class Safe:
             raise refusals.bad_field("raw", str(problem)) from None
         return tx
 
-    def _input(self, person: Person, asset: Asset, place: tuple[str, int], name: str) -> Held:
+    def _input(self, person: MixinPerson, asset: Asset, place: tuple[str, int], name: str) -> Held:
         held = self._books.outputs.get(place)
         if held is None or held.receivers != (person.user_id,) or held.threshold != 1:
             raise refusals.bad_output()
@@ -168,7 +168,7 @@ class Safe:
 
     # Transactions
 
-    def submit(self, person: Person, batch: Sequence[Sent]) -> list[Request]:
+    def submit(self, person: MixinPerson, batch: Sequence[SentTransaction]) -> list[Request]:
         """Take signed transactions, all or none; one that was taken before answers as it is."""
         if not 1 <= len(batch) <= BATCH_MAX:
             raise refusals.bad_field("requests")
@@ -183,7 +183,7 @@ class Safe:
                 self._take(made, one.raw)
         return [made for made, _ in pairs]
 
-    def _known(self, person: Person, sent: Sent) -> Request:
+    def _known(self, person: MixinPerson, sent: SentTransaction) -> Request:
         made = self._books.requests.get(sent.request_id)
         if made is None:
             raise refusals.not_found()
@@ -240,7 +240,7 @@ class Safe:
 
     def _leave(self, made: Request, output: Output) -> None:
         where = output.withdrawal or codec.Destination("")
-        made.withdrawal = Withdrawal(
+        made.withdrawal = MixinWithdrawal(
             withdrawal_id=object_id(made.hash, "WITHDRAWAL"), user_id=made.person.user_id,
             request_id=made.request_id, hash=made.hash, asset_id=made.asset_id,
             units=output.units, destination=where.address, tag=where.tag,

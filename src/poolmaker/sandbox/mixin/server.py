@@ -10,7 +10,7 @@ from aiohttp import web
 from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.clock import Clock
 from poolmaker.mixin.codec.messages import HANDSHAKE_PATH
-from poolmaker.sandbox.mixin.admin import AdminWire
+from poolmaker.sandbox.mixin.admin import MixinAdmin
 from poolmaker.sandbox.mixin.auth import Doorkeeper
 from poolmaker.sandbox.mixin.blaze import BlazeWire
 from poolmaker.sandbox.mixin.calls import House
@@ -19,15 +19,15 @@ from poolmaker.sandbox.mixin.grants import Grants
 from poolmaker.sandbox.mixin.options import MixinOptions
 from poolmaker.sandbox.mixin.post import Post
 from poolmaker.sandbox.mixin.safe import Safe
-from poolmaker.sandbox.mixin.wire import ApiWire
-from poolmaker.sandbox.mixin.world import World
+from poolmaker.sandbox.mixin.wire import MixinApi
+from poolmaker.sandbox.mixin.world import MixinNetwork
 from poolmaker.sandbox.serving import BODY_BYTES_MAX, Ports, bind, say, stop_on_signals, until
 
 SETTLE_EVERY_US: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class MixinAddresses:
     """Where a running server is reached, and by whom: the ready line."""
 
     api: str
@@ -39,7 +39,7 @@ class Addresses:
 
 def build_house(options: MixinOptions, clock: Clock) -> House:
     """A server's parts, with users whose wallets hold what the options say."""
-    world = World(clock, options.seed, options.users)
+    world = MixinNetwork(clock, options.seed, options.users)
     safe = Safe(world, options.finality_ms * 1_000)
     crossing = Crossing(world, safe)
     house = House(world, safe, crossing, Grants(world), Post(world))
@@ -62,9 +62,9 @@ class MixinServer:
     def __init__(self, house: House) -> None:
         self.house = house
         doorkeeper = Doorkeeper(house.world, house.grants)
-        self._api = ApiWire(house, doorkeeper)
+        self._api = MixinApi(house, doorkeeper)
         self.blaze = BlazeWire(house.world, house.post, doorkeeper)
-        self._admin = AdminWire(house)
+        self._admin = MixinAdmin(house)
         self._ports = Ports()
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
@@ -73,14 +73,14 @@ class MixinServer:
             return await self.blaze.handle(request)
         return await self._api.handle(request)
 
-    async def start(self, port: int, admin_port: int) -> Addresses:
+    async def start(self, port: int, admin_port: int) -> MixinAddresses:
         """Listen; the addresses to reach it by."""
         sockets = bind(port), bind(admin_port, "--admin-port")
         admin = web.Application(client_max_size=BODY_BYTES_MAX)
         admin.router.add_routes([*self._admin.routes(), *self._api.faults.routes()])
         api = await self._ports.serve(sockets[0], self._route)
         world = self.house.world
-        return Addresses(
+        return MixinAddresses(
             api=api,
             blaze=api.replace("http://", "ws://"),
             admin=await self._ports.serve_app(sockets[1], admin),

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from poolmaker.mixin.codec.tokens import WireRequest, response_digest, sign_token
 from poolmaker.sandbox.mixin import refusals
-from poolmaker.sandbox.mixin.auth import Caller, Doorkeeper
+from poolmaker.sandbox.mixin.auth import Doorkeeper, MixinCaller
 from poolmaker.sandbox.mixin.calls import CALLS, Ask, House, find_call
-from poolmaker.sandbox.mixin.refusals import Refusal
+from poolmaker.sandbox.mixin.refusals import MixinError
 from poolmaker.sandbox.serving import FaultWords, FaultyCalls
 from poolmaker.sandbox.venue.faults import Fault
 from poolmaker.sandbox.venue.rest import READ_TIMEOUT_S
@@ -21,7 +21,7 @@ REQUEST_ID: Final = "X-Request-Id"
 INTEGRITY: Final = "X-Integrity-Token"
 
 
-class ApiWire:
+class MixinApi:
     """Serves the API."""
 
     def __init__(self, house: House, doorkeeper: Doorkeeper) -> None:
@@ -51,14 +51,14 @@ class ApiWire:
 
     def _identify(
         self, name: str, request: web.Request, body: bytes
-    ) -> tuple[Caller | None, Refusal | None]:
+    ) -> tuple[MixinCaller | None, MixinError | None]:
         if name not in CALLS or CALLS[name].is_open:
             return None, None
         wire = WireRequest(request.method, request.raw_path, body)
         header, request_id = request.headers.get("Authorization", ""), _id_of(request)
         try:
             return self._doorkeeper.identify(header, wire, request_id), None
-        except Refusal as refusal:
+        except MixinError as refusal:
             return None, refusal
 
     def _carry_out(
@@ -66,15 +66,15 @@ class ApiWire:
         found: tuple[str, dict[str, str]] | None,
         request: web.Request,
         body: bytes,
-        caller: Caller | None,
-        refusal: Refusal | None,
+        caller: MixinCaller | None,
+        refusal: MixinError | None,
     ) -> web.Response:
         status, said = 200, {}
         try:
             if refusal is not None:
                 raise refusal
             said = {"data": self._answer(found, request, body, caller)}
-        except Refusal as problem:
+        except MixinError as problem:
             status, said = problem.status, problem.body()
         self._world.record({
             "method": request.method, "path": request.raw_path,
@@ -89,7 +89,7 @@ class ApiWire:
         found: tuple[str, dict[str, str]] | None,
         request: web.Request,
         body: bytes,
-        caller: Caller | None,
+        caller: MixinCaller | None,
     ) -> Any:
         if found is None:
             raise refusals.not_found()
@@ -100,7 +100,7 @@ class ApiWire:
         return call.handler(ask)
 
     def _respond(
-        self, request: web.Request, caller: Caller | None, said: dict[str, Any], status: int
+        self, request: web.Request, caller: MixinCaller | None, said: dict[str, Any], status: int
     ) -> web.Response:
         data = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode()
         headers = {}
@@ -119,10 +119,10 @@ class ApiWire:
 
 
 def _fault_body(fault: Fault, _request: web.Request) -> object:
-    return Refusal(fault.code, fault.message, status=fault.status or 500).body()
+    return MixinError(fault.code, fault.message, status=fault.status or 500).body()
 
 
-def _own(caller: Caller) -> bool:
+def _own(caller: MixinCaller) -> bool:
     """What no grant covers is for a session of one's own."""
     return caller.permission is None
 
@@ -137,4 +137,4 @@ def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise refusals.Refusal(400, "The request body can't be parsed as valid data.") from None
+        raise refusals.MixinError(400, "The request body can't be parsed as valid data.") from None

@@ -14,14 +14,14 @@ from poolmaker.mixin.codec.ids import FEE_RECEIVER, members_hash
 from poolmaker.mixin.codec.keys import seed_public_key
 from poolmaker.sandbox.mixin import catalog, refusals
 from poolmaker.sandbox.mixin.model import (
-    Deposit,
     Entry,
     Held,
-    Person,
+    MixinDeposit,
+    MixinPerson,
+    MixinWithdrawal,
     Place,
     Request,
     Snapshot,
-    Withdrawal,
     make_person,
     seed_from,
 )
@@ -49,15 +49,15 @@ class Books:
     requests: dict[str, Request] = field(default_factory=dict)
     by_hash: dict[str, Request] = field(default_factory=dict)
     snapshots: dict[str, list[Snapshot]] = field(default_factory=dict)
-    deposits: dict[tuple[str, int], Deposit] = field(default_factory=dict)
-    withdrawals: dict[str, Withdrawal] = field(default_factory=dict)
+    deposits: dict[tuple[str, int], MixinDeposit] = field(default_factory=dict)
+    withdrawals: dict[str, MixinWithdrawal] = field(default_factory=dict)
     entries: dict[tuple[str, str], Entry] = field(default_factory=dict)
     locks: dict[tuple[str, int], Locks] = field(default_factory=dict)
     locks_by_mask: dict[bytes, Locks] = field(default_factory=dict)
     used_keys: dict[bytes, str] = field(default_factory=dict)
 
 
-class World:
+class MixinNetwork:
     """One server's state. Time is strictly increasing, so that no two records share an instant."""
 
     def __init__(self, clock: Clock, seed: int, users: int) -> None:
@@ -71,7 +71,7 @@ class World:
         self.server_seed = seed_from(self.rng.fork("server"))
         self.sequence = 0
         self._last_us = 0
-        self.people: dict[str, Person] = {}
+        self.people: dict[str, MixinPerson] = {}
         self.bot = self.add_person("Poolmaker")
         self.users = [self.add_person(f"User {number}") for number in range(1, users + 1)]
         self.add_person("Mixin", FEE_RECEIVER)
@@ -86,7 +86,7 @@ class World:
         self._last_us = max(self._last_us + 1, self.clock.now_us())
         return self._last_us
 
-    def add_person(self, name: str, user_id: str = "") -> Person:
+    def add_person(self, name: str, user_id: str = "") -> MixinPerson:
         """Somebody new, with keys that depend on the seed and his number."""
         number = len(self.people)
         rng = self.rng.fork(f"person/{number}")
@@ -94,7 +94,7 @@ class World:
         self.people[person.user_id] = person
         return person
 
-    def person(self, user_id: str) -> Person:
+    def person(self, user_id: str) -> MixinPerson:
         """Whoever has this id."""
         found = self.people.get(user_id)
         if found is None:
@@ -129,12 +129,12 @@ class World:
         found = self.books.by_members.get((members, threshold), [])
         return found[bisect_left(found, offset, key=lambda one: one.sequence) :]
 
-    def unspent_of(self, person: Person, asset_id: str) -> list[Held]:
+    def unspent_of(self, person: MixinPerson, asset_id: str) -> list[Held]:
         """What a person can spend, oldest first."""
         mine = self.outputs_of(person.members_hash, 1, 0)
         return [one for one in mine if one.asset_id == asset_id and one.is_unspent]
 
-    def balances(self, person: Person) -> dict[str, int]:
+    def balances(self, person: MixinPerson) -> dict[str, int]:
         """Units of what a person can spend, per asset."""
         found: dict[str, int] = {}
         for one in self.outputs_of(person.members_hash, 1, 0):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from poolmaker.kernel.errors import CallerFault, Unavailable
-from poolmaker.sandbox.relay.model import Arriving, Outcome, Place, Seen, Side, Told
-from poolmaker.sandbox.relay.ports import Chain, World
+from poolmaker.kernel.errors import PreconditionError, Unavailable
+from poolmaker.sandbox.relay.model import Arriving, Outcome, Place, RelayNotice, RelaySide, Seen
+from poolmaker.sandbox.relay.ports import RelayChain, RelayWorld
 from poolmaker.sandbox.relay.rules import counted
 from poolmaker.sandbox.relay.waiting import Tell, Waiting
 from poolmaker.sandbox.venue.units import to_text
@@ -25,7 +25,9 @@ REORG_DEPTH: Final = 64
 class Arrivals:
     """Carries from the chain to the sides."""
 
-    def __init__(self, chain: Chain, worlds: Sequence[World], waiting: Waiting, tell: Tell) -> None:
+    def __init__(
+        self, chain: RelayChain, worlds: Sequence[RelayWorld], waiting: Waiting, tell: Tell
+    ) -> None:
         self._chain = chain
         self._worlds = worlds
         self._waiting = waiting
@@ -44,7 +46,7 @@ class Arrivals:
             if await self._is_still_there(seen):
                 await self._credit(seen, owners.get(seen.place))
 
-    async def _owners(self) -> Mapping[Place, World]:
+    async def _owners(self) -> Mapping[Place, RelayWorld]:
         return {place: one for one in self._worlds for place in await one.addresses()}
 
     async def _stay_on_chain(self) -> None:
@@ -59,7 +61,7 @@ class Arrivals:
         before = self._next_block - 1
         self._last_hash = await self._chain.block_hash(before) if self._next_block else None
 
-    async def _read(self, final_block: int, owners: Mapping[Place, World]) -> None:
+    async def _read(self, final_block: int, owners: Mapping[Place, RelayWorld]) -> None:
         last = min(final_block, self._next_block + BLOCKS_MAX - 1)
         if last < self._next_block or len(self._seen) >= WAITING_MAX:
             return
@@ -76,13 +78,13 @@ class Arrivals:
         await self._go_back(seen.block)
         return False
 
-    async def _credit(self, seen: Seen, world: World | None) -> None:
+    async def _credit(self, seen: Seen, world: RelayWorld | None) -> None:
         decimals = seen.route.token.decimals if seen.route.token else 0
         units, rest = counted(seen.units, decimals)
         try:
             # What is too small to be counted, or whose world has forgotten it, credits nobody.
             is_new = units > 0 and world is not None and await world.receive(_arriving(seen, units))
-        except CallerFault as problem:
+        except PreconditionError as problem:
             self._put_off(seen, Outcome.LEFT_PENDING, str(problem))
             return
         except Unavailable as problem:
@@ -109,8 +111,8 @@ def _arriving(seen: Seen, units: int) -> Arriving:
     )  # fmt: skip
 
 
-def _told(seen: Seen, units: int, outcome: Outcome, why: str) -> Told:
-    return Told(
-        outcome=outcome, leaves=Side.CHAIN, tx_id=seen.tx_id, asset=seen.route.coin,
+def _told(seen: Seen, units: int, outcome: Outcome, why: str) -> RelayNotice:
+    return RelayNotice(
+        outcome=outcome, leaves=RelaySide.CHAIN, tx_id=seen.tx_id, asset=seen.route.coin,
         amount=to_text(units), address=seen.address, why=why,
     )  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-from poolmaker.sandbox.relay.routes import Route
+from poolmaker.sandbox.relay.routes import RelayRoute
 
 WithdrawalId = NewType("WithdrawalId", str)
 TxId = NewType("TxId", str)
@@ -14,7 +14,7 @@ Place = tuple[str, str]
 """Mixin's id of an asset, and an address for it in lower case."""
 
 
-class Side(StrEnum):
+class RelaySide(StrEnum):
     """Where something leaves."""
 
     VENUE = "venue"
@@ -32,10 +32,10 @@ class Leaving:
     ``route`` is None when the relay knows no way for ``asset``.
     """
 
-    side: Side
+    side: RelaySide
     withdrawal_id: WithdrawalId
     asset: str
-    route: Route | None
+    route: RelayRoute | None
     units: int
     address: str
     tag: str
@@ -45,7 +45,7 @@ class Leaving:
 class Arriving:
     """What a side is to credit; (``tx_id``, ``index``) is its identity, ``units`` are 1e-8."""
 
-    route: Route
+    route: RelayRoute
     units: int
     address: str
     tx_id: TxId
@@ -55,7 +55,7 @@ class Arriving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class RelayPayment:
     """A withdrawal on the chain; ``block`` is None while no block holds it."""
 
     tx_id: TxId
@@ -69,7 +69,7 @@ class Seen:
     ``index`` is the position of its log in its transaction, 0 for the chain's own coin.
     """
 
-    route: Route
+    route: RelayRoute
     units: int
     address: str
     sender: str
@@ -103,11 +103,11 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class RelayNotice:
     """One line of the relay's log; ``amount`` is decimal text."""
 
     outcome: Outcome
-    leaves: Side
+    leaves: RelaySide
     withdrawal_id: str = ""
     tx_id: str = ""
     asset: str = ""

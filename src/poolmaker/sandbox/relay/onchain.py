@@ -15,14 +15,14 @@ from poolmaker.kernel.errors import Unavailable
 from poolmaker.sandbox.chain.abi import address_of_topic, topic
 from poolmaker.sandbox.chain.model import MIXIN_VAULT, NATIVE, VENUE_VAULT
 from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
-from poolmaker.sandbox.relay.model import Leaving, Place, Seen, Sent, Side, TxId
+from poolmaker.sandbox.relay.model import Leaving, Place, RelayPayment, RelaySide, Seen, TxId
 from poolmaker.sandbox.relay.port import AdminPort
-from poolmaker.sandbox.relay.routes import ON_CHAIN, Route
+from poolmaker.sandbox.relay.routes import ON_CHAIN, RelayRoute
 from poolmaker.sandbox.venue.units import to_text
 
 TRANSFER: Final = topic("Transfer(address,address,uint256)")
 AT_ONCE: Final = 32
-_VAULTS: Final = {Side.MIXIN: MIXIN_VAULT, Side.VENUE: VENUE_VAULT}
+_VAULTS: Final = {RelaySide.MIXIN: MIXIN_VAULT, RelaySide.VENUE: VENUE_VAULT}
 _TOKENS: Final = {
     route.token.address.lower(): route for route in ON_CHAIN if route.token and route.token.address
 }
@@ -48,7 +48,7 @@ class ChainWorld:
         self, rpc: Rpc, session: aiohttp.ClientSession, admin: str, confirmations: int
     ) -> None:
         self._rpc = rpc
-        self._port = AdminPort(session, admin, Side.CHAIN)
+        self._port = AdminPort(session, admin, RelaySide.CHAIN)
         self._confirmations = confirmations
 
     async def check(self) -> None:
@@ -67,7 +67,7 @@ class ChainWorld:
         block = await self._call("eth_getBlockByNumber", hex(number), False)
         return None if block is None else str(block["hash"])
 
-    async def send(self, leaving: Leaving, route: Route) -> Sent:
+    async def send(self, leaving: Leaving, route: RelayRoute) -> RelayPayment:
         """Transfer a withdrawal from its side's vault, once for its side and id."""
         order = {
             "key": f"{leaving.side}/{leaving.withdrawal_id}", "account": _VAULTS[leaving.side],
@@ -75,7 +75,7 @@ class ChainWorld:
             "asset": route.token.symbol if route.token else "",
         }  # fmt: skip
         done = await self._port.call("POST", "/transfers", _Transfer, order)
-        return Sent(tx_id=TxId(done.tx_hash), block=done.block)
+        return RelayPayment(tx_id=TxId(done.tx_hash), block=done.block)
 
     async def transfers(self, first: int, last: int, places: AbstractSet[Place]) -> Sequence[Seen]:
         """Tokens and plain payments that went to these places in these blocks, oldest first."""

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 import aiohttp
 import msgspec
 
-from poolmaker.kernel.errors import CallerFault, Unavailable
-from poolmaker.sandbox.relay.model import Leaving, Side, TxId
+from poolmaker.kernel.errors import PreconditionError, Unavailable
+from poolmaker.sandbox.relay.model import Leaving, RelaySide, TxId
 from poolmaker.sandbox.venue.units import to_units
 
 TIMEOUT_S: Final = 10
@@ -30,7 +30,7 @@ class _Shown(msgspec.Struct):
 class AdminPort:
     """The admin port of a side."""
 
-    def __init__(self, session: aiohttp.ClientSession, base: str, side: Side) -> None:
+    def __init__(self, session: aiohttp.ClientSession, base: str, side: RelaySide) -> None:
         self._session = session
         self._base = base.rstrip("/")
         self._side = side
@@ -51,7 +51,7 @@ class AdminPort:
             why = str(problem) or type(problem).__name__
             raise Unavailable(f"{self._side} does not answer at {url}: {why}") from None
         if status == _REFUSED:
-            raise CallerFault(f"{self._side} refuses: {why}")
+            raise PreconditionError(f"{self._side} refuses: {why}")
         raise Unavailable(f"{self._side} answers {status} at {url}")
 
     async def complete(self, leaving: Leaving, tx_id: TxId) -> None:
@@ -59,7 +59,7 @@ class AdminPort:
         path = f"/withdrawals/{leaving.withdrawal_id}/complete"
         shown = await self.call("POST", path, _Shown, {"tx_id": tx_id})
         if shown.tx_id != tx_id:
-            raise CallerFault(f"{self._side} has completed it as {shown.tx_id}")
+            raise PreconditionError(f"{self._side} has completed it as {shown.tx_id}")
 
     def units(self, text: str) -> int:
         """Units (1e-8) of an amount; exact, or Unavailable."""

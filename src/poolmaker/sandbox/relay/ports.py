@@ -6,15 +6,23 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
-from poolmaker.sandbox.relay.model import Arriving, Leaving, Place, Seen, Sent, Side, TxId
-from poolmaker.sandbox.relay.routes import Route
+from poolmaker.sandbox.relay.model import (
+    Arriving,
+    Leaving,
+    Place,
+    RelayPayment,
+    RelaySide,
+    Seen,
+    TxId,
+)
+from poolmaker.sandbox.relay.routes import RelayRoute
 
 
-class World(Protocol):
+class RelayWorld(Protocol):
     """One side. Every call raises Unavailable without an answer, CallerFault when refused."""
 
     @property
-    def side(self) -> Side:
+    def side(self) -> RelaySide:
         """Which one it is."""
         ...
 
@@ -35,7 +43,7 @@ class World(Protocol):
         ...
 
 
-class Chain(Protocol):
+class RelayChain(Protocol):
     """The chain. Every call raises Unavailable without an answer, CallerFault when refused."""
 
     async def final_block(self) -> int:
@@ -46,7 +54,7 @@ class Chain(Protocol):
         """What the block of this number is called now, None where there is none."""
         ...
 
-    async def send(self, leaving: Leaving, route: Route) -> Sent:
+    async def send(self, leaving: Leaving, route: RelayRoute) -> RelayPayment:
         """Transfer a withdrawal to its address, or learn how far it is: it is sent once."""
         ...
 

@@ -12,11 +12,11 @@ from typing import Final
 
 from poolmaker.mixin.codec.ids import token_asset_id
 from poolmaker.sandbox.chain.model import HMT, NATIVE, USDT, Token
-from poolmaker.sandbox.mixin.catalog import BITCOIN, BSC, ETHEREUM, POLYGON, Chain
+from poolmaker.sandbox.mixin.catalog import BITCOIN, BSC, ETHEREUM, POLYGON, CatalogChain
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class RelayRoute:
     """One asset under its names; ``token`` is what the sandbox chain holds of it, if anything."""
 
     coin: str
@@ -26,15 +26,17 @@ class Route:
     token: Token | None = None
 
 
-def _native(coin: str, network: str, chain: Chain, on_chain: Token | None = None) -> Route:
-    return Route(coin, network, chain.chain_id, chain.chain_id, on_chain)
+def _native(
+    coin: str, network: str, chain: CatalogChain, on_chain: Token | None = None
+) -> RelayRoute:
+    return RelayRoute(coin, network, chain.chain_id, chain.chain_id, on_chain)
 
 
 def _token(
-    coin: str, network: str, chain: Chain, asset_key: str, on_chain: Token | None = None
-) -> Route:
+    coin: str, network: str, chain: CatalogChain, asset_key: str, on_chain: Token | None = None
+) -> RelayRoute:
     asset_id = token_asset_id(chain.chain_id, asset_key)
-    return Route(coin, network, chain.chain_id, asset_id, on_chain)
+    return RelayRoute(coin, network, chain.chain_id, asset_id, on_chain)
 
 
 POL: Final = _native("POL", "MATIC", POLYGON, NATIVE)
@@ -49,8 +51,8 @@ ROUTES: Final = (
     _token("HMT", "ETH", ETHEREUM, "0xd1ba9bac957322d6e8c07a160a3a8da11a0d2867"),
     _token("HMT", "MATIC", POLYGON, "0xc748b2a084f8efc47e086ccddd9b7e67aeb571bf", HMT),
 )
-BY_ASSET: Final[Mapping[str, Route]] = MappingProxyType({one.asset_id: one for one in ROUTES})
-BY_COIN: Final[Mapping[tuple[str, str], Route]] = MappingProxyType(
+BY_ASSET: Final[Mapping[str, RelayRoute]] = MappingProxyType({one.asset_id: one for one in ROUTES})
+BY_COIN: Final[Mapping[tuple[str, str], RelayRoute]] = MappingProxyType(
     {(one.coin, one.network): one for one in ROUTES}
 )
 ON_CHAIN: Final = tuple(one for one in ROUTES if one.token is not None)

@@ -6,19 +6,19 @@ import hashlib
 from typing import Final
 
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.relay.model import Side, TxId, WithdrawalId
+from poolmaker.sandbox.relay.model import RelaySide, TxId, WithdrawalId
 
 DECIMALS: Final = 8
 """Both sides count in 1e-8."""
 
 
-def transfer_id(side: Side, withdrawal_id: WithdrawalId) -> TxId:
+def transfer_id(side: RelaySide, withdrawal_id: WithdrawalId) -> TxId:
     """The transaction that carries a withdrawal past the chain: the same one whenever tried."""
     digest = hashlib.sha256(f"poolmaker relay/{side}/{withdrawal_id}".encode()).hexdigest()
     return TxId(f"0x{digest}")
 
 
-def delay_us(rng: Rng, side: Side, name: str, mean_us: int) -> int:
+def delay_us(rng: Rng, side: RelaySide, name: str, mean_us: int) -> int:
     """How long something is on its way: half of ``mean_us`` to one and a half times it.
 
     Depends only on the seed and its name, not on what was carried before.

@@ -10,15 +10,15 @@ import aiohttp
 import msgspec
 
 from poolmaker.infra.clock import SystemClock
-from poolmaker.kernel.errors import CallerFault, EnvironmentProblem, Unavailable
+from poolmaker.kernel.errors import EnvironmentProblem, PreconditionError, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.chain.options import CHAIN_ID
 from poolmaker.sandbox.chain.rpc import Rpc, RpcRefused
-from poolmaker.sandbox.relay.model import Told
+from poolmaker.sandbox.relay.model import RelayNotice
 from poolmaker.sandbox.relay.onchain import ChainWorld
 from poolmaker.sandbox.relay.options import RelayOptions
 from poolmaker.sandbox.relay.port import TIMEOUT_S
-from poolmaker.sandbox.relay.ports import Chain, World
+from poolmaker.sandbox.relay.ports import RelayChain, RelayWorld
 from poolmaker.sandbox.relay.service import Relay
 from poolmaker.sandbox.relay.worlds import MixinWorld, VenueWorld
 from poolmaker.sandbox.serving import say, stop_on_signals, until
@@ -27,24 +27,24 @@ DELAY_MS_MAX: Final = 3_600_000
 CONFIRMATIONS_MAX: Final = 64
 
 
-def tell(told: Told) -> None:
+def tell(told: RelayNotice) -> None:
     """One JSON line on standard error."""
     sys.stderr.write(msgspec.json.encode(told).decode() + "\n")
     sys.stderr.flush()
 
 
-async def _checked(worlds: Sequence[World]) -> None:
+async def _checked(worlds: Sequence[RelayWorld]) -> None:
     for world in worlds:
         try:
             await world.pending()
-        except (CallerFault, Unavailable) as problem:
+        except (PreconditionError, Unavailable) as problem:
             raise EnvironmentProblem(
                 f"{problem}; start the sandbox {world.side} first, "
                 f"and name its admin address with --{world.side}-admin."
             ) from None
 
 
-async def _chain(options: RelayOptions, session: aiohttp.ClientSession) -> Chain | None:
+async def _chain(options: RelayOptions, session: aiohttp.ClientSession) -> RelayChain | None:
     """The chain between the sides, where one is named.
 
     Raises EnvironmentProblem when only one of its addresses is named or it is not there.
@@ -59,7 +59,7 @@ async def _chain(options: RelayOptions, session: aiohttp.ClientSession) -> Chain
     try:
         is_ours = await rpc.number("eth_chainId") == CHAIN_ID
         await chain.check()
-    except (CallerFault, RpcRefused, Unavailable) as problem:
+    except (PreconditionError, RpcRefused, Unavailable) as problem:
         raise EnvironmentProblem(
             f"{problem}; start the sandbox chain first, and name its addresses with --chain and "
             "--chain-admin."

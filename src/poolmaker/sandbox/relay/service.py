@@ -13,12 +13,12 @@ from collections.abc import Awaitable
 from typing import Final
 
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, Unavailable
+from poolmaker.kernel.errors import PreconditionError, Unavailable
 from poolmaker.kernel.rng import Rng
 from poolmaker.sandbox.relay.arrivals import Arrivals
-from poolmaker.sandbox.relay.model import Arriving, Leaving, Outcome, Side, Told, TxId
-from poolmaker.sandbox.relay.ports import Chain, World
-from poolmaker.sandbox.relay.routes import Route
+from poolmaker.sandbox.relay.model import Arriving, Leaving, Outcome, RelayNotice, RelaySide, TxId
+from poolmaker.sandbox.relay.ports import RelayChain, RelayWorld
+from poolmaker.sandbox.relay.routes import RelayRoute
 from poolmaker.sandbox.relay.rules import transfer_id
 from poolmaker.sandbox.relay.waiting import Tell, Waiting
 from poolmaker.sandbox.venue.units import to_text
@@ -31,17 +31,19 @@ class Relay:
     """The chains between two worlds; ``chain`` is the one that is there."""
 
     def __init__(
-        self, worlds: tuple[World, World], clock: Clock, rng: Rng, mean_us: int, tell: Tell,
-        chain: Chain | None = None,
+        self, worlds: tuple[RelayWorld, RelayWorld], clock: Clock, rng: Rng, mean_us: int,
+        tell: Tell, chain: RelayChain | None = None,
     ) -> None:  # fmt: skip
         self._worlds = worlds
         self._clock = clock
         self._tell = tell
         self._chain = chain
         self._final_block = -1
-        self._waiting = {side: Waiting(side, clock, rng, mean_us) for side in Side}
-        self._silent: dict[Side, Told] = {}
-        self._arrivals = Arrivals(chain, worlds, self._waiting[Side.CHAIN], tell) if chain else None
+        self._waiting = {side: Waiting(side, clock, rng, mean_us) for side in RelaySide}
+        self._silent: dict[RelaySide, RelayNotice] = {}
+        self._arrivals = (
+            Arrivals(chain, worlds, self._waiting[RelaySide.CHAIN], tell) if chain else None
+        )
 
     async def run(self) -> None:
         """Carry until cancelled."""
@@ -52,16 +54,16 @@ class Relay:
     async def step(self) -> None:
         """Look everywhere once and carry what is due."""
         one, other = self._worlds
-        await self._heard(Side.CHAIN, self._from_chain())
+        await self._heard(RelaySide.CHAIN, self._from_chain())
         await self._heard(one.side, self._from(one, other))
         await self._heard(other.side, self._from(other, one))
 
-    async def _heard(self, side: Side, work: Awaitable[None]) -> None:
+    async def _heard(self, side: RelaySide, work: Awaitable[None]) -> None:
         """Do the work; a side that is silent is told of once."""
         try:
             await work
-        except (CallerFault, Unavailable) as problem:
-            told = Told(outcome=Outcome.UNAVAILABLE, leaves=side, why=str(problem))
+        except (PreconditionError, Unavailable) as problem:
+            told = RelayNotice(outcome=Outcome.UNAVAILABLE, leaves=side, why=str(problem))
             if self._silent.get(side) != told:
                 self._silent[side] = told
                 self._tell(told)
@@ -74,13 +76,13 @@ class Relay:
         self._final_block = await self._chain.final_block()
         await self._arrivals.step(self._final_block)
 
-    async def _from(self, source: World, target: World) -> None:
+    async def _from(self, source: RelayWorld, target: RelayWorld) -> None:
         pending = {str(one.withdrawal_id): one for one in await source.pending()}
         for name in self._waiting[source.side].due(list(pending)):
             if not await self._carry(source, target, pending[name]):
                 break
 
-    async def _carry(self, source: World, target: World, leaving: Leaving) -> bool:
+    async def _carry(self, source: RelayWorld, target: RelayWorld, leaving: Leaving) -> bool:
         """Try one; whether the sides answer, so that the next is worth trying."""
         route = leaving.route
         if route is None:
@@ -95,7 +97,7 @@ class Relay:
             if tx_id is None:
                 return True
             await source.complete(leaving, tx_id)
-        except CallerFault as problem:
+        except PreconditionError as problem:
             self._leave(leaving, Outcome.LEFT_PENDING, str(problem))
         except Unavailable as problem:
             self._leave(leaving, Outcome.UNAVAILABLE, str(problem))
@@ -104,7 +106,7 @@ class Relay:
             self._tell(_told(leaving, tx_id, Outcome.ARRIVED, ""))
         return True
 
-    async def _over(self, chain: Chain, leaving: Leaving, route: Route) -> TxId | None:
+    async def _over(self, chain: RelayChain, leaving: Leaving, route: RelayRoute) -> TxId | None:
         """The transaction on the chain, None while it is not final."""
         sent = await chain.send(leaving, route)
         if sent.block is not None and sent.block <= self._final_block:
@@ -113,7 +115,7 @@ class Relay:
         return None
 
     @staticmethod
-    async def _past(target: World, leaving: Leaving, route: Route) -> TxId:
+    async def _past(target: RelayWorld, leaving: Leaving, route: RelayRoute) -> TxId:
         """The transaction on a chain that is not there."""
         tx_id = transfer_id(leaving.side, leaving.withdrawal_id)
         arriving = Arriving(
@@ -130,8 +132,8 @@ class Relay:
             self._tell(told)
 
 
-def _told(leaving: Leaving, tx_id: str, outcome: Outcome, why: str) -> Told:
-    return Told(
+def _told(leaving: Leaving, tx_id: str, outcome: Outcome, why: str) -> RelayNotice:
+    return RelayNotice(
         outcome=outcome, leaves=leaving.side, withdrawal_id=leaving.withdrawal_id, tx_id=tx_id,
         asset=leaving.asset, amount=to_text(leaving.units), address=leaving.address, why=why,
     )  # fmt: skip

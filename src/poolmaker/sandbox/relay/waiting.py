@@ -7,25 +7,25 @@ from typing import Final
 
 from poolmaker.kernel.clock import SECOND_US, Clock
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.relay.model import Side, Told
+from poolmaker.sandbox.relay.model import RelayNotice, RelaySide
 from poolmaker.sandbox.relay.rules import delay_us
 
 RETRY_AFTER_US: Final = 1 * SECOND_US
 BATCH_MAX: Final = 200
 
-Tell = Callable[[Told], None]
+Tell = Callable[[RelayNotice], None]
 
 
 class Waiting:
     """Keeps the time of everything that leaves a side; what does not wait any more is forgotten."""
 
-    def __init__(self, side: Side, clock: Clock, rng: Rng, mean_us: int) -> None:
+    def __init__(self, side: RelaySide, clock: Clock, rng: Rng, mean_us: int) -> None:
         self._side = side
         self._clock = clock
         self._rng = rng
         self._mean_us = mean_us
         self._due_us: dict[str, int] = {}
-        self._said: dict[str, Told] = {}
+        self._said: dict[str, RelayNotice] = {}
 
     def due(self, names: Collection[str]) -> list[str]:
         """Those of ``names`` whose time has come, the longest due first, bounded."""
@@ -43,7 +43,7 @@ class Waiting:
         """It is due once more, later."""
         self._due_us[name] = self._clock.monotonic_us() + after_us
 
-    def is_news(self, name: str, told: Told) -> bool:
+    def is_news(self, name: str, told: RelayNotice) -> bool:
         """Whether this was not the last thing that was said of it."""
         was, self._said[name] = self._said.get(name), told
         return was != told

@@ -9,7 +9,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from poolmaker.sandbox.relay.model import Arriving, Leaving, Place, Side, TxId, WithdrawalId
+from poolmaker.sandbox.relay.model import Arriving, Leaving, Place, RelaySide, TxId, WithdrawalId
 from poolmaker.sandbox.relay.port import AdminPort
 from poolmaker.sandbox.relay.routes import BY_ASSET, BY_COIN, ON_CHAIN
 from poolmaker.sandbox.venue.units import to_text
@@ -69,7 +69,7 @@ class _MixinAddresses(msgspec.Struct):
 class VenueWorld:
     """The venue, which must leave withdrawals to the outside world."""
 
-    side: Final = Side.VENUE
+    side: Final = RelaySide.VENUE
 
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         self._port = AdminPort(session, base, self.side)
@@ -113,7 +113,7 @@ class VenueWorld:
 class MixinWorld:
     """Mixin."""
 
-    side: Final = Side.MIXIN
+    side: Final = RelaySide.MIXIN
 
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         self._port = AdminPort(session, base, self.side)

@@ -71,7 +71,7 @@ class StoryOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class DemoPerson:
     """A user of the story: what he brings, and the number of his wallet at the sandbox Mixin."""
 
     name: str
@@ -88,8 +88,8 @@ class Plan:
     and how long after its beginning, and the key of the platform's wallet on the chain.
     """
 
-    people: tuple[Person, Person, Person]
-    stranger: Person
+    people: tuple[DemoPerson, DemoPerson, DemoPerson]
+    stranger: DemoPerson
     crash_act: ActName
     crash_delay_us: int
     pause_us: int
@@ -104,7 +104,7 @@ class Member:
     ``wallet`` is what his Mixin wallet held before, ``left`` what he was paid when he left.
     """
 
-    person: Person
+    person: DemoPerson
     user_id: str
     mixin_id: str
     token: str

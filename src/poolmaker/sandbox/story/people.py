@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.sandbox.story.model import BASE, POOL, QUOTE, Member, Person, StoryFailed
+from poolmaker.sandbox.story.model import BASE, POOL, QUOTE, DemoPerson, Member, StoryFailed
 from poolmaker.sandbox.story.plan import broken
 from poolmaker.sandbox.story.stage import Stage
 from poolmaker.sandbox.story.sums import less, said
@@ -16,12 +16,12 @@ PATIENCE_US: Final = 240 * SECOND_US
 _LOST: Final = frozenset({"REFUNDED", "EXPIRED", "CLOSED"})
 
 
-def brought(person: Person) -> str:
+def brought(person: DemoPerson) -> str:
     """What somebody brings, in words."""
     return f"{person.base} {BASE} + {person.quote} {QUOTE}"
 
 
-async def arrive(stage: Stage, person: Person) -> Member:
+async def arrive(stage: Stage, person: DemoPerson) -> Member:
     """The operator makes a user of somebody with a Mixin wallet."""
     mixin_id = stage.outside.mixin_id(person.wallet)
     user = await stage.api.post("/users", {"name": person.name, "mixin_id": mixin_id})

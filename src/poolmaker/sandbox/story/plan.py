@@ -7,7 +7,7 @@ from typing import Final
 from poolmaker.kernel.clock import SECOND_US
 from poolmaker.kernel.money import format_units
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.story.model import BASE, CRASHES, QUOTE, Person, Plan
+from poolmaker.sandbox.story.model import BASE, CRASHES, QUOTE, DemoPerson, Plan
 
 OPERATORS_OWN: Final = {BASE: "0.05", QUOTE: "5000"}
 _CENTI: Final = 100
@@ -41,8 +41,8 @@ def _person(
     *,
     base_centi: tuple[int, int],
     quote_hundreds: tuple[int, int],
-) -> Person:
-    return Person(
+) -> DemoPerson:
+    return DemoPerson(
         name=name,
         wallet=wallet,
         base=format_units(rng.between(*base_centi), 2),

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.sandbox.venue.calls_public import DEPTH_MAX
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.faults import SNAPSHOT_CALLS, Effect, Fault, When
@@ -23,13 +23,13 @@ from poolmaker.sandbox.venue.render import millis
 from poolmaker.sandbox.venue.render_market import depth_snapshot
 from poolmaker.sandbox.venue.rest import answer
 from poolmaker.sandbox.venue.units import BadDecimal, TooPrecise, to_text, to_units
-from poolmaker.sandbox.venue.wallet import Withdrawal, known_network
+from poolmaker.sandbox.venue.wallet import VenueWithdrawal, known_network
 
 T = TypeVar("T", bound=msgspec.Struct)
 Body = dict[str, object]
 
 
-class DepositOrder(msgspec.Struct, forbid_unknown_fields=True):
+class VenueDepositOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Pay in, to an account or to one of the addresses that the venue gave out."""
 
     asset: str
@@ -57,14 +57,14 @@ class FilterOrder(msgspec.Struct, forbid_unknown_fields=True):
     max_num_orders: int | None = None
 
 
-class FeeOrder(msgspec.Struct, forbid_unknown_fields=True):
+class VenueFeeOrder(msgspec.Struct, forbid_unknown_fields=True):
     """What everybody pays in a symbol from now on; without rates each account's own terms."""
 
     maker_rate: str | None = None
     taker_rate: str | None = None
 
 
-class FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
+class VenueFaultOrder(msgspec.Struct, forbid_unknown_fields=True):
     """Plan a fault."""
 
     endpoint: str
@@ -124,7 +124,7 @@ class SettleOrder(msgspec.Struct, forbid_unknown_fields=True):
     tx_id: str | None = None
 
 
-class AdminWire:
+class VenueAdmin:
     """Serves the admin port."""
 
     def __init__(self, exchange: Exchange, control: Callable[[bool], bool]) -> None:
@@ -167,7 +167,7 @@ class AdminWire:
         async def handle(request: web.Request) -> web.Response:
             try:
                 return answer(await act(request), 200, {})
-            except (CallerFault, WireRefusal, BadDecimal, TooPrecise, ValueError) as problem:
+            except (PreconditionError, WireRefusal, BadDecimal, TooPrecise, ValueError) as problem:
                 return answer({"error": str(problem)}, 400, {})
 
         return handle
@@ -179,23 +179,25 @@ class AdminWire:
     def _account(self, number: int) -> Account:
         account = self._exchange.engine.accounts.get(AccountId(number))
         if account is None or not account.is_client:
-            raise CallerFault(f"account: expected one of the clients, was {number}")
+            raise PreconditionError(f"account: expected one of the clients, was {number}")
         return account
 
     async def _deposit(self, request: web.Request) -> Body:
-        order = await self._read(request, DepositOrder)
+        order = await self._read(request, VenueDepositOrder)
         exchange, network = self._exchange, known_network(order.asset, order.network)
         if network is None:
-            raise CallerFault(f"asset: {order.asset} is not listed on network {order.network}")
+            raise PreconditionError(
+                f"asset: {order.asset} is not listed on network {order.network}"
+            )
         units = to_units(order.amount)
         if units <= 0:
-            raise CallerFault(f"amount: expected more than zero, was {order.amount}")
+            raise PreconditionError(f"amount: expected more than zero, was {order.amount}")
         account = self._payee(order)
         known = exchange.wallet.same_deposit(order.tx_id, order.index)
         if known is not None:
             same = (known.account, known.asset, known.units) == (account, order.asset, units)
             if not same:
-                raise CallerFault(f"tx_id: {order.tx_id} was a different deposit")
+                raise PreconditionError(f"tx_id: {order.tx_id} was a different deposit")
             return {"id": known.deposit_id, "repeated": True}
         made = exchange.wallet.deposit(
             account, order.asset, network, units, (order.tx_id, order.index), exchange.time_us()
@@ -203,15 +205,17 @@ class AdminWire:
         exchange.publish()
         return {"id": made.deposit_id, "repeated": False}
 
-    def _payee(self, order: DepositOrder) -> Account:
+    def _payee(self, order: VenueDepositOrder) -> Account:
         if order.account is not None:
             return self._account(order.account)
         found = self._exchange.wallet.owner_of(order.asset, order.address or "")
         if found is None:
-            raise CallerFault("address: the venue never gave it out for this asset")
+            raise PreconditionError("address: the venue never gave it out for this asset")
         account, network = found
         if order.network not in {None, network}:
-            raise CallerFault(f"address: the venue gave it out on {network}, not {order.network}")
+            raise PreconditionError(
+                f"address: the venue gave it out on {network}, not {order.network}"
+            )
         return account
 
     async def _addresses(self, _request: web.Request) -> Body:
@@ -322,20 +326,20 @@ class AdminWire:
         }
 
     async def _fees(self, request: web.Request) -> Body:
-        order = await self._read(request, FeeOrder)
+        order = await self._read(request, VenueFeeOrder)
         market = self._exchange.market(request.match_info["symbol"].upper())
         rates = order.maker_rate, order.taker_rate
         if (rates[0] is None) is not (rates[1] is None):
-            raise CallerFault("rates: expected both or none")
+            raise PreconditionError("rates: expected both or none")
         market.rates = None if None in rates else tuple(to_units(rate or "0") for rate in rates)  # type: ignore[assignment]
         return {"symbol": market.spec.name, "maker_rate": rates[0], "taker_rate": rates[1]}
 
     async def _fault(self, request: web.Request) -> Body:
-        order = await self._read(request, FaultOrder)
+        order = await self._read(request, VenueFaultOrder)
         books: dict[str, Body] = {}
         if order.effect is Effect.STALE:
             if order.endpoint not in SNAPSHOT_CALLS:
-                raise CallerFault(f"endpoint: stale is for {sorted(SNAPSHOT_CALLS)}")
+                raise PreconditionError(f"endpoint: stale is for {sorted(SNAPSHOT_CALLS)}")
             books = {
                 symbol: depth_snapshot(market, DEPTH_MAX)
                 for symbol, market in self._exchange.engine.markets.items()
@@ -374,7 +378,7 @@ class AdminWire:
                 case "resume":
                     peer.is_stalled = False
                 case _:
-                    raise CallerFault(f"action: {order.action} is not known")
+                    raise PreconditionError(f"action: {order.action} is not known")
         return {"peers": len(chosen)}
 
     def _peers(self, order: StreamOrder) -> list[Peer]:
@@ -408,7 +412,7 @@ class AdminWire:
     async def _flow(self, request: web.Request) -> Body:
         action = request.match_info["action"]
         if action not in {"pause", "resume"}:
-            raise CallerFault(f"action: expected pause or resume, was {action}")
+            raise PreconditionError(f"action: expected pause or resume, was {action}")
         return {"is_running": self._control(action == "resume")}
 
     async def _flow_state(self, _request: web.Request) -> Body:
@@ -435,7 +439,7 @@ class AdminWire:
         }
 
     @staticmethod
-    def _outgoing(one: Withdrawal) -> Body:
+    def _outgoing(one: VenueWithdrawal) -> Body:
         return {
             "id": one.withdrawal_id, "account": int(one.account.account_id), "asset": one.asset,
             "network": one.network, "address": one.address, "tag": one.tag,
@@ -449,7 +453,7 @@ class AdminWire:
         wallet = self._exchange.wallet
         found = wallet.find(request.match_info["id"])
         if found is None:
-            raise CallerFault("id: no such withdrawal")
+            raise PreconditionError("id: no such withdrawal")
         wallet.complete(found, self._exchange.time_us(), order.tx_id)
         return self._outgoing(found)
 
@@ -457,7 +461,7 @@ class AdminWire:
         order = await self._read(request, KeyOrder)
         account, public_key = self._account(order.account), read_public_key(order.public_key)
         if not order.key or self._exchange.keys.is_known(order.key):
-            raise CallerFault(f"key: {order.key!r} is empty or taken")
+            raise PreconditionError(f"key: {order.key!r} is empty or taken")
         self._exchange.keys.add(ApiKey(order.key, "", account, order.may_trade, public_key))
         return {"key": order.key, "account": order.account, "may_trade": order.may_trade}
 
@@ -470,5 +474,5 @@ def _multiple(name: str, text: str, unit: int) -> int:
     """How many of the engine's own units a size is; a size between them cannot be asked for."""
     times, rest = divmod(to_units(text), unit)
     if rest or times < 1:
-        raise CallerFault(f"{name}: expected a multiple of {to_text(unit)}, was {text}")
+        raise PreconditionError(f"{name}: expected a multiple of {to_text(unit)}, was {text}")
     return times

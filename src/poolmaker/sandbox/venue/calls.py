@@ -24,7 +24,7 @@ class Access(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class VenueCaller:
     """The venue and the key that a call comes with; public calls have none."""
 
     exchange: Exchange
@@ -38,12 +38,12 @@ class Caller:
         return self.key.account  # type: ignore[union-attr]
 
 
-Handler = Callable[[Caller, Params], object]
+Handler = Callable[[VenueCaller, Params], object]
 Weight = Callable[[Params], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class VenueCall:
     """One call: its handler and everything that is checked before it.
 
     A call with a quota weighs on that alone, one without on the request weight of ``/api``.

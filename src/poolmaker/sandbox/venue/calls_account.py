@@ -8,31 +8,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from poolmaker.sandbox.venue import refusals, render
-from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
+from poolmaker.sandbox.venue.calls import Access, VenueCall, VenueCaller, names
 from poolmaker.sandbox.venue.catalog import ASSETS, AssetSpec, Network
 from poolmaker.sandbox.venue.params import Params
 from poolmaker.sandbox.venue.quotas import BY_ACCOUNT, BY_ADDRESS, BY_ADDRESS_AND_SECOND
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.units import to_short_text, to_text
-from poolmaker.sandbox.venue.wallet import CREDITED, Deposit, Receiver, Withdrawal
+from poolmaker.sandbox.venue.wallet import CREDITED, Receiver, VenueDeposit, VenueWithdrawal
 
 _DAY_MS: Final = 86_400_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WITHDRAW_ORDER_ID = re.compile(r"[a-zA-Z0-9\-_]{1,64}")
 
 
-def account_status(caller: Caller, params: Params) -> object:
+def account_status(caller: VenueCaller, params: Params) -> object:
     """Balances and permissions."""
     return render.account_info(caller.account, omit_zero=params.flag("omitZeroBalances"))
 
 
-def commission(caller: Caller, params: Params) -> object:
+def commission(caller: VenueCaller, params: Params) -> object:
     """Commission rates of a symbol."""
     market = caller.exchange.market(params.symbol())
     return render.commission(market, caller.account)
 
 
-def order_counts(caller: Caller, _params: Params) -> object:
+def order_counts(caller: VenueCaller, _params: Params) -> object:
     """Unfilled orders counted against the limits."""
     limiter = caller.exchange.limiter
     short, day = limiter.order_counts(caller.account.account_id, caller.time_us)
@@ -40,7 +40,7 @@ def order_counts(caller: Caller, _params: Params) -> object:
     return [{**row, "count": count} for row, count in zip(rows, (short, day), strict=True)]
 
 
-def trade_fee(caller: Caller, params: Params) -> object:
+def trade_fee(caller: VenueCaller, params: Params) -> object:
     """Commission rates of one or all symbols."""
     exchange, account = caller.exchange, caller.account
     markets = list(exchange.engine.markets.values())
@@ -56,7 +56,7 @@ def trade_fee(caller: Caller, params: Params) -> object:
     ]
 
 
-def key_restrictions(caller: Caller, _params: Params) -> object:
+def key_restrictions(caller: VenueCaller, _params: Params) -> object:
     """What the key in use may do."""
     may_trade = caller.key is not None and caller.key.may_trade
     return {
@@ -76,18 +76,18 @@ def key_restrictions(caller: Caller, _params: Params) -> object:
     }
 
 
-def normal(_caller: Caller, _params: Params) -> object:
+def normal(_caller: VenueCaller, _params: Params) -> object:
     """Whether the account is restricted: never."""
     return {"data": "Normal"}
 
 
-def trading_status(_caller: Caller, _params: Params) -> object:
+def trading_status(_caller: VenueCaller, _params: Params) -> object:
     """Whether the account's trading by API is locked: never."""
     return {"data": {"isLocked": False, "plannedRecoverTime": 0, "triggerCondition": {},
                      "updateTime": 0}}  # fmt: skip
 
 
-def user_assets(caller: Caller, params: Params) -> object:
+def user_assets(caller: VenueCaller, params: Params) -> object:
     """The balances that are not zero, or that of one asset."""
     wanted = params.text("asset")
     return [
@@ -100,12 +100,12 @@ def user_assets(caller: Caller, params: Params) -> object:
     ]  # fmt: skip
 
 
-def all_coins(caller: Caller, _params: Params) -> object:
+def all_coins(caller: VenueCaller, _params: Params) -> object:
     """Every asset with its networks and the caller's balance."""
     return [_coin(caller, spec) for spec in ASSETS.values()]
 
 
-def _coin(caller: Caller, spec: AssetSpec) -> render.Json:
+def _coin(caller: VenueCaller, spec: AssetSpec) -> render.Json:
     held = caller.account.balance(spec.name)
     withdrawing = sum(
         one.units
@@ -149,14 +149,14 @@ def _asset_and_network(params: Params) -> tuple[AssetSpec, Network]:
     return spec, network
 
 
-def deposit_address(caller: Caller, params: Params) -> object:
+def deposit_address(caller: VenueCaller, params: Params) -> object:
     """Where to pay in."""
     spec, network = _asset_and_network(params)
     address = caller.exchange.wallet.address(caller.account, spec.name, network)
     return {"coin": spec.name, "address": address, "tag": "", "url": ""}
 
 
-def withdraw(caller: Caller, params: Params) -> object:
+def withdraw(caller: VenueCaller, params: Params) -> object:
     """Take value out; ``amount`` includes the fee."""
     spec, network = _asset_and_network(params)
     wallet, account = caller.exchange.wallet, caller.account
@@ -178,7 +178,7 @@ def withdraw(caller: Caller, params: Params) -> object:
     return {"id": made.withdrawal_id}
 
 
-def withdrawals(caller: Caller, params: Params) -> object:
+def withdrawals(caller: VenueCaller, params: Params) -> object:
     """Past withdrawals, newest first."""
     wallet = caller.exchange.wallet
     wallet.settle_due(caller.time_us)
@@ -196,7 +196,7 @@ def withdrawals(caller: Caller, params: Params) -> object:
     return _page(params, found)
 
 
-def deposits(caller: Caller, params: Params) -> object:
+def deposits(caller: VenueCaller, params: Params) -> object:
     """Past deposits, newest first."""
     status, tx_id = params.integer("status"), params.text("txId")
     start, end = _span(params, caller)
@@ -210,7 +210,7 @@ def deposits(caller: Caller, params: Params) -> object:
     return _page(params, found)
 
 
-def _span(params: Params, caller: Caller, *, by_reference: bool = False) -> tuple[int, int]:
+def _span(params: Params, caller: VenueCaller, *, by_reference: bool = False) -> tuple[int, int]:
     """Between which times rows are shown: at most 90 days, and 7 where one reference is asked.
 
     What is left out ends now and begins 90 days ago, or 7 where both are left out.
@@ -243,7 +243,7 @@ def _clock_text(time_us: int) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _withdrawal(one: Withdrawal) -> render.Json:
+def _withdrawal(one: VenueWithdrawal) -> render.Json:
     body: render.Json = {
         "id": one.withdrawal_id,
         "amount": to_short_text(one.sent_units),
@@ -268,7 +268,7 @@ def _withdrawal(one: Withdrawal) -> render.Json:
     return body
 
 
-def _deposit(one: Deposit) -> render.Json:
+def _deposit(one: VenueDeposit) -> render.Json:
     return {
         "id": one.deposit_id,
         "amount": to_short_text(one.units),
@@ -290,45 +290,45 @@ def _deposit(one: Deposit) -> render.Json:
 
 _TIMES: Final = names("startTime endTime limit offset")
 
-ACCOUNT_CALLS: Final[Mapping[str, Call]] = {
-    "GET /api/v3/account": Call(
+ACCOUNT_CALLS: Final[Mapping[str, VenueCall]] = {
+    "GET /api/v3/account": VenueCall(
         handler=account_status, access=Access.READ, weight=20, optional=names("omitZeroBalances")
     ),
-    "GET /api/v3/account/commission": Call(
+    "GET /api/v3/account/commission": VenueCall(
         handler=commission, access=Access.READ, weight=20, required=names("symbol")
     ),
-    "GET /api/v3/rateLimit/order": Call(handler=order_counts, access=Access.READ, weight=40),
-    "GET /sapi/v1/asset/tradeFee": Call(
+    "GET /api/v3/rateLimit/order": VenueCall(handler=order_counts, access=Access.READ, weight=40),
+    "GET /sapi/v1/asset/tradeFee": VenueCall(
         handler=trade_fee, access=Access.READ, quota=BY_ADDRESS, optional=names("symbol")
     ),
-    "GET /sapi/v1/account/apiRestrictions": Call(
+    "GET /sapi/v1/account/apiRestrictions": VenueCall(
         handler=key_restrictions, access=Access.READ, quota=BY_ADDRESS
     ),
-    "GET /sapi/v1/account/status": Call(handler=normal, access=Access.READ, quota=BY_ADDRESS),
-    "GET /sapi/v1/account/apiTradingStatus": Call(
+    "GET /sapi/v1/account/status": VenueCall(handler=normal, access=Access.READ, quota=BY_ADDRESS),
+    "GET /sapi/v1/account/apiTradingStatus": VenueCall(
         handler=trading_status, access=Access.READ, quota=BY_ADDRESS
     ),
-    "POST /sapi/v3/asset/getUserAsset": Call(
+    "POST /sapi/v3/asset/getUserAsset": VenueCall(
         handler=user_assets, access=Access.READ, weight=5, quota=BY_ADDRESS,
         optional=names("asset needBtcValuation"),
     ),
-    "GET /sapi/v1/capital/config/getall": Call(
+    "GET /sapi/v1/capital/config/getall": VenueCall(
         handler=all_coins, access=Access.READ, weight=10, quota=BY_ADDRESS
     ),
-    "GET /sapi/v1/capital/deposit/address": Call(
+    "GET /sapi/v1/capital/deposit/address": VenueCall(
         handler=deposit_address, access=Access.READ, weight=10, quota=BY_ADDRESS,
         required=names("coin"), optional=names("network amount"),
     ),
-    "POST /sapi/v1/capital/withdraw/apply": Call(
+    "POST /sapi/v1/capital/withdraw/apply": VenueCall(
         handler=withdraw, access=Access.TRADE, weight=900, quota=BY_ACCOUNT,
         required=names("coin address amount"),
         optional=names("withdrawOrderId network addressTag transactionFeeFlag name walletType"),
     ),
-    "GET /sapi/v1/capital/withdraw/history": Call(
+    "GET /sapi/v1/capital/withdraw/history": VenueCall(
         handler=withdrawals, access=Access.READ, weight=18_000, quota=BY_ADDRESS_AND_SECOND,
         optional=_TIMES | names("coin withdrawOrderId status idList"),
     ),
-    "GET /sapi/v1/capital/deposit/hisrec": Call(
+    "GET /sapi/v1/capital/deposit/hisrec": VenueCall(
         handler=deposits, access=Access.READ, quota=BY_ADDRESS,
         optional=_TIMES | names("includeSource coin status txId"),
     ),

@@ -8,7 +8,7 @@ from typing import Final
 
 from poolmaker.sandbox.venue import refusals, render
 from poolmaker.sandbox.venue.book import Market
-from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
+from poolmaker.sandbox.venue.calls import Access, VenueCall, VenueCaller, names
 from poolmaker.sandbox.venue.history import find_order, is_archived
 from poolmaker.sandbox.venue.model import (
     Accepted,
@@ -16,10 +16,10 @@ from poolmaker.sandbox.venue.model import (
     Order,
     OrderStatus,
     OrderType,
-    Refusal,
     Side,
     StpMode,
     TimeInForce,
+    VenueError,
 )
 from poolmaker.sandbox.venue.params import Params
 from poolmaker.sandbox.venue.refusals import WireRefusal
@@ -62,7 +62,7 @@ class CancelRestriction(StrEnum):
     ONLY_PARTIALLY_FILLED = "ONLY_PARTIALLY_FILLED"
 
 
-def _read_order(caller: Caller, params: Params) -> NewOrder:
+def _read_order(caller: VenueCaller, params: Params) -> NewOrder:
     market = caller.exchange.market(params.symbol())
     side = params.choice("side", Side, -1117, "Invalid side.")
     order_type = _read_type(params)
@@ -85,8 +85,8 @@ def _read_order(caller: Caller, params: Params) -> NewOrder:
         is_buy=side is Side.BUY,
         order_type=order_type,
         tif=tif,
-        price=_whole(price, market.spec.tick_units, Refusal.PRICE_FILTER),
-        lots=_whole(quantity, market.spec.step_units, Refusal.LOT_SIZE),
+        price=_whole(price, market.spec.tick_units, VenueError.PRICE_FILTER),
+        lots=_whole(quantity, market.spec.step_units, VenueError.LOT_SIZE),
         quote_order_units=quote or 0,
         client_id=params.client_id("newClientOrderId") or caller.exchange.make_id(),
         stp=stp or StpMode.EXPIRE_MAKER,
@@ -143,7 +143,7 @@ def _check_market_shape(price: int | None, quantity: int | None, quote: int | No
         raise WireRefusal(-1128, "Combination of optional parameters invalid.")
 
 
-def _whole(units: int | None, step: int, refusal: Refusal) -> int:
+def _whole(units: int | None, step: int, refusal: VenueError) -> int:
     """Ticks or lots of a number of units; what falls between two is refused by its filter."""
     if units is None:
         return 0
@@ -152,7 +152,7 @@ def _whole(units: int | None, step: int, refusal: Refusal) -> int:
     return units // step
 
 
-def _place(caller: Caller, request: NewOrder, params: Params) -> render.Json:
+def _place(caller: VenueCaller, request: NewOrder, params: Params) -> render.Json:
     exchange, account_id = caller.exchange, caller.account.account_id
     kind = params.choice(
         "newOrderRespType", ResponseType, -1130,
@@ -160,7 +160,7 @@ def _place(caller: Caller, request: NewOrder, params: Params) -> render.Json:
     )  # fmt: skip
     exchange.limiter.admit_order(account_id, caller.time_us)
     outcome = exchange.engine.submit(request, caller.time_us)
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, VenueError):
         raise refusals.from_engine(outcome)
     exchange.limiter.count_order(account_id, caller.time_us)
     exchange.publish()
@@ -180,16 +180,16 @@ def _answer(market: Market, outcome: Accepted, kind: ResponseType) -> render.Jso
     return render.order_full(market, outcome.order, outcome.fills)
 
 
-def place(caller: Caller, params: Params) -> object:
+def place(caller: VenueCaller, params: Params) -> object:
     """Place an order."""
     return _place(caller, _read_order(caller, params), params)
 
 
-def test(caller: Caller, params: Params) -> object:
+def test(caller: VenueCaller, params: Params) -> object:
     """Check an order without placing it."""
     request = _read_order(caller, params)
     outcome = caller.exchange.engine.submit(request, caller.time_us, dry=True)
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, VenueError):
         raise refusals.from_engine(outcome)
     if not params.flag("computeCommissionRates"):
         return {}
@@ -204,7 +204,7 @@ def test(caller: Caller, params: Params) -> object:
 
 
 def _find(
-    caller: Caller, params: Params, id_name: str, client_name: str, *, cancelling: bool
+    caller: VenueCaller, params: Params, id_name: str, client_name: str, *, cancelling: bool
 ) -> Order:
     market = caller.exchange.market(params.symbol())
     order_id, client_id = params.integer(id_name), params.client_id(client_name)
@@ -222,18 +222,18 @@ def _find(
         )
     if found is None or (client_id is not None and found.client_id != client_id):
         if cancelling:
-            raise refusals.from_engine(Refusal.UNKNOWN_ORDER)
+            raise refusals.from_engine(VenueError.UNKNOWN_ORDER)
         raise WireRefusal(-2013, "Order does not exist.")
     return found
 
 
-def query(caller: Caller, params: Params) -> object:
+def query(caller: VenueCaller, params: Params) -> object:
     """One order."""
     order = _find(caller, params, "orderId", "origClientOrderId", cancelling=False)
     return render.order_queried(caller.exchange.market(order.symbol), order)
 
 
-def _cancel(caller: Caller, order: Order, params: Params, id_name: str) -> render.Json:
+def _cancel(caller: VenueCaller, order: Order, params: Params, id_name: str) -> render.Json:
     exchange = caller.exchange
     _check_restriction(order, params)
     cancel_id = params.client_id(id_name) or exchange.make_id()
@@ -253,26 +253,26 @@ def _check_restriction(order: Order, params: Params) -> None:
         return
     is_new = order.status is OrderStatus.NEW
     if is_new is not (wanted is CancelRestriction.ONLY_NEW):
-        raise refusals.from_engine(Refusal.CANCEL_RESTRICTED)
+        raise refusals.from_engine(VenueError.CANCEL_RESTRICTED)
 
 
-def cancel(caller: Caller, params: Params) -> object:
+def cancel(caller: VenueCaller, params: Params) -> object:
     """Cancel one order."""
     order = _find(caller, params, "orderId", "origClientOrderId", cancelling=True)
     return _cancel(caller, order, params, "newClientOrderId")
 
 
-def cancel_all(caller: Caller, params: Params) -> object:
+def cancel_all(caller: VenueCaller, params: Params) -> object:
     """Cancel all open orders of a symbol; refused when there are none."""
     market = caller.exchange.market(params.symbol())
     found = list(caller.account.open_orders.get(market.spec.name, {}).values())
     if not found:
-        raise refusals.from_engine(Refusal.UNKNOWN_ORDER)
+        raise refusals.from_engine(VenueError.UNKNOWN_ORDER)
     nothing = Params({})
     return [_cancel(caller, order, nothing, "newClientOrderId") for order in found]
 
 
-def cancel_replace(caller: Caller, params: Params) -> object:
+def cancel_replace(caller: VenueCaller, params: Params) -> object:
     """Cancel an order and place another; what each half did is in the answer."""
     mode = params.choice(
         "cancelReplaceMode", ReplaceMode, -1130,
@@ -325,7 +325,7 @@ def _replaced(
     }
 
 
-def open_orders(caller: Caller, params: Params) -> object:
+def open_orders(caller: VenueCaller, params: Params) -> object:
     """Open orders of one symbol or of all."""
     account, exchange = caller.account, caller.exchange
     symbols = list(account.open_orders)
@@ -338,7 +338,7 @@ def open_orders(caller: Caller, params: Params) -> object:
     ]
 
 
-def all_orders(caller: Caller, params: Params) -> object:
+def all_orders(caller: VenueCaller, params: Params) -> object:
     """Orders of a symbol, oldest first: from an id, within times, or the newest."""
     market, limit = caller.exchange.market(params.symbol()), params.limit(500, 1_000)
     history = caller.account.history.get(market.spec.name)
@@ -363,7 +363,7 @@ def _times(params: Params) -> tuple[int | None, int | None]:
     return start, end
 
 
-def my_trades(caller: Caller, params: Params) -> object:
+def my_trades(caller: VenueCaller, params: Params) -> object:
     """Fills of a symbol, oldest first: from an id, of an order, within times, or the newest."""
     market, limit = caller.exchange.market(params.symbol()), params.limit(500, 1_000)
     history = caller.account.history.get(market.spec.name)
@@ -385,7 +385,7 @@ def my_trades(caller: Caller, params: Params) -> object:
     return [render.my_trade(market, fill) for fill in found]
 
 
-def prevented_matches(caller: Caller, params: Params) -> object:
+def prevented_matches(caller: VenueCaller, params: Params) -> object:
     """Prevented trades with oneself: one by its id, or those of an order."""
     market, limit = caller.exchange.market(params.symbol()), params.limit(500, 1_000)
     match_id, order_id = params.integer("preventedMatchId"), params.integer("orderId")
@@ -403,13 +403,13 @@ def prevented_matches(caller: Caller, params: Params) -> object:
     return [render.prevented_match(market, one) for one in found[:limit]]
 
 
-def no_amend(caller: Caller, params: Params) -> object:
+def no_amend(caller: VenueCaller, params: Params) -> object:
     """Amending in place: the symbols of this venue do not allow it, as exchangeInfo says."""
     caller.exchange.market(params.symbol())
     raise WireRefusal(-2038, "Order amend is not supported for this symbol.")
 
 
-def nothing(_caller: Caller, _params: Params) -> object:
+def nothing(_caller: VenueCaller, _params: Params) -> object:
     """An empty list: this venue has no order lists, amendments or allocations."""
     return []
 
@@ -421,26 +421,26 @@ _ORDER_OPTIONAL: Final = names(
 )
 _LOOKUP: Final = names("orderId origClientOrderId")
 
-ORDER_CALLS: Final[Mapping[str, Call]] = {
-    "POST /api/v3/order": Call(
+ORDER_CALLS: Final[Mapping[str, VenueCall]] = {
+    "POST /api/v3/order": VenueCall(
         handler=place, access=Access.TRADE, required=_ORDER_REQUIRED, optional=_ORDER_OPTIONAL,
         is_free_on_success=True, counts_orders=True,
     ),
-    "POST /api/v3/order/test": Call(
+    "POST /api/v3/order/test": VenueCall(
         handler=test, access=Access.TRADE, required=_ORDER_REQUIRED,
         optional=_ORDER_OPTIONAL | names("computeCommissionRates"),
     ),
-    "GET /api/v3/order": Call(
+    "GET /api/v3/order": VenueCall(
         handler=query, access=Access.READ, weight=4, required=names("symbol"), optional=_LOOKUP
     ),
-    "DELETE /api/v3/order": Call(
+    "DELETE /api/v3/order": VenueCall(
         handler=cancel, access=Access.TRADE, required=names("symbol"),
         optional=_LOOKUP | names("newClientOrderId cancelRestrictions"), is_free_on_success=True,
     ),
-    "DELETE /api/v3/openOrders": Call(
+    "DELETE /api/v3/openOrders": VenueCall(
         handler=cancel_all, access=Access.TRADE, required=names("symbol"), is_free_on_success=True
     ),
-    "POST /api/v3/order/cancelReplace": Call(
+    "POST /api/v3/order/cancelReplace": VenueCall(
         handler=cancel_replace, access=Access.TRADE,
         required=_ORDER_REQUIRED | names("cancelReplaceMode"),
         optional=_ORDER_OPTIONAL
@@ -450,37 +450,37 @@ ORDER_CALLS: Final[Mapping[str, Call]] = {
         ),
         is_free_on_success=True, counts_orders=True,
     ),
-    "GET /api/v3/openOrders": Call(
+    "GET /api/v3/openOrders": VenueCall(
         handler=open_orders, access=Access.READ, optional=names("symbol"),
         weight=lambda params: 6 if params.has("symbol") else 80,
     ),
-    "GET /api/v3/allOrders": Call(
+    "GET /api/v3/allOrders": VenueCall(
         handler=all_orders, access=Access.READ, weight=20, required=names("symbol"),
         optional=names("orderId startTime endTime limit"),
     ),
-    "PUT /api/v3/order/amend/keepPriority": Call(
+    "PUT /api/v3/order/amend/keepPriority": VenueCall(
         handler=no_amend, access=Access.TRADE, weight=4, required=names("symbol newQty"),
         optional=_LOOKUP | names("newClientOrderId"),
     ),
-    "GET /api/v3/order/amendments": Call(
+    "GET /api/v3/order/amendments": VenueCall(
         handler=nothing, access=Access.READ, weight=4, required=names("symbol orderId"),
         optional=names("fromExecutionId limit"),
     ),
-    "GET /api/v3/openOrderList": Call(handler=nothing, access=Access.READ, weight=6),
-    "GET /api/v3/allOrderList": Call(
+    "GET /api/v3/openOrderList": VenueCall(handler=nothing, access=Access.READ, weight=6),
+    "GET /api/v3/allOrderList": VenueCall(
         handler=nothing, access=Access.READ, weight=20,
         optional=names("fromId startTime endTime limit"),
     ),
-    "GET /api/v3/myPreventedMatches": Call(
+    "GET /api/v3/myPreventedMatches": VenueCall(
         handler=prevented_matches, access=Access.READ, required=names("symbol"),
         optional=names("preventedMatchId orderId fromPreventedMatchId limit"),
         weight=lambda params: 2 if params.has("preventedMatchId") else 20,
     ),
-    "GET /api/v3/myAllocations": Call(
+    "GET /api/v3/myAllocations": VenueCall(
         handler=nothing, access=Access.READ, weight=20, required=names("symbol"),
         optional=names("startTime endTime fromAllocationId limit orderId"),
     ),
-    "GET /api/v3/myTrades": Call(
+    "GET /api/v3/myTrades": VenueCall(
         handler=my_trades, access=Access.READ, required=names("symbol"),
         optional=names("orderId startTime endTime fromId limit"),
         weight=lambda params: 5 if params.has("orderId") else 20,

@@ -7,7 +7,7 @@ from typing import Final
 
 from poolmaker.sandbox.venue import render, render_market
 from poolmaker.sandbox.venue.book import Market
-from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
+from poolmaker.sandbox.venue.calls import Access, VenueCall, VenueCaller, names
 from poolmaker.sandbox.venue.model import SymbolStatus
 from poolmaker.sandbox.venue.params import Params
 from poolmaker.sandbox.venue.quotas import BY_ADDRESS
@@ -18,17 +18,17 @@ from poolmaker.sandbox.venue.tape import INTERVALS_US
 DEPTH_MAX: Final = 5_000
 
 
-def ping(_caller: Caller, _params: Params) -> object:
+def ping(_caller: VenueCaller, _params: Params) -> object:
     """Nothing, to show that somebody is there."""
     return {}
 
 
-def server_time(caller: Caller, _params: Params) -> object:
+def server_time(caller: VenueCaller, _params: Params) -> object:
     """The venue's clock."""
     return {"serverTime": render.millis(caller.time_us)}
 
 
-def exchange_info(caller: Caller, params: Params) -> object:
+def exchange_info(caller: VenueCaller, params: Params) -> object:
     """Limits and the rules of every symbol."""
     exchange = caller.exchange
     return {
@@ -40,7 +40,7 @@ def exchange_info(caller: Caller, params: Params) -> object:
     }
 
 
-def _chosen(caller: Caller, params: Params) -> list[Market]:
+def _chosen(caller: VenueCaller, params: Params) -> list[Market]:
     exchange = caller.exchange
     if params.has("symbol") and params.has("symbols"):
         raise WireRefusal(-1128, "Combination of optional parameters invalid.")
@@ -54,15 +54,15 @@ def _chosen(caller: Caller, params: Params) -> list[Market]:
     return [market for market in markets if wanted is None or market.status is wanted]
 
 
-def _one(caller: Caller, params: Params) -> Market:
+def _one(caller: VenueCaller, params: Params) -> Market:
     return caller.exchange.market(params.symbol())
 
 
-def _feed(caller: Caller, params: Params) -> MarketFeed:
+def _feed(caller: VenueCaller, params: Params) -> MarketFeed:
     return caller.exchange.feeds[_one(caller, params).spec.name]
 
 
-def depth(caller: Caller, params: Params) -> object:
+def depth(caller: VenueCaller, params: Params) -> object:
     """A snapshot of the book."""
     return render_market.depth_snapshot(_one(caller, params), params.limit(100, DEPTH_MAX))
 
@@ -76,7 +76,7 @@ def _depth_weight(params: Params) -> int:
     return 50 if limit <= 1_000 else 250
 
 
-def trades(caller: Caller, params: Params) -> object:
+def trades(caller: VenueCaller, params: Params) -> object:
     """The newest trades, or those from ``fromId`` on."""
     feed, limit = _feed(caller, params), params.limit(500, 1_000)
     first = params.integer("fromId")
@@ -88,7 +88,7 @@ def trades(caller: Caller, params: Params) -> object:
     return [render_market.trade_row(feed.market, trade) for trade in found]
 
 
-def aggregate_trades(caller: Caller, params: Params) -> object:
+def aggregate_trades(caller: VenueCaller, params: Params) -> object:
     """Aggregated trades by id, by time or the newest."""
     feed, limit = _feed(caller, params), params.limit(500, 1_000)
     first = params.integer("fromId")
@@ -105,7 +105,7 @@ def aggregate_trades(caller: Caller, params: Params) -> object:
     return [render_market.aggregate_row(feed.market, trade) for trade in found[:limit]]
 
 
-def klines(caller: Caller, params: Params) -> object:
+def klines(caller: VenueCaller, params: Params) -> object:
     """Candles."""
     feed, limit = _feed(caller, params), params.limit(500, 1_000)
     interval = params.text("interval") or ""
@@ -123,7 +123,7 @@ def klines(caller: Caller, params: Params) -> object:
     return [render_market.kline_row(feed.market, candle, span_us) for candle in found]
 
 
-def average_price(caller: Caller, params: Params) -> object:
+def average_price(caller: VenueCaller, params: Params) -> object:
     """The last price: the filters of this venue average over zero minutes."""
     market = _one(caller, params)
     price = render.price_text(market, market.last_price)
@@ -131,13 +131,13 @@ def average_price(caller: Caller, params: Params) -> object:
 
 
 def _each(
-    caller: Caller, params: Params, shape: Callable[[Market], Mapping[str, object]]
+    caller: VenueCaller, params: Params, shape: Callable[[Market], Mapping[str, object]]
 ) -> object:
     bodies = [shape(market) for market in _chosen(caller, params)]
     return bodies[0] if params.has("symbol") else bodies
 
 
-def ticker_24h(caller: Caller, params: Params) -> object:
+def ticker_24h(caller: VenueCaller, params: Params) -> object:
     """The last 24 hours of one, some or all symbols."""
     is_mini = params.text("type") == "MINI"
 
@@ -148,7 +148,7 @@ def ticker_24h(caller: Caller, params: Params) -> object:
     return _each(caller, params, shape)
 
 
-def ticker_price(caller: Caller, params: Params) -> object:
+def ticker_price(caller: VenueCaller, params: Params) -> object:
     """The last price of one, some or all symbols."""
     return _each(
         caller,
@@ -160,22 +160,22 @@ def ticker_price(caller: Caller, params: Params) -> object:
     )
 
 
-def book_ticker(caller: Caller, params: Params) -> object:
+def book_ticker(caller: VenueCaller, params: Params) -> object:
     """The best prices of one, some or all symbols."""
     return _each(caller, params, render_market.book_ticker)
 
 
-def system_status(_caller: Caller, _params: Params) -> object:
+def system_status(_caller: VenueCaller, _params: Params) -> object:
     """Whether the venue is under maintenance."""
     return {"status": 0, "msg": "normal"}
 
 
-def nothing_listed(_caller: Caller, _params: Params) -> object:
+def nothing_listed(_caller: VenueCaller, _params: Params) -> object:
     """An empty list: this venue has no margin."""
     return []
 
 
-def removed(_caller: Caller, _params: Params) -> object:
+def removed(_caller: VenueCaller, _params: Params) -> object:
     """Calls that the real wire has taken away."""
     raise WireRefusal(-1020, "This operation is not supported.", 410)
 
@@ -187,60 +187,64 @@ def _by_symbol(one: int, all_: int) -> Callable[[Params], int]:
 _SOME: Final = names("symbol symbols symbolStatus")
 _ONE: Final = names("symbol")
 
-PUBLIC_CALLS: Final[Mapping[str, Call]] = {
-    "GET /api/v3/ping": Call(handler=ping),
-    "GET /api/v3/time": Call(handler=server_time),
-    "GET /api/v3/exchangeInfo": Call(
+PUBLIC_CALLS: Final[Mapping[str, VenueCall]] = {
+    "GET /api/v3/ping": VenueCall(handler=ping),
+    "GET /api/v3/time": VenueCall(handler=server_time),
+    "GET /api/v3/exchangeInfo": VenueCall(
         handler=exchange_info,
         weight=20,
         optional=names("symbol symbols permissions showPermissionSets symbolStatus"),
     ),
-    "GET /api/v3/depth": Call(
+    "GET /api/v3/depth": VenueCall(
         handler=depth, weight=_depth_weight, required=_ONE, optional=names("limit symbolStatus")
     ),
-    "GET /api/v3/trades": Call(handler=trades, weight=25, required=_ONE, optional=names("limit")),
-    "GET /api/v3/historicalTrades": Call(
+    "GET /api/v3/trades": VenueCall(
+        handler=trades, weight=25, required=_ONE, optional=names("limit")
+    ),
+    "GET /api/v3/historicalTrades": VenueCall(
         handler=trades, weight=25, required=_ONE, optional=names("limit fromId")
     ),
-    "GET /api/v3/aggTrades": Call(
+    "GET /api/v3/aggTrades": VenueCall(
         handler=aggregate_trades,
         weight=4,
         required=_ONE,
         optional=names("fromId startTime endTime limit"),
     ),
-    "GET /api/v3/klines": Call(
+    "GET /api/v3/klines": VenueCall(
         handler=klines,
         weight=2,
         required=names("symbol interval"),
         optional=names("startTime endTime timeZone limit"),
     ),
-    "GET /api/v3/uiKlines": Call(
+    "GET /api/v3/uiKlines": VenueCall(
         handler=klines,
         weight=2,
         required=names("symbol interval"),
         optional=names("startTime endTime timeZone limit"),
     ),
-    "GET /api/v3/avgPrice": Call(handler=average_price, weight=2, required=_ONE),
-    "GET /api/v3/ticker/24hr": Call(
+    "GET /api/v3/avgPrice": VenueCall(handler=average_price, weight=2, required=_ONE),
+    "GET /api/v3/ticker/24hr": VenueCall(
         handler=ticker_24h, weight=_by_symbol(2, 80), optional=_SOME | names("type")
     ),
-    "GET /api/v3/ticker/price": Call(handler=ticker_price, weight=_by_symbol(2, 4), optional=_SOME),
-    "GET /api/v3/ticker/bookTicker": Call(
+    "GET /api/v3/ticker/price": VenueCall(
+        handler=ticker_price, weight=_by_symbol(2, 4), optional=_SOME
+    ),
+    "GET /api/v3/ticker/bookTicker": VenueCall(
         handler=book_ticker, weight=_by_symbol(2, 4), optional=_SOME
     ),
-    "GET /sapi/v1/system/status": Call(handler=system_status, quota=BY_ADDRESS),
-    "GET /sapi/v1/margin/allPairs": Call(
+    "GET /sapi/v1/system/status": VenueCall(handler=system_status, quota=BY_ADDRESS),
+    "GET /sapi/v1/margin/allPairs": VenueCall(
         handler=nothing_listed, access=Access.KEY_ONLY, quota=BY_ADDRESS, optional=_ONE
     ),
-    "GET /sapi/v1/margin/allAssets": Call(
+    "GET /sapi/v1/margin/allAssets": VenueCall(
         handler=nothing_listed, access=Access.KEY_ONLY, quota=BY_ADDRESS, optional=names("asset")
     ),
-    "GET /sapi/v1/margin/isolated/allPairs": Call(
+    "GET /sapi/v1/margin/isolated/allPairs": VenueCall(
         handler=nothing_listed, access=Access.READ, weight=10, quota=BY_ADDRESS, optional=_ONE
     ),
-    "POST /api/v3/userDataStream": Call(handler=removed, access=Access.KEY_ONLY),
-    "PUT /api/v3/userDataStream": Call(handler=removed, optional=names("listenKey")),
-    "DELETE /api/v3/userDataStream": Call(handler=removed, optional=names("listenKey")),
+    "POST /api/v3/userDataStream": VenueCall(handler=removed, access=Access.KEY_ONLY),
+    "PUT /api/v3/userDataStream": VenueCall(handler=removed, optional=names("listenKey")),
+    "DELETE /api/v3/userDataStream": VenueCall(handler=removed, optional=names("listenKey")),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from poolmaker.kernel.clock import DAY_US, MINUTE_US
 from poolmaker.sandbox.venue import refusals, render, render_market
 from poolmaker.sandbox.venue.book import Market
-from poolmaker.sandbox.venue.calls import Call, Caller, names
+from poolmaker.sandbox.venue.calls import VenueCall, VenueCaller, names
 from poolmaker.sandbox.venue.params import Params
 from poolmaker.sandbox.venue.refusals import WireRefusal
 
@@ -21,7 +21,7 @@ _ZONE = re.compile(r"([+-]?)([0-9]{1,2})(?::([0-9]{2}))?")
 _MINUTES: Final[Mapping[str, int]] = {"m": 1, "h": 60, "d": 1_440}
 
 
-def _markets(caller: Caller, params: Params) -> list[Market]:
+def _markets(caller: VenueCaller, params: Params) -> list[Market]:
     exchange = caller.exchange
     if params.has("symbol") and params.has("symbols"):
         raise WireRefusal(-1128, "Combination of optional parameters invalid.")
@@ -35,7 +35,7 @@ def _markets(caller: Caller, params: Params) -> list[Market]:
     return [exchange.market(symbol) for symbol in wanted]
 
 
-def _answer(caller: Caller, params: Params, start_us: int, close_ms: int) -> object:
+def _answer(caller: VenueCaller, params: Params, start_us: int, close_ms: int) -> object:
     kind = params.text("type") or "FULL"
     if kind not in {"FULL", "MINI"}:
         raise WireRefusal(-1130, "Data sent for parameter 'type' is not valid.")
@@ -48,7 +48,7 @@ def _answer(caller: Caller, params: Params, start_us: int, close_ms: int) -> obj
     return bodies[0] if params.has("symbol") else bodies
 
 
-def rolling(caller: Caller, params: Params) -> object:
+def rolling(caller: VenueCaller, params: Params) -> object:
     """The last minutes, hours or days; the window opens on a whole minute."""
     size = params.text("windowSize") or "1d"
     if _SIZE.fullmatch(size) is None:
@@ -57,7 +57,7 @@ def rolling(caller: Caller, params: Params) -> object:
     return _answer(caller, params, caller.time_us - span_us, render.millis(caller.time_us))
 
 
-def trading_day(caller: Caller, params: Params) -> object:
+def trading_day(caller: VenueCaller, params: Params) -> object:
     """The running day of a time zone."""
     shift_us = _zone_us(params.text("timeZone") or "0")
     start_us = (caller.time_us + shift_us) // DAY_US * DAY_US - shift_us
@@ -80,12 +80,12 @@ def _weight(params: Params) -> int:
     return min(WEIGHT_MAX, WEIGHT_EACH * len(params.symbols() or [""]))
 
 
-WINDOW_CALLS: Final[Mapping[str, Call]] = {
-    "GET /api/v3/ticker": Call(
+WINDOW_CALLS: Final[Mapping[str, VenueCall]] = {
+    "GET /api/v3/ticker": VenueCall(
         handler=rolling, weight=_weight,
         optional=names("symbol symbols windowSize type symbolStatus"),
     ),
-    "GET /api/v3/ticker/tradingDay": Call(
+    "GET /api/v3/ticker/tradingDay": VenueCall(
         handler=trading_day, weight=_weight,
         optional=names("symbol symbols timeZone type symbolStatus"),
     ),

@@ -7,7 +7,7 @@ from typing import Final
 
 from poolmaker.kernel.checks import ensure
 from poolmaker.sandbox.venue import refusals
-from poolmaker.sandbox.venue.calls import Access, Call, Caller
+from poolmaker.sandbox.venue.calls import Access, VenueCall, VenueCaller
 from poolmaker.sandbox.venue.calls_account import ACCOUNT_CALLS
 from poolmaker.sandbox.venue.calls_orders import ORDER_CALLS
 from poolmaker.sandbox.venue.calls_public import PUBLIC_CALLS
@@ -18,7 +18,7 @@ from poolmaker.sandbox.venue.params import SIGNED, Params
 from poolmaker.sandbox.venue.quotas import Scope
 from poolmaker.sandbox.venue.refusals import WireRefusal
 
-CALLS: Final[Mapping[str, Call]] = {
+CALLS: Final[Mapping[str, VenueCall]] = {
     **PUBLIC_CALLS,
     **WINDOW_CALLS,
     **ORDER_CALLS,
@@ -43,7 +43,7 @@ def authenticate(
 
 def identify(
     exchange: Exchange,
-    call: Call,
+    call: VenueCall,
     key_text: str | None,
     values: Mapping[str, str],
     signed_text: str,
@@ -56,7 +56,7 @@ def identify(
     return permit(call, authenticate(exchange, key_text, values, signed_text))
 
 
-def permit(call: Call, key: ApiKey) -> ApiKey:
+def permit(call: VenueCall, key: ApiKey) -> ApiKey:
     """The key, when it may make this call."""
     if call.access is Access.TRADE and not key.may_trade:
         raise refusals.bad_key()
@@ -65,7 +65,7 @@ def permit(call: Call, key: ApiKey) -> ApiKey:
 
 def run(
     exchange: Exchange,
-    call: Call,
+    call: VenueCall,
     key: ApiKey | None,
     values: Mapping[str, str],
     extra_names: frozenset[str] = NOTHING,
@@ -74,7 +74,7 @@ def run(
     ignored = extra_names if call.access is Access.PUBLIC else SIGNED | extra_names
     params = Params(values)
     params.check_names(call.required, call.optional, ignored)
-    caller = Caller(exchange, key, exchange.time_us())
+    caller = VenueCaller(exchange, key, exchange.time_us())
     try:
         return call.handler(caller, params)
     except WireRefusal:
@@ -83,7 +83,7 @@ def run(
         raise
 
 
-def admit(exchange: Exchange, name: str, call: Call, values: Mapping[str, str]) -> None:
+def admit(exchange: Exchange, name: str, call: VenueCall, values: Mapping[str, str]) -> None:
     """Count what the request costs its address; orders and cancels that succeed weigh nothing."""
     weight, time_us = _cost(call, values), exchange.time_us()
     if call.quota is None:
@@ -93,7 +93,7 @@ def admit(exchange: Exchange, name: str, call: Call, values: Mapping[str, str]) 
 
 
 def admit_account(
-    exchange: Exchange, name: str, call: Call, key: ApiKey | None, values: Mapping[str, str]
+    exchange: Exchange, name: str, call: VenueCall, key: ApiKey | None, values: Mapping[str, str]
 ) -> None:
     """Count what the request costs its account, where the endpoint counts by account."""
     if call.quota is None or call.quota.scope is not Scope.UID:
@@ -104,7 +104,7 @@ def admit_account(
     exchange.limiter.quotas.admit(name, call.quota, weight, account_id, time_us)
 
 
-def _cost(call: Call, values: Mapping[str, str]) -> int:
+def _cost(call: VenueCall, values: Mapping[str, str]) -> int:
     try:
         return 0 if call.is_free_on_success else call.cost(Params(values))
     except WireRefusal:
@@ -112,7 +112,7 @@ def _cost(call: Call, values: Mapping[str, str]) -> int:
 
 
 def weight_headers(
-    exchange: Exchange, name: str, call: Call, key: ApiKey | None
+    exchange: Exchange, name: str, call: VenueCall, key: ApiKey | None
 ) -> Mapping[str, str]:
     """The headers that tell how much of the call's limit is used."""
     time_us = exchange.time_us()
@@ -122,7 +122,7 @@ def weight_headers(
     return exchange.limiter.quotas.headers(name, call.quota, account_id, time_us)
 
 
-def order_count_headers(exchange: Exchange, call: Call, key: ApiKey | None) -> dict[str, str]:
+def order_count_headers(exchange: Exchange, call: VenueCall, key: ApiKey | None) -> dict[str, str]:
     """The headers that tell how many unfilled orders count."""
     if not call.counts_orders:
         return {}

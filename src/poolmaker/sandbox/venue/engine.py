@@ -32,7 +32,6 @@ from poolmaker.sandbox.venue.model import (
     OrderType,
     PositionSeen,
     Prevented,
-    Refusal,
     Report,
     Retention,
     StpMode,
@@ -40,6 +39,7 @@ from poolmaker.sandbox.venue.model import (
     SymbolStatus,
     TimeInForce,
     TradePrint,
+    VenueError,
 )
 
 _BNB_MARKET = "BNBUSDT"
@@ -85,12 +85,12 @@ class Engine:
         self.net_inflow[asset] = self.net_inflow.get(asset, 0) + units
         self._moved(account, asset, units, time_us)
 
-    def withdraw(self, account: Account, asset: str, units: int, time_us: int) -> Refusal | None:
+    def withdraw(self, account: Account, asset: str, units: int, time_us: int) -> VenueError | None:
         """Value leaves; only what is free can."""
         require(units > 0, "a withdrawal must be positive")
         balance = account.balance(asset)
         if balance.free < units:
-            return Refusal.INSUFFICIENT_BALANCE
+            return VenueError.INSUFFICIENT_BALANCE
         balance.free -= units
         self.net_inflow[asset] = self.net_inflow.get(asset, 0) - units
         self._moved(account, asset, -units, time_us)
@@ -104,7 +104,9 @@ class Engine:
 
     # Orders
 
-    def submit(self, request: NewOrder, time_us: int, *, dry: bool = False) -> Accepted | Refusal:
+    def submit(
+        self, request: NewOrder, time_us: int, *, dry: bool = False
+    ) -> Accepted | VenueError:
         """Place an order, match it, rest or expire what is left; ``dry`` only says if it would."""
         market = self.markets[request.symbol]
         opposite = market.asks if request.is_buy else market.bids
@@ -113,10 +115,10 @@ class Engine:
             return refusal
         lots, lock_units = self._sizes(market, opposite, request)
         if lots == 0:
-            return Refusal.NO_LIQUIDITY
+            return VenueError.NO_LIQUIDITY
         balance = request.account.balance(market.spec.quote if request.is_buy else market.spec.base)
         if balance.free < lock_units:
-            return Refusal.INSUFFICIENT_BALANCE
+            return VenueError.INSUFFICIENT_BALANCE
         if dry:
             return Accepted(Order(0, request, time_us), [])
         order = Order(market.next_order_id, request, time_us)
@@ -127,16 +129,16 @@ class Engine:
         order.locked_units = lock_units
         return self._run(market, opposite, order, time_us)
 
-    def _refusal(self, market: Market, opposite: BookSide, request: NewOrder) -> Refusal | None:
+    def _refusal(self, market: Market, opposite: BookSide, request: NewOrder) -> VenueError | None:
         account = request.account
         if account.is_client:
             refusal = rules.filter_refusal(market, request)
             if refusal is not None:
                 return refusal
             if (request.symbol, request.client_id) in account.open_client_ids:
-                return Refusal.DUPLICATE_ORDER
+                return VenueError.DUPLICATE_ORDER
         if request.order_type is OrderType.LIMIT_MAKER and rules.crosses(request.price, opposite):
-            return Refusal.WOULD_TAKE
+            return VenueError.WOULD_TAKE
         return None
 
     @staticmethod
@@ -345,13 +347,13 @@ class Engine:
 
     # Cancels
 
-    def cancel(self, order: Order, time_us: int, *, cancel_id: str = "") -> Refusal | None:
+    def cancel(self, order: Order, time_us: int, *, cancel_id: str = "") -> VenueError | None:
         """Take an open order off the book and free what it had locked."""
         if not order.is_open:
-            return Refusal.UNKNOWN_ORDER
+            return VenueError.UNKNOWN_ORDER
         market = self.markets[order.symbol]
         if market.status is SymbolStatus.BREAK:
-            return Refusal.MARKET_CLOSED
+            return VenueError.MARKET_CLOSED
         market.leave(order)
         order.status = OrderStatus.CANCELED
         order.updated_us = time_us

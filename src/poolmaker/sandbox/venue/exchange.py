@@ -25,7 +25,7 @@ from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.streams import AllTickers, Hub, MarketFeed
 from poolmaker.sandbox.venue.tape import Tape
 from poolmaker.sandbox.venue.users import UserHub
-from poolmaker.sandbox.venue.wallet import Wallet, WithdrawalDelay
+from poolmaker.sandbox.venue.wallet import VenueWallet, WithdrawalDelay
 
 LOG_MAX: Final = 20_000
 
@@ -65,7 +65,7 @@ class Exchange:
         self.users = UserHub(self.engine.markets, event_faults)
         self.keys = KeyRing()
         self.limiter = Limiter(settings.limits)
-        self.wallet = Wallet(self.engine, rng.fork("wallet"), settings.withdrawal_delay)
+        self.wallet = VenueWallet(self.engine, rng.fork("wallet"), settings.withdrawal_delay)
         self.peers: set[Peer] = set()
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_MAX)
         self._ids = rng.fork("ids")

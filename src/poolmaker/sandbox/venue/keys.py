@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.sandbox.venue import refusals
 from poolmaker.sandbox.venue.model import Account
 from poolmaker.sandbox.venue.refusals import WireRefusal
@@ -87,9 +87,9 @@ def read_public_key(text: str) -> Ed25519PublicKey:
         else:
             found = load_der_public_key(base64.b64decode(text, validate=True))
     except (ValueError, UnsupportedAlgorithm) as problem:
-        raise CallerFault(f"public_key: not a public key ({problem})") from None
+        raise PreconditionError(f"public_key: not a public key ({problem})") from None
     if not isinstance(found, Ed25519PublicKey):
-        raise CallerFault("public_key: only Ed25519 keys can be registered")
+        raise PreconditionError("public_key: only Ed25519 keys can be registered")
     return found
 
 

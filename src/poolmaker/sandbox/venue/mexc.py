@@ -12,7 +12,7 @@ from typing import Final
 
 from poolmaker.sandbox.venue import calls_account, calls_orders, calls_public, render
 from poolmaker.sandbox.venue.book import Market
-from poolmaker.sandbox.venue.calls import Access, Call, Caller, names
+from poolmaker.sandbox.venue.calls import Access, VenueCall, VenueCaller, names
 from poolmaker.sandbox.venue.catalog import ASSETS
 from poolmaker.sandbox.venue.model import OrderType, SymbolStatus
 from poolmaker.sandbox.venue.params import Params
@@ -82,7 +82,7 @@ def _symbol(market: Market) -> render.Json:
     }
 
 
-def exchange_info(caller: Caller, params: Params) -> object:
+def exchange_info(caller: VenueCaller, params: Params) -> object:
     """The listings in MEXC's shape."""
     markets = list(caller.exchange.engine.markets.values())
     if params.has("symbol"):
@@ -96,7 +96,7 @@ def exchange_info(caller: Caller, params: Params) -> object:
     }
 
 
-def klines(caller: Caller, params: Params) -> object:
+def klines(caller: VenueCaller, params: Params) -> object:
     """Candles; an hour is called 60m and rows are shorter."""
     interval = params.text("interval") or ""
     changed = params.changed({"interval": _INTERVALS.get(interval, interval)})
@@ -114,7 +114,7 @@ def _order_params(params: Params) -> Params:
     return params.changed({**changes, "newOrderRespType": "RESULT"})
 
 
-def place(caller: Caller, params: Params) -> object:
+def place(caller: VenueCaller, params: Params) -> object:
     """Place an order; the answer is short."""
     body = calls_orders.place(caller, _order_params(params))
     if not isinstance(body, dict):
@@ -131,13 +131,13 @@ def place(caller: Caller, params: Params) -> object:
     }
 
 
-def check(caller: Caller, params: Params) -> object:
+def check(caller: VenueCaller, params: Params) -> object:
     """Check an order without placing it."""
     changed = _order_params(params).changed({"newOrderRespType": None})
     return calls_orders.test(caller, changed)
 
 
-def trade_fee(caller: Caller, params: Params) -> object:
+def trade_fee(caller: VenueCaller, params: Params) -> object:
     """Commission rates of one symbol."""
     market = caller.exchange.market(params.symbol())
     rates = render.commission(market, caller.account)["standardCommission"]
@@ -145,7 +145,7 @@ def trade_fee(caller: Caller, params: Params) -> object:
     return {"data": data, "code": 0, "msg": "success", "timestamp": render.millis(caller.time_us)}
 
 
-def deposit_addresses(caller: Caller, params: Params) -> object:
+def deposit_addresses(caller: VenueCaller, params: Params) -> object:
     """The caller's addresses for an asset, one a network."""
     spec = ASSETS.get(params.text("coin") or "")
     if spec is None:
@@ -164,7 +164,7 @@ def deposit_addresses(caller: Caller, params: Params) -> object:
     ]
 
 
-def withdraw(caller: Caller, params: Params) -> object:
+def withdraw(caller: VenueCaller, params: Params) -> object:
     """Take value out; the network's parameter has another name."""
     memo, network = params.text("memo"), params.text("netWork")
     changed = params.changed(
@@ -173,7 +173,7 @@ def withdraw(caller: Caller, params: Params) -> object:
     return calls_account.withdraw(caller, changed)
 
 
-def no_contracts(_caller: Caller, _params: Params) -> object:
+def no_contracts(_caller: VenueCaller, _params: Params) -> object:
     """There are no swaps here."""
     return {"success": True, "code": 0, "data": []}
 
@@ -181,7 +181,7 @@ def no_contracts(_caller: Caller, _params: Params) -> object:
 _ORDER: Final = names("symbol side type")
 _ORDER_MORE: Final = names("quantity quoteOrderQty price newClientOrderId")
 _LOOKUP: Final = names("orderId origClientOrderId")
-_BINANCE: Final[Mapping[str, Call]] = {
+_BINANCE: Final[Mapping[str, VenueCall]] = {
     **calls_public.PUBLIC_CALLS,
     **calls_orders.ORDER_CALLS,
     **calls_account.ACCOUNT_CALLS,
@@ -201,32 +201,32 @@ _SAME: Final[Mapping[str, str]] = {
         )
     },
 }  # fmt: skip
-_OWN: Final[Mapping[str, Call]] = {
-    "GET /api/v3/exchangeInfo": Call(
+_OWN: Final[Mapping[str, VenueCall]] = {
+    "GET /api/v3/exchangeInfo": VenueCall(
         handler=exchange_info, weight=10, optional=names("symbol symbols")
     ),
-    "GET /api/v3/klines": Call(
+    "GET /api/v3/klines": VenueCall(
         handler=klines, required=names("symbol interval"), optional=names("startTime endTime limit")
     ),
-    "POST /api/v3/order": Call(
+    "POST /api/v3/order": VenueCall(
         handler=place, access=Access.TRADE, required=_ORDER, optional=_ORDER_MORE,
         is_free_on_success=True, counts_orders=True,
     ),
-    "POST /api/v3/order/test": Call(
+    "POST /api/v3/order/test": VenueCall(
         handler=check, access=Access.TRADE, required=_ORDER, optional=_ORDER_MORE
     ),
-    "GET /api/v3/tradeFee": Call(
+    "GET /api/v3/tradeFee": VenueCall(
         handler=trade_fee, access=Access.READ, weight=20, required=names("symbol")
     ),
-    "GET /api/v3/capital/deposit/address": Call(
+    "GET /api/v3/capital/deposit/address": VenueCall(
         handler=deposit_addresses, access=Access.READ, weight=10, required=names("coin"),
         optional=names("network"),
     ),
-    "POST /api/v3/capital/withdraw": Call(
+    "POST /api/v3/capital/withdraw": VenueCall(
         handler=withdraw, access=Access.TRADE, required=names("coin address amount"),
         optional=names("netWork memo withdrawOrderId remark"),
     ),
-    "GET /api/v1/contract/detail": Call(handler=no_contracts),
+    "GET /api/v1/contract/detail": VenueCall(handler=no_contracts),
 }  # fmt: skip
 
 
@@ -235,12 +235,12 @@ def _under(name: str) -> str:
     return f"{method} {PREFIX}{path}"
 
 
-def _without_quota(call: Call) -> Call:
+def _without_quota(call: VenueCall) -> VenueCall:
     # The limits of /sapi are Binance's own; here the wallet weighs as everything else does.
     return call if call.quota is None else replace(call, quota=None, weight=1)
 
 
-CALLS: Final[Mapping[str, Call]] = {
+CALLS: Final[Mapping[str, VenueCall]] = {
     **{_under(name): _without_quota(_BINANCE[same]) for name, same in _SAME.items()},
     **{_under(name): call for name, call in _OWN.items()},
 }

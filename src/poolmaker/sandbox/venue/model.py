@@ -83,7 +83,7 @@ class SymbolStatus(StrEnum):
     CANCEL_ONLY = "CANCEL_ONLY"
 
 
-class Refusal(StrEnum):
+class VenueError(StrEnum):
     """Why the engine did not take a command, in the order in which they are looked for."""
 
     MARKET_CLOSED = "MARKET_CLOSED"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from poolmaker.sandbox.venue.model import Refusal
+from poolmaker.sandbox.venue.model import VenueError
 
 
 class WireRefusal(Exception):
@@ -35,27 +35,27 @@ class WireRefusal(Exception):
         return body
 
 
-ENGINE_REFUSALS: Final[Mapping[Refusal, tuple[int, str]]] = {
-    Refusal.MARKET_CLOSED: (-2010, "Market is closed."),
-    Refusal.PRICE_FILTER: (-1013, "Filter failure: PRICE_FILTER"),
-    Refusal.PERCENT_PRICE_BY_SIDE: (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
-    Refusal.LOT_SIZE: (-1013, "Filter failure: LOT_SIZE"),
-    Refusal.MARKET_LOT_SIZE: (-1013, "Filter failure: MARKET_LOT_SIZE"),
-    Refusal.NOTIONAL: (-1013, "Filter failure: NOTIONAL"),
-    Refusal.MAX_NUM_ORDERS: (-1013, "Filter failure: MAX_NUM_ORDERS"),
-    Refusal.DUPLICATE_ORDER: (-2010, "Duplicate order sent."),
-    Refusal.NO_LIQUIDITY: (-2010, "Order book liquidity is less than symbol minimum quantity."),
-    Refusal.WOULD_TAKE: (-2010, "Order would immediately match and take."),
-    Refusal.INSUFFICIENT_BALANCE: (
+ENGINE_REFUSALS: Final[Mapping[VenueError, tuple[int, str]]] = {
+    VenueError.MARKET_CLOSED: (-2010, "Market is closed."),
+    VenueError.PRICE_FILTER: (-1013, "Filter failure: PRICE_FILTER"),
+    VenueError.PERCENT_PRICE_BY_SIDE: (-1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
+    VenueError.LOT_SIZE: (-1013, "Filter failure: LOT_SIZE"),
+    VenueError.MARKET_LOT_SIZE: (-1013, "Filter failure: MARKET_LOT_SIZE"),
+    VenueError.NOTIONAL: (-1013, "Filter failure: NOTIONAL"),
+    VenueError.MAX_NUM_ORDERS: (-1013, "Filter failure: MAX_NUM_ORDERS"),
+    VenueError.DUPLICATE_ORDER: (-2010, "Duplicate order sent."),
+    VenueError.NO_LIQUIDITY: (-2010, "Order book liquidity is less than symbol minimum quantity."),
+    VenueError.WOULD_TAKE: (-2010, "Order would immediately match and take."),
+    VenueError.INSUFFICIENT_BALANCE: (
         -2010,
         "Account has insufficient balance for requested action.",
     ),
-    Refusal.UNKNOWN_ORDER: (-2011, "Unknown order sent."),
-    Refusal.CANCEL_RESTRICTED: (-2011, "Order was not canceled due to cancel restrictions."),
+    VenueError.UNKNOWN_ORDER: (-2011, "Unknown order sent."),
+    VenueError.CANCEL_RESTRICTED: (-2011, "Order was not canceled due to cancel restrictions."),
 }
 
 
-def from_engine(refusal: Refusal, *, cancelling: bool = False) -> WireRefusal:
+def from_engine(refusal: VenueError, *, cancelling: bool = False) -> WireRefusal:
     """The wire's words for what the engine refused."""
     code, message = ENGINE_REFUSALS[refusal]
     return WireRefusal(-2011 if cancelling and code == -2010 else code, message)

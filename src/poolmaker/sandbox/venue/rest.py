@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from poolmaker.sandbox.venue import dispatch, mexc
-from poolmaker.sandbox.venue.calls import Access, Call
+from poolmaker.sandbox.venue.calls import Access, VenueCall
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.faults import Effect, Fault, When
 from poolmaker.sandbox.venue.keys import ApiKey, signed_text_of_form
@@ -51,7 +51,7 @@ def answer(body: object, status: int, headers: dict[str, str]) -> web.Response:
 class Face:
     """One exchange's REST: its calls, the header of its keys, the words of its refusals."""
 
-    calls: Mapping[str, Call]
+    calls: Mapping[str, VenueCall]
     key_header: str
     body_of: Callable[[WireRefusal], dict[str, object]]
 
@@ -89,7 +89,9 @@ class RestWire:
                 return ended
         return response
 
-    def _carry_out(self, name: str, call: Call, request: web.Request, body: str) -> web.Response:
+    def _carry_out(
+        self, name: str, call: VenueCall, request: web.Request, body: str
+    ) -> web.Response:
         exchange, key = self._exchange, None
         names: list[str] = []
         try:
@@ -108,7 +110,7 @@ class RestWire:
         return response
 
     def _identify(
-        self, call: Call, request: web.Request, body: str, values: dict[str, str]
+        self, call: VenueCall, request: web.Request, body: str, values: dict[str, str]
     ) -> ApiKey | None:
         if call.access is Access.PUBLIC:
             return None
@@ -118,7 +120,7 @@ class RestWire:
         key_text = request.headers.get(self._face.key_header)
         return dispatch.identify(self._exchange, call, key_text, values, text)
 
-    def _headers(self, name: str, call: Call, key: ApiKey | None) -> dict[str, str]:
+    def _headers(self, name: str, call: VenueCall, key: ApiKey | None) -> dict[str, str]:
         exchange = self._exchange
         headers = dict(dispatch.weight_headers(exchange, name, call, key))
         if key is not None:

@@ -10,9 +10,9 @@ from poolmaker.sandbox.venue.model import (
     Account,
     NewOrder,
     OrderType,
-    Refusal,
     StpMode,
     SymbolStatus,
+    VenueError,
 )
 from poolmaker.sandbox.venue.units import SCALE
 
@@ -20,38 +20,38 @@ BNB: Final = "BNB"
 BNB_DISCOUNT_PER_CENT: Final = 75
 
 
-def filter_refusal(market: Market, request: NewOrder) -> Refusal | None:
+def filter_refusal(market: Market, request: NewOrder) -> VenueError | None:
     """The first filter of the symbol that ``request`` fails, or None."""
     if market.status is not SymbolStatus.TRADING:
-        return Refusal.MARKET_CLOSED
+        return VenueError.MARKET_CLOSED
     if request.order_type is OrderType.MARKET:
         return _market_order_refusal(market, request)
     spec = market.spec
     price, last = request.price, market.last_price
     if price <= 0 or market.price_units(price) > spec.max_price_units:
-        return Refusal.PRICE_FILTER
+        return VenueError.PRICE_FILTER
     if price % spec.tick_multiple:
-        return Refusal.PRICE_FILTER
+        return VenueError.PRICE_FILTER
     if price > last * spec.percent_up or price * 100 < last * spec.percent_down_per_cent:
-        return Refusal.PERCENT_PRICE_BY_SIDE
+        return VenueError.PERCENT_PRICE_BY_SIDE
     if not _is_size(market, request.lots):
-        return Refusal.LOT_SIZE
+        return VenueError.LOT_SIZE
     notional = price * request.lots * market.quote_per_tick_lot
     if not spec.min_notional_units <= notional <= spec.max_notional_units:
-        return Refusal.NOTIONAL
+        return VenueError.NOTIONAL
     return _count_refusal(market, request.account)
 
 
-def _market_order_refusal(market: Market, request: NewOrder) -> Refusal | None:
+def _market_order_refusal(market: Market, request: NewOrder) -> VenueError | None:
     spec = market.spec
     if request.lots:
         if not _is_size(market, request.lots):
-            return Refusal.LOT_SIZE
+            return VenueError.LOT_SIZE
         notional = market.last_price * request.lots * market.quote_per_tick_lot
     else:
         notional = request.quote_order_units
     if notional < spec.min_notional_units:
-        return Refusal.NOTIONAL
+        return VenueError.NOTIONAL
     return None
 
 
@@ -61,10 +61,10 @@ def _is_size(market: Market, lots: int) -> bool:
     return within and lots >= spec.step_multiple and lots % spec.step_multiple == 0
 
 
-def _count_refusal(market: Market, account: Account) -> Refusal | None:
+def _count_refusal(market: Market, account: Account) -> VenueError | None:
     resting = account.open_orders.get(market.spec.name)
     if resting is not None and len(resting) >= market.spec.open_orders_max:
-        return Refusal.MAX_NUM_ORDERS
+        return VenueError.MAX_NUM_ORDERS
     return None
 
 

@@ -17,7 +17,7 @@ from poolmaker.infra.clock import SystemClock
 from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import EnvironmentProblem
 from poolmaker.kernel.rng import Rng
-from poolmaker.sandbox.venue.admin import AdminWire
+from poolmaker.sandbox.venue.admin import VenueAdmin
 from poolmaker.sandbox.venue.catalog import RATE_DEFAULT, SYMBOLS
 from poolmaker.sandbox.venue.exchange import Exchange, ExchangeSettings
 from poolmaker.sandbox.venue.flow_recorded import RecordedFlow
@@ -29,7 +29,7 @@ from poolmaker.sandbox.venue.options import ACCOUNTS, VenueOptions
 from poolmaker.sandbox.venue.refusals import WireRefusal
 from poolmaker.sandbox.venue.rest import BINANCE, MEXC, RestWire, answer
 from poolmaker.sandbox.venue.wallet import WithdrawalDelay
-from poolmaker.sandbox.venue.ws_api import ApiWire
+from poolmaker.sandbox.venue.ws_api import WebSocketApi
 from poolmaker.sandbox.venue.ws_streams import StreamWire
 
 LOOPBACK: Final = "127.0.0.1"
@@ -39,7 +39,7 @@ CLOSE_TIMEOUT_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class VenueAddresses:
     """Where a running venue is reached, and by whom: the ready line."""
 
     rest: str
@@ -83,12 +83,12 @@ class VenueServer:
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.is_flowing = True
-        self.admin = AdminWire(exchange, self._control_flow)
+        self.admin = VenueAdmin(exchange, self._control_flow)
         self._runners: list[web.AppRunner] = []
         self._rest = RestWire(exchange, BINANCE)
         self._mexc = RestWire(exchange, MEXC)
         self._streams = StreamWire(exchange)
-        self._api = ApiWire(exchange)
+        self._api = WebSocketApi(exchange)
 
     def _control_flow(self, is_flowing: bool) -> bool:  # noqa: FBT001 - one switch
         self.is_flowing = is_flowing
@@ -96,7 +96,7 @@ class VenueServer:
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         path = request.path
-        wire: ApiWire | StreamWire
+        wire: WebSocketApi | StreamWire
         if path.startswith("/ws-api/"):
             wire = self._api
         elif path == "/ws" or path.startswith(("/ws/", "/stream")):
@@ -111,7 +111,7 @@ class VenueServer:
             return answer(refusal.body(), refusal.status, refusal.headers)
         return await wire.handle(request)
 
-    async def start(self, port: int, admin_port: int) -> Addresses:
+    async def start(self, port: int, admin_port: int) -> VenueAddresses:
         """Listen; the addresses to reach it by."""
         public = web.Application(client_max_size=1 << 20)
         public.router.add_route("*", "/{path:.*}", self._route)
@@ -119,7 +119,7 @@ class VenueServer:
         admin.router.add_routes(self.admin.routes())
         port = await self._listen(public, port)
         admin_port = await self._listen(admin, admin_port)
-        return Addresses(
+        return VenueAddresses(
             rest=f"http://{LOOPBACK}:{port}",
             ws=f"ws://{LOOPBACK}:{port}/stream/ws",
             ws_api=f"ws://{LOOPBACK}:{port}/ws-api/v3",
@@ -193,7 +193,7 @@ def _bind(port: int) -> socket.socket:
     return listener
 
 
-def _say(addresses: Addresses) -> None:
+def _say(addresses: VenueAddresses) -> None:
     sys.stdout.write(msgspec.json.encode(addresses).decode() + "\n")
     sys.stdout.flush()
 

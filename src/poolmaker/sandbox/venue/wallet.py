@@ -39,7 +39,7 @@ class Receiver:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Withdrawal:
+class VenueWithdrawal:
     """Value on its way out; ``units`` is what was taken, the fee included."""
 
     withdrawal_id: str
@@ -64,7 +64,7 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Deposit:
+class VenueDeposit:
     """Value that came in."""
 
     deposit_id: str
@@ -88,11 +88,11 @@ class WithdrawalDelay:
 
 @dataclass(slots=True)
 class _Books:
-    deposits: deque[Deposit] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
-    withdrawals: deque[Withdrawal] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
+    deposits: deque[VenueDeposit] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
+    withdrawals: deque[VenueWithdrawal] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
 
 
-class Wallet:
+class VenueWallet:
     """Deposits and withdrawals of all accounts."""
 
     def __init__(self, engine: Engine, rng: Rng, delay: WithdrawalDelay) -> None:
@@ -100,8 +100,8 @@ class Wallet:
         self._rng = rng
         self._delay = delay
         self._books: dict[AccountId, _Books] = {}
-        self._by_tx: dict[TxPlace, Deposit] = {}
-        self._pending: list[Withdrawal] = []
+        self._by_tx: dict[TxPlace, VenueDeposit] = {}
+        self._pending: list[VenueWithdrawal] = []
         self._by_address: dict[str, tuple[Account, str, str]] = {}
 
     def _of(self, account: Account) -> _Books:
@@ -135,19 +135,19 @@ class Wallet:
             for key, (_, asset, network) in self._by_address.items()
         ]
 
-    def same_deposit(self, tx_id: str, index: int) -> Deposit | None:
+    def same_deposit(self, tx_id: str, index: int) -> VenueDeposit | None:
         """The deposit that already came with this transfer of a transaction."""
         return self._by_tx.get((tx_id, index))
 
     def deposit(
         self, account: Account, asset: str, network: Network, units: int, place: TxPlace,
         time_us: int,
-    ) -> Deposit:  # fmt: skip
+    ) -> VenueDeposit:  # fmt: skip
         """Credit what the outside world has paid in; the same ``place`` is credited once."""
         known = self._by_tx.get(place)
         if known is not None:
             return known
-        made = Deposit(
+        made = VenueDeposit(
             deposit_id=str(len(self._by_tx) + 1_000_000),
             account=account, asset=asset, network=network.name,
             address=self.address(account, asset, network), units=units, tx_id=place[0],
@@ -158,7 +158,7 @@ class Wallet:
         self._by_tx[place] = made
         return made
 
-    def deposits(self, account: Account) -> list[Deposit]:
+    def deposits(self, account: Account) -> list[VenueDeposit]:
         """The account's deposits, newest first."""
         return list(reversed(self._of(account).deposits))
 
@@ -166,11 +166,11 @@ class Wallet:
 
     def apply(
         self, account: Account, asset: str, units: int, receiver: Receiver, time_us: int
-    ) -> Withdrawal | None:
+    ) -> VenueWithdrawal | None:
         """Take ``units`` out of the account; None when they are not free."""
         if self._engine.withdraw(account, asset, units, time_us) is not None:
             return None
-        made = Withdrawal(
+        made = VenueWithdrawal(
             withdrawal_id=f"{self._rng.bits(128):032x}",
             account=account, asset=asset, network=receiver.network.name,
             address=receiver.address, tag=receiver.tag, units=units,
@@ -183,19 +183,19 @@ class Wallet:
         self._pending.append(made)
         return made
 
-    def with_order_id(self, account: Account, order_id: str) -> Withdrawal | None:
+    def with_order_id(self, account: Account, order_id: str) -> VenueWithdrawal | None:
         """The account's withdrawal under that client id."""
         return next((w for w in self._of(account).withdrawals if w.order_id == order_id), None)
 
-    def withdrawals(self, account: Account) -> list[Withdrawal]:
+    def withdrawals(self, account: Account) -> list[VenueWithdrawal]:
         """The account's withdrawals, newest first."""
         return list(reversed(self._of(account).withdrawals))
 
-    def pending(self) -> list[Withdrawal]:
+    def pending(self) -> list[VenueWithdrawal]:
         """All withdrawals that are still being processed."""
         return list(self._pending)
 
-    def find(self, withdrawal_id: str) -> Withdrawal | None:
+    def find(self, withdrawal_id: str) -> VenueWithdrawal | None:
         """A withdrawal by the venue's id."""
         for books in self._books.values():
             for one in books.withdrawals:
@@ -203,7 +203,7 @@ class Wallet:
                     return one
         return None
 
-    def complete(self, withdrawal: Withdrawal, time_us: int, tx_id: str | None = None) -> None:
+    def complete(self, withdrawal: VenueWithdrawal, time_us: int, tx_id: str | None = None) -> None:
         """The outside world has received it."""
         if withdrawal.status == COMPLETED:
             return

@@ -67,7 +67,7 @@ class ApiRequest(msgspec.Struct):
     params: dict[str, msgspec.Raw] = {}
 
 
-class ApiWire:
+class WebSocketApi:
     """Serves ``/ws-api/v3``."""
 
     def __init__(self, exchange: Exchange) -> None:

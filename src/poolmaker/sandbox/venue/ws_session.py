@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from poolmaker.sandbox.venue import dispatch, refusals, render
-from poolmaker.sandbox.venue.calls import Access, Call
+from poolmaker.sandbox.venue.calls import Access, VenueCall
 from poolmaker.sandbox.venue.exchange import Exchange
 from poolmaker.sandbox.venue.keys import ApiKey, check_time, signed_text_of_json
 from poolmaker.sandbox.venue.params import Params
@@ -36,7 +36,7 @@ class Session:
         self._authorized_us = 0
         self._next_subscription = 0
 
-    def identify(self, call: Call, values: Mapping[str, str]) -> ApiKey | None:
+    def identify(self, call: VenueCall, values: Mapping[str, str]) -> ApiKey | None:
         """The key behind a call: its own where it brings one, else the one logged on with."""
         if call.access is Access.PUBLIC or self._key is None or self._brings_key(values):
             text = signed_text_of_json(values)

@@ -15,7 +15,7 @@ from poolmaker.business.campaigns.model import (
     JoinPolicy,
     JoinState,
 )
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from tests.support.business import ACCOUNT, POOL
 from tests.support.rewards import CAMPAIGN, DAY_US, RewardWorld, campaign, reward_world
 
@@ -71,7 +71,7 @@ async def test_a_campaign_of_nobodys_market_is_seen_and_matched_when_its_pool_is
         await world.offer(seen)
         found, _ = await _story(world)
         assert (found.state, found.pool) == (JoinState.SEEN, NO_POOL)
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             await world.campaigns.want(CAMPAIGN)
         assert await _wanted(world) == []
         await world.open_pool()
@@ -211,5 +211,5 @@ async def test_people_see_the_running_day_and_how_many_there_are() -> None:
 
 async def test_a_campaign_that_was_never_seen_cannot_be_answered() -> None:
     async with reward_world() as world:
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             await _joined(world)

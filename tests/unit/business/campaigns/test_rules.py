@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from poolmaker.business.campaigns.model import (
     NO_POOL,
     Campaign,
-    CampaignSeen,
     CampaignStatus,
+    ObservedCampaign,
     Window,
 )
 from poolmaker.business.campaigns.rules import (
@@ -28,14 +28,14 @@ from poolmaker.business.campaigns.rules import (
 )
 from poolmaker.business.pools.rules import configured
 from poolmaker.kernel.clock import ManualClock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.messages.market import MarketSpec
 from tests.support.business import ACCOUNT, POOL, config
 from tests.support.rewards import campaign
 
 
-def _seen(start_us: int = 100, end_us: int = 350, day_us: int = 100) -> CampaignSeen:
+def _seen(start_us: int = 100, end_us: int = 350, day_us: int = 100) -> ObservedCampaign:
     return campaign(ManualClock(), start_us=start_us, end_us=end_us, day_us=day_us)
 
 
@@ -107,7 +107,7 @@ def test_an_end_may_come_nearer_and_what_has_ended_stays_so() -> None:
 
 def test_a_campaign_that_makes_no_sense_is_refused() -> None:
     for changes in ({"start_us": 9, "end_us": 9}, {"day_us": 0}, {"id": "No Slug"}):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             replace(_seen(), **changes)
 
 

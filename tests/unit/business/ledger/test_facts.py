@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger.model import Obstacle, Refusal
-from poolmaker.business.ledger.rules import KINDS, Decision, kind_of, statement, users_surplus
+from poolmaker.business.ledger.model import BlockReason, LedgerRefusal
+from poolmaker.business.ledger.rules import (
+    KINDS,
+    PostingDecision,
+    kind_of,
+    statement,
+    users_surplus,
+)
 from poolmaker.kernel.ids import PoolId, VenueAccountId, WithdrawalId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import UNITS_MAX
@@ -96,20 +102,20 @@ def test_money_of_nobody_waits_in_suspense() -> None:
 @pytest.mark.parametrize(
     ("fact", "obstacle"),
     [
-        (deposit("d", SHIB), Obstacle.UNKNOWN_ASSET),
-        (deposit("d", usdt(0)), Obstacle.MALFORMED),
-        (deposit("d", usdt(-1)), Obstacle.MALFORMED),
-        (deposit("d", usdt(UNITS_MAX + 1)), Obstacle.MALFORMED),
-        (deposit("d", usdt(1), location="platform:equity"), Obstacle.MALFORMED),
-        (fill("f", Side.BUY, 0, 5), Obstacle.MALFORMED),
-        (fill("f", Side.BUY, 5, -5), Obstacle.MALFORMED),
-        (fee("f", SHIB), Obstacle.UNKNOWN_ASSET),
-        (fee("f", usdt(-UNITS_MAX - 1)), Obstacle.MALFORMED),
-        (recharge("f", 1, Rate(numerator=0, denominator=1)), Obstacle.MALFORMED),
+        (deposit("d", SHIB), BlockReason.UNKNOWN_ASSET),
+        (deposit("d", usdt(0)), BlockReason.MALFORMED),
+        (deposit("d", usdt(-1)), BlockReason.MALFORMED),
+        (deposit("d", usdt(UNITS_MAX + 1)), BlockReason.MALFORMED),
+        (deposit("d", usdt(1), location="platform:equity"), BlockReason.MALFORMED),
+        (fill("f", Side.BUY, 0, 5), BlockReason.MALFORMED),
+        (fill("f", Side.BUY, 5, -5), BlockReason.MALFORMED),
+        (fee("f", SHIB), BlockReason.UNKNOWN_ASSET),
+        (fee("f", usdt(-UNITS_MAX - 1)), BlockReason.MALFORMED),
+        (recharge("f", 1, Rate(numerator=0, denominator=1)), BlockReason.MALFORMED),
     ],
 )
 def test_a_fact_that_cannot_be_booked_waits_and_is_never_refused(
-    fact: c.Command, obstacle: Obstacle
+    fact: c.Command, obstacle: BlockReason
 ) -> None:
     """Ledger invariant 3."""
     page = Page()
@@ -120,7 +126,7 @@ def test_a_fact_that_cannot_be_booked_waits_and_is_never_refused(
 def test_a_sum_beyond_38_digits_waits_as_well() -> None:
     page = Page()
     page.must(deposit("d1", usdt(UNITS_MAX)))
-    assert stuck(page.say(deposit("d2", usdt(1)))).obstacle is Obstacle.MALFORMED
+    assert stuck(page.say(deposit("d2", usdt(1)))).obstacle is BlockReason.MALFORMED
 
 
 def test_a_fill_moves_what_the_venue_reports_and_nothing_stays_locked() -> None:
@@ -269,7 +275,7 @@ def test_a_withdrawal_that_takes_more_than_was_held_blocks_its_user() -> None:
     page.must(deposit("d1", usdt(100)), hold("h1", usdt(10)), _debit("w", 12))
     assert page.balance("deficit:withdrawal:w1:held", "USDT") == 2
     assert page.balance("user:alice:available", "USDT") == 90
-    assert page.say(hold("h2", usdt(1), withdrawal="w2")) is Refusal.BLOCKED_BY_DEFICIT
+    assert page.say(hold("h2", usdt(1), withdrawal="w2")) is LedgerRefusal.BLOCKED_BY_DEFICIT
     assert page.balanced()
 
 
@@ -306,7 +312,7 @@ def test_a_transaction_is_reversed_once_and_only_if_it_is_there() -> None:
     page = pooled_page()
     page.must(fee("f1", usdt(5)), reversal("r1", "f1"))
     for name in ("f1", "r1", "j1", "nothing"):
-        assert page.say(reversal("r2", name)) is Refusal.UNKNOWN_TRANSACTION
+        assert page.say(reversal("r2", name)) is LedgerRefusal.UNKNOWN_TRANSACTION
 
 
 def test_a_reorganised_deposit_that_was_spent_leaves_a_deficit_and_no_way_out() -> None:
@@ -315,11 +321,11 @@ def test_a_reorganised_deposit_that_was_spent_leaves_a_deficit_and_no_way_out() 
     page.must(reversal("r1", "d-usdt"))
     assert page.balance("deficit:user:alice:available", "USDT") == 500_000_000
     assert page.balance("user:alice:available", "USDT") == 0
-    assert page.say(leave("x1", 1)) is Refusal.BLOCKED_BY_DEFICIT
-    assert page.say(hold("h", btc(1))) is Refusal.BLOCKED_BY_DEFICIT
+    assert page.say(leave("x1", 1)) is LedgerRefusal.BLOCKED_BY_DEFICIT
+    assert page.say(hold("h", btc(1))) is LedgerRefusal.BLOCKED_BY_DEFICIT
     page.must(deposit("again", usdt(500_000_001)))
     assert page.balance("user:alice:available", "USDT") == 1
-    assert isinstance(page.say(leave("x1", 1)), Decision)
+    assert isinstance(page.say(leave("x1", 1)), PostingDecision)
 
 
 def test_a_reversal_finds_whoever_took_the_place_of_a_bearer() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger.model import Head, Refusal
-from poolmaker.business.ledger.rules import Decision, Verdict, books_of, image_of
-from poolmaker.business.ledger.rules.books import EpochState
+from poolmaker.business.ledger.model import LedgerHead, LedgerRefusal
+from poolmaker.business.ledger.rules import PostingDecision, Verdict, books_of, image_of
+from poolmaker.business.ledger.rules.books import EpochRecord
 from poolmaker.kernel.ids import OrderId, PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Asset
@@ -77,7 +77,7 @@ def test_shares_of_a_new_epoch_have_eighteen_decimals_and_its_fineness_is_kept()
     page = fine_page()
     assert page.books.assets[SHARE] == Asset(SHARE, 18)
     assert held(page) == page.balance("pool:p1:issued", SHARE) == 1_000_000_000 * FINE
-    assert page.books.find(EpochState, "p1:1") == EpochState(pool=POOL, epoch=1, fineness=FINE)
+    assert page.books.find(EpochRecord, "p1:1") == EpochRecord(pool=POOL, epoch=1, fineness=FINE)
     assert page.balanced()
 
 
@@ -97,7 +97,7 @@ def test_a_loaded_ledger_knows_fineness_and_what_was_priced() -> None:
     page = fine_page()
     second(page, 0, 1_000)
     page.must(join_v2("j2", 0, 1_000, now(page), order=OTHER))
-    image = image_of(page.books, Head(1, 5, bytes(32), page.now_us))
+    image = image_of(page.books, LedgerHead(1, 5, bytes(32), page.now_us))
     again = books_of(image)
     assert image_of(again, image.head) == image
     assert {state.kind for state in image.states} >= {"epoch", "dealing", "pool", "order"}
@@ -119,20 +119,20 @@ def test_the_part_in_ratio_joins_without_any_price() -> None:
 @pytest.mark.parametrize(
     ("at", "why"),
     [
-        (None, Refusal.PRICES_DIVERGE),
-        (prices(at_us=START_US - 10**9), Refusal.STALE_PRICE),
-        (prices(at_us=START_US + 10**9), Refusal.STALE_PRICE),
-        (prices(None), Refusal.PRICES_DIVERGE),
-        (prices(twap=rate(506)), Refusal.PRICES_DIVERGE),
-        (prices(twap=rate(494)), Refusal.PRICES_DIVERGE),
-        (prices(bid=rate(520), ask=rate(540)), Refusal.PRICES_DIVERGE),
-        (prices(bid=rate(501), ask=rate(499)), Refusal.PRICES_DIVERGE),
-        (prices(depth=(0, 0)), Refusal.PRICES_DIVERGE),
-        (prices(fee_ppm=999_999, bid=rate(499), ask=rate(501)), Refusal.PRICES_DIVERGE),
+        (None, LedgerRefusal.PRICES_DIVERGE),
+        (prices(at_us=START_US - 10**9), LedgerRefusal.STALE_PRICE),
+        (prices(at_us=START_US + 10**9), LedgerRefusal.STALE_PRICE),
+        (prices(None), LedgerRefusal.PRICES_DIVERGE),
+        (prices(twap=rate(506)), LedgerRefusal.PRICES_DIVERGE),
+        (prices(twap=rate(494)), LedgerRefusal.PRICES_DIVERGE),
+        (prices(bid=rate(520), ask=rate(540)), LedgerRefusal.PRICES_DIVERGE),
+        (prices(bid=rate(501), ask=rate(499)), LedgerRefusal.PRICES_DIVERGE),
+        (prices(depth=(0, 0)), LedgerRefusal.PRICES_DIVERGE),
+        (prices(fee_ppm=999_999, bid=rate(499), ask=rate(501)), LedgerRefusal.PRICES_DIVERGE),
     ],
 )
 def test_an_excess_alone_waits_where_a_price_is_missing_old_or_apart(
-    at: c.DealingPrices | None, why: Refusal
+    at: c.DealingPrices | None, why: LedgerRefusal
 ) -> None:
     """Found rows 1 and 2: who writes one price does not write the others."""
     page = fine_page()
@@ -145,8 +145,10 @@ def test_an_excess_alone_waits_where_a_price_is_missing_old_or_apart(
 
 def test_no_first_join_without_prices_that_agree() -> None:
     page = started_page()
-    assert page.say(join_v2("k", 1_000, 1_000)) is Refusal.PRICES_DIVERGE
-    assert page.say(join_v2("k", 1_000, 1_000, prices(twap=rate(600)))) is Refusal.PRICES_DIVERGE
+    assert page.say(join_v2("k", 1_000, 1_000)) is LedgerRefusal.PRICES_DIVERGE
+    assert (
+        page.say(join_v2("k", 1_000, 1_000, prices(twap=rate(600)))) is LedgerRefusal.PRICES_DIVERGE
+    )
 
 
 def test_the_first_join_counts_its_shares_at_the_lowest_price() -> None:
@@ -174,7 +176,7 @@ def test_the_excess_of_quote_pays_the_way_up_to_the_depth_price_of_asks() -> Non
     page.must(join_v2("j2", 0, 5_000_000, at, order=OTHER, taker_fee_ppm=2_000))
     assert held(page, OTHER) == 5_000_000 * FINE * (1_000_000 - 2_000) // 1_000_000
     dear = now(page, bid=rate(500), ask=rate(505))
-    assert page.say(join_v2("j3", 0, 1, dear, order=OTHER)) != Refusal.PRICES_DIVERGE
+    assert page.say(join_v2("j3", 0, 1, dear, order=OTHER)) != LedgerRefusal.PRICES_DIVERGE
 
 
 def test_a_configured_minimum_of_the_cost_holds_in_a_tight_book() -> None:
@@ -216,7 +218,7 @@ def test_many_small_excesses_at_one_barrier_are_like_one_large_one() -> None:
         )
     assert page.balance("order:o2:locked", "BTC") == 10_001 - 4_000
     again = join_v2("j9", 3_000, 0, now(page, depth=depth), order=OTHER, barrier_seq=7)
-    assert page.say(again) is Refusal.PRICES_DIVERGE
+    assert page.say(again) is LedgerRefusal.PRICES_DIVERGE
     page.must(join_v2("j9", 3_000, 0, now(page, depth=depth), order=OTHER, barrier_seq=8))
 
 
@@ -269,7 +271,7 @@ def test_a_join_whose_rounding_would_cost_too_much_is_refused() -> None:
     page = started_page()
     page.must(join("j1", 0, 100), fill("f", Side.BUY, 10**6, 1))
     second(page, 10**6, 100)
-    assert page.say(join_v2("k", 10**6, 99, order=OTHER)) is Refusal.BELOW_MINIMUM
+    assert page.say(join_v2("k", 10**6, 99, order=OTHER)) is LedgerRefusal.BELOW_MINIMUM
 
 
 def test_orders_and_pools_have_bounds() -> None:
@@ -279,28 +281,30 @@ def test_orders_and_pools_have_bounds() -> None:
     def said(**terms: int) -> Verdict:
         return page.say(join_v2("k", 100_000, 50_000_000, now(page), order=OTHER, **terms))  # type: ignore[arg-type]
 
-    assert said(order_min=100_000_001) is Refusal.BELOW_MINIMUM
-    assert said(holding_min=100_000_001) is Refusal.BELOW_MINIMUM
-    assert said(order_max=99_999_999) is Refusal.ABOVE_MAXIMUM
-    assert said(capacity=1_099_999_999) is Refusal.ABOVE_MAXIMUM
+    assert said(order_min=100_000_001) is LedgerRefusal.BELOW_MINIMUM
+    assert said(holding_min=100_000_001) is LedgerRefusal.BELOW_MINIMUM
+    assert said(order_max=99_999_999) is LedgerRefusal.ABOVE_MAXIMUM
+    assert said(capacity=1_099_999_999) is LedgerRefusal.ABOVE_MAXIMUM
     most = {"order_min": 100_000_000, "order_max": 100_000_000, "capacity": 1_100_000_000}
-    assert isinstance(said(**most), Decision)
+    assert isinstance(said(**most), PostingDecision)
 
 
 def test_what_is_too_small_without_its_excess_waits_with_it() -> None:
     page = fine_page()
     second(page, 10, 50_000_000)
     small = join_v2("k", 10, 50_000_000, order=OTHER, order_min=1_000_000)
-    assert page.say(small) is Refusal.PRICES_DIVERGE
+    assert page.say(small) is LedgerRefusal.PRICES_DIVERGE
     page.must(join_v2("k", 10, 50_000_000, now(page), order=OTHER, order_min=1_000_000))
 
 
 def test_a_first_join_is_worth_its_minimum() -> None:
     """A value, not a number of shares."""
     page = started_page()
-    assert page.say(join_v2("k", 0, 99, prices(), first_join_min=100)) is Refusal.BELOW_MINIMUM
+    assert (
+        page.say(join_v2("k", 0, 99, prices(), first_join_min=100)) is LedgerRefusal.BELOW_MINIMUM
+    )
     dear = prices(rate(500), twap=rate(496))
-    assert page.say(join_v2("k", 1, 3, dear, first_join_min=500)) is Refusal.BELOW_MINIMUM
+    assert page.say(join_v2("k", 1, 3, dear, first_join_min=500)) is LedgerRefusal.BELOW_MINIMUM
     page.must(join_v2("k", 1, 4, dear, first_join_min=500))
 
 
@@ -310,10 +314,10 @@ def test_a_user_may_name_the_least_shares_that_are_accepted() -> None:
     offer = (100_000, 80_000_000)
     least = 130_000_000 * FINE
     # Without a price only a part could join: then nothing does.
-    assert page.say(join_v2("k", *offer, order=OTHER, shares_min=1)) is Refusal.PRICES_DIVERGE
+    assert page.say(join_v2("k", *offer, order=OTHER, shares_min=1)) is LedgerRefusal.PRICES_DIVERGE
     dear = now(page, bid=rate(495), ask=rate(505))
     said = page.say(join_v2("k", *offer, dear, order=OTHER, shares_min=least))
-    assert said is Refusal.BELOW_LEAST_SHARES
+    assert said is LedgerRefusal.BELOW_LEAST_SHARES
     page.must(join_v2("k", *offer, now(page), order=OTHER, shares_min=least))
     assert held(page, OTHER) == least
 
@@ -324,8 +328,8 @@ def test_a_user_may_name_the_least_shares_that_are_accepted() -> None:
 def test_found_5_a_join_waits_for_every_unknown_order_and_fee_that_a_leave_waits_for() -> None:
     """An UNKNOWN buy whose fill is told late is not shared with who joined after it."""
     page = fine_page()
-    assert page.say(join_v2("k", 1_000, 500_000, unknown=1)) is Refusal.UNSETTLED_FACTS
-    assert page.say(join_v2("k", 1_000, 500_000, unpriced=1)) is Refusal.UNSETTLED_FACTS
+    assert page.say(join_v2("k", 1_000, 500_000, unknown=1)) is LedgerRefusal.UNSETTLED_FACTS
+    assert page.say(join_v2("k", 1_000, 500_000, unpriced=1)) is LedgerRefusal.UNSETTLED_FACTS
     page.must(join_v2("k", 1_000, 500_000))
 
 
@@ -340,7 +344,7 @@ def test_a_user_who_left_cools_off() -> None:
     page = fine_page()
     page.must(leave_v2("x1", held(page) // 2), settle("s1"))
     soon = join_v2("k", 1_000, 500_000, cool_off_us=1_000)
-    assert page.say(soon) is Refusal.TOO_EARLY
+    assert page.say(soon) is LedgerRefusal.TOO_EARLY
     second(page, 1_000, 500_000)
     page.must(join_v2("k2", 1_000, 500_000, order=OTHER, cool_off_us=1_000))
     page.now_us += 1_000
@@ -350,9 +354,9 @@ def test_a_user_who_left_cools_off() -> None:
 def test_the_minimum_stay_begins_again_with_a_top_up() -> None:
     page = fine_page()
     page.now_us += 1_000
-    assert isinstance(page.say(leave_v2("x", FINE, stay_min_us=1_000)), Decision)
+    assert isinstance(page.say(leave_v2("x", FINE, stay_min_us=1_000)), PostingDecision)
     page.must(join_v2("j2", 1_000, 500_000))
-    assert page.say(leave_v2("x", FINE, stay_min_us=1_000)) is Refusal.TOO_EARLY
+    assert page.say(leave_v2("x", FINE, stay_min_us=1_000)) is LedgerRefusal.TOO_EARLY
 
 
 # ------------------------------------------------------------------------------------- refusals
@@ -371,7 +375,7 @@ def test_open_exits_count_as_claims_of_the_venue_account() -> None:
         lock("l2", usdt(50), order=OTHER, user=BOB),
     )
     assert page.books.claims_at(VENUE, "USDT") == page.balance(PLACE, "USDT") == 100
-    assert page.say(join_v2("k", 0, 1, now(page), order=OTHER)) is Refusal.NOT_FUNDED
+    assert page.say(join_v2("k", 0, 1, now(page), order=OTHER)) is LedgerRefusal.NOT_FUNDED
     page.must(settle("s1"))
     # What is locked again is nobody's claim there but its user's own.
     assert page.books.claims_at(VENUE, "USDT") == 40
@@ -395,22 +399,22 @@ def test_a_join_is_refused_for_the_first_of_its_faults() -> None:
     registered = worse(order=OrderId("o9"), account=elsewhere)
     fields = {name: getattr(registered, name) for name in registered.__struct_fields__}
     steps = [
-        (c.JoinPool(**fields | {"base": shib}), Refusal.UNKNOWN_ASSET),
-        (worse(order=OrderId("o9"), taker_fee_ppm=10**6), Refusal.BAD_AMOUNT),
-        (registered, Refusal.UNKNOWN_ORDER),
-        (worse(account=elsewhere), Refusal.POOL_MISMATCH),
-        (worse(version=1), Refusal.POOL_MISMATCH),
-        (worse(), Refusal.BEHIND_BARRIER),
-        (worse(facts_seq=0), Refusal.TOO_EARLY),
-        (worse(facts_seq=0, cool_off_us=0), Refusal.UNSETTLED_FACTS),
-        (worse(facts_seq=0, cool_off_us=0, unknown=0), Refusal.PRICES_DIVERGE),
-        (join_v2("k", 10**9, 10**12, now(page), order_min=10**20), Refusal.BELOW_MINIMUM),
-        (join_v2("k", 10**9, 10**12, now(page), nav_floor=10**20), Refusal.NAV_AT_FLOOR),
-        (join_v2("k", 10**9, 10**12, now(page)), Refusal.INSUFFICIENT),
+        (c.JoinPool(**fields | {"base": shib}), LedgerRefusal.UNKNOWN_ASSET),
+        (worse(order=OrderId("o9"), taker_fee_ppm=10**6), LedgerRefusal.BAD_AMOUNT),
+        (registered, LedgerRefusal.UNKNOWN_ORDER),
+        (worse(account=elsewhere), LedgerRefusal.POOL_MISMATCH),
+        (worse(version=1), LedgerRefusal.POOL_MISMATCH),
+        (worse(), LedgerRefusal.BEHIND_BARRIER),
+        (worse(facts_seq=0), LedgerRefusal.TOO_EARLY),
+        (worse(facts_seq=0, cool_off_us=0), LedgerRefusal.UNSETTLED_FACTS),
+        (worse(facts_seq=0, cool_off_us=0, unknown=0), LedgerRefusal.PRICES_DIVERGE),
+        (join_v2("k", 10**9, 10**12, now(page), order_min=10**20), LedgerRefusal.BELOW_MINIMUM),
+        (join_v2("k", 10**9, 10**12, now(page), nav_floor=10**20), LedgerRefusal.NAV_AT_FLOOR),
+        (join_v2("k", 10**9, 10**12, now(page)), LedgerRefusal.INSUFFICIENT),
     ]
     said = [refused(page.say(command)) for command, _ in steps]
     assert said == [refusal for _, refusal in steps]
-    assert said == sorted(said, key=list(Refusal).index)
+    assert said == sorted(said, key=list(LedgerRefusal).index)
 
 
 @pytest.mark.parametrize(
@@ -434,23 +438,23 @@ def test_a_join_that_makes_no_sense_is_refused(
 ) -> None:
     at = wrong.pop("at", None)
     command = join_v2("k", base, quote, at, **wrong)  # type: ignore[arg-type]
-    assert started_page().say(command) is Refusal.BAD_AMOUNT
+    assert started_page().say(command) is LedgerRefusal.BAD_AMOUNT
 
 
 def test_a_leave_that_makes_no_sense_is_refused() -> None:
     page = fine_page()
-    assert page.say(leave_v2("k", 0)) is Refusal.BAD_AMOUNT
-    assert page.say(leave_v2("k", 1, holding_min=-1)) is Refusal.BAD_AMOUNT
-    assert page.say(leave_v2("k", 1, at=prices(rate(0)))) is Refusal.BAD_AMOUNT
-    assert page.say(leave_v2("k", 1, pool=PoolId("p9"))) is Refusal.UNKNOWN_POOL
-    assert page.say(leave_v2("k", 1, order=OTHER)) is Refusal.UNKNOWN_ORDER
-    assert page.say(leave_v2("k", 1, stream="account:x")) is Refusal.POOL_MISMATCH
-    assert page.say(leave_v2("k", 1, facts_seq=9)) is Refusal.BEHIND_BARRIER
-    assert page.say(leave_v2("k", 10**30)) is Refusal.INSUFFICIENT
+    assert page.say(leave_v2("k", 0)) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(leave_v2("k", 1, holding_min=-1)) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(leave_v2("k", 1, at=prices(rate(0)))) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(leave_v2("k", 1, pool=PoolId("p9"))) is LedgerRefusal.UNKNOWN_POOL
+    assert page.say(leave_v2("k", 1, order=OTHER)) is LedgerRefusal.UNKNOWN_ORDER
+    assert page.say(leave_v2("k", 1, stream="account:x")) is LedgerRefusal.POOL_MISMATCH
+    assert page.say(leave_v2("k", 1, facts_seq=9)) is LedgerRefusal.BEHIND_BARRIER
+    assert page.say(leave_v2("k", 10**30)) is LedgerRefusal.INSUFFICIENT
 
 
 def test_shares_beyond_thirty_eight_digits_are_refused() -> None:
     page = Page()
     page.must(deposit("d", usdt(10**30)), lock("l", usdt(10**30)))
-    assert page.say(join_v2("k", 0, 10**30, prices())) is Refusal.BAD_AMOUNT
+    assert page.say(join_v2("k", 0, 10**30, prices())) is LedgerRefusal.BAD_AMOUNT
     page.must(join_v2("k", 0, 10**25, prices()))

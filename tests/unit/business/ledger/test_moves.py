@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger.model import Obstacle, Refusal
+from poolmaker.business.ledger.model import BlockReason, LedgerRefusal
 from poolmaker.kernel.ids import UserId, WithdrawalId
 from poolmaker.kernel.money import UNITS_MAX
 from poolmaker.messages.base import Money
@@ -108,7 +108,7 @@ def test_what_pools_own_at_a_venue_never_leaves_it() -> None:
     page = pooled_page()
     held = page.balance(PLACE, "USDT")
     claimed = page.balance("pool:p1:capital", "USDT")
-    assert page.post(_out("o1", usdt(held - claimed + 1))) is Refusal.NOT_FUNDED
+    assert page.post(_out("o1", usdt(held - claimed + 1))) is LedgerRefusal.NOT_FUNDED
     if held > claimed:
         page.must(_out("o2", usdt(held - claimed)))
 
@@ -116,15 +116,15 @@ def test_what_pools_own_at_a_venue_never_leaves_it() -> None:
 @pytest.mark.parametrize(
     ("money", "location", "refusal"),
     [
-        (SHIB, PLACE, Refusal.UNKNOWN_ASSET),
-        (usdt(0), PLACE, Refusal.BAD_AMOUNT),
-        (usdt(UNITS_MAX + 1), PLACE, Refusal.BAD_AMOUNT),
-        (usdt(1), "platform:equity", Refusal.INSUFFICIENT),
-        (usdt(101), PLACE, Refusal.INSUFFICIENT),
+        (SHIB, PLACE, LedgerRefusal.UNKNOWN_ASSET),
+        (usdt(0), PLACE, LedgerRefusal.BAD_AMOUNT),
+        (usdt(UNITS_MAX + 1), PLACE, LedgerRefusal.BAD_AMOUNT),
+        (usdt(1), "platform:equity", LedgerRefusal.INSUFFICIENT),
+        (usdt(101), PLACE, LedgerRefusal.INSUFFICIENT),
     ],
 )
 def test_a_transfer_that_cannot_leave_is_refused(
-    money: Money, location: str, refusal: Refusal
+    money: Money, location: str, refusal: LedgerRefusal
 ) -> None:
     page = Page()
     page.must(deposit("d", usdt(100)))
@@ -133,14 +133,14 @@ def test_a_transfer_that_cannot_leave_is_refused(
 
 @pytest.mark.parametrize("fact", [_in("f", SHIB), _fee("f", SHIB), _reward("f", SHIB)])
 def test_facts_of_an_unknown_asset_wait(fact: c.Command) -> None:
-    assert stuck(Page().say(fact)).obstacle is Obstacle.UNKNOWN_ASSET
+    assert stuck(Page().say(fact)).obstacle is BlockReason.UNKNOWN_ASSET
 
 
 @pytest.mark.parametrize(
     "fact", [_in("f", usdt(0)), _fee("f", usdt(-1)), _fee("f", usdt(1), "platform:fees")]
 )
 def test_facts_that_make_no_sense_wait(fact: c.Command) -> None:
-    assert stuck(Page().say(fact)).obstacle is Obstacle.MALFORMED
+    assert stuck(Page().say(fact)).obstacle is BlockReason.MALFORMED
 
 
 def test_an_order_pays_what_it_was_quoted_and_nobody_elses_does() -> None:
@@ -156,9 +156,9 @@ def test_an_order_pays_what_it_was_quoted_and_nobody_elses_does() -> None:
         c.PlatformFee(key=key("f2"), user=BOB, order=ORDER, money=usdt(3), reason="r"),
         c.PlatformFee(key=key("f3"), user=ALICE, order=OTHER, money=usdt(3), reason="r"),
     ):
-        assert page.post(other) is Refusal.UNKNOWN_ORDER
+        assert page.post(other) is LedgerRefusal.UNKNOWN_ORDER
     more = c.PlatformFee(key=key("f4"), user=ALICE, order=ORDER, money=usdt(98), reason="r")
-    assert page.post(more) is Refusal.INSUFFICIENT
+    assert page.post(more) is LedgerRefusal.INSUFFICIENT
 
 
 def _suspended() -> Page:
@@ -177,7 +177,7 @@ def test_what_was_nobodys_is_resolved_or_refunded_and_never_both() -> None:
     page.must(c.Refund(key=key("r"), source="mixin:out1", withdrawal=back, money=usdt(9)))
     assert page.balance("withdrawal:w9:held", "USDT") == 9
     late = c.ResolveSuspense(key=key("rs"), source="mixin:out1", user=ALICE, money=usdt(9))
-    assert page.post(late) is Refusal.INSUFFICIENT
+    assert page.post(late) is LedgerRefusal.INSUFFICIENT
     page.must(
         c.DebitWithdraw(
             key=key("d"), withdrawal=back, location=MIXIN, money=usdt(9), reference="tx"
@@ -202,7 +202,7 @@ def test_a_refund_never_goes_through_a_users_withdrawal() -> None:
     page.must(deposit("d", usdt(5)))
     page.must(c.HoldWithdraw(key=key("h"), user=ALICE, withdrawal=mine, money=usdt(5)))
     mixed = c.Refund(key=key("r"), source="mixin:out1", withdrawal=mine, money=usdt(9))
-    assert page.post(mixed) is Refusal.UNKNOWN_ORDER
+    assert page.post(mixed) is LedgerRefusal.UNKNOWN_ORDER
 
 
 def test_a_reward_is_received_allocated_and_credited_to_the_last_unit() -> None:
@@ -216,15 +216,15 @@ def test_a_reward_is_received_allocated_and_credited_to_the_last_unit() -> None:
     assert page.balance("user:alice:available", "USDT") == 90
     assert page.balance(f"rewards:{CAMPAIGN}:unallocated", "USDT") == 0
     assert page.balance(f"rewards:{CAMPAIGN}:allocated", "USDT") == 0
-    assert page.post(_credit("c3", 1)) is Refusal.INSUFFICIENT
+    assert page.post(_credit("c3", 1)) is LedgerRefusal.INSUFFICIENT
     assert page.balanced()
 
 
 def test_nothing_is_allocated_beyond_what_was_received() -> None:
     page = Page()
     page.must(deposit("d", usdt(1)), lock("l", usdt(1)), _reward("rw", usdt(100)))
-    assert page.post(_allocate("a1", 1, 100)) is Refusal.INSUFFICIENT
-    assert page.post(_allocate("a2", -1, 50)) is Refusal.BAD_AMOUNT
-    assert page.post(_allocate("a3", 0, 0)) is Refusal.BAD_AMOUNT
+    assert page.post(_allocate("a1", 1, 100)) is LedgerRefusal.INSUFFICIENT
+    assert page.post(_allocate("a2", -1, 50)) is LedgerRefusal.BAD_AMOUNT
+    assert page.post(_allocate("a3", 0, 0)) is LedgerRefusal.BAD_AMOUNT
     page.must(_allocate("a4", 0, 100))
-    assert page.post(_credit("c", 50, user=BOB)) is Refusal.UNKNOWN_ORDER, "failures P37"
+    assert page.post(_credit("c", 50, user=BOB)) is LedgerRefusal.UNKNOWN_ORDER, "failures P37"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.ledger.rules import Decision, covers, net_asset_value
+from poolmaker.business.ledger.model import LedgerRefusal
+from poolmaker.business.ledger.rules import PostingDecision, covers, net_asset_value
 from poolmaker.business.ledger.rules.shares import Holding, in_ratio, joined_shares, left_part
 from poolmaker.kernel.ids import OrderId, PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
@@ -42,8 +42,8 @@ P500 = Ratio(500, 1)
 SHARE = "share:p1:1"
 
 
-def _walk(page: Page, *steps: tuple[c.Command, Refusal]) -> None:
-    order = list(Refusal)
+def _walk(page: Page, *steps: tuple[c.Command, LedgerRefusal]) -> None:
+    order = list(LedgerRefusal)
     said = [refused(page.say(command)) for command, _ in steps]
     assert said == [refusal for _, refusal in steps]
     assert said == sorted(said, key=order.index)
@@ -133,14 +133,14 @@ def test_a_join_is_refused_for_the_first_of_its_faults() -> None:
     )
     _walk(
         page,
-        (unregistered, Refusal.UNKNOWN_ASSET),
-        (worse("k", order=unknown, account=other, cost_cbps=10**6), Refusal.BAD_AMOUNT),
-        (worse("k", order=unknown, account=other), Refusal.UNKNOWN_ORDER),
-        (worse("k", account=other), Refusal.POOL_MISMATCH),
-        (worse("k"), Refusal.BEHIND_BARRIER),
-        (worse("k", facts_seq=0), Refusal.STALE_PRICE),
-        (worse("k", facts_seq=0, price_time_us=START_US), Refusal.NAV_AT_FLOOR),
-        (join("k", 10**9, 10**12), Refusal.INSUFFICIENT),
+        (unregistered, LedgerRefusal.UNKNOWN_ASSET),
+        (worse("k", order=unknown, account=other, cost_cbps=10**6), LedgerRefusal.BAD_AMOUNT),
+        (worse("k", order=unknown, account=other), LedgerRefusal.UNKNOWN_ORDER),
+        (worse("k", account=other), LedgerRefusal.POOL_MISMATCH),
+        (worse("k"), LedgerRefusal.BEHIND_BARRIER),
+        (worse("k", facts_seq=0), LedgerRefusal.STALE_PRICE),
+        (worse("k", facts_seq=0, price_time_us=START_US), LedgerRefusal.NAV_AT_FLOOR),
+        (join("k", 10**9, 10**12), LedgerRefusal.INSUFFICIENT),
     )
 
 
@@ -159,26 +159,26 @@ def test_a_join_is_refused_for_the_first_of_its_faults() -> None:
 def test_a_join_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     """P12: zero and negative prices are refused everywhere."""
     base, quote = wrong.pop("base"), wrong.pop("quote")
-    assert started_page().say(join("k", base, quote, **wrong)) is Refusal.BAD_AMOUNT  # type: ignore[arg-type]
+    assert started_page().say(join("k", base, quote, **wrong)) is LedgerRefusal.BAD_AMOUNT  # type: ignore[arg-type]
 
 
 def test_a_price_from_the_future_is_as_stale_as_one_from_the_past() -> None:
     page = started_page()
     late = page.now_us + 2_000_001
-    assert page.say(join("k", 1, 10, price_time_us=late)) is Refusal.STALE_PRICE
+    assert page.say(join("k", 1, 10, price_time_us=late)) is LedgerRefusal.STALE_PRICE
 
 
 def test_the_first_join_has_a_minimum() -> None:
     page = started_page()
-    assert page.say(join("k", 0, 99, first_min=100)) is Refusal.BELOW_MINIMUM
-    assert isinstance(page.say(join("k", 0, 100, first_min=100)), Decision)
+    assert page.say(join("k", 0, 99, first_min=100)) is LedgerRefusal.BELOW_MINIMUM
+    assert isinstance(page.say(join("k", 0, 100, first_min=100)), PostingDecision)
 
 
 def test_a_join_that_mints_no_share_is_refused() -> None:
     """Otherwise a small joiner would give his money away by rounding."""
     page = started_page(10**12, 10**12)
     page.must(join("j1", 0, 100), fill("f", Side.BUY, 10**6, 1))
-    assert page.say(join("k", 0, 1)) is Refusal.BELOW_MINIMUM
+    assert page.say(join("k", 0, 1)) is LedgerRefusal.BELOW_MINIMUM
 
 
 def test_a_join_without_cover_at_the_venue_is_refused() -> None:
@@ -190,9 +190,9 @@ def test_a_join_without_cover_at_the_venue_is_refused() -> None:
         deposit("d2", usdt(60), user=BOB),
         lock("l1", usdt(100)),
     )
-    assert page.say(join("k", 0, 100)) is Refusal.NOT_FUNDED
+    assert page.say(join("k", 0, 100)) is LedgerRefusal.NOT_FUNDED
     page.must(join("k", 0, 60))
-    assert page.say(join("k2", 0, 1)) is Refusal.NOT_FUNDED
+    assert page.say(join("k2", 0, 1)) is LedgerRefusal.NOT_FUNDED
     assert [(row.custody_units, row.claims_units) for row in covers(page.books, VENUE)] == [
         (0, 0),
         (60, 60),
@@ -204,11 +204,11 @@ def test_a_pool_with_a_deficit_takes_nobody_in_and_lets_nobody_out() -> None:
     page = pooled_page()
     page.must(fill("f1", Side.SELL, 1_000_001, 1))
     assert page.balance("deficit:pool:p1:capital", "BTC") == 1
-    assert page.say(join("k", 0, 1000)) is Refusal.BLOCKED_BY_DEFICIT
-    assert page.say(leave("x", 1)) is Refusal.BLOCKED_BY_DEFICIT
+    assert page.say(join("k", 0, 1000)) is LedgerRefusal.BLOCKED_BY_DEFICIT
+    assert page.say(leave("x", 1)) is LedgerRefusal.BLOCKED_BY_DEFICIT
     page.must(fill("f2", Side.BUY, 1, 1, seq=2))
     assert page.balance("deficit:pool:p1:capital", "BTC") == 0
-    assert isinstance(page.say(leave("x", 1)), Decision)
+    assert isinstance(page.say(leave("x", 1)), PostingDecision)
 
 
 def test_a_leave_takes_the_same_fraction_of_both_rounded_down() -> None:
@@ -227,7 +227,7 @@ def test_the_last_leave_takes_everything_and_the_next_join_begins_a_new_epoch() 
     )
     assert page.balance("pool:p1:capital", "BTC") == page.balance("pool:p1:capital", "USDT") == 0
     assert page.balance("pool:p1:issued", SHARE) == 0
-    assert page.say(leave("x3", 1, exit_id="e3")) is Refusal.UNKNOWN_POOL
+    assert page.say(leave("x3", 1, exit_id="e3")) is LedgerRefusal.UNKNOWN_POOL
     page.must(join("j2", 1000, 0))
     assert page.balance("order:o1:shares", "share:p1:2") == 500_000
 
@@ -243,62 +243,65 @@ def test_a_leave_is_refused_for_the_first_of_its_faults() -> None:
     worst = {"facts_seq": 9, "stay_min_us": 10**9}
     _walk(
         page,
-        (leave("k", 0, pool=PoolId("p9"), **worst), Refusal.BAD_AMOUNT),  # type: ignore[arg-type]
-        (leave("k", 10**12, pool=PoolId("p9"), **worst), Refusal.UNKNOWN_POOL),  # type: ignore[arg-type]
-        (leave("k", 10**12, order=OTHER, stream="account:x", **worst), Refusal.UNKNOWN_ORDER),  # type: ignore[arg-type]
-        (leave("k", 10**12, stream="account:x", exit_id="e0", **worst), Refusal.POOL_MISMATCH),  # type: ignore[arg-type]
-        (leave("k", 10**12, exit_id="e0", **worst), Refusal.UNKNOWN_EXIT),  # type: ignore[arg-type]
-        (leave("k", 10**12, **worst), Refusal.BLOCKED_BY_DEFICIT),  # type: ignore[arg-type]
+        (leave("k", 0, pool=PoolId("p9"), **worst), LedgerRefusal.BAD_AMOUNT),  # type: ignore[arg-type]
+        (leave("k", 10**12, pool=PoolId("p9"), **worst), LedgerRefusal.UNKNOWN_POOL),  # type: ignore[arg-type]
+        (leave("k", 10**12, order=OTHER, stream="account:x", **worst), LedgerRefusal.UNKNOWN_ORDER),  # type: ignore[arg-type]
+        (
+            leave("k", 10**12, stream="account:x", exit_id="e0", **worst),  # type: ignore[arg-type]
+            LedgerRefusal.POOL_MISMATCH,
+        ),
+        (leave("k", 10**12, exit_id="e0", **worst), LedgerRefusal.UNKNOWN_EXIT),  # type: ignore[arg-type]
+        (leave("k", 10**12, **worst), LedgerRefusal.BLOCKED_BY_DEFICIT),  # type: ignore[arg-type]
     )
     page.must(deposit("d-y", usdt(1)))
     _walk(
         page,
-        (leave("k", 10**12, **worst), Refusal.BEHIND_BARRIER),  # type: ignore[arg-type]
-        (leave("k", 10**12, stay_min_us=10**9), Refusal.TOO_EARLY),
-        (leave("k", 10**12), Refusal.INSUFFICIENT),
+        (leave("k", 10**12, **worst), LedgerRefusal.BEHIND_BARRIER),  # type: ignore[arg-type]
+        (leave("k", 10**12, stay_min_us=10**9), LedgerRefusal.TOO_EARLY),
+        (leave("k", 10**12), LedgerRefusal.INSUFFICIENT),
     )
 
 
 def test_a_top_up_begins_the_minimum_stay_again() -> None:
     page = pooled_page()
     page.now_us += 1_000
-    assert isinstance(page.say(leave("x", 1, stay_min_us=1_000)), Decision)
+    assert isinstance(page.say(leave("x", 1, stay_min_us=1_000)), PostingDecision)
     page.must(join("j2", 1000, 0))
-    assert page.say(leave("x", 1, stay_min_us=1_000)) is Refusal.TOO_EARLY
+    assert page.say(leave("x", 1, stay_min_us=1_000)) is LedgerRefusal.TOO_EARLY
 
 
 def test_a_barrier_waits_for_every_fact_before_it() -> None:
     page = pooled_page()
-    assert page.say(leave("x", 1, facts_seq=2)) is Refusal.BEHIND_BARRIER
+    assert page.say(leave("x", 1, facts_seq=2)) is LedgerRefusal.BEHIND_BARRIER
     page.must(fill("f1", Side.BUY, 1, 500, seq=1))
-    assert page.say(leave("x", 1, facts_seq=2)) is Refusal.BEHIND_BARRIER
+    assert page.say(leave("x", 1, facts_seq=2)) is LedgerRefusal.BEHIND_BARRIER
     page.must(fee("f2", usdt(1), seq=2))
-    assert isinstance(page.say(leave("x", 1, facts_seq=2)), Decision)
+    assert isinstance(page.say(leave("x", 1, facts_seq=2)), PostingDecision)
 
 
 def test_an_exit_pays_at_once_what_is_not_at_risk_and_the_rest_at_the_end() -> None:
     page = pooled_page()
     page.must(leave("x1", 500_000_000))
-    assert page.say(settle("s0", base_risk=-1)) is Refusal.BAD_AMOUNT
-    assert page.say(settle("s0", order=OTHER)) is Refusal.UNKNOWN_ORDER
-    assert page.say(settle("s0", exit_id="e9")) is Refusal.UNKNOWN_EXIT
+    assert page.say(settle("s0", base_risk=-1)) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(settle("s0", order=OTHER)) is LedgerRefusal.UNKNOWN_ORDER
+    assert page.say(settle("s0", exit_id="e9")) is LedgerRefusal.UNKNOWN_EXIT
     page.must(settle("s1", base_risk=100_000, quote_risk=10**12, final=False))
     assert page.balance("exit:e1", "BTC") == 100_000
     assert page.balance("exit:e1", "USDT") == 250_000_000
     assert page.say(settle("s2", base_risk=100_000, quote_risk=10**12, final=False)) is (
-        Refusal.INSUFFICIENT
+        LedgerRefusal.INSUFFICIENT
     )
     page.must(settle("s3"))
     assert page.balance("exit:e1", "BTC") == page.balance("exit:e1", "USDT") == 0
     assert page.balance("order:o1:locked", "USDT") == 250_000_000
-    assert page.say(settle("s4")) is Refusal.UNKNOWN_EXIT
+    assert page.say(settle("s4")) is LedgerRefusal.UNKNOWN_EXIT
 
 
 def test_an_empty_exit_can_still_be_closed() -> None:
     page = pooled_page()
     page.must(leave("x1", 500_000_000), settle("s1", final=False))
     closing = page.post(settle("s2"))
-    assert isinstance(closing, Decision)
+    assert isinstance(closing, PostingDecision)
     assert closing.legs == ()
     assert page.books.open_exits(POOL) == []
 
@@ -321,4 +324,4 @@ def test_two_pools_at_one_account_are_covered_together() -> None:
     assert page.books.claims_at(VENUE, "USDT") == 500
     assert page.balance(PLACE, "USDT") == 1_000
     assert page.balance("order:o1:locked", BTC.code) == 50_000_000
-    assert page.say(join("j3", 0, 1, order=ORDER)) is Refusal.INSUFFICIENT
+    assert page.say(join("j3", 0, 1, order=ORDER)) is LedgerRefusal.INSUFFICIENT

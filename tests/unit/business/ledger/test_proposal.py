@@ -12,18 +12,18 @@ from poolmaker.business.ledger.codec import decode_command, encode_command, read
 from poolmaker.business.ledger.commands import SetAside
 from poolmaker.business.ledger.model import (
     GENESIS_HASH,
-    Head,
     IncidentKind,
+    LedgerHead,
+    LedgerRefusal,
     PendingCommand,
     Posted,
-    Refusal,
-    Refused,
+    PostingRefused,
     RowAnswer,
     Unbookable,
 )
-from poolmaker.business.ledger.proposal import Proposal, StoppedStreams, Unread, recalled_keys
-from poolmaker.business.ledger.rules import Books, books_of, image_of, in_order
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.business.ledger.proposal import BatchBuilder, StoppedStreams, Unread, recalled_keys
+from poolmaker.business.ledger.rules import LedgerState, books_of, image_of, in_order
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.market import Side
 from poolmaker.messages.base import Money
 from tests.support.ledger import (
@@ -40,11 +40,11 @@ from tests.support.ledger import (
     usdt,
 )
 
-HEAD = Head(3, 10, GENESIS_HASH, START_US)
+HEAD = LedgerHead(3, 10, GENESIS_HASH, START_US)
 
 
-def _proposal(page: Page, stopped: StoppedStreams | None = None) -> Proposal:
-    proposal = Proposal(page.books, HEAD, {}, stopped or StoppedStreams())
+def _proposal(page: Page, stopped: StoppedStreams | None = None) -> BatchBuilder:
+    proposal = BatchBuilder(page.books, HEAD, {}, stopped or StoppedStreams())
     proposal.assets_are_fresh = True
     return proposal
 
@@ -70,7 +70,7 @@ def test_a_key_twice_in_one_batch_is_posted_once() -> None:
     other = proposal.take(encode_command(deposit("d", usdt(6))), START_US)
     assert isinstance(first, Posted)
     assert again == replace(first, already=True)
-    assert other == Refused(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+    assert other == PostingRefused(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
     batch = proposal.batch()
     assert batch is not None
     assert len(batch.postings) == len(batch.conflicts) == 1
@@ -81,10 +81,10 @@ def test_nothing_new_is_no_batch_but_a_row_is_always_answered() -> None:
     proposal.take(encode_command(deposit("d", usdt(5))), START_US)
     answers = proposal._answers
     asked = encode_command(deposit("d", usdt(5)))
-    silent = Proposal(Books(), HEAD, answers, StoppedStreams())
+    silent = BatchBuilder(LedgerState(), HEAD, answers, StoppedStreams())
     silent.take(asked, START_US)
     assert silent.batch() is None
-    told = Proposal(Books(), HEAD, answers, StoppedStreams())
+    told = BatchBuilder(LedgerState(), HEAD, answers, StoppedStreams())
     told.take(replace(asked, row=7), START_US)
     batch = told.batch()
     assert batch is not None
@@ -144,7 +144,7 @@ def test_nothing_passes_a_row_of_its_stream_that_cannot_be_read(
     )
     if before:
         refused = _proposal(page, stopped).take(encode_command(aside), START_US)
-        assert refused == Refused(Refusal.BEHIND_BARRIER)
+        assert refused == PostingRefused(LedgerRefusal.BEHIND_BARRIER)
     for name in before:
         first = SetAside(
             key=key(f"aside {name}"),
@@ -160,7 +160,7 @@ def test_nothing_passes_a_row_of_its_stream_that_cannot_be_read(
 
 def test_an_asset_that_is_not_known_yet_is_asked_for_before_anything_is_decided() -> None:
     page = Page()
-    proposal = Proposal(page.books, HEAD, {}, StoppedStreams())
+    proposal = BatchBuilder(page.books, HEAD, {}, StoppedStreams())
     for command in (
         deposit("d", Money(asset="SHIB", units=5)),
         lock("l", Money(asset="X", units=1)),
@@ -223,5 +223,5 @@ def test_a_row_that_no_client_can_have_written_is_not_a_command(body: bytes) -> 
 
 
 def test_what_is_not_a_command_is_not_encoded() -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         encode_command(usdt(5))  # type: ignore[arg-type]

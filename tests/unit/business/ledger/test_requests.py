@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from poolmaker.business.ledger import commands as c
-from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.ledger.rules import Decision
+from poolmaker.business.ledger.model import LedgerRefusal
+from poolmaker.business.ledger.rules import PostingDecision
 from poolmaker.kernel.ids import WithdrawalId
 from poolmaker.kernel.money import UNITS_MAX
 from poolmaker.messages.base import Money
@@ -42,12 +42,12 @@ class Step:
     """A command that is still refused, and what is mended next."""
 
     command: c.Command
-    refusal: Refusal
+    refusal: LedgerRefusal
 
 
 def _walk(page: Page, *steps: Step) -> None:
     """Each step has every later fault as well; the earliest member of Refusal is what is said."""
-    order = list(Refusal)
+    order = list(LedgerRefusal)
     said = [refused(page.say(step.command)) for step in steps]
     assert said == [step.refusal for step in steps]
     assert said == sorted(said, key=order.index)
@@ -56,7 +56,7 @@ def _walk(page: Page, *steps: Step) -> None:
 def test_a_lock_moves_every_amount_or_none() -> None:
     page = Page()
     page.must(deposit("d1", usdt(100)), deposit("d2", btc(5)))
-    assert page.post(lock("l0", usdt(100), btc(6))) is Refusal.INSUFFICIENT
+    assert page.post(lock("l0", usdt(100), btc(6))) is LedgerRefusal.INSUFFICIENT
     assert page.balance("user:alice:available", "USDT") == 100
     page.must(lock("l1", usdt(100), btc(5)))
     assert page.page() == {
@@ -70,10 +70,10 @@ def test_a_lock_is_refused_for_the_first_of_its_faults() -> None:
     page.must(deposit("d1", usdt(100)), lock("l1", usdt(1)), deposit("d2", usdt(5), user=BOB))
     _walk(
         page,
-        Step(lock("k", SHIB, usdt(-1), user=BOB), Refusal.UNKNOWN_ASSET),
-        Step(lock("k", usdt(0), user=BOB), Refusal.BAD_AMOUNT),
-        Step(lock("k", usdt(6), user=BOB), Refusal.UNKNOWN_ORDER),
-        Step(lock("k", usdt(100)), Refusal.INSUFFICIENT),
+        Step(lock("k", SHIB, usdt(-1), user=BOB), LedgerRefusal.UNKNOWN_ASSET),
+        Step(lock("k", usdt(0), user=BOB), LedgerRefusal.BAD_AMOUNT),
+        Step(lock("k", usdt(6), user=BOB), LedgerRefusal.UNKNOWN_ORDER),
+        Step(lock("k", usdt(100)), LedgerRefusal.INSUFFICIENT),
     )
 
 
@@ -81,7 +81,7 @@ def test_a_lock_is_refused_for_the_first_of_its_faults() -> None:
     "money", [(), (usdt(0),), (usdt(-1),), (usdt(UNITS_MAX + 1),), (usdt(1), usdt(1))]
 )
 def test_an_amount_that_makes_no_sense_is_refused(money: tuple[Money, ...]) -> None:
-    assert started_page().say(lock("k", *money)) is Refusal.BAD_AMOUNT
+    assert started_page().say(lock("k", *money)) is LedgerRefusal.BAD_AMOUNT
 
 
 def test_an_unlock_is_refused_for_the_first_of_its_faults() -> None:
@@ -91,14 +91,14 @@ def test_an_unlock_is_refused_for_the_first_of_its_faults() -> None:
     )
     _walk(
         page,
-        Step(unlock("k", SHIB, user=BOB), Refusal.UNKNOWN_ASSET),
-        Step(unlock("k", usdt(0), user=BOB), Refusal.BAD_AMOUNT),
-        Step(unlock("k", usdt(99), user=BOB), Refusal.UNKNOWN_ORDER),
-        Step(unlock("k", usdt(99)), Refusal.BLOCKED_BY_DEFICIT),
+        Step(unlock("k", SHIB, user=BOB), LedgerRefusal.UNKNOWN_ASSET),
+        Step(unlock("k", usdt(0), user=BOB), LedgerRefusal.BAD_AMOUNT),
+        Step(unlock("k", usdt(99), user=BOB), LedgerRefusal.UNKNOWN_ORDER),
+        Step(unlock("k", usdt(99)), LedgerRefusal.BLOCKED_BY_DEFICIT),
     )
     page.must(deposit("d3", usdt(10)))
     assert page.balance("deficit:user:alice:available", "USDT") == 0
-    assert page.say(unlock("k", usdt(99))) is Refusal.INSUFFICIENT
+    assert page.say(unlock("k", usdt(99))) is LedgerRefusal.INSUFFICIENT
     page.must(unlock("k", usdt(10)))
     assert page.balance("user:alice:available", "USDT") == 10
 
@@ -114,13 +114,13 @@ def test_a_hold_is_refused_for_the_first_of_its_faults() -> None:
     )
     _walk(
         page,
-        Step(hold("k", Money(asset="SHIB", units=0)), Refusal.UNKNOWN_ASSET),
-        Step(hold("k", usdt(0)), Refusal.BAD_AMOUNT),
-        Step(hold("k", usdt(99)), Refusal.UNKNOWN_ORDER),
-        Step(hold("k", usdt(99), withdrawal="w2"), Refusal.BLOCKED_BY_DEFICIT),
+        Step(hold("k", Money(asset="SHIB", units=0)), LedgerRefusal.UNKNOWN_ASSET),
+        Step(hold("k", usdt(0)), LedgerRefusal.BAD_AMOUNT),
+        Step(hold("k", usdt(99)), LedgerRefusal.UNKNOWN_ORDER),
+        Step(hold("k", usdt(99), withdrawal="w2"), LedgerRefusal.BLOCKED_BY_DEFICIT),
     )
     page.must(deposit("d2", usdt(13)))
-    assert page.say(hold("k", usdt(99), withdrawal="w2")) is Refusal.INSUFFICIENT
+    assert page.say(hold("k", usdt(99), withdrawal="w2")) is LedgerRefusal.INSUFFICIENT
     page.must(hold("k", usdt(3), withdrawal="w2"))
     assert page.balance("withdrawal:w2:held", "USDT") == 3
 
@@ -137,10 +137,10 @@ def test_a_release_gives_back_no_more_than_is_held() -> None:
     page.must(deposit("d1", usdt(10)), hold("h1", usdt(10)))
     _walk(
         page,
-        Step(_release(SHIB), Refusal.UNKNOWN_ASSET),
-        Step(_release(usdt(0)), Refusal.BAD_AMOUNT),
-        Step(_release(usdt(11), "w9"), Refusal.UNKNOWN_ORDER),
-        Step(_release(usdt(11)), Refusal.INSUFFICIENT),
+        Step(_release(SHIB), LedgerRefusal.UNKNOWN_ASSET),
+        Step(_release(usdt(0)), LedgerRefusal.BAD_AMOUNT),
+        Step(_release(usdt(11), "w9"), LedgerRefusal.UNKNOWN_ORDER),
+        Step(_release(usdt(11)), LedgerRefusal.INSUFFICIENT),
     )
     page.must(_release(usdt(10)))
     assert page.page() == {PLACE: {"USDT": 10}, "user:alice:available": {"USDT": 10}}
@@ -157,13 +157,13 @@ def test_the_operator_takes_out_only_his_own() -> None:
     free = 1_000_000_050 - 500_000_000
     _walk(
         page,
-        Step(_out(SHIB), Refusal.UNKNOWN_ASSET),
-        Step(_out(usdt(0)), Refusal.BAD_AMOUNT),
-        Step(_out(usdt(1_000_000_051)), Refusal.INSUFFICIENT),
-        Step(_out(usdt(free + 1)), Refusal.NOT_FUNDED),
-        Step(_out(usdt(51)), Refusal.EQUITY_BELOW_ZERO),
+        Step(_out(SHIB), LedgerRefusal.UNKNOWN_ASSET),
+        Step(_out(usdt(0)), LedgerRefusal.BAD_AMOUNT),
+        Step(_out(usdt(1_000_000_051)), LedgerRefusal.INSUFFICIENT),
+        Step(_out(usdt(free + 1)), LedgerRefusal.NOT_FUNDED),
+        Step(_out(usdt(51)), LedgerRefusal.EQUITY_BELOW_ZERO),
     )
-    assert page.say(_out(usdt(1), "platform:equity")) is Refusal.INSUFFICIENT
+    assert page.say(_out(usdt(1), "platform:equity")) is LedgerRefusal.INSUFFICIENT
     page.must(_out(usdt(50)))
     assert page.balance("platform:equity", "USDT") == 0
 
@@ -176,8 +176,8 @@ def test_float_comes_out_of_equity_and_not_out_of_the_air() -> None:
     def fund(units: int) -> c.Command:
         return c.FundFeeFloat(key=key("k"), money=bnb(units))
 
-    assert page.say(fund(0)) is Refusal.BAD_AMOUNT
-    assert page.say(fund(11)) is Refusal.EQUITY_BELOW_ZERO
+    assert page.say(fund(0)) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(fund(11)) is LedgerRefusal.EQUITY_BELOW_ZERO
     page.must(fund(10))
     assert page.balance("platform:fee_float", "BNB") == 10
 
@@ -199,10 +199,10 @@ def test_found_40_fees_and_remainders_settle_into_equity_and_nothing_else_does()
     def settle(account: str, units: int) -> c.Command:
         return c.SettleFees(key=key(f"{account} {units}"), account=account, money=usdt(units))
 
-    assert page.say(settle("platform:fees", 0)) is Refusal.BAD_AMOUNT
-    assert page.say(settle("platform:fees", 21)) is Refusal.INSUFFICIENT
+    assert page.say(settle("platform:fees", 0)) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(settle("platform:fees", 21)) is LedgerRefusal.INSUFFICIENT
     for foreign in ("user:alice:available", "suspense:x", "platform:fee_float", PLACE):
-        assert page.say(settle(foreign, 1)) is Refusal.INSUFFICIENT
+        assert page.say(settle(foreign, 1)) is LedgerRefusal.INSUFFICIENT
     page.must(settle("platform:fees", 20), settle("platform:dust", 10))
     assert page.balance("platform:equity", "USDT") == 40
     assert page.balance("platform:fees", "USDT") == page.balance("platform:dust", "USDT") == 0
@@ -215,9 +215,9 @@ def test_found_40_float_trades_go_both_ways_and_neither_below_zero() -> None:
     def trade(name: str, units: int, *, into: bool) -> c.Command:
         return c.FloatTrade(key=key(name), money=bnb(units), into_float=into)
 
-    assert page.say(trade("a", 11, into=True)) is Refusal.EQUITY_BELOW_ZERO
+    assert page.say(trade("a", 11, into=True)) is LedgerRefusal.EQUITY_BELOW_ZERO
     page.must(trade("b", 10, into=True))
-    assert page.say(trade("c", 11, into=False)) is Refusal.INSUFFICIENT
+    assert page.say(trade("c", 11, into=False)) is LedgerRefusal.INSUFFICIENT
     page.must(trade("d", 4, into=False))
     assert page.balance("platform:fee_float", "BNB") == 6
     assert page.balance("platform:equity", "BNB") == 4
@@ -232,10 +232,10 @@ def test_found_28_a_shortfall_is_borne_by_equity_as_far_as_it_goes() -> None:
             key=key(f"{location} {units}"), location=location, money=usdt(units), reference="r"
         )
 
-    assert page.say(bear(0)) is Refusal.BAD_AMOUNT
-    assert page.say(bear(1, "platform:fees")) is Refusal.INSUFFICIENT
-    assert page.say(bear(106)) is Refusal.INSUFFICIENT
-    assert page.say(bear(6)) is Refusal.EQUITY_BELOW_ZERO, "ledger invariant 8"
+    assert page.say(bear(0)) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(bear(1, "platform:fees")) is LedgerRefusal.INSUFFICIENT
+    assert page.say(bear(106)) is LedgerRefusal.INSUFFICIENT
+    assert page.say(bear(6)) is LedgerRefusal.EQUITY_BELOW_ZERO, "ledger invariant 8"
     page.must(bear(5))
     assert page.page() == {PLACE: {"USDT": 100}, "user:alice:available": {"USDT": 100}}
 
@@ -250,9 +250,9 @@ def test_an_amount_that_would_not_fit_38_digits_changes_nothing() -> None:
 def test_users_never_touch_each_others_orders() -> None:
     page = started_page()
     page.must(deposit("d9", usdt(10), user=BOB))
-    assert page.say(lock("k", usdt(1), user=BOB)) is Refusal.UNKNOWN_ORDER
-    assert page.say(unlock("k", usdt(1), user=BOB)) is Refusal.UNKNOWN_ORDER
-    assert page.say(unlock("k", usdt(1), order=OTHER)) is Refusal.UNKNOWN_ORDER
+    assert page.say(lock("k", usdt(1), user=BOB)) is LedgerRefusal.UNKNOWN_ORDER
+    assert page.say(unlock("k", usdt(1), user=BOB)) is LedgerRefusal.UNKNOWN_ORDER
+    assert page.say(unlock("k", usdt(1), order=OTHER)) is LedgerRefusal.UNKNOWN_ORDER
 
 
 def test_a_request_that_is_refused_moves_nothing() -> None:
@@ -266,5 +266,5 @@ def test_two_orders_on_one_balance_lock_it_once() -> None:
     """9.2 'two workers reserve the same balance': exactly one succeeds."""
     page = Page()
     page.must(deposit("d1", usdt(10)))
-    assert isinstance(page.post(lock("l1", usdt(10))), Decision)
-    assert page.post(lock("l2", usdt(10), order=OTHER)) is Refusal.INSUFFICIENT
+    assert isinstance(page.post(lock("l1", usdt(10))), PostingDecision)
+    assert page.post(lock("l2", usdt(10), order=OTHER)) is LedgerRefusal.INSUFFICIENT

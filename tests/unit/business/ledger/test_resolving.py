@@ -13,16 +13,16 @@ from poolmaker.business.ledger import commands as c
 from poolmaker.business.ledger.codec import encode_command
 from poolmaker.business.ledger.model import (
     GENESIS_HASH,
-    Head,
+    LedgerHead,
+    LedgerRefusal,
     Posted,
-    Refusal,
-    Refused,
+    PostingRefused,
     RowAnswer,
     StoredAnswer,
     Unbookable,
 )
-from poolmaker.business.ledger.proposal import Proposal, StoppedStreams, answered_keys
-from poolmaker.business.ledger.rules import Decision
+from poolmaker.business.ledger.proposal import BatchBuilder, StoppedStreams, answered_keys
+from poolmaker.business.ledger.rules import PostingDecision
 from poolmaker.kernel.market import Side
 from poolmaker.messages.base import Money
 from tests.support.ledger import (
@@ -47,7 +47,7 @@ from tests.support.ledger import (
     usdt,
 )
 
-HEAD = Head(3, 10, GENESIS_HASH, START_US)
+HEAD = LedgerHead(3, 10, GENESIS_HASH, START_US)
 POOL_USDT = "pool:p1:capital"
 
 
@@ -68,14 +68,14 @@ def test_found_39_a_pool_with_a_deficit_of_one_unit_is_let_go_on_by_equity() -> 
     assert page.balance(f"deficit:{POOL_USDT}", "USDT") == 1
     page.must(deposit("d", usdt(500), user=ALICE), lock("l", usdt(500), order=OTHER))
     newcomer = join("j", 0, 500, order=OTHER, facts_seq=1)
-    assert page.say(newcomer) is Refusal.BLOCKED_BY_DEFICIT
-    assert page.say(_bear("b", POOL_USDT, usdt(1))) is Refusal.EQUITY_BELOW_ZERO
+    assert page.say(newcomer) is LedgerRefusal.BLOCKED_BY_DEFICIT
+    assert page.say(_bear("b", POOL_USDT, usdt(1))) is LedgerRefusal.EQUITY_BELOW_ZERO
     page.must(operator_in("o", usdt(5)))
-    assert page.say(_bear("b", POOL_USDT, usdt(2))) is Refusal.INSUFFICIENT
+    assert page.say(_bear("b", POOL_USDT, usdt(2))) is LedgerRefusal.INSUFFICIENT
     page.must(_bear("b", POOL_USDT, usdt(1)))
     assert page.balance(f"deficit:{POOL_USDT}", "USDT") == 0
     assert page.balance("platform:equity", "USDT") == 4
-    assert page.say(leave("e", 1, facts_seq=1)) is not Refusal.BLOCKED_BY_DEFICIT
+    assert page.say(leave("e", 1, facts_seq=1)) is not LedgerRefusal.BLOCKED_BY_DEFICIT
     assert page.balanced()
 
 
@@ -109,7 +109,7 @@ def test_found_39_equity_bears_at_most_what_is_missing_and_what_it_has(
     assert missing > 0
     verdict = page.post(_bear("b", account, usdt(units)))
     may = 0 < units <= min(missing, equity)
-    assert isinstance(verdict, Decision) == may
+    assert isinstance(verdict, PostingDecision) == may
     if may:
         assert page.balance("platform:equity", "USDT") == equity - units
         left = (
@@ -138,7 +138,7 @@ def replace_pool(one: c.TradeFee) -> c.TradeFee:
 def test_found_39_equity_bears_nothing_of_accounts_that_have_no_deficit(account: str) -> None:
     page = Page()
     page.must(operator_in("o", usdt(50)))
-    assert page.say(_bear("b", account, usdt(1))) is Refusal.INSUFFICIENT
+    assert page.say(_bear("b", account, usdt(1))) is LedgerRefusal.INSUFFICIENT
 
 
 def _suspended() -> Page:
@@ -163,28 +163,28 @@ def test_found_39_money_that_is_nobodys_goes_to_a_user_a_pool_or_the_operator(ta
     page.must(_resolve("a", target, usdt(12)))
     assert page.balance(target, "USDT") == before + 12
     assert page.balance("suspense:x", "USDT") == 18
-    assert page.say(_resolve("b", target, usdt(19))) is Refusal.INSUFFICIENT
-    assert page.say(_resolve("c", target, usdt(1), source="")) is Refusal.INSUFFICIENT
+    assert page.say(_resolve("b", target, usdt(19))) is LedgerRefusal.INSUFFICIENT
+    assert page.say(_resolve("c", target, usdt(1), source="")) is LedgerRefusal.INSUFFICIENT
     assert page.balanced()
 
 
 @pytest.mark.parametrize(
     ("target", "money", "refusal"),
     [
-        ("user:bob:locked", usdt(1), Refusal.UNKNOWN_POOL),
-        ("user::available", usdt(1), Refusal.UNKNOWN_ORDER),
-        ("user:bob:x:available", usdt(1), Refusal.UNKNOWN_ORDER),
-        ("order:o1:locked", usdt(1), Refusal.UNKNOWN_POOL),
-        ("pool:gone:capital", usdt(1), Refusal.UNKNOWN_POOL),
-        ("pool:p1:issued", usdt(1), Refusal.UNKNOWN_POOL),
-        ("platform:fees", usdt(1), Refusal.UNKNOWN_POOL),
-        (POOL_USDT, Money(asset="BNB", units=1), Refusal.POOL_MISMATCH),
-        (POOL_USDT, Money(asset="SHIB", units=1), Refusal.UNKNOWN_ASSET),
-        (POOL_USDT, usdt(0), Refusal.BAD_AMOUNT),
+        ("user:bob:locked", usdt(1), LedgerRefusal.UNKNOWN_POOL),
+        ("user::available", usdt(1), LedgerRefusal.UNKNOWN_ORDER),
+        ("user:bob:x:available", usdt(1), LedgerRefusal.UNKNOWN_ORDER),
+        ("order:o1:locked", usdt(1), LedgerRefusal.UNKNOWN_POOL),
+        ("pool:gone:capital", usdt(1), LedgerRefusal.UNKNOWN_POOL),
+        ("pool:p1:issued", usdt(1), LedgerRefusal.UNKNOWN_POOL),
+        ("platform:fees", usdt(1), LedgerRefusal.UNKNOWN_POOL),
+        (POOL_USDT, Money(asset="BNB", units=1), LedgerRefusal.POOL_MISMATCH),
+        (POOL_USDT, Money(asset="SHIB", units=1), LedgerRefusal.UNKNOWN_ASSET),
+        (POOL_USDT, usdt(0), LedgerRefusal.BAD_AMOUNT),
     ],
 )
 def test_found_39_money_that_is_nobodys_goes_nowhere_else(
-    target: str, money: Money, refusal: Refusal
+    target: str, money: Money, refusal: LedgerRefusal
 ) -> None:
     assert _suspended().say(_resolve("a", target, money)) is refusal
 
@@ -194,7 +194,7 @@ def test_what_lies_elsewhere_cannot_become_a_pools_without_cover_where_it_trades
     page = _suspended()
     surplus = page.balance(PLACE, "USDT") - page.balance(POOL_USDT, "USDT")
     page.must(c.MoveOut(key=key("o"), transfer="t", location=PLACE, money=usdt(surplus)))
-    assert page.say(_resolve("b", POOL_USDT, usdt(1), source="y")) is Refusal.NOT_FUNDED
+    assert page.say(_resolve("b", POOL_USDT, usdt(1), source="y")) is LedgerRefusal.NOT_FUNDED
 
 
 def test_found_39_a_reward_that_nobody_has_a_part_in_becomes_the_operators_once() -> None:
@@ -208,8 +208,8 @@ def test_found_39_a_reward_that_nobody_has_a_part_in_becomes_the_operators_once(
             key=key(name), campaign="c", reward="w", money=usdt(units), reason="nobody was there"
         )
 
-    assert page.say(keep("k", 0)) is Refusal.BAD_AMOUNT
-    assert page.say(keep("k", 101)) is Refusal.INSUFFICIENT
+    assert page.say(keep("k", 0)) is LedgerRefusal.BAD_AMOUNT
+    assert page.say(keep("k", 101)) is LedgerRefusal.INSUFFICIENT
     page.must(keep("k", 100))
     assert page.page() == {PLACE: {"USDT": 100}, "platform:equity": {"USDT": 100}}
 
@@ -217,7 +217,7 @@ def test_found_39_a_reward_that_nobody_has_a_part_in_becomes_the_operators_once(
 def _stuck_stream() -> tuple[Page, StoppedStreams, c.TradeFee]:
     page, stopped = pooled_page(), StoppedStreams()
     bad = fee("f5", Money(asset="SHIB", units=1), seq=5)
-    proposal = Proposal(page.books, HEAD, {}, stopped)
+    proposal = BatchBuilder(page.books, HEAD, {}, stopped)
     proposal.assets_are_fresh = True
     assert isinstance(proposal.take(encode_command(bad), START_US), Unbookable)
     return page, stopped, bad
@@ -237,21 +237,21 @@ def _aside(bad: c.StreamFact, digest: str = "", name: str = "aside") -> c.SetAsi
 def test_found_39_what_can_never_be_booked_is_set_aside_and_its_stream_goes_on() -> None:
     page, stopped, bad = _stuck_stream()
     behind = fill("f6", Side.BUY, 1, 500, seq=6)
-    proposal = Proposal(page.books, HEAD, {}, stopped)
+    proposal = BatchBuilder(page.books, HEAD, {}, stopped)
     proposal.assets_are_fresh = True
     assert isinstance(proposal.take(encode_command(behind), START_US), Unbookable)
     assert isinstance(proposal.take(encode_command(_aside(bad)), START_US), Posted)
     assert isinstance(proposal.take(encode_command(behind), START_US), Posted)
     again = proposal.take(replace(encode_command(bad), row=7), START_US)
-    assert again == Refused(Refusal.SET_ASIDE)
+    assert again == PostingRefused(LedgerRefusal.SET_ASIDE)
     assert page.books.applied(STREAM) == 6
     batch = proposal.batch()
     assert batch is not None
     assert [one.kind for one in batch.postings] == ["SET_ASIDE", "FILL"]
     assert batch.postings[0].lines == ()
     (refusal,) = batch.refusals
-    assert (refusal.key, refusal.reason) == (bad.key, Refusal.SET_ASIDE)
-    assert batch.rows == (RowAnswer(7, None, Refusal.SET_ASIDE),)
+    assert (refusal.key, refusal.reason) == (bad.key, LedgerRefusal.SET_ASIDE)
+    assert batch.rows == (RowAnswer(7, None, LedgerRefusal.SET_ASIDE),)
 
 
 _DEALINGS: dict[str, Callable[[str], c.Command]] = {
@@ -269,13 +269,13 @@ def test_no_barrier_is_passed_by_a_fact_that_is_set_aside_behind_a_stuck_one(dea
     page.must(deposit("b", btc(1000)), deposit("q", usdt(500_000)))
     page.must(lock("more", btc(1000), usdt(500_000)))
     behind = fill("f6", Side.BUY, 1, 500, seq=6)
-    proposal = Proposal(page.books, HEAD, {}, stopped)
+    proposal = BatchBuilder(page.books, HEAD, {}, stopped)
     proposal.assets_are_fresh = True
 
     def say(command: c.Command) -> object:
         return proposal.take(encode_command(command), START_US)
 
-    behind_barrier = Refused(Refusal.BEHIND_BARRIER)
+    behind_barrier = PostingRefused(LedgerRefusal.BEHIND_BARRIER)
     assert isinstance(say(behind), Unbookable)
     assert say(_aside(behind, name="early")) == behind_barrier
     assert say(_DEALINGS[dealing]("w1")) == behind_barrier
@@ -289,9 +289,9 @@ def test_no_barrier_is_passed_by_a_fact_that_is_set_aside_behind_a_stuck_one(dea
 def test_what_this_writer_has_not_seen_stand_still_is_not_set_aside() -> None:
     """After a start nobody knows yet what stands before it in its stream."""
     page, _, bad = _stuck_stream()
-    proposal = Proposal(page.books, HEAD, {}, StoppedStreams())
+    proposal = BatchBuilder(page.books, HEAD, {}, StoppedStreams())
     refused = proposal.take(encode_command(_aside(bad)), START_US)
-    assert refused == Refused(Refusal.BEHIND_BARRIER)
+    assert refused == PostingRefused(LedgerRefusal.BEHIND_BARRIER)
 
 
 def test_only_what_has_no_answer_is_set_aside_and_only_under_its_whole_hash() -> None:
@@ -304,9 +304,9 @@ def test_only_what_has_no_answer_is_set_aside_and_only_under_its_whole_hash() ->
         ({}, _aside(bad, digest="Z" * 64)),
         ({}, _aside(replace_key(bad, "aside"))),
     ):
-        proposal = Proposal(page.books, HEAD, known, stopped)
-        assert proposal.take(encode_command(command), START_US) == Refused(
-            Refusal.UNKNOWN_TRANSACTION
+        proposal = BatchBuilder(page.books, HEAD, known, stopped)
+        assert proposal.take(encode_command(command), START_US) == PostingRefused(
+            LedgerRefusal.UNKNOWN_TRANSACTION
         )
     asked = [encode_command(_aside(bad)), encode_command(deposit("d", btc(1)))]
     assert answered_keys(asked) == [key("aside"), key("d"), bad.key]
@@ -326,9 +326,9 @@ def replace_key(one: c.TradeFee, name: str) -> c.TradeFee:
 
 def test_another_body_under_the_key_of_what_was_set_aside_is_a_conflict() -> None:
     page, stopped, bad = _stuck_stream()
-    proposal = Proposal(page.books, HEAD, {}, stopped)
+    proposal = BatchBuilder(page.books, HEAD, {}, stopped)
     proposal.take(encode_command(_aside(bad)), START_US)
     other = fee("f5", usdt(1), seq=5)
-    assert proposal.take(encode_command(other), START_US) == Refused(
-        Refusal.SAME_KEY_DIFFERENT_CONTENT
+    assert proposal.take(encode_command(other), START_US) == PostingRefused(
+        LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT
     )

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from poolmaker.business.ledger.model import Leg
 from poolmaker.business.pools.model import (
-    AccountRow,
+    BarrierSettings,
+    DealingRequest,
+    DealingRequestEvent,
+    DealingRequestKind,
+    DealingRequestState,
     Pool,
+    PooledAccountRow,
     PoolParameters,
-    PoolSettings,
-    Ticket,
-    TicketEvent,
-    TicketKind,
-    TicketState,
 )
 from poolmaker.business.pools.rules import (
     configured,
@@ -33,13 +33,13 @@ from poolmaker.business.pools.rules import (
     wants_quoting,
     with_leg,
 )
-from poolmaker.kernel.errors import CallerFault, InvariantBroken
+from poolmaker.kernel.errors import InvariantBroken, PreconditionError
 from poolmaker.kernel.ids import SagaId, VenueAccountId
 from poolmaker.kernel.money import Ratio
 from poolmaker.messages.market import DepthWanted, StrategySnapshot
 from tests.support.business import ACCOUNT, POOL, config
 
-SETTINGS = PoolSettings(barrier_interval_us=60, drain_patience_us=5, barrier_reask_us=30)
+SETTINGS = BarrierSettings(barrier_interval_us=60, drain_patience_us=5, barrier_reask_us=30)
 
 
 def _pool(**changes: object) -> Pool:
@@ -47,9 +47,11 @@ def _pool(**changes: object) -> Pool:
 
 
 def _ticket(
-    name: str, kind: TicketKind = TicketKind.JOIN, state: TicketState = TicketState.WAITING
-) -> Ticket:
-    return Ticket(
+    name: str,
+    kind: DealingRequestKind = DealingRequestKind.JOIN,
+    state: DealingRequestState = DealingRequestState.WAITING,
+) -> DealingRequest:
+    return DealingRequest(
         id=name, saga=SagaId(name), pool=POOL, account=ACCOUNT, kind=kind, shares=0, state=state
     )
 
@@ -98,7 +100,9 @@ def test_shares_claim_their_part_of_each_asset_rounded_down(
     pool = _pool(issued=issued, base_units=base, quote_units=quote)
     assert share_of(_pool(base_units=base, quote_units=quote), 0) == (0, 0)
     if shares > issued:
-        with pytest.raises(CallerFault, match=f"shares: expected 0 to {issued}, was {shares}"):
+        with pytest.raises(
+            PreconditionError, match=f"shares: expected 0 to {issued}, was {shares}"
+        ):
             share_of(pool, shares)
         return
     claims = share_of(pool, shares)
@@ -107,7 +111,7 @@ def test_shares_claim_their_part_of_each_asset_rounded_down(
 
 
 def test_shares_below_zero_claim_nothing() -> None:
-    with pytest.raises(CallerFault, match="expected 0 to 5, was -1"):
+    with pytest.raises(PreconditionError, match="expected 0 to 5, was -1"):
         share_of(_pool(issued=5), -1)
 
 
@@ -124,14 +128,14 @@ def test_a_share_that_was_counted_twice_asks_for_less_and_never_for_more() -> No
 
 
 def test_account_and_market_of_a_pool_never_change() -> None:
-    with pytest.raises(CallerFault, match="open another pool"):
+    with pytest.raises(PreconditionError, match="open another pool"):
         configured(replace(config(), account=VenueAccountId("elsewhere")), _pool())
 
 
 def test_a_changed_strategy_needs_a_higher_version() -> None:
     pool = _pool(quoting=True)
     changed = StrategySnapshot(version=1, levels=5)
-    with pytest.raises(CallerFault, match="needs a version above 1"):
+    with pytest.raises(PreconditionError, match="needs a version above 1"):
         configured(replace(config(), strategy=changed), pool)
     newer = configured(replace(config(), strategy=StrategySnapshot(version=2, levels=5)), pool)
     assert (newer.quoting, newer.strategy.levels) == (True, 5)
@@ -139,32 +143,34 @@ def test_a_changed_strategy_needs_a_higher_version() -> None:
 
 def test_parameters_that_make_no_sense_are_refused() -> None:
     for wrong in ({"join_cost_cbps": 1_000_000}, {"stay_min_us": -1}, {"price_age_max_us": 0}):
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             PoolParameters(**wrong)
 
 
 def test_the_engine_knows_a_pool_while_it_has_capital_or_somebody_waits_to_bring_some() -> None:
     assert not wants_quoting(_pool(), [])
     assert wants_quoting(_pool(), [_ticket("1")])
-    assert not wants_quoting(_pool(), [_ticket("1", state=TicketState.USED)])
-    assert not wants_quoting(_pool(), [_ticket("1", TicketKind.LEAVE)])
+    assert not wants_quoting(_pool(), [_ticket("1", state=DealingRequestState.USED)])
+    assert not wants_quoting(_pool(), [_ticket("1", DealingRequestKind.LEAVE)])
     for capital in ("issued", "base_units", "quote_units"):
         assert wants_quoting(_pool(**{capital: 1}), [])
     assert not wants_quoting(_pool(issued=1, paused="a reason"), [])
 
 
 def test_everybody_who_waits_shares_one_barrier() -> None:
-    waiting = [_ticket("1"), _ticket("2", TicketKind.EVIDENCE)]
-    todo = plan(AccountRow(account=ACCOUNT), [_pool()], waiting, 0, 1_000, SETTINGS)
+    waiting = [_ticket("1"), _ticket("2", DealingRequestKind.EVIDENCE)]
+    todo = plan(PooledAccountRow(account=ACCOUNT), [_pool()], waiting, 0, 1_000, SETTINGS)
     assert {ticket.id for ticket in todo.taken} == {"1", "2"}
     assert {(ticket.id, ticket.state) for ticket in todo.asked} == {
-        ("1", TicketState.ASKED),
-        ("2", TicketState.ASKED),
+        ("1", DealingRequestState.ASKED),
+        ("2", DealingRequestState.ASKED),
     }
 
 
 def test_nobody_gets_a_barrier_before_the_interval_is_over() -> None:
-    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000, barriers=1, barrier_at_us=1_000)
+    row = PooledAccountRow(
+        account=ACCOUNT, rounds=1, round_at_us=1_000, barriers=1, barrier_at_us=1_000
+    )
     for now_us, asked in ((1_059, 0), (1_060, 1)):
         todo = plan(row, [_pool()], [_ticket("1")], 0, now_us, SETTINGS)
         assert len(todo.asked) == asked
@@ -172,21 +178,25 @@ def test_nobody_gets_a_barrier_before_the_interval_is_over() -> None:
 
 
 def test_the_first_round_waits_for_nothing() -> None:
-    todo = plan(AccountRow(account=ACCOUNT), [_pool()], [_ticket("1")], 0, 1, SETTINGS)
+    todo = plan(PooledAccountRow(account=ACCOUNT), [_pool()], [_ticket("1")], 0, 1, SETTINGS)
     assert [ticket.id for ticket in todo.asked] == ["1"]
 
 
 def test_barriers_keep_their_distance_even_when_rounds_are_further_apart() -> None:
-    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=900, barriers=1, barrier_at_us=1_000)
-    ready = [_ticket("1", state=TicketState.READY)]
+    row = PooledAccountRow(
+        account=ACCOUNT, rounds=1, round_at_us=900, barriers=1, barrier_at_us=1_000
+    )
+    ready = [_ticket("1", state=DealingRequestState.READY)]
     assert plan(row, [_pool()], ready, 0, 1_059, SETTINGS).asked == ()
     assert len(plan(row, [_pool()], ready, 0, 1_060, SETTINGS).asked) == 1
 
 
 def test_who_comes_while_a_drain_runs_begins_a_round_and_waits_for_it_as_well() -> None:
     pool = _pool(issued=10, drain_version=1)
-    stuck = replace(_ticket("l", TicketKind.LEAVE, TicketState.DRAINING), drain_version=1)
-    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    stuck = replace(
+        _ticket("l", DealingRequestKind.LEAVE, DealingRequestState.DRAINING), drain_version=1
+    )
+    row = PooledAccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
     todo = plan(row, [pool], [stuck, _ticket("j")], 0, 2_000, SETTINGS)
     assert [ticket.id for ticket in todo.taken] == ["j"]
     assert todo.asked == ()
@@ -194,21 +204,23 @@ def test_who_comes_while_a_drain_runs_begins_a_round_and_waits_for_it_as_well() 
 
 def test_a_leaver_who_only_waits_keeps_no_drain_of_others() -> None:
     pool = _pool(issued=10, drain_version=1)
-    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
-    waiting = replace(_ticket("l", TicketKind.LEAVE), due_us=9_000)
+    row = PooledAccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    waiting = replace(_ticket("l", DealingRequestKind.LEAVE), due_us=9_000)
     todo = plan(row, [pool], [waiting], 0, 1_001, SETTINGS)
     assert [one.lifted_version for one in todo.lifts] == [1]
 
 
 def test_leavers_are_drained_together_and_the_barrier_waits_for_them() -> None:
     pool = _pool(base_units=100, quote_units=1_000, issued=10)
-    leavers = [replace(_ticket(str(i), TicketKind.LEAVE), shares=2) for i in range(2)]
-    todo = plan(AccountRow(account=ACCOUNT), [pool], [*leavers, _ticket("j")], 0, 1_000, SETTINGS)
+    leavers = [replace(_ticket(str(i), DealingRequestKind.LEAVE), shares=2) for i in range(2)]
+    todo = plan(
+        PooledAccountRow(account=ACCOUNT), [pool], [*leavers, _ticket("j")], 0, 1_000, SETTINGS
+    )
     assert [(one.staying, one.issued, one.version) for one in todo.drains] == [(6, 10, 1)]
     assert [ticket.drain_version for ticket in todo.drained] == [1, 1]
     assert todo.asked == ()
     draining = [*todo.drained, *todo.taken]
-    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    row = PooledAccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
     drained = replace(pool, drain_version=1)
     assert plan(row, [drained], draining, 0, 1_004, SETTINGS).asked == ()
     done = plan(row, [replace(drained, reduced_version=1)], draining, 0, 1_004, SETTINGS)
@@ -218,32 +230,38 @@ def test_leavers_are_drained_together_and_the_barrier_waits_for_them() -> None:
 
 def test_a_drain_that_takes_long_does_not_hold_up_the_others() -> None:
     pool = _pool(issued=10, drain_version=1)
-    stuck = replace(_ticket("l", TicketKind.LEAVE, TicketState.DRAINING), drain_version=1)
-    ready = _ticket("j", state=TicketState.READY)
-    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    stuck = replace(
+        _ticket("l", DealingRequestKind.LEAVE, DealingRequestState.DRAINING), drain_version=1
+    )
+    ready = _ticket("j", state=DealingRequestState.READY)
+    row = PooledAccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
     todo = plan(row, [pool], [stuck, ready], 0, 1_005, SETTINGS)
     assert [ticket.id for ticket in todo.asked] == ["j"]
 
 
 def test_a_drain_is_lifted_only_when_the_position_includes_every_leave() -> None:
     pool = _pool(issued=10, drain_version=1, reduced_version=1)
-    used = replace(_ticket("l", TicketKind.LEAVE, TicketState.USED), drain_version=1, ledger_seq=7)
-    row = AccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
+    used = replace(
+        _ticket("l", DealingRequestKind.LEAVE, DealingRequestState.USED),
+        drain_version=1,
+        ledger_seq=7,
+    )
+    row = PooledAccountRow(account=ACCOUNT, rounds=1, round_at_us=1_000)
     assert plan(row, [pool], [used], 6, 1_001, SETTINGS).lifts == ()
     todo = plan(row, [pool], [used], 7, 1_001, SETTINGS)
     assert [one.lifted_version for one in todo.lifts] == [1]
-    assert [ticket.state for ticket in todo.applied] == [TicketState.GONE]
+    assert [ticket.state for ticket in todo.applied] == [DealingRequestState.GONE]
 
 
 def test_a_paused_pool_takes_leavers_and_no_joins() -> None:
     pool = _pool(issued=10, paused="a reason")
-    waiting = [_ticket("j"), replace(_ticket("l", TicketKind.LEAVE), shares=1)]
-    todo = plan(AccountRow(account=ACCOUNT), [pool], waiting, 0, 1_000, SETTINGS)
+    waiting = [_ticket("j"), replace(_ticket("l", DealingRequestKind.LEAVE), shares=1)]
+    todo = plan(PooledAccountRow(account=ACCOUNT), [pool], waiting, 0, 1_000, SETTINGS)
     assert [ticket.id for ticket in (*todo.taken, *todo.drained)] == ["l"]
 
 
 def test_an_open_barrier_lets_nobody_ask_for_another_and_is_asked_again_after_a_while() -> None:
-    row = AccountRow(
+    row = PooledAccountRow(
         account=ACCOUNT, barriers=1, barrier_at_us=1_000, open_barrier="b", asked_at_us=1_000
     )
     todo = plan(row, [_pool()], [_ticket("1")], 0, 10_000, SETTINGS)
@@ -255,10 +273,10 @@ def test_an_open_barrier_lets_nobody_ask_for_another_and_is_asked_again_after_a_
 
 def test_a_ticket_moves_only_by_its_table() -> None:
     with pytest.raises(InvariantBroken, match="is not possible in waiting"):
-        moved(_ticket("1"), TicketEvent.BARRIER_SEEN)
+        moved(_ticket("1"), DealingRequestEvent.BARRIER_SEEN)
 
 
-def _joining(name: str, base: int, quote: int) -> Ticket:
+def _joining(name: str, base: int, quote: int) -> DealingRequest:
     return replace(_ticket(name), base_units=base, quote_units=quote)
 
 
@@ -280,7 +298,7 @@ def test_a_barrier_is_asked_for_the_depth_of_all_excess(
         base_units=1_000, quote_units=2_000, issued=3, parameters=PoolParameters(depth_min_units=9)
     )
     tickets = [_joining(str(number), *offer) for number, offer in enumerate(offers)]
-    (wanted,) = depths_wanted([pool], [*tickets, _ticket("leaver", TicketKind.LEAVE)])
+    (wanted,) = depths_wanted([pool], [*tickets, _ticket("leaver", DealingRequestKind.LEAVE)])
     assert wanted == DepthWanted(
         pool=POOL,
         excess_base_units=excess[0],
@@ -309,7 +327,7 @@ def test_of_a_pool_that_has_one_asset_the_other_is_all_excess(
 
 
 def test_a_ticket_is_not_taken_before_it_is_due() -> None:
-    pool, row = _pool(), AccountRow(account=ACCOUNT)
+    pool, row = _pool(), PooledAccountRow(account=ACCOUNT)
     late = replace(_joining("a", 1, 1), due_us=500)
     assert plan(row, [pool], [late], 0, 499, SETTINGS).asked == ()
     assert [one.id for one in plan(row, [pool], [late], 0, 500, SETTINGS).asked] == ["a"]
@@ -317,5 +335,5 @@ def test_a_ticket_is_not_taken_before_it_is_due() -> None:
 
 
 def test_what_may_be_kept_is_at_most_what_may_be_brought() -> None:
-    with pytest.raises(CallerFault, match="holding_min_units"):
+    with pytest.raises(PreconditionError, match="holding_min_units"):
         PoolParameters(order_min_units=5, holding_min_units=6)

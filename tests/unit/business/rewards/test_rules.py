@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from poolmaker.business.ledger.accounts import order_shares, pool_issued, share_asset
-from poolmaker.business.ledger.model import Leg, Transaction
+from poolmaker.business.ledger.model import LedgerTransaction, Leg
 from poolmaker.business.rewards.model import (
-    Part,
+    AllocationPart,
+    DistributionSettings,
     Reward,
-    RewardSettings,
     RewardState,
     ShareChange,
     ShareCursor,
@@ -32,7 +32,7 @@ from poolmaker.business.rewards.rules import (
     users_after,
     weights,
 )
-from poolmaker.kernel.errors import CallerFault, InvariantBroken
+from poolmaker.kernel.errors import InvariantBroken, PreconditionError
 from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, OrderId, PoolId, UserId
 from poolmaker.messages.base import encode
 from tests.support.rewards import AT_MIXIN, HMT_MIXIN, LOCATION, STEP, payment
@@ -97,7 +97,7 @@ def test_share_changes_are_read_from_the_orders_legs_alone() -> None:
         Leg(pool_issued(POOL), asset, 7),
         Leg(order_shares(A), asset, -7),
     )
-    transaction = Transaction(MAIN_LEDGER, 4, CommandKey("k"), "JOIN_POOL", 99, b"", legs)
+    transaction = LedgerTransaction(MAIN_LEDGER, 4, CommandKey("k"), "JOIN_POOL", 99, b"", legs)
     assert share_changes(transaction) == [
         ShareChange(seq=4, at_us=99, pool=POOL, epoch=3, order=A, units=7)
     ]
@@ -115,7 +115,7 @@ def test_a_reward_goes_from_its_wallet_to_mixin_in_its_own_form() -> None:
 
 def test_users_follow_each_other_by_name_and_who_got_nothing_is_left_out() -> None:
     parts = [
-        Part(order=OrderId(f"uo_{name}"), user=UserId(name), weight=1, units=units)
+        AllocationPart(order=OrderId(f"uo_{name}"), user=UserId(name), weight=1, units=units)
         for name, units in (("d", 1), ("b", 1), ("c", 0), ("a", 1), ("b", 2))
     ]
     assert users_after(parts, "", 9) == ["a", "b", "d"]
@@ -131,8 +131,8 @@ def test_the_fee_is_rounded_down_to_what_can_be_paid() -> None:
 
 
 def test_a_fee_of_everything_is_refused() -> None:
-    with pytest.raises(CallerFault):
-        RewardSettings(fee_ppm=1_000_000)
+    with pytest.raises(PreconditionError):
+        DistributionSettings(fee_ppm=1_000_000)
 
 
 def test_what_waits_for_its_hold_is_not_paid_twice() -> None:

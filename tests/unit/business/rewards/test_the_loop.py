@@ -11,17 +11,17 @@ from poolmaker.business.ledger.commands import AllocateReward
 from poolmaker.business.ledger.model import Outcome
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import (
+    DistributionSettings,
     RewardDecision,
     RewardDecisionKind,
     RewardDecisionRefusal,
-    RewardSettings,
     RewardTrouble,
 )
 from poolmaker.business.rewards.rules import digest_of
-from poolmaker.business.rewards.service import RewardDesk
+from poolmaker.business.rewards.service import RewardService
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import CommandKey, PoolId
 from poolmaker.messages.base import decode
 from tests.support.business import POOL
@@ -147,7 +147,9 @@ async def test_who_closed_his_order_before_the_reward_came_is_paid_to_his_wallet
 
 
 async def test_less_than_the_minimum_or_what_waits_already_is_not_paid_out() -> None:
-    settings = RewardSettings(forms={HMT_MIXIN.name: HMT_MIXIN}, payout_min={"HMT": 1_000 * 10**18})
+    settings = DistributionSettings(
+        forms={HMT_MIXIN.name: HMT_MIXIN}, payout_min={"HMT": 1_000 * 10**18}
+    )
     async with reward_world(settings=settings) as world:
         day = await one_day(world)
         name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
@@ -267,7 +269,7 @@ async def test_what_is_not_final_is_shown_and_may_vanish_and_is_never_booked() -
         assert await world.hmt(LOCATION) == 0
         await world.observe(seen)
         assert (await world.reward(name)).state.value == "observed"
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             await world.confirm(seen)
         await world.confirm(final)
         await world.observe(seen)
@@ -295,7 +297,7 @@ async def test_nobody_is_called_credited_or_paid_before_the_ledger_says_so() -> 
         day = await one_day(world)
         name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
         silent: Any = _Unanswering(world.ledger)
-        slow = RewardDesk(replace(world.reward_ports, ledger=silent), world.clock, SETTINGS)
+        slow = RewardService(replace(world.reward_ports, ledger=silent), world.clock, SETTINGS)
         calm = dict(world.handlers)
         world.handlers.update(slow.handlers())
         await world.until_reward(name, "allocated")
@@ -343,7 +345,7 @@ async def test_a_reward_that_stands_at_mixin_already_needs_no_transfer() -> None
 
 
 async def test_a_form_that_nobody_configured_parks_the_saga_after_the_reward_is_booked() -> None:
-    async with reward_world(settings=RewardSettings()) as world:
+    async with reward_world(settings=DistributionSettings()) as world:
         day = await one_day(world)
         name = await world.confirm(payment(UNITS, day.from_us, day.to_us))
         await world.rest(10 * SECOND_US)
@@ -375,7 +377,7 @@ async def test_the_share_history_says_what_the_judge_needs() -> None:
         window = await world.rewards.share_history(POOL, day.from_us, day.to_us)
         assert window.is_complete
         assert {change.order for change in window.changes} == {day.alices, day.bobs, day.carols}
-        with pytest.raises(CallerFault):
+        with pytest.raises(PreconditionError):
             await world.rewards.share_history(POOL, 5, 5)
         later = await world.rewards.share_history(POOL, day.to_us, day.to_us + 1)
         assert set(later.opening) == {day.alices, day.carols}

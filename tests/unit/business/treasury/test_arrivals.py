@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from poolmaker.business.treasury.model import Disposition, Incident, SuspenseState, TroubleKind
+from poolmaker.business.treasury.model import (
+    Disposition,
+    PaymentIncident,
+    PaymentIncidentKind,
+    SuspenseState,
+)
 from poolmaker.business.withdrawals.model import Withdrawal
 from poolmaker.business.withdrawals.rules import reference_of
 from poolmaker.kernel.clock import MINUTE_US
@@ -27,7 +32,7 @@ async def _until_refunds(world: World, state: str) -> list[Withdrawal]:
     return await _refunds(world)
 
 
-async def _incidents(world: World) -> list[Incident]:
+async def _incidents(world: World) -> list[PaymentIncident]:
     return list(await world.treasury.incidents())
 
 
@@ -94,7 +99,10 @@ async def test_the_same_arrival_told_again_changes_nothing_l5() -> None:
         await world.rest(MINUTE_US)
         assert await world.available(alice) == (0, 1_000)
         (conflict,) = await _incidents(world)
-        assert (conflict.kind, conflict.subject) == (TroubleKind.ARRIVAL_CONFLICT, MIXIN_USDT)
+        assert (conflict.kind, conflict.subject) == (
+            PaymentIncidentKind.ARRIVAL_CONFLICT,
+            MIXIN_USDT,
+        )
 
 
 async def test_a_late_second_leg_is_refunded_and_starts_nothing_l6() -> None:
@@ -150,7 +158,7 @@ async def test_a_refund_that_is_refused_is_in_suspense_again_with_an_incident() 
         (row,) = await world.treasury.open_suspense()
         assert (row.state, row.reason) == (SuspenseState.OPEN, "withdrawals are closed")
         (incident,) = await _incidents(world)
-        assert (incident.kind, incident.subject) == (TroubleKind.REFUND_REFUSED, "mixin:o1")
+        assert (incident.kind, incident.subject) == (PaymentIncidentKind.REFUND_REFUSED, "mixin:o1")
         assert world.books_balance()
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.treasury.booking import Bearable, Booked, NotBooked, Trouble
+from poolmaker.business.ledger.model import LedgerRefusal
+from poolmaker.business.treasury.booking import Bearable, Booked, NotBooked, StatementRefusal
 from poolmaker.business.treasury.custody import CustodyFinding, CustodyIncidentKind
-from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.model import PaymentSettings
 from poolmaker.business.withdrawals.model import Requested
 from poolmaker.kernel.clock import MINUTE_US
 from poolmaker.kernel.ids import UserId, WithdrawalId
@@ -116,7 +116,7 @@ async def test_found_28_money_neither_leaves_a_short_place_nor_goes_to_a_silent_
 
 
 async def test_found_28_a_small_shortfall_is_the_operators_loss_and_the_books_say_so() -> None:
-    treasury = TreasurySettings(shortfall_max={"USDT": 10})
+    treasury = PaymentSettings(shortfall_max={"USDT": 10})
     async with model_world(treasury=treasury) as world:
         await world.insist(lambda: world.treasury.operator_in(ACCOUNT, Amount(USDT, 100), "own"))
         await world.user("alice", usdt=1_000)
@@ -138,11 +138,11 @@ async def test_a_shortfall_is_borne_again_only_after_its_place_was_compared_anew
         (one,) = await world.rooms.custody.incidents()
         bear = world.treasury.bear_shortfall
         assert await world.treasury.bearable(one.name) == Bearable("USDT", 7, 1)
-        other = NotBooked(Trouble.DIFFERENCE_CHANGED)
+        other = NotBooked(StatementRefusal.DIFFERENCE_CHANGED)
         assert await bear(one.name, 8, 1) == other
         assert await bear(one.name, 7, 2) == other
         assert isinstance(await bear(one.name, 7, 1), Booked)
-        assert await world.treasury.bearable(one.name) == NotBooked(Trouble.NOT_SEEN_AGAIN)
+        assert await world.treasury.bearable(one.name) == NotBooked(StatementRefusal.NOT_SEEN_AGAIN)
         again = await bear(one.name, 7, 1)
         assert isinstance(again, Booked)
         assert again.already, "the same attempt is one effect"
@@ -154,18 +154,20 @@ async def test_a_shortfall_is_borne_again_only_after_its_place_was_compared_anew
         assert await world.balance("platform:equity", "USDT") == 90
         await _found(world)
         assert await bear(one.name, 3, 2) == replace(again, seq=again.seq + 1), "closed by then"
-        assert await world.treasury.bearable(one.name) == NotBooked(Trouble.UNKNOWN_INCIDENT)
+        assert await world.treasury.bearable(one.name) == NotBooked(
+            StatementRefusal.UNKNOWN_INCIDENT
+        )
         assert world.books_balance()
 
 
 async def test_a_refused_bearing_is_no_obstacle_to_the_next() -> None:
-    async with model_world(treasury=TreasurySettings(shortfall_max={"USDT": 10})) as world:
+    async with model_world(treasury=PaymentSettings(shortfall_max={"USDT": 10})) as world:
         await world.user("alice", usdt=1_000)
         await _found(world, _finding(K.SHORTFALL, units=7))
         await world.rest(MINUTE_US)
         (one,) = await world.rooms.custody.incidents()
         assert one.covered_units == 7, "the platform has asked by itself"
-        bear, short = world.treasury.bear_shortfall, NotBooked(Refusal.EQUITY_BELOW_ZERO)
+        bear, short = world.treasury.bear_shortfall, NotBooked(LedgerRefusal.EQUITY_BELOW_ZERO)
         assert await bear(one.name, 7, 1) == short
         await world.insist(lambda: world.treasury.operator_in(ACCOUNT, Amount(USDT, 100), "own"))
         assert await bear(one.name, 7, 1) == short, "an answer is an answer"

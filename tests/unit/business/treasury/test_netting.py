@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from poolmaker.business.treasury.model import (
     FundingRow,
     FundingState,
+    PaymentIncidentKind,
     Transfer,
     TransferState,
-    TroubleKind,
 )
 from poolmaker.business.treasury.rules import fundable, incoming_units
 from poolmaker.business.withdrawals.model import Requested
@@ -241,7 +241,7 @@ async def test_a_way_that_is_refused_is_told_and_left_alone_for_a_while() -> Non
         await world.rest(10 * MINUTE_US)
         assert len(await world.transfers()) <= 12
         (incident,) = await world.treasury.incidents()
-        assert incident.kind is TroubleKind.TRANSFER_REFUSED
+        assert incident.kind is PaymentIncidentKind.TRANSFER_REFUSED
         assert (MIXIN_USDT in incident.subject, incident.note) == (True, "withdrawals are closed")
         assert world.books_balance()
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolmaker.business.ledger.model import Posted, Refusal, Refused
+from poolmaker.business.ledger.model import LedgerRefusal, Posted, PostingRefused
 from poolmaker.business.treasury import rules
 from poolmaker.business.treasury.booking import Booked, NotBooked
 from poolmaker.business.treasury.decisions import (
@@ -29,7 +29,7 @@ from poolmaker.business.treasury.model import (
     FundingRow,
     FundingState,
     InFlight,
-    Outgoing,
+    OutgoingPayment,
     Route,
     SendAbsent,
     SendCompleted,
@@ -44,7 +44,7 @@ from poolmaker.business.treasury.model import (
     TransferState,
 )
 from poolmaker.business.treasury.rules import Promise, Verdict
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import CommandKey, CorrelationId, OrderId, SagaId, VenueAccountId
 from poolmaker.kernel.money import Asset
 
@@ -54,14 +54,14 @@ DOUBT_US = 60
 SENT_US = 1_000
 
 
-def _outgoing(sending: Sending, *, source: str = VENUE, provider_id: str = "") -> Outgoing:
+def _outgoing(sending: Sending, *, source: str = VENUE, provider_id: str = "") -> OutgoingPayment:
     request = SendRequest(
         source=source, reference="r", asset="USDT", units=10, network="n", address="a", tag=""
     )
-    return Outgoing(request=request, since_us=1, sending=sending, provider_id=provider_id)
+    return OutgoingPayment(request=request, since_us=1, sending=sending, provider_id=provider_id)
 
 
-def _judged(status: SendStatus, outgoing: Outgoing, now_us: int = SENT_US) -> Verdict:
+def _judged(status: SendStatus, outgoing: OutgoingPayment, now_us: int = SENT_US) -> Verdict:
     return rules.verdict(status, outgoing, now_us, DOUBT_US)
 
 
@@ -265,7 +265,7 @@ def test_every_fact_from_outside_needs_a_reference_that_can_name_it(
         if good:
             assert key() == key()
         else:
-            with pytest.raises(CallerFault, match="reference: expected 1 to 120 printable"):
+            with pytest.raises(PreconditionError, match="reference: expected 1 to 120 printable"):
                 key()
 
 
@@ -281,8 +281,8 @@ def test_one_arrival_is_one_fact_until_it_is_reversed() -> None:
 def test_the_operator_is_told_where_it_was_booked_or_why_not() -> None:
     posted = Posted(7, 5, already=True)
     assert rules.booking(posted) == Booked(7, already=True)
-    refused = Refused(Refusal.INSUFFICIENT)
-    assert rules.booking(refused) == NotBooked(Refusal.INSUFFICIENT)
+    refused = PostingRefused(LedgerRefusal.INSUFFICIENT)
+    assert rules.booking(refused) == NotBooked(LedgerRefusal.INSUFFICIENT)
 
 
 # ---------------------------------------------------------------- what is where, what is promised

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poolmaker.business.ledger.commands import ResolveSuspenseTo
-from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.treasury.booking import Booked, NotBooked, Trouble
+from poolmaker.business.ledger.model import LedgerRefusal
+from poolmaker.business.treasury.booking import Booked, NotBooked, StatementRefusal
 from poolmaker.business.treasury.custody import CustodyFinding, CustodyIncidentKind
-from poolmaker.business.treasury.service import Treasury
+from poolmaker.business.treasury.service import TreasuryService
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.errors import CallerFault, Unavailable
+from poolmaker.kernel.errors import PreconditionError, Unavailable
 from poolmaker.kernel.ids import CommandKey, UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
 from poolmaker.messages.base import Money
@@ -34,7 +34,7 @@ def _usdt(units: int) -> Amount:
     return Amount(USDT, units)
 
 
-def _treasury(world: World) -> Treasury:
+def _treasury(world: World) -> TreasuryService:
     return world.rooms.treasury
 
 
@@ -59,12 +59,14 @@ async def test_found_27_an_amount_that_the_place_does_not_report_is_refused_with
     async with model_world() as world:
         world.places.deposits[CUSTODY, "USDT", "d1"] = 5_000
         answer = await _treasury(world).operator_in(ACCOUNT, _usdt(50_000), "d1")
-        assert answer == NotBooked(Trouble.AMOUNT_DIFFERS, 5_000)
+        assert answer == NotBooked(StatementRefusal.AMOUNT_DIFFERS, 5_000)
         for second in (False, True):
             again = await _treasury(world).operator_in(
                 ACCOUNT, _usdt(50_000), "d1", second_person=second
             )
-            assert again == NotBooked(Trouble.AMOUNT_DIFFERS, 5_000), "nobody overrules the place"
+            assert again == NotBooked(StatementRefusal.AMOUNT_DIFFERS, 5_000), (
+                "nobody overrules the place"
+            )
         assert isinstance(await _treasury(world).operator_in(ACCOUNT, _usdt(5_000), "d1"), Booked)
         assert await world.custody() == (0, 5_000)
 
@@ -74,7 +76,7 @@ async def test_found_27_an_unknown_place_is_refused() -> None:
         nosuch = VenueAccountId("nosuch")
         world.places.strange = {f"custody:venue:{nosuch}"}
         answer = await _treasury(world).operator_in(nosuch, _usdt(1), "d1", second_person=True)
-        assert answer == NotBooked(Trouble.UNKNOWN_PLACE)
+        assert answer == NotBooked(StatementRefusal.UNKNOWN_PLACE)
 
 
 async def test_found_27_a_deposit_with_nothing_behind_it_is_never_credited() -> None:
@@ -82,12 +84,12 @@ async def test_found_27_a_deposit_with_nothing_behind_it_is_never_credited() -> 
         alice = await world.user("alice")
         credit = _treasury(world).credit_deposit
         alone = await credit(alice, ACCOUNT, _usdt(100), "typo")
-        assert alone == NotBooked(Trouble.NOT_CONFIRMED)
+        assert alone == NotBooked(StatementRefusal.NOT_CONFIRMED)
         two = await credit(alice, ACCOUNT, _usdt(100), "typo", second_person=True)
-        assert two == NotBooked(Trouble.NOTHING_BEHIND, 0)
+        assert two == NotBooked(StatementRefusal.NOTHING_BEHIND, 0)
         await _surplus(world, 99)
         short = await credit(alice, ACCOUNT, _usdt(100), "typo", second_person=True)
-        assert short == NotBooked(Trouble.NOTHING_BEHIND, 99)
+        assert short == NotBooked(StatementRefusal.NOTHING_BEHIND, 99)
         assert await world.available(alice) == (0, 0)
 
 
@@ -96,13 +98,15 @@ async def test_a_surplus_is_somebodys_once_and_with_two_people() -> None:
         alice = await world.user("alice")
         credit = _treasury(world).credit_deposit
         await _surplus(world, 150)
-        assert await credit(alice, ACCOUNT, _usdt(100), "a") == NotBooked(Trouble.NOT_CONFIRMED)
+        assert await credit(alice, ACCOUNT, _usdt(100), "a") == NotBooked(
+            StatementRefusal.NOT_CONFIRMED
+        )
         first = await credit(alice, ACCOUNT, _usdt(100), "a", second_person=True)
         assert isinstance(first, Booked)
         again = await credit(alice, ACCOUNT, _usdt(100), "a", second_person=True)
         assert again == Booked(first.seq, already=True)
         more = await credit(alice, ACCOUNT, _usdt(51), "b", second_person=True)
-        assert more == NotBooked(Trouble.NOTHING_BEHIND, 50), "a surplus is used once"
+        assert more == NotBooked(StatementRefusal.NOTHING_BEHIND, 50), "a surplus is used once"
         assert isinstance(await credit(alice, ACCOUNT, _usdt(50), "b", second_person=True), Booked)
 
 
@@ -115,7 +119,7 @@ async def test_found_27_a_deposit_of_the_past_is_not_booked_under_a_second_name(
         assert isinstance(first, Booked)
         world.places.deposits[CUSTODY, "USDT", "0xabc"] = 100
         again = await _treasury(world).operator_in(ACCOUNT, _usdt(100), "0xabc")
-        assert again == NotBooked(Trouble.NOTHING_BEHIND, 0)
+        assert again == NotBooked(StatementRefusal.NOTHING_BEHIND, 0)
 
 
 async def test_a_place_that_is_silent_confirms_nothing() -> None:
@@ -136,11 +140,11 @@ async def test_found_27_a_transfer_of_ours_is_not_the_operators_money() -> None:
         (row,) = await world.until_transfers("left")
         world.places.deposits[CUSTODY, "USDT", row.transaction_id] = 1_000
         answer = await _treasury(world).operator_in(ACCOUNT, _usdt(1_000), row.transaction_id)
-        assert answer == NotBooked(Trouble.IS_TRANSFER)
+        assert answer == NotBooked(StatementRefusal.IS_TRANSFER)
         world.places.closed = False
         await world.until_transfers("done")
         late = await _treasury(world).operator_in(ACCOUNT, _usdt(1_000), row.transaction_id)
-        assert late == NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+        assert late == NotBooked(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
 
 
 async def test_found_27_what_was_stated_wrong_is_reversed_and_stated_right() -> None:
@@ -150,7 +154,7 @@ async def test_found_27_what_was_stated_wrong_is_reversed_and_stated_right() -> 
         world.places.deposits[CUSTODY, "USDT", "d1"] = 100
         wrong = await treasury.credit_deposit(alice, ACCOUNT, _usdt(100), "d1")
         assert isinstance(wrong, Booked)
-        with pytest.raises(CallerFault, match="reason"):
+        with pytest.raises(PreconditionError, match="reason"):
             await treasury.reverse(wrong.seq, " ")
         undone = await treasury.reverse(wrong.seq, "it is bob's")
         assert isinstance(undone, Booked)
@@ -158,9 +162,11 @@ async def test_found_27_what_was_stated_wrong_is_reversed_and_stated_right() -> 
         right = await treasury.credit_deposit(bob, ACCOUNT, _usdt(100), "d1")
         assert isinstance(right, Booked)
         assert (await world.available(alice), await world.available(bob)) == ((0, 0), (0, 100))
-        assert await treasury.reverse(undone.seq, "no") == NotBooked(Trouble.NOT_REVERSIBLE)
-        assert await treasury.reverse(10_000, "no") == NotBooked(Trouble.NOT_REVERSIBLE)
-        assert await treasury.reverse(0, "no") == NotBooked(Trouble.NOT_REVERSIBLE)
+        assert await treasury.reverse(undone.seq, "no") == NotBooked(
+            StatementRefusal.NOT_REVERSIBLE
+        )
+        assert await treasury.reverse(10_000, "no") == NotBooked(StatementRefusal.NOT_REVERSIBLE)
+        assert await treasury.reverse(0, "no") == NotBooked(StatementRefusal.NOT_REVERSIBLE)
 
 
 @pytest.mark.parametrize("spent", [False, True])
@@ -226,7 +232,9 @@ async def test_a_lock_is_not_for_people_to_reverse() -> None:
             log = await world.ledger.read(tx, 0, 100)
         seqs = [one.seq for one in log if one.kind in ("LOCK", "JOIN_POOL")]
         for seq in seqs:
-            assert await _treasury(world).reverse(seq, "r") == NotBooked(Trouble.NOT_REVERSIBLE)
+            assert await _treasury(world).reverse(seq, "r") == NotBooked(
+                StatementRefusal.NOT_REVERSIBLE
+            )
 
 
 async def test_found_40_the_operator_takes_out_only_what_is_free_and_not_short() -> None:
@@ -239,13 +247,13 @@ async def test_found_40_the_operator_takes_out_only_what_is_free_and_not_short()
         await world.rest(SECOND_US)
         treasury = _treasury(world)
         much = await treasury.operator_out(CUSTODY, _usdt(101), "o1")
-        assert much == NotBooked(Trouble.NOT_FREE, 100)
+        assert much == NotBooked(StatementRefusal.NOT_FREE, 100)
         short = CustodyFinding(
             kind=CustodyIncidentKind.SHORTFALL, location=CUSTODY, asset="USDT", units=1
         )
         await world.rooms.custody.record([short], lambda _: "", as_of_us=world.clock.now_us())
         stopped = await treasury.operator_out(CUSTODY, _usdt(100), "o2")
-        assert stopped == NotBooked(Trouble.CUSTODY_STOPPED)
+        assert stopped == NotBooked(StatementRefusal.CUSTODY_STOPPED)
         await world.rooms.custody.record([], lambda _: "seen", as_of_us=world.clock.now_us())
         out = await treasury.operator_out(CUSTODY, _usdt(100), "o3")
         assert isinstance(out, Booked)

@@ -6,11 +6,11 @@ import pytest
 
 from poolmaker.business.treasury.model import (
     Disposition,
+    PaymentIncidentKind,
     Transfer,
     TransferArrived,
     TransferRefused,
-    TransferWish,
-    TroubleKind,
+    TransferRequest,
 )
 from poolmaker.business.treasury.rules import planned_units
 from poolmaker.kernel.clock import MINUTE_US
@@ -23,9 +23,9 @@ from tests.support.business import ACCOUNT, CUSTODY, USDT, World, mixin_world, m
 MIXIN_USDT = "custody:mixin:usdt"
 
 
-def _wish(units: int, key: str = "k", *, back: bool = False) -> TransferWish:
+def _wish(units: int, key: str = "k", *, back: bool = False) -> TransferRequest:
     source, target = (MIXIN_USDT, CUSTODY) if back else (CUSTODY, MIXIN_USDT)
-    return TransferWish(
+    return TransferRequest(
         key=CommandKey(key),
         source=source,
         target=target,
@@ -35,7 +35,7 @@ def _wish(units: int, key: str = "k", *, back: bool = False) -> TransferWish:
     )
 
 
-async def _request(world: World, wish: TransferWish) -> str:
+async def _request(world: World, wish: TransferRequest) -> str:
     async def once() -> str:
         async with world.crashing.begin("wish") as tx:
             return await world.rooms.carrier.request_transfer(tx, wish)
@@ -184,7 +184,7 @@ async def test_another_amount_than_left_is_booked_as_it_came_and_told() -> None:
         assert await world.custody_at(MIXIN_USDT, "USDT") == 590
         assert await world.balance(f"transit:{transfer}", "USDT") == 10
         (incident,) = await world.treasury.incidents()
-        assert (incident.kind, incident.subject) == (TroubleKind.TRANSFER_DIFFERS, transfer)
+        assert (incident.kind, incident.subject) == (PaymentIncidentKind.TRANSFER_DIFFERS, transfer)
 
 
 async def test_what_may_be_ours_waits_however_long_until_its_transaction_is_known() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.business.ledger.commands import Command
-from poolmaker.business.ledger.model import Outcome, Refusal
-from poolmaker.business.treasury.booking import Booked, NotBooked, Trouble
-from poolmaker.business.treasury.service import Treasury, TreasuryPorts
+from poolmaker.business.ledger.model import LedgerRefusal, Outcome
+from poolmaker.business.treasury.booking import Booked, NotBooked, StatementRefusal
+from poolmaker.business.treasury.service import TreasuryPorts, TreasuryService
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import SECOND_US
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, Unavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, Unavailable
 from poolmaker.kernel.ids import UserId, VenueAccountId
 from poolmaker.kernel.money import Amount
 from tests.support.business import ACCOUNT, BNB, BTC, CUSTODY, USDT, Paid, World, model_world
@@ -36,7 +36,7 @@ class _Forgetful:
 
 
 def _forgetful(world: World, *, taken: bool) -> Paid:
-    treasury = Treasury(
+    treasury = TreasuryService(
         TreasuryPorts(
             transactions=world.stores.transactions,
             ledger=_Forgetful(world, taken=taken),  # type: ignore[arg-type]
@@ -65,10 +65,10 @@ async def test_a_reference_is_credited_once_however_often_it_is_told() -> None:
 async def test_a_reference_with_another_amount_owner_or_purpose_is_a_conflict() -> None:
     async with model_world() as world:
         alice, bob = await world.user("alice"), await world.user("bob")
-        treasury, conflict = world.treasury, NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+        treasury, conflict = world.treasury, NotBooked(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 100), "t")
         told = await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 101), "t")
-        assert told == NotBooked(Trouble.AMOUNT_DIFFERS, 100)
+        assert told == NotBooked(StatementRefusal.AMOUNT_DIFFERS, 100)
         assert await treasury.credit_deposit(bob, ACCOUNT, Amount(USDT, 100), "t") == conflict
         assert await treasury.operator_in(ACCOUNT, Amount(USDT, 100), "t") == conflict
         other = await treasury.operator_in(VenueAccountId("other"), Amount(USDT, 100), "t")
@@ -80,10 +80,10 @@ async def test_what_makes_no_sense_is_not_booked() -> None:
     async with model_world() as world:
         alice, treasury = await world.user("alice"), world.treasury
         nobody = await treasury.credit_deposit(UserId("us_x"), ACCOUNT, Amount(USDT, 1), "a")
-        assert nobody == NotBooked(Trouble.UNKNOWN_USER)
+        assert nobody == NotBooked(StatementRefusal.UNKNOWN_USER)
         nothing = await treasury.credit_deposit(alice, ACCOUNT, Amount(USDT, 0), "b")
-        assert nothing == NotBooked(Trouble.BAD_AMOUNT)
-        with pytest.raises(CallerFault, match="reference"):
+        assert nothing == NotBooked(StatementRefusal.BAD_AMOUNT)
+        with pytest.raises(PreconditionError, match="reference"):
             await treasury.operator_in(ACCOUNT, Amount(USDT, 1), "")
 
 
@@ -96,7 +96,7 @@ async def test_the_operator_never_takes_more_than_his_own() -> None:
             await treasury.operator_out(CUSTODY, Amount(USDT, 1), "out 0")
         await world.rest(SECOND_US)
         too_much = await treasury.operator_out(CUSTODY, Amount(USDT, 101), "out 1")
-        assert too_much == NotBooked(Refusal.EQUITY_BELOW_ZERO)
+        assert too_much == NotBooked(LedgerRefusal.EQUITY_BELOW_ZERO)
         assert isinstance(await treasury.operator_out(CUSTODY, Amount(USDT, 100), "out 2"), Booked)
         assert await world.custody() == (0, 1_000)
 
@@ -105,12 +105,12 @@ async def test_the_fee_float_comes_out_of_equity() -> None:
     async with model_world() as world:
         treasury = world.treasury
         refused = await treasury.trade_float(Amount(BNB, 5), "float 1", into_float=True)
-        assert refused == NotBooked(Refusal.EQUITY_BELOW_ZERO)
+        assert refused == NotBooked(LedgerRefusal.EQUITY_BELOW_ZERO)
         await treasury.operator_in(ACCOUNT, Amount(BNB, 5), "in")
         booked = await treasury.trade_float(Amount(BNB, 5), "float 2", into_float=True)
         assert isinstance(booked, Booked)
         back = await treasury.trade_float(Amount(BNB, 6), "back 1", into_float=False)
-        assert back == NotBooked(Refusal.INSUFFICIENT)
+        assert back == NotBooked(LedgerRefusal.INSUFFICIENT)
         assert await world.balance("platform:fee_float", "BNB") == 5
 
 
@@ -124,7 +124,7 @@ async def test_a_lost_answer_is_looked_up_and_not_guessed() -> None:
         # The ledger has something under that reference, but it is not what was asked now.
         bob = await world.user("bob")
         other = await taken.credit_deposit(bob, ACCOUNT, Amount(USDT, 100), "t")
-        assert other == NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+        assert other == NotBooked(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         lost = _forgetful(world, taken=False)
         with pytest.raises(OutcomeUnknown, match="give the same command again"):
             await lost.operator_in(ACCOUNT, Amount(BTC, 100), "u")

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 from poolmaker.business.pools.model import BarrierMet
 from poolmaker.business.user_orders.service.dealing import prices_at
 from poolmaker.messages.base import Rate
@@ -82,7 +82,10 @@ def test_whatever_prices_an_engine_tells_a_leave_is_taken_and_no_join_is_a_bad_a
 ) -> None:
     page = two_in_a_pool()
     at = prices_at(met(price), POOL)
-    assert page.say(join_v2("bob-in", 1_000, 2_000_000, at, order=OTHER)) is not Refusal.BAD_AMOUNT
+    assert (
+        page.say(join_v2("bob-in", 1_000, 2_000_000, at, order=OTHER))
+        is not LedgerRefusal.BAD_AMOUNT
+    )
     shares = page.balance("order:o1:shares", "share:p1:1")
     page.must(leave_v2("alice-out", shares, at=at))
 

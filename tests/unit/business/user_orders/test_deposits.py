@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from poolmaker.business.treasury.model import Disposition, TreasurySettings
-from poolmaker.business.user_orders.model import Declined, Destination, OrderRefusal
+from poolmaker.business.treasury.model import Disposition, PaymentSettings
+from poolmaker.business.user_orders.model import Declined, OrderRefusal, PayoutDestination
 from poolmaker.business.user_orders.rules import intent_of, trace_of
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.ids import OrderId
@@ -115,7 +115,8 @@ async def test_mixin_pays_only_what_it_holds() -> None:
         alice = await world.user("alice", usdt=1_000)
         order = await world.until_state(await world.open(alice, 0, 1_000), "in_mm")
         there = [
-            Destination(asset=asset, network="solana", address="x") for asset in ("BTC", "USDT")
+            PayoutDestination(asset=asset, network="solana", address="x")
+            for asset in ("BTC", "USDT")
         ]
         answer = await world.orders.withdraw(alice, order.id, there, "k")
         assert answer == Declined(OrderRefusal.DESTINATION_REFUSED)
@@ -329,7 +330,7 @@ async def test_found_58_who_does_not_pay_expires_all_the_same() -> None:
 
 
 async def test_the_operators_own_wallet_funds_the_bot() -> None:
-    treasury = TreasurySettings(operators=frozenset({"the-operator"}))
+    treasury = PaymentSettings(operators=frozenset({"the-operator"}))
     async with mixin_world(treasury=treasury) as world:
         told = await world.arrive("USDT", 500, "own", sender="the-operator")
         assert told is Disposition.OPERATOR
@@ -343,7 +344,7 @@ async def test_the_operators_own_wallet_funds_the_bot() -> None:
 
 
 async def test_the_operator_pays_an_order_like_everybody() -> None:
-    treasury = TreasurySettings(operators=frozenset({"a-wallet"}))
+    treasury = PaymentSettings(operators=frozenset({"a-wallet"}))
     async with mixin_world(treasury=treasury) as world:
         alice = await world.wallet("alice")
         intent = await world.order_by_mixin(alice, 0, 1_000)

@@ -16,7 +16,7 @@ from poolmaker.business.user_orders.model import (
     FundState,
     Order,
     OrderRefusal,
-    Wish,
+    RequestedAction,
 )
 from poolmaker.business.user_orders.rules import is_remainder, take_back_refusal
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US
@@ -118,7 +118,7 @@ async def test_an_excess_is_taken_back_free_after_ten_minutes_and_not_before() -
         assert isinstance(await _take_back(world, bob, order), Accepted)
         found = await world.until_state(order, "in_mm")
         assert found.shares == 1_000_000 * FINE
-        assert (found.wish, found.reason) == (Wish.NONE, "")
+        assert (found.wish, found.reason) == (RequestedAction.NONE, "")
         assert await world.available(bob) == (0, 700_000)
         assert await world.locked(order) == (0, 0)
         assert await _take_back(world, bob, order, "again") == Declined(OrderRefusal.WRONG_STATE)

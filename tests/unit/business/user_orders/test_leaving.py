@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poolmaker.business.user_orders.model import Declined, Destination, OrderRefusal
+from poolmaker.business.user_orders.model import Declined, OrderRefusal, PayoutDestination
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US
 from poolmaker.kernel.ids import OrderId, UserId
 from poolmaker.kernel.market import Side
@@ -148,7 +148,7 @@ async def test_a_destination_that_payouts_do_not_reach_is_declined_at_once() -> 
     async with model_world() as world:
         await world.open_pool()
         alice, order = await _inside(world, "alice", 4_000, 2_000_000)
-        elsewhere = Destination(asset="USDT", network="SOLANA", address="s")
+        elsewhere = PayoutDestination(asset="USDT", network="SOLANA", address="s")
         answer = await world.orders.withdraw(alice, order, (BTC_OUT, elsewhere), "k")
         assert answer == Declined(OrderRefusal.DESTINATION_REFUSED)
         assert (await world.order(order)).wish == "none"

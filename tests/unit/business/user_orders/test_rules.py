@@ -10,21 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from poolmaker.business.ledger.model import Leg, Refusal, Transaction
+from poolmaker.business.ledger.model import LedgerRefusal, LedgerTransaction, Leg
 from poolmaker.business.pools.rules import configured
 from poolmaker.business.user_orders import rules
 from poolmaker.business.user_orders.model import (
     NO_CHILD,
     DepositLeg,
-    Destination,
     FundData,
     FundState,
     Order,
     OrderRefusal,
     OrderSettings,
-    OrderState,
+    PayoutDestination,
+    RequestedAction,
+    UserOrderState,
     WalletClaim,
-    Wish,
 )
 from poolmaker.business.user_orders.rules import Next
 from poolmaker.kernel.errors import InvariantBroken
@@ -36,8 +36,8 @@ ORDER = Order(
     id=OrderId("uo_1"), user=UserId("us_1"), pool=POOL, account=ACCOUNT,
     base=Money(asset="BTC", units=3), quote=Money(asset="USDT", units=5), created_us=1,
 )  # fmt: skip
-BTC_OUT = Destination(asset="BTC", network="mixin", address="ada")
-USDT_OUT = Destination(asset="USDT", network="mixin", address="ada")
+BTC_OUT = PayoutDestination(asset="BTC", network="mixin", address="ada")
+USDT_OUT = PayoutDestination(asset="USDT", network="mixin", address="ada")
 
 
 # ------------------------------------------------------------------------------------ the pool
@@ -62,16 +62,24 @@ def test_an_order_brings_something_and_its_quote_alone_reaches_the_minimum(
 
 
 def test_only_what_time_or_others_can_change_is_asked_again() -> None:
-    joins = {refusal: rules.after_join_refused(refusal) for refusal in Refusal}
-    exits = {refusal: rules.after_exit_refused(refusal) for refusal in Refusal}
+    joins = {refusal: rules.after_join_refused(refusal) for refusal in LedgerRefusal}
+    exits = {refusal: rules.after_exit_refused(refusal) for refusal in LedgerRefusal}
     assert Next.GIVE_BACK not in exits.values(), "what is in a pool is not given back: it leaves"
     assert Next.PRICE not in exits.values(), "no leave waits for a price"
-    for refusal in (Refusal.INSUFFICIENT, Refusal.UNKNOWN_ORDER, Refusal.SET_ASIDE):
+    for refusal in (
+        LedgerRefusal.INSUFFICIENT,
+        LedgerRefusal.UNKNOWN_ORDER,
+        LedgerRefusal.SET_ASIDE,
+    ):
         assert joins[refusal] is exits[refusal] is Next.BROKEN
-    for refusal in (Refusal.NOT_FUNDED, Refusal.TOO_EARLY, Refusal.BLOCKED_BY_DEFICIT):
+    for refusal in (
+        LedgerRefusal.NOT_FUNDED,
+        LedgerRefusal.TOO_EARLY,
+        LedgerRefusal.BLOCKED_BY_DEFICIT,
+    ):
         assert joins[refusal] is exits[refusal] is Next.LATER
-    assert joins[Refusal.PRICES_DIVERGE] is Next.PRICE
-    assert joins[Refusal.BELOW_MINIMUM] is Next.GIVE_BACK
+    assert joins[LedgerRefusal.PRICES_DIVERGE] is Next.PRICE
+    assert joins[LedgerRefusal.BELOW_MINIMUM] is Next.GIVE_BACK
 
 
 @given(
@@ -92,30 +100,35 @@ def test_what_goes_to_the_venue_fits_the_way_and_outlives_its_fee(
 # ------------------------------------------------------------------------------ who may ask when
 
 
-@pytest.mark.parametrize(("state", "wish"), list(product(OrderState, Wish)))
+@pytest.mark.parametrize(("state", "wish"), list(product(UserOrderState, RequestedAction)))
 @pytest.mark.parametrize("child", [NO_CHILD, SagaId("sg_1")])
 def test_pause_resume_and_withdraw_are_asked_once_and_in_time(
-    state: OrderState, wish: Wish, child: SagaId
+    state: UserOrderState, wish: RequestedAction, child: SagaId
 ) -> None:
     order = replace(ORDER, state=state, wish=wish, child=child)
-    idle = wish is Wish.NONE
-    active = {OrderState.CREATED, OrderState.LOCKED, OrderState.FUNDING, OrderState.IN_MM}
+    idle = wish is RequestedAction.NONE
+    active = {
+        UserOrderState.CREATED,
+        UserOrderState.LOCKED,
+        UserOrderState.FUNDING,
+        UserOrderState.IN_MM,
+    }
     assert rules.may_pause(order) is (idle and state in active)
-    assert rules.may_resume(order) is (idle and state is OrderState.PAUSE and not child)
-    may_leave = state in {*active, OrderState.PAUSE} and wish is not Wish.WITHDRAW
+    assert rules.may_resume(order) is (idle and state is UserOrderState.PAUSE and not child)
+    may_leave = state in {*active, UserOrderState.PAUSE} and wish is not RequestedAction.WITHDRAW
     assert rules.may_withdraw(order) is may_leave
 
 
-@pytest.mark.parametrize(("state", "wish"), list(product((None, *FundState), Wish)))
+@pytest.mark.parametrize(("state", "wish"), list(product((None, *FundState), RequestedAction)))
 @pytest.mark.parametrize("since_us", [0, 9, 10, 11])
 def test_what_waits_for_a_price_long_enough_can_be_taken_back(
-    state: FundState | None, wish: Wish, since_us: int
+    state: FundState | None, wish: RequestedAction, since_us: int
 ) -> None:
     order = replace(ORDER, wish=wish)
     data = FundData(order=ORDER.id, price_since_us=since_us)
     may_wait = state in {FundState.QUEUED, FundState.JOINING, FundState.UNFUNDED}
     found = rules.take_back_refusal(order, state, data, 10)
-    if wish is not Wish.NONE or not may_wait or since_us == 0:
+    if wish is not RequestedAction.NONE or not may_wait or since_us == 0:
         assert found is OrderRefusal.WRONG_STATE
     else:
         assert found is (OrderRefusal.STILL_WAITING if since_us == 11 else None)
@@ -143,8 +156,8 @@ def test_a_millionth_or_one_unit_is_not_worth_waiting_with(offered: int, left: i
     ],
 )
 def test_money_of_an_order_goes_to_one_own_destination_per_asset(
-    named: list[Destination],
-    wallet: list[Destination],
+    named: list[PayoutDestination],
+    wallet: list[PayoutDestination],
     refusal: OrderRefusal | None,
     *,
     needs_wallet: bool,
@@ -160,7 +173,7 @@ def test_it_is_paid_from_where_it_can_be_paid() -> None:
     assert wallet == (BTC_OUT, USDT_OUT)
     forms = {"USDT": "usdt-polygon"}
     assert rules.source_of(ORDER, USDT_OUT, forms) == "custody:mixin:usdt-polygon"
-    abroad = Destination(asset="USDT", network="MATIC", address="0xaa")
+    abroad = PayoutDestination(asset="USDT", network="MATIC", address="0xaa")
     assert rules.source_of(ORDER, abroad, forms) == f"custody:venue:{ACCOUNT}"
 
 
@@ -204,14 +217,14 @@ def test_only_what_an_order_brings_is_waited_for() -> None:
     assert rules.legs_of(one_sided) == legs[1:]
 
 
-@pytest.mark.parametrize("state", OrderState)
+@pytest.mark.parametrize("state", UserOrderState)
 @pytest.mark.parametrize("paid_units", [0, 4, 5, 6])
-def test_a_payment_is_the_orders_until_all_has_come(state: OrderState, paid_units: int) -> None:
+def test_a_payment_is_the_orders_until_all_has_come(state: UserOrderState, paid_units: int) -> None:
     leg = DepositLeg(
         trace="t", intent="i", order=ORDER.id, asset="USDT", units=5, paid_units=paid_units
     )
     order = replace(ORDER, state=state)
-    waits = state is OrderState.CREATED and paid_units < 5
+    waits = state is UserOrderState.CREATED and paid_units < 5
     assert rules.takes_deposit(order, leg, "USDT") is waits
     assert not rules.takes_deposit(order, leg, "BTC")
 
@@ -219,8 +232,8 @@ def test_a_payment_is_the_orders_until_all_has_come(state: OrderState, paid_unit
 # ---------------------------------------------------------------------------------------- shares
 
 
-def _joined(*legs: Leg) -> Transaction:
-    return Transaction(
+def _joined(*legs: Leg) -> LedgerTransaction:
+    return LedgerTransaction(
         ledger=LedgerId("l"), seq=1, key=CommandKey("k"), kind="JOIN_POOL", at_us=1, body=b"",
         legs=legs,
     )  # fmt: skip

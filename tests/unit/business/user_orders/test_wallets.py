@@ -13,10 +13,10 @@ from poolmaker.business.user_orders.model import (
     MIXIN,
     Accepted,
     Declined,
-    Destination,
     Order,
     OrderRefusal,
     OrderSettings,
+    PayoutDestination,
     User,
     WalletClaim,
 )
@@ -122,13 +122,13 @@ async def test_found_25_an_order_is_paid_out_to_its_users_own_wallet_and_nowhere
         order = await world.until_state(await world.open(alice, 0, 1_000), "in_mm")
         for network, address in ((MIXIN, "mallory-at-mixin"), ("TRON", "T-mallory")):
             there = [
-                Destination(asset=asset, network=network, address=address)
+                PayoutDestination(asset=asset, network=network, address=address)
                 for asset in ("BTC", "USDT")
             ]
             answer = await world.orders.withdraw(alice, order.id, there, f"k {network}")
             assert answer == Declined(OrderRefusal.DESTINATION_REFUSED)
         own = [
-            Destination(asset=asset, network=MIXIN, address="alice-at-mixin")
+            PayoutDestination(asset=asset, network=MIXIN, address="alice-at-mixin")
             for asset in ("BTC", "USDT")
         ]
         assert await world.orders.withdraw(alice, order.id, own, "k own") == Accepted(order.id)
@@ -144,7 +144,7 @@ def test_found_25_whatever_is_named_only_the_own_wallet_is_let_through(
 ) -> None:
     wallet = wallet_of(ORDER, "own")
     named = [
-        Destination(asset=asset, network=network, address=address or "x", tag=tag)
+        PayoutDestination(asset=asset, network=network, address=address or "x", tag=tag)
         for asset, network, address, tag in zip(
             ("BTC", "USDT"), networks, addresses, tags, strict=True
         )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from poolmaker.business.treasury.decisions import DecisionRefusal, OutcomeDecision
 from poolmaker.business.treasury.model import (
-    Outgoing,
+    OutgoingPayment,
     SendAbsent,
     SendCompleted,
     SendDecision,
@@ -28,7 +28,7 @@ from poolmaker.business.treasury.rules import (
     surely_not_sent,
     verdict,
 )
-from poolmaker.business.user_orders.model import Destination
+from poolmaker.business.user_orders.model import PayoutDestination
 from poolmaker.business.withdrawals.model import (
     WITHDRAWAL_TABLE,
     NotRequested,
@@ -58,7 +58,7 @@ DOUBT_US = WithdrawalSettings().doubt_after_us
 
 
 async def _request(
-    world: World, user: UserId, units: int, key: str = "w", to: Destination = USDT_OUT
+    world: World, user: UserId, units: int, key: str = "w", to: PayoutDestination = USDT_OUT
 ) -> WithdrawalId:
     money = Money(asset="USDT", units=units)
     answer = await world.insist(lambda: world.withdrawals.withdraw(user, CUSTODY, money, to, key))
@@ -432,7 +432,7 @@ async def test_one_is_in_flight_per_account_asset_and_address() -> None:
         first = await _request(world, alice, 100, "1")
         await world.until_withdrawal(first, "sent")
         second = await _request(world, alice, 100, "2")
-        other = Destination(asset="USDT", network="TRON", address="another")
+        other = PayoutDestination(asset="USDT", network="TRON", address="another")
         third = await _request(world, alice, 100, "3", other)
         await world.until_withdrawal(third, "sent")
         await world.rest(5 * MINUTE_US)
@@ -449,7 +449,7 @@ async def test_a_freeze_stops_what_is_not_sent_and_follows_what_is() -> None:
         first = await _request(world, alice, 100, "1")
         await world.until_withdrawal(first, "sent")
         await world.withdrawals.freeze("the address book is being checked", "Olga")
-        other = Destination(asset="USDT", network="TRON", address="another")
+        other = PayoutDestination(asset="USDT", network="TRON", address="another")
         second = await _request(world, alice, 100, "2", other)
         await world.until_withdrawal(first, "done")
         await world.rest(5 * MINUTE_US)
@@ -518,7 +518,7 @@ async def test_the_same_key_is_the_same_withdrawal_and_another_content_is_a_conf
         assert other == NotRequested(WithdrawRefusal.SAME_KEY_DIFFERENT_CONTENT)
         nothing = await ask(alice, CUSTODY, Money(asset="USDT", units=0), USDT_OUT, "n")
         assert nothing == NotRequested(WithdrawRefusal.BAD_AMOUNT)
-        solana = Destination(asset="USDT", network="SOLANA", address="s")
+        solana = PayoutDestination(asset="USDT", network="SOLANA", address="s")
         there = await ask(alice, CUSTODY, Money(asset="USDT", units=1), solana, "s")
         assert there == NotRequested(WithdrawRefusal.DESTINATION_REFUSED)
 
@@ -621,7 +621,7 @@ def test_the_history_is_judged_by_one_table(
     assert verdict(status, outgoing, 1_000 + age_us, DOUBT_US) is expected
 
 
-def _outgoing(source: str, provider_id: str, sending: Sending) -> Outgoing:
+def _outgoing(source: str, provider_id: str, sending: Sending) -> OutgoingPayment:
     request = SendRequest(
         source=source,
         reference="0" * 32,
@@ -631,7 +631,7 @@ def _outgoing(source: str, provider_id: str, sending: Sending) -> Outgoing:
         address="a",
         tag="",
     )
-    return Outgoing(request=request, since_us=0, sending=sending, provider_id=provider_id)
+    return OutgoingPayment(request=request, since_us=0, sending=sending, provider_id=provider_id)
 
 
 @pytest.mark.parametrize("source", ["custody:mixin:usdt", "custody:evm:0xab:usdt"])

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.infra.clock import SystemClock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, VenueUnavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, VenueUnavailable
 from poolmaker.kernel.money import UNITS_MAX
 from poolmaker.market.connectors.binance import edges
 from poolmaker.market.connectors.binance.config import BinanceConfig
 from poolmaker.market.connectors.binance.feeds import BinanceFeeds
 from poolmaker.market.connectors.binance.refusals import NoAnswer, verdict
 from poolmaker.market.connectors.binance.venue import BinanceVenue
-from poolmaker.market.connectors.binance.wallet import Destination, VenueWallet
+from poolmaker.market.connectors.binance.wallet import VenueWallet, VenueWithdrawalAddress
 from poolmaker.market.execution.client_ids import encode_client_id
 from poolmaker.market.execution.model import CancelIntent
 from poolmaker.market.tracking.model import (
@@ -232,7 +232,7 @@ async def _every_read(venue: BinanceVenue, wallet: VenueWallet) -> None:
         except OutcomeUnknown:
             continue
     try:
-        await wallet.withdraw("USDT", "1", Destination("ETH", "0xab"), "ref")
+        await wallet.withdraw("USDT", "1", VenueWithdrawalAddress("ETH", "0xab"), "ref")
     except (OutcomeUnknown, VenueUnavailable):
         return
 
@@ -376,5 +376,5 @@ def test_an_amount_is_units_or_no_answer(text: str, scale: int, signed: bool) ->
 
 async def test_a_spec_that_cannot_hold_the_venues_amounts_stays_the_callers_fault() -> None:
     coarse = MarketSpec(symbol="BTCUSDT", base="BTC", base_scale=8, quote="USDT", quote_scale=6)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         await venue_of(ANSWERS).market(coarse)

@@ -17,12 +17,12 @@ from poolmaker.kernel.errors import OutcomeUnknown, VenueUnavailable
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
 from poolmaker.market.connectors.binance.wallet import (
     DAY_MS,
-    Destination,
     VenueWallet,
+    VenueWithdrawalAddress,
     WithdrawalRefused,
 )
 
-PLACE = Destination("ETH", "0xabc")
+PLACE = VenueWithdrawalAddress("ETH", "0xabc")
 
 
 class Answering:

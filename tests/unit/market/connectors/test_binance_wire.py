@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.market import Side
 from poolmaker.market.connectors.binance import wire
 from poolmaker.market.connectors.binance.config import BinanceConfig
 from poolmaker.market.connectors.binance.edges import decode
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused, verdict
 from poolmaker.market.execution.client_ids import encode_client_id
-from poolmaker.market.execution.model import Refusal
+from poolmaker.market.execution.model import VenueRefusal
 from poolmaker.market.tracking.model import ReportedState
 from poolmaker.messages.market import MarketSpec
 from tests.unit.market.makers import MARKET, intent_id
@@ -48,7 +48,7 @@ def test_a_definite_refusal_is_told_with_its_kind(
     """Exchange faults 20, 21, 22, 26, 29, 30 and 32: the order does not exist."""
     found = judged(status, code, text)
     assert isinstance(found, VenueRefused)
-    assert found.refusal is Refusal(refusal)
+    assert found.refusal is VenueRefusal(refusal)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_markets_rules_are_read_in_units() -> None:
 def test_a_market_whose_facts_would_not_fit_is_refused() -> None:
     """A scale below the venue's precision would refuse commissions that were paid."""
     coarse = MarketSpec(symbol="BTCUSDT", base="BTC", base_scale=8, quote="USDT", quote_scale=6)
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         wire.venue_market(coarse, rules_row(), FEES)
     with pytest.raises(NoAnswer):
         wire.venue_market(SPEC, rules_row(baseAsset="ETH"), FEES)

@@ -9,24 +9,24 @@ from typing import Any
 
 import pytest
 
-from poolmaker.kernel.errors import CallerFault, VenueUnavailable
+from poolmaker.kernel.errors import PreconditionError, VenueUnavailable
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.market import Market
 from poolmaker.kernel.rng import Rng
 from poolmaker.lab.loop import VirtualClock, VirtualLoop, run_virtual
-from poolmaker.market.engine.books import BookKeeper, BookPorts
+from poolmaker.market.engine.books import BookPorts, OrderBookManager
 from poolmaker.market.engine.model import EngineConfig
 from poolmaker.market.engine.readiness import Readiness, ReadinessEvent
-from poolmaker.market.engine.state import EngineState, MarketDesk
+from poolmaker.market.engine.state import EngineState, MarketQuoting
 from poolmaker.market.tracking.book import BookState, OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.mid_average import DepthTwaps
 from poolmaker.market.tracking.model import (
     BookDiff,
     BookSnapshot,
     NoMarket,
-    OrderEvent,
-    OrderState,
     VenueMarket,
+    VenueOrderEvent,
+    VenueOrderState,
 )
 from poolmaker.market.tracking.ports import BookFeed
 from poolmaker.messages.market import MarketSpec
@@ -158,10 +158,10 @@ class Kept:
         self.state = EngineState(config, 1)
         self.reconciles = 0
         ports = BookPorts(self.wire, self.wire, Journal(), self._reconcile)  # type: ignore[arg-type]
-        self.keeper = BookKeeper(self.state, ports, self.clock)
+        self.keeper = OrderBookManager(self.state, ports, self.clock)
         book = OrderBook(RULES.market)
-        averages = DepthAverages(MINUTE)
-        self.desk = MarketDesk(MarketSpec.of(MARKET), RULES, book, averages)
+        averages = DepthTwaps(MINUTE)
+        self.desk = MarketQuoting(MarketSpec.of(MARKET), RULES, book, averages)
         self.state.markets[SYMBOL] = self.desk
         self.state.rules[SYMBOL] = RULES.market
         self.desk.move(ReadinessEvent.RECONCILED)
@@ -380,14 +380,14 @@ def test_a_change_waits_for_orders_of_the_old_rules_but_not_for_unknown_ones() -
     async def work(one: Kept) -> None:
         await one.until_live()
         mine, lost = order(1, market=RULES.market), order(2, market=RULES.market)
-        other = order(3, market=replace(RULES.market, symbol="OTHER"), state=OrderState.OPEN)
+        other = order(3, market=replace(RULES.market, symbol="OTHER"), state=VenueOrderState.OPEN)
         for one_order in (mine, lost, other):
             one.state.shadow.register(one_order)
-        one.state.shadow.on_event(lost.intent, OrderEvent.OUTCOME_LOST, 1)
+        one.state.shadow.on_event(lost.intent, VenueOrderEvent.OUTCOME_LOST, 1)
         one.wire.rules, one.desk.reload = COARSE, True
         await one.watch(3)
         assert (one.desk.readiness, one.reconciles) == (Readiness.CHANGING, 0)
-        one.state.shadow.on_event(mine.intent, OrderEvent.REJECT_PROVED, 1)
+        one.state.shadow.on_event(mine.intent, VenueOrderEvent.REJECT_PROVED, 1)
         await one.watch(1)
         assert one.desk.ready
         assert one.reconciles == 1
@@ -411,7 +411,7 @@ def test_rules_are_read_now_and_then_and_at_most_once_a_second_when_asked() -> N
 
 
 @pytest.mark.parametrize(
-    "away", [NoMarket("not listed"), CallerFault("another market"), VenueUnavailable("503")]
+    "away", [NoMarket("not listed"), PreconditionError("another market"), VenueUnavailable("503")]
 )
 def test_found_10_a_market_that_is_gone_is_closed_with_its_reason_and_asked_again(
     away: NoMarket | Exception,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poolmaker.market.engine.latches import LATCHES, FailingCancels, Latches, LatchKind
-from poolmaker.market.tracking.model import OrderEvent
+from poolmaker.market.tracking.model import VenueOrderEvent
 from poolmaker.market.tracking.shadow import ShadowLedger
 from poolmaker.messages.market import QuoteGate
 from tests.unit.market.makers import intent_id, order
@@ -64,8 +64,8 @@ def test_cancels_that_failed_are_solved_by_the_end_of_every_order_concerned() ->
     assert not failing.failed(intent_id(1))
     assert failing.failed(intent_id(2))
     assert not failing.solved(shadow)
-    shadow.on_event(intent_id(1), OrderEvent.CANCEL_PROVED, 1)
+    shadow.on_event(intent_id(1), VenueOrderEvent.CANCEL_PROVED, 1)
     assert not failing.solved(shadow)
-    shadow.on_event(intent_id(2), OrderEvent.CANCEL_PROVED, 1)
+    shadow.on_event(intent_id(2), VenueOrderEvent.CANCEL_PROVED, 1)
     assert failing.solved(shadow)
     assert not failing.failed(intent_id(1))

@@ -11,7 +11,7 @@ from poolmaker.kernel.clock import ManualClock
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.market import Side
 from poolmaker.market.engine.live import live_view
-from poolmaker.market.engine.model import EngineConfig, PoolWish
+from poolmaker.market.engine.model import EngineConfig, PoolInstructions
 from poolmaker.market.engine.prices import (
     at_risk,
     barrier_price,
@@ -22,10 +22,10 @@ from poolmaker.market.engine.prices import (
     standing_depth,
 )
 from poolmaker.market.engine.readiness import ReadinessEvent
-from poolmaker.market.engine.state import EngineState, MarketDesk, PoolDesk
+from poolmaker.market.engine.state import EngineState, MarketQuoting, PoolQuoting
 from poolmaker.market.quoting.model import MarketView
 from poolmaker.market.tracking.book import OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.mid_average import DepthTwaps
 from poolmaker.market.tracking.model import (
     BookDiff,
     BookSnapshot,
@@ -33,9 +33,9 @@ from poolmaker.market.tracking.model import (
     Levels,
     OddRow,
     OpenFees,
-    OrderEvent,
-    OrderState,
     VenueMarket,
+    VenueOrderEvent,
+    VenueOrderState,
 )
 from poolmaker.messages.base import Rate
 from poolmaker.messages.market import (
@@ -53,7 +53,7 @@ STRATEGY = StrategySnapshot(version=1, level_size_ppm=100_000)
 BID, ASK = 57_000 * USDT.one, 63_000 * USDT.one
 
 
-def pool(name: str = POOL, base: int = BTC.one, quote: int = 60_000 * USDT.one) -> PoolDesk:
+def pool(name: str = POOL, base: int = BTC.one, quote: int = 60_000 * USDT.one) -> PoolQuoting:
     """A pool of one BTC and its worth: its level is 0.1 BTC and 6,000 USDT."""
     start = StartQuoting(
         pool=PoolId(name), account=VenueAccountId("a"), market=MarketSpec.of(MARKET),
@@ -62,20 +62,22 @@ def pool(name: str = POOL, base: int = BTC.one, quote: int = 60_000 * USDT.one) 
     capital = CapitalSet(
         pool=PoolId(name), version=1, base_units=base, quote_units=quote, includes_stream_seq=0
     )
-    return PoolDesk(PoolWish(pool=PoolId(name), start=start, quoting=True, capital=capital))
+    return PoolQuoting(
+        PoolInstructions(pool=PoolId(name), start=start, quoting=True, capital=capital)
+    )
 
 
 class Thin:
     """The book of found row 1: 57,000 / 63,000 with 2 BTC a side."""
 
-    def __init__(self, size: int = 2 * BTC.one, *pools: PoolDesk) -> None:
+    def __init__(self, size: int = 2 * BTC.one, *pools: PoolQuoting) -> None:
         config = EngineConfig(account=VenueAccountId("a"), twap_span_min_ms=0)
         self.state = EngineState(config, 1)
         for desk in pools or (pool(),):
             self.state.pools[desk.wish.pool] = desk
         rules = VenueMarket(replace(MARKET, version=3), True, 10, 20)
         book = OrderBook(rules.market)
-        self.market = MarketDesk(MarketSpec.of(MARKET), rules, book, DepthAverages(60 * SECOND))
+        self.market = MarketQuoting(MarketSpec.of(MARKET), rules, book, DepthTwaps(60 * SECOND))
         self.state.markets[SYMBOL] = self.market
         self.market.move(ReadinessEvent.RECONCILED)
         book.on_snapshot(BookSnapshot(1, [(BID, size)], [(ASK, size)]), 0)
@@ -235,12 +237,16 @@ def test_own_orders_make_no_price_at_a_barrier() -> None:
     """Found row 1: an own level is as large as L, so that alone it would be a price."""
     thin = Thin()
     mine = order(
-        1, ticks=6_200_000, lots=100_000, state=OrderState.OPEN, market=thin.market.rules.market
+        1,
+        ticks=6_200_000,
+        lots=100_000,
+        state=VenueOrderState.OPEN,
+        market=thin.market.rules.market,
     )
     thin.state.shadow.register(mine)
     thin.change(SECOND, bids=[(mine.price_units, mine.quantity_units)])
     assert worth(thin.barrier(SECOND)[0]) == 60_000
-    thin.state.shadow.on_event(mine.intent, OrderEvent.CANCEL_PROVED, 1)
+    thin.state.shadow.on_event(mine.intent, VenueOrderEvent.CANCEL_PROVED, 1)
     assert worth(thin.barrier(SECOND)[0]) == 62_500
 
 
@@ -284,9 +290,9 @@ def test_what_may_still_change_the_capital_is_named() -> None:
     assert fees is not None
     assert (fees.unknown_orders, fees.unpriced_fees, fees.fee_quote_units) == (0, 2, 900)
     coarse = replace(MARKET, tick_units=10 * MARKET.tick_units, lot_units=10 * MARKET.lot_units)
-    bid = order(1, market=coarse, ticks=600_000, lots=1, state=OrderState.UNKNOWN)
-    ask = order(2, side=Side.SELL, lots=5, state=OrderState.UNKNOWN)
-    stranger = order(3, pool=PoolId("other"), lots=9, state=OrderState.UNKNOWN)
+    bid = order(1, market=coarse, ticks=600_000, lots=1, state=VenueOrderState.UNKNOWN)
+    ask = order(2, side=Side.SELL, lots=5, state=VenueOrderState.UNKNOWN)
+    stranger = order(3, pool=PoolId("other"), lots=9, state=VenueOrderState.UNKNOWN)
     for one in (bid, ask, stranger):
         thin.state.shadow.register(one)
     risk = at_risk(thin.state, desk, None)

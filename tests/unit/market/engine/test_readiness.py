@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 
 from poolmaker.market.engine.readiness import READINESS, Readiness, ReadinessEvent
-from poolmaker.market.engine.state import MarketDesk
+from poolmaker.market.engine.state import MarketQuoting
 from poolmaker.market.tracking.book import BOOK_STATES, BookEvent, BookState, OrderBook
-from poolmaker.market.tracking.mid_average import DepthAverages
+from poolmaker.market.tracking.mid_average import DepthTwaps
 from poolmaker.market.tracking.model import VenueMarket
 from poolmaker.messages.market import MarketSpec
 from tests.unit.market.makers import MARKET
@@ -57,7 +57,7 @@ def test_the_whole_product_of_the_book_is_decided() -> None:
 def test_an_event_that_the_table_refuses_changes_nothing() -> None:
     """A round of reconciling that began before a change of the rules proves nothing after it."""
     rules = VenueMarket(MARKET, is_open=True, maker_fee_cbps=0)
-    desk = MarketDesk(MarketSpec.of(MARKET), rules, OrderBook(MARKET), DepthAverages(1))
+    desk = MarketQuoting(MarketSpec.of(MARKET), rules, OrderBook(MARKET), DepthTwaps(1))
     assert (desk.ready, desk.reconciled) == (False, False)
     desk.move(RE.RECONCILED)
     assert (desk.ready, desk.reconciled) == (True, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poolmaker.kernel.ids import VenueAccountId
 from poolmaker.kernel.market import Side
-from poolmaker.market.engine.model import OwnFact, PoolWish
+from poolmaker.market.engine.model import OwnFact, PoolInstructions
 from poolmaker.market.engine.rules import (
     facts_of,
     inventory_now,
@@ -13,10 +13,10 @@ from poolmaker.market.engine.rules import (
     stage_of,
     wish_after,
 )
-from poolmaker.market.execution.model import Stage
+from poolmaker.market.execution.model import LiveOrderStage
 from poolmaker.market.quoting.model import Inventory
 from poolmaker.market.tracking.book import Top
-from poolmaker.market.tracking.model import OrderState, StoredFill, VenueMarket
+from poolmaker.market.tracking.model import StoredFill, VenueMarket, VenueOrderState
 from poolmaker.messages.market import (
     CapitalSet,
     DrainLifted,
@@ -28,7 +28,7 @@ from poolmaker.messages.market import (
 )
 from tests.unit.market.makers import MARKET, POOL, order, trade
 
-FRESH = PoolWish(pool=POOL)
+FRESH = PoolInstructions(pool=POOL)
 RULES = VenueMarket(MARKET, is_open=True, maker_fee_cbps=7)
 TICK, LOT = MARKET.tick_units, MARKET.lot_units
 
@@ -125,23 +125,32 @@ def test_a_fill_and_its_fee_are_two_facts_of_the_capital() -> None:
 
 
 def test_every_state_is_a_stage_and_ended_orders_are_none() -> None:
-    stages = {state: stage_of(order(state=state)) for state in OrderState}
-    assert stages[OrderState.PENDING_NEW] is Stage.PENDING
-    assert stages[OrderState.OPEN] is stages[OrderState.PARTLY_FILLED] is Stage.RESTING
-    assert stages[OrderState.PENDING_CANCEL] is Stage.CANCELLING
-    assert stages[OrderState.UNKNOWN] is Stage.UNKNOWN
-    ended = (OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED, OrderState.REJECTED)
+    stages = {state: stage_of(order(state=state)) for state in VenueOrderState}
+    assert stages[VenueOrderState.PENDING_NEW] is LiveOrderStage.PENDING
+    assert (
+        stages[VenueOrderState.OPEN]
+        is stages[VenueOrderState.PARTLY_FILLED]
+        is LiveOrderStage.RESTING
+    )
+    assert stages[VenueOrderState.PENDING_CANCEL] is LiveOrderStage.CANCELLING
+    assert stages[VenueOrderState.UNKNOWN] is LiveOrderStage.UNKNOWN
+    ended = (
+        VenueOrderState.FILLED,
+        VenueOrderState.CANCELLED,
+        VenueOrderState.EXPIRED,
+        VenueOrderState.REJECTED,
+    )
     assert {stages[state] for state in ended} == {None}
 
 
 def test_a_fill_that_is_reported_and_not_booked_still_binds_capital() -> None:
     """Otherwise the same units would be quoted twice between the report and its booking."""
-    gone = order(state=OrderState.FILLED, reported_units=100 * LOT, booked_units=40 * LOT)
+    gone = order(state=VenueOrderState.FILLED, reported_units=100 * LOT, booked_units=40 * LOT)
     live = live_order(gone, 1)
     assert live is not None
-    assert (live.stage, live.open_units) == (Stage.CANCELLING, 60 * LOT)
+    assert (live.stage, live.open_units) == (LiveOrderStage.CANCELLING, 60 * LOT)
     half = live_order(
-        order(state=OrderState.OPEN, reported_units=30 * LOT, booked_units=10 * LOT), 1
+        order(state=VenueOrderState.OPEN, reported_units=30 * LOT, booked_units=10 * LOT), 1
     )
     assert half is not None
     assert half.open_units == (70 + 20) * LOT

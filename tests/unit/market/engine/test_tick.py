@@ -15,13 +15,13 @@ from poolmaker.kernel.market import Side
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.engine.bench import MARKET, engine_of, feed
 from poolmaker.market.engine.latches import LatchKind
-from poolmaker.market.engine.outcomes import OutcomeDesk
-from poolmaker.market.engine.ticker import Ticker, TickPorts
+from poolmaker.market.engine.outcomes import VenueOrderOutcomes
+from poolmaker.market.engine.ticker import QuoteLoop, TickPorts
 from poolmaker.market.execution.client_ids import encode_client_id
 from poolmaker.market.execution.model import CancelIntent, CreateIntent, NotThere
 from poolmaker.market.execution.throttle import Throttle
 from poolmaker.market.quoting import rules as quoting
-from poolmaker.market.tracking.model import BookDiff, OrderEvent
+from poolmaker.market.tracking.model import BookDiff, VenueOrderEvent
 from poolmaker.market.tracking.shadow import ENDED_KEPT_US
 from poolmaker.messages.market import QuoteGate
 from tests.unit.market.makers import order as order_of
@@ -140,7 +140,7 @@ def test_ended_orders_are_not_looked_at_before_their_time() -> None:
     ticker.tick()
     state.shadow.take_changed()
     for order in list(state.shadow.at_stake()):
-        state.shadow.on_event(order.intent, OrderEvent.CANCEL_PROVED, 10)
+        state.shadow.on_event(order.intent, VenueOrderEvent.CANCEL_PROVED, 10)
     state.shadow.take_changed()
     assert state.shadow.forget_ended(10 + ENDED_KEPT_US) == 0
     assert state.shadow.forget_ended(11 + ENDED_KEPT_US) == 6
@@ -152,15 +152,15 @@ def test_an_order_of_unknown_outcome_is_cancelled_by_client_id_in_its_time() -> 
     clock = ManualClock(10**15)
     state, _, _ = engine_of(1, clock)
     sent = Cancelling()
-    ticker = Ticker(state, TickPorts(sent, sent, sent, Ids(clock, Rng(1))), clock)  # type: ignore[arg-type]
+    ticker = QuoteLoop(state, TickPorts(sent, sent, sent, Ids(clock, Rng(1))), clock)  # type: ignore[arg-type]
     (desk,) = state.pools.values()
     known, doubtful = (order_of(n, pool=desk.wish.pool, market=MARKET) for n in (1, 2))
     for one in (known, doubtful):
         state.shadow.register(one)
     state.shadow.acked(known.intent, "x1", clock.now_us())
-    state.shadow.on_event(doubtful.intent, OrderEvent.OUTCOME_LOST, clock.now_us())
+    state.shadow.on_event(doubtful.intent, VenueOrderEvent.OUTCOME_LOST, clock.now_us())
     desk.wish = replace(desk.wish, quoting=False)
-    outcomes = OutcomeDesk(state, Throttle(clock, []), clock)
+    outcomes = VenueOrderOutcomes(state, Throttle(clock, []), clock)
     for _ in range(5):
         ticker.tick()
     asked = [cancel.target for cancel in sent.cancels]
@@ -175,7 +175,7 @@ def test_an_order_of_unknown_outcome_is_cancelled_by_client_id_in_its_time() -> 
     ticker.tick()
     ticker.tick()
     assert [cancel.target for cancel in sent.cancels[2:]] == [doubtful.intent]
-    state.shadow.on_event(doubtful.intent, OrderEvent.ABSENT_PROVED, clock.now_us())
+    state.shadow.on_event(doubtful.intent, VenueOrderEvent.ABSENT_PROVED, clock.now_us())
     clock.advance(state.config.cancel_retry_ms * 1_000 + 1)
     ticker.tick()
     assert len(sent.cancels) == 3

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from poolmaker.infra.approvals.model import Approver
 from poolmaker.kernel.clock import DAY_US
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.ids import PoolId, VenueAccountId
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.execution.kill import (
@@ -169,7 +169,7 @@ def test_a_row_without_its_file_holds_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scope", ["", "pool:", "pool:../x", "all", "account:a b", "platform:x"])
 def test_what_is_no_scope_is_refused(scope: str) -> None:
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         require_scope(scope)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from poolmaker.kernel.market import Side
-from poolmaker.market.execution.model import Stage
+from poolmaker.market.execution.model import LiveOrderStage
 from poolmaker.market.execution.rules import (
     PlanRequest,
     committed_units,
@@ -46,7 +46,7 @@ def test_an_empty_slot_is_filled_and_a_good_order_is_kept() -> None:
 
 def test_p1_a_slot_is_occupied_from_the_decision() -> None:
     """P1: a pending create keeps its slot although nobody has answered."""
-    plan = plan_side(request(ideals=[ideal()], live=[live(stage=Stage.PENDING, ticks=1)]))
+    plan = plan_side(request(ideals=[ideal()], live=[live(stage=LiveOrderStage.PENDING, ticks=1)]))
     assert not plan.creates
     assert not plan.cancels
 
@@ -57,7 +57,7 @@ def test_s7_where_the_budget_holds_both_the_new_order_is_placed_before_the_old_o
     first = plan_side(request(ideals=[ideal()], live=[old]))
     assert [made.ticks for made in first.creates] == [6_000_000]
     assert first.cancels == []
-    pending = live(2, stage=Stage.PENDING)
+    pending = live(2, stage=LiveOrderStage.PENDING)
     second = plan_side(request(ideals=[ideal()], live=[old, pending]))
     assert not second.creates
     assert not second.cancels
@@ -72,7 +72,7 @@ def test_p2_where_it_does_not_the_old_order_goes_first_and_nothing_is_created_me
     old = live(1, ticks=5_900_000)
     first = plan_side(request(ideals=[ideal()], live=[old], budget_units=budget))
     assert (first.creates, first.cancels) == ([], [old])
-    leaving = live(1, ticks=5_900_000, stage=Stage.CANCELLING)
+    leaving = live(1, ticks=5_900_000, stage=LiveOrderStage.CANCELLING)
     second = plan_side(request(ideals=[ideal()], live=[leaving], budget_units=budget))
     assert not second.creates
     assert not second.cancels
@@ -91,7 +91,7 @@ def test_s3_an_order_that_uses_most_of_the_budget_does_not_block_its_own_refresh
 def test_an_unknown_order_keeps_its_slot_and_its_budget() -> None:
     """Execution invariant 3."""
     budget = 2 * consumption_units(MARKET, Side.BUY, 6_000_000, 100 * LOT)
-    unknown = live(1, stage=Stage.UNKNOWN)
+    unknown = live(1, stage=LiveOrderStage.UNKNOWN)
     plan = plan_side(
         request(ideals=[ideal(0), ideal(1), ideal(2)], live=[unknown], budget_units=budget)
     )
@@ -171,7 +171,7 @@ def test_a_smaller_budget_cancels_from_the_outside() -> None:
     assert plan.cancels == [orders[2]]
 
 
-stages = st.sampled_from(Stage)
+stages = st.sampled_from(LiveOrderStage)
 lives = st.lists(
     st.builds(
         live,
@@ -203,11 +203,11 @@ def test_execution_invariant_3_creates_never_exceed_what_the_budget_leaves(
     added = sum(consumption_units(MARKET, Side.BUY, c.ticks, c.lots * LOT) for c in plan.creates)
     assert added == 0 or committed + added <= budget
     assert may_create or not plan.creates
-    assert all(order.stage is Stage.RESTING for order in plan.cancels)
+    assert all(order.stage is LiveOrderStage.RESTING for order in plan.cancels)
     assert len({order.intent for order in plan.cancels}) == len(plan.cancels)
     slots = [made.level for made in plan.creates]
     assert len(slots) == len(set(slots))
-    blocked = {o.level for o in orders if o.stage is not Stage.RESTING}
+    blocked = {o.level for o in orders if o.stage is not LiveOrderStage.RESTING}
     assert not blocked & set(slots)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.market import Side
 from poolmaker.market.quoting.model import Inventory, MarketView
 from poolmaker.market.quoting.rules import decide, half_spread_cbps, strategy_problems
@@ -137,7 +137,7 @@ def test_hummingbot_fact_14_asks_round_up_and_bids_round_down() -> None:
 @pytest.mark.parametrize(("bid", "ask"), [(0, 10), (10, 10), (11, 10)])
 def test_p12_zero_and_crossed_prices_are_refused(bid: int, ask: int) -> None:
     """P12: a zero price never reaches a decision."""
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         view(bid, ask)
 
 

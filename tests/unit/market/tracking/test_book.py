@@ -7,7 +7,7 @@ import pytest
 from poolmaker.kernel.market import Side
 from poolmaker.kernel.money import Ratio
 from poolmaker.market.tracking.book import BookState, DiffOutcome, OrderBook
-from poolmaker.market.tracking.mid_average import NO_PRICE, DepthAverages
+from poolmaker.market.tracking.mid_average import NO_PRICE, DepthTwaps
 from poolmaker.market.tracking.model import BookDiff, BookSnapshot, Levels
 from tests.unit.market.makers import MARKET
 
@@ -226,7 +226,7 @@ def prices(*halves: int | None) -> tuple[int | None, ...]:
 
 
 def test_the_average_weights_by_time_and_leaves_out_time_without_a_price() -> None:
-    average = DepthAverages(60)
+    average = DepthTwaps(60)
     average.add(0, prices(100, 7))
     average.add(10, prices(200, 7))
     average.add(20, prices(None, 7))
@@ -243,7 +243,7 @@ def test_the_average_weights_by_time_and_leaves_out_time_without_a_price() -> No
 
 
 def test_the_average_forgets_what_left_the_window() -> None:
-    average = DepthAverages(60)
+    average = DepthTwaps(60)
     average.add(0, prices(100))
     average.add(50, prices(300))
     value = average.value(0, 100, 1)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.market import Side
 from poolmaker.market.tracking.model import (
     ORDER_STATES,
-    OrderEvent,
     OrderReport,
-    OrderState,
     ReportedState,
+    VenueOrderEvent,
+    VenueOrderState,
 )
 from poolmaker.market.tracking.rules import AbsenceRule, Absences
 from poolmaker.market.tracking.shadow import ShadowLedger
 from tests.unit.market.makers import MARKET, SYMBOL, intent_id, order, report
 
-S, E = OrderState, OrderEvent
+S, E = VenueOrderState, VenueOrderEvent
 
 
 def ledger(*numbers: int) -> ShadowLedger:
@@ -27,7 +27,7 @@ def ledger(*numbers: int) -> ShadowLedger:
     return shadow
 
 
-def state(shadow: ShadowLedger, number: int = 1) -> OrderState:
+def state(shadow: ShadowLedger, number: int = 1) -> VenueOrderState:
     found = shadow.find(intent_id(number))
     assert found is not None
     return found.state
@@ -35,16 +35,16 @@ def state(shadow: ShadowLedger, number: int = 1) -> OrderState:
 
 def test_the_whole_product_of_states_and_events_is_decided() -> None:
     """Every pair either moves as the table says or is refused; ended orders refuse everything."""
-    for before in OrderState:
-        for event in OrderEvent:
+    for before in VenueOrderState:
+        for event in VenueOrderEvent:
             after = ORDER_STATES.next(before, event)
             assert (after is None) or before not in ORDER_STATES.terminal
-    assert ORDER_STATES.reachable() == frozenset(OrderState)
+    assert ORDER_STATES.reachable() == frozenset(VenueOrderState)
 
 
 def test_an_intent_is_registered_once() -> None:
     shadow = ledger()
-    with pytest.raises(CallerFault):
+    with pytest.raises(PreconditionError):
         shadow.register(order())
 
 

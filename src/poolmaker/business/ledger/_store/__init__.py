@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from poolmaker.business.ledger._store.evidence import PgLedgerEvidence
-from poolmaker.business.ledger._store.rows import PgLedgerRows
+from poolmaker.business.ledger._store.evidence import PgAuditReader
+from poolmaker.business.ledger._store.rows import PgCommandStore
 from poolmaker.business.ledger._store.writer import PgLedgerStore
 
-__all__ = ["PgLedgerEvidence", "PgLedgerRows", "PgLedgerStore"]
+__all__ = ["PgAuditReader", "PgCommandStore", "PgLedgerStore"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from poolmaker.business.ledger._store.reading import accounts_of, image_of, transactions_of
-from poolmaker.business.ledger.model import Audited, Image, Leg, Line, Transaction
+from poolmaker.business.ledger.model import Audited, Checkpoint, LedgerTransaction, Leg, Line
 from poolmaker.business.ledger.rules import TrialRow
 from poolmaker.infra.database import Database, Record
 from poolmaker.kernel.ids import MAIN_LEDGER, CommandKey, LedgerId
@@ -67,22 +67,20 @@ GROUP BY s.code ORDER BY s.code
 """
 
 
-class PgLedgerEvidence:
-    """``LedgerEvidence`` over the schema ``ledger``; any role that reads will do."""
+class PgAuditReader:
+    """``AuditReader`` over the schema ``ledger``; any role that reads will do."""
 
     def __init__(self, database: Database, ledger: LedgerId = MAIN_LEDGER) -> None:
         self._database = database
         self._ledger = ledger
 
-    async def load(self) -> Image:
-        """See ``LedgerEvidence.load``."""
+    async def load(self) -> Checkpoint:
         async with self._database.transaction() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             accounts = await accounts_of(connection, self._ledger)
             return await image_of(connection, self._ledger, accounts)
 
     async def audit(self, after_seq: int, limit: int) -> Sequence[Audited]:
-        """See ``LedgerEvidence.audit``."""
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_AUDIT, self._ledger, after_seq, limit)
             last = rows[-1]["seq"] if rows else after_seq
@@ -95,7 +93,7 @@ class PgLedgerEvidence:
 
     def _audited(self, row: Record, lines: tuple[Line, ...]) -> Audited:
         return Audited(
-            transaction=Transaction(
+            transaction=LedgerTransaction(
                 ledger=self._ledger,
                 seq=row["seq"],
                 key=CommandKey(row["key"]),
@@ -112,13 +110,11 @@ class PgLedgerEvidence:
             idem_body_hash=row["idem_body_hash"],
         )
 
-    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
-        """See ``LedgerEvidence.recall``."""
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, LedgerTransaction]:
         async with self._database.transaction() as connection:
             return await transactions_of(connection, self._ledger, keys)
 
     async def strays(self) -> Sequence[str]:
-        """See ``LedgerEvidence.strays``."""
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_STRAYS, self._ledger, _STRAYS_SHOWN)
         return [row["sentence"] for row in rows]

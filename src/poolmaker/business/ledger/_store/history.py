@@ -12,7 +12,7 @@ from poolmaker.business.ledger._store.reading import (
     transactions_after,
 )
 from poolmaker.business.ledger.accounts import Normal, normal_of
-from poolmaker.business.ledger.model import EntryRow, Flow, Head, Leg, Transaction
+from poolmaker.business.ledger.model import EntryRow, Flow, LedgerHead, LedgerTransaction, Leg
 from poolmaker.infra.database import Record, connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.ids import CommandKey, LedgerId
@@ -49,12 +49,10 @@ class PgLedgerHistory:
     def __init__(self, ledger: LedgerId) -> None:
         self._ledger = ledger
 
-    async def head(self, tx: Tx) -> Head:
-        """See ``LedgerHistory.head``."""
+    async def head(self, tx: Tx) -> LedgerHead:
         return await head_of(connection_of(tx), self._ledger)
 
     async def balances(self, tx: Tx) -> list[Leg]:
-        """See ``LedgerHistory.balances``."""
         rows = await accounts_of(connection_of(tx), self._ledger)
         legs = [Leg(row["code"], row["asset"], row["raw"]) for row in rows if row["raw"]]
         return sorted(legs, key=lambda leg: (leg.account, leg.asset))
@@ -62,34 +60,28 @@ class PgLedgerHistory:
     async def entries(
         self, tx: Tx, accounts: Sequence[str], after_seq: int, limit: int
     ) -> list[EntryRow]:
-        """See ``LedgerHistory.entries``."""
         rows = await connection_of(tx).fetch(
             _ENTRIES, self._ledger, list(accounts), after_seq, limit
         )
         return [_entry(row) for row in rows]
 
     async def flows(self, tx: Tx, accounts: Sequence[str]) -> list[Flow]:
-        """See ``LedgerHistory.flows``."""
         rows = await connection_of(tx).fetch(_FLOWS, self._ledger, list(accounts))
         return [
             Flow(row["code"], row["kind"], row["asset"], _normal(row["code"], int(row["units"])))
             for row in rows
         ]
 
-    async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
-        """See ``LedgerHistory.newest``."""
+    async def newest(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         return await newest_transactions(connection_of(tx), self._ledger, after_seq, limit)
 
-    async def following(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
-        """See ``LedgerHistory.following``."""
+    async def following(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         return await transactions_after(connection_of(tx), self._ledger, after_seq, limit)
 
     async def seq_of(self, tx: Tx, key: CommandKey) -> int:
-        """See ``LedgerHistory.seq_of``."""
         return int(await connection_of(tx).fetchval(_SEQ_OF, self._ledger, key) or 0)
 
-    async def at(self, tx: Tx, seq: int) -> Transaction | None:
-        """See ``LedgerHistory.at``."""
+    async def at(self, tx: Tx, seq: int) -> LedgerTransaction | None:
         found = await transactions_after(connection_of(tx), self._ledger, seq - 1, 1)
         return found[0] if found and found[0].seq == seq else None
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from poolmaker.business.ledger.model import (
-    Head,
-    Image,
+    Checkpoint,
+    LedgerHead,
+    LedgerRefusal,
+    LedgerTransaction,
     Leg,
     Outcome,
     Posted,
-    Refusal,
-    Refused,
+    PostingRefused,
     State,
-    Transaction,
 )
 from poolmaker.infra.database import Connection, Record
 from poolmaker.kernel.ids import CommandKey, LedgerId
@@ -53,13 +53,13 @@ JOIN ledger.asset s ON s.ledger_id = e.ledger_id AND s.asset_id = e.asset_id
 WHERE e.ledger_id = $1 AND e.seq = ANY ($2)
 ORDER BY e.seq, e.line
 """
-GENESIS: Final = Head(epoch=0, seq=0, hash=bytes(32), at_us=0)
+GENESIS: Final = LedgerHead(epoch=0, seq=0, hash=bytes(32), at_us=0)
 
 
-async def head_of(connection: Connection, ledger: LedgerId) -> Head:
+async def head_of(connection: Connection, ledger: LedgerId) -> LedgerHead:
     """The newest point of the log; all zeros for a ledger that was never opened."""
     row = await connection.fetchrow(_HEAD, ledger)
-    return Head(*row) if row is not None else GENESIS
+    return LedgerHead(*row) if row is not None else GENESIS
 
 
 async def assets_of(connection: Connection, ledger: LedgerId) -> tuple[Asset, ...]:
@@ -74,11 +74,13 @@ async def accounts_of(connection: Connection, ledger: LedgerId) -> list[Record]:
     return await connection.fetch(_ACCOUNTS, ledger)
 
 
-async def image_of(connection: Connection, ledger: LedgerId, accounts: Sequence[Record]) -> Image:
+async def image_of(
+    connection: Connection, ledger: LedgerId, accounts: Sequence[Record]
+) -> Checkpoint:
     """The image, given the accounts read in the same transaction."""
     states = await connection.fetch(_STATES, ledger)
     balances = (Leg(row["code"], row["asset"], row["raw"]) for row in accounts)
-    return Image(
+    return Checkpoint(
         head=await head_of(connection, ledger),
         assets=await assets_of(connection, ledger),
         balances=tuple(leg for leg in balances if leg.units),
@@ -88,14 +90,14 @@ async def image_of(connection: Connection, ledger: LedgerId, accounts: Sequence[
 
 async def _with_legs(
     connection: Connection, ledger: LedgerId, rows: Sequence[Record]
-) -> list[Transaction]:
+) -> list[LedgerTransaction]:
     if not rows:
         return []
     legs: dict[int, list[Leg]] = {row["seq"]: [] for row in rows}
     for row in await connection.fetch(_LEGS, ledger, list(legs)):
         legs[row["seq"]].append(Leg(row["code"], row["asset"], row["units"]))
     return [
-        Transaction(
+        LedgerTransaction(
             ledger=ledger,
             seq=row["seq"],
             key=CommandKey(row["key"]),
@@ -110,7 +112,7 @@ async def _with_legs(
 
 async def transactions_after(
     connection: Connection, ledger: LedgerId, after_seq: int, limit: int
-) -> list[Transaction]:
+) -> list[LedgerTransaction]:
     """Transactions after ``after_seq`` in order."""
     rows = await connection.fetch(_TRANSACTIONS, ledger, after_seq, limit)
     return await _with_legs(connection, ledger, rows)
@@ -118,7 +120,7 @@ async def transactions_after(
 
 async def newest_transactions(
     connection: Connection, ledger: LedgerId, after_seq: int, limit: int
-) -> list[Transaction]:
+) -> list[LedgerTransaction]:
     """The newest transactions, but none at or before ``after_seq``; newest first."""
     rows = await connection.fetch(_NEWEST, ledger, after_seq, limit)
     return await _with_legs(connection, ledger, rows)
@@ -126,7 +128,7 @@ async def newest_transactions(
 
 async def transactions_of(
     connection: Connection, ledger: LedgerId, keys: Sequence[CommandKey]
-) -> dict[CommandKey, Transaction]:
+) -> dict[CommandKey, LedgerTransaction]:
     """The transactions that these keys posted."""
     rows = await connection.fetch(_BY_KEYS, ledger, list(keys))
     return {found.key: found for found in await _with_legs(connection, ledger, rows)}
@@ -136,4 +138,4 @@ def outcome_of(seq: int | None, at_us: int, reject: str | None) -> Outcome:
     """An answer as it was stored."""
     if seq is not None:
         return Posted(seq, at_us, already=True)
-    return Refused(Refusal(reject or ""))
+    return PostingRefused(LedgerRefusal(reject or ""))

@@ -14,7 +14,7 @@ from poolmaker.business.ledger._store.reading import (
     transactions_after,
     transactions_of,
 )
-from poolmaker.business.ledger.model import Outcome, Transaction
+from poolmaker.business.ledger.model import LedgerTransaction, Outcome
 from poolmaker.infra.database import connection_of
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.checks import ensure
@@ -48,14 +48,13 @@ WHERE a.ledger_id = $1 AND a.code LIKE 'custody:%' AND b.raw <> 0
 _SCALE: Final = "SELECT scale FROM ledger.asset WHERE ledger_id = $1 AND code = $2"
 
 
-class PgLedgerRows:
-    """``LedgerRows`` over the schema ``ledger``."""
+class PgCommandStore:
+    """``CommandStore`` over the schema ``ledger``."""
 
     def __init__(self, ledger: LedgerId = MAIN_LEDGER) -> None:
         self._ledger = ledger
 
     async def ask(self, tx: Tx, key: CommandKey, body: bytes, body_hash: bytes) -> None:
-        """See ``LedgerRows.ask``."""
         ensure(body_hash == content_hash(body), f"{key}: the hash is not the body's")
         try:
             await connection_of(tx).execute(_ASK, self._ledger, key, body)
@@ -65,36 +64,29 @@ class PgLedgerRows:
             raise
 
     async def outcome(self, tx: Tx, key: CommandKey) -> Outcome | None:
-        """See ``LedgerRows.outcome``."""
         row = await connection_of(tx).fetchrow(_OUTCOME, self._ledger, key)
         if row is None or (row["seq"] is None and row["reject"] is None):
             return None
         return outcome_of(row["seq"], row["at_us"], row["reject"])
 
     async def raw_balance(self, tx: Tx, account: str, asset: str) -> int:
-        """See ``LedgerRows.raw_balance``."""
         raw = await connection_of(tx).fetchval(_BALANCE, self._ledger, account, asset)
         return int(raw or 0)
 
     async def custody(self, tx: Tx) -> Mapping[tuple[str, str], int]:
-        """See ``LedgerRows.custody``."""
         rows = await connection_of(tx).fetch(_CUSTODY, self._ledger)
         return {(row["code"], row["asset"]): int(row["raw"]) for row in rows}
 
     async def scale(self, tx: Tx, asset: str) -> int | None:
-        """See ``LedgerRows.scale``."""
         found = await connection_of(tx).fetchval(_SCALE, self._ledger, asset)
         return int(found) if found is not None else None
 
-    async def transaction(self, tx: Tx, key: CommandKey) -> Transaction | None:
-        """See ``LedgerRows.transaction``."""
+    async def transaction(self, tx: Tx, key: CommandKey) -> LedgerTransaction | None:
         found = await transactions_of(connection_of(tx), self._ledger, [key])
         return found.get(key)
 
-    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[Transaction]:
-        """See ``LedgerRows.read``."""
+    async def read(self, tx: Tx, after_seq: int, limit: int) -> list[LedgerTransaction]:
         return await transactions_after(connection_of(tx), self._ledger, after_seq, limit)
 
     async def head(self, tx: Tx) -> int:
-        """See ``LedgerRows.head``."""
         return (await head_of(connection_of(tx), self._ledger)).seq

@@ -20,14 +20,14 @@ from poolmaker.business.ledger._store.rows import KEY_CONFLICT
 from poolmaker.business.ledger.model import (
     Batch,
     BooksDiverged,
+    Checkpoint,
     Fenced,
-    Head,
-    Image,
-    Incident,
+    LedgerHead,
+    LedgerIncident,
+    LedgerTransaction,
     Leg,
     PendingCommand,
     StoredAnswer,
-    Transaction,
     WriterLease,
 )
 from poolmaker.infra.database import Connection, Database, DatabaseUnavailable, Listener
@@ -81,32 +81,27 @@ class PgLedgerStore:
 
     async def take_lease(
         self, holder: str, lease_us: int, lapsed: WriterLease | None = None
-    ) -> Head | None:
-        """See ``LedgerStore.take_lease``."""
+    ) -> LedgerHead | None:
         seen = (lapsed.epoch, lapsed.until_us) if lapsed is not None else (None, None)
         async with self._asking() as connection:
             row = await connection.fetchrow(_TAKE, self._ledger, holder, lease_us, *seen)
-        return Head(*row) if row is not None else None
+        return LedgerHead(*row) if row is not None else None
 
-    async def retake_lease(self, holder: str, lease_us: int) -> Head | None:
-        """See ``LedgerStore.retake_lease``."""
+    async def retake_lease(self, holder: str, lease_us: int) -> LedgerHead | None:
         async with self._asking() as connection:
             row = await connection.fetchrow(_RETAKE, self._ledger, holder, lease_us)
-        return Head(*row) if row is not None else None
+        return LedgerHead(*row) if row is not None else None
 
     async def lease(self) -> WriterLease | None:
-        """See ``LedgerStore.lease``."""
         async with self._asking() as connection:
             row = await connection.fetchrow(_LEASE, self._ledger)
         return WriterLease(*row) if row is not None else None
 
     async def renew_lease(self, epoch: int, lease_us: int) -> None:
-        """See ``LedgerStore.renew_lease``."""
         async with self._asking() as connection:
             await connection.execute(_RENEW, self._ledger, epoch, lease_us)
 
-    async def load(self) -> Image:
-        """See ``LedgerStore.load``."""
+    async def load(self) -> Checkpoint:
         async with self._database.transaction() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             accounts = await accounts_of(connection, self._ledger)
@@ -116,7 +111,6 @@ class PgLedgerStore:
         return image
 
     async def answers(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, StoredAnswer]:
-        """See ``LedgerStore.answers``."""
         async with self._asking() as connection:
             rows = await connection.fetch(_ANSWERS, self._ledger, list(keys))
         return {
@@ -126,39 +120,32 @@ class PgLedgerStore:
             for row in rows
         }
 
-    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, Transaction]:
-        """See ``LedgerStore.recall``."""
+    async def recall(self, keys: Sequence[CommandKey]) -> Mapping[CommandKey, LedgerTransaction]:
         async with self._database.transaction() as connection:
             return await transactions_of(connection, self._ledger, keys)
 
     async def append(self, batch: Batch) -> None:
-        """See ``LedgerStore.append``."""
         async with self._asking() as connection:
             await connection.execute(_APPEND, *self._arguments(batch))
 
-    async def open_incidents(self, incidents: Sequence[Incident]) -> None:
-        """See ``LedgerStore.open_incidents``."""
+    async def open_incidents(self, incidents: Sequence[LedgerIncident]) -> None:
         async with self._asking() as connection:
             await connection.execute(_INCIDENTS, self._ledger, *_incident_columns(incidents))
 
     async def pending(self, after_row: int, limit: int) -> Sequence[PendingCommand]:
-        """See ``LedgerStore.pending``."""
         async with self._asking() as connection:
             rows = await connection.fetch(_PENDING, self._ledger, after_row, limit)
         return [PendingCommand(row["row_id"], row["key"], row["body"]) for row in rows]
 
     async def assets(self) -> Sequence[Asset]:
-        """See ``LedgerStore.assets``."""
         async with self._asking() as connection:
             return await assets_of(connection, self._ledger)
 
     async def register_asset(self, asset: Asset) -> None:
-        """See ``LedgerStore.register_asset``."""
         async with self._asking() as connection:
             await connection.execute(_REGISTER, self._ledger, asset.code, asset.scale)
 
     async def listen(self, woken: Callable[[], None]) -> None:
-        """See ``LedgerStore.listen``."""
         await self.close()
         self._listener = await self._database.listen(
             "ledger_command", lambda _payload: woken(), self._clock
@@ -235,7 +222,7 @@ def _answer_columns(batch: Batch) -> Iterable[Any]:
     yield [answer.reason.value if answer.reason else "" for answer in batch.rows]
 
 
-def _incident_columns(incidents: Sequence[Incident]) -> Iterable[Any]:
+def _incident_columns(incidents: Sequence[LedgerIncident]) -> Iterable[Any]:
     yield [incident.kind.value for incident in incidents]
     yield [incident.subject for incident in incidents]
     yield [incident.key for incident in incidents]

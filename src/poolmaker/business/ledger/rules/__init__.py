@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from poolmaker.business.ledger.rules.books import (
-    Books,
-    Decision,
-    Stuck,
+    BlockedCommand,
+    LedgerState,
+    PostingDecision,
     Verdict,
     apply,
     books_of,
@@ -29,12 +29,12 @@ from poolmaker.business.ledger.rules.readers import (
 
 __all__ = [
     "KINDS",
-    "Books",
+    "BlockedCommand",
     "Cover",
-    "Decision",
     "Kind",
+    "LedgerState",
+    "PostingDecision",
     "StatementRow",
-    "Stuck",
     "TrialRow",
     "Verdict",
     "apply",

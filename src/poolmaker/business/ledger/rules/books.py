@@ -16,14 +16,14 @@ from poolmaker.business.ledger.accounts import (
     pool_capital,
 )
 from poolmaker.business.ledger.model import (
-    Head,
-    Image,
+    BlockReason,
+    Checkpoint,
+    LedgerHead,
+    LedgerRefusal,
+    LedgerTransaction,
     Leg,
     Line,
-    Obstacle,
-    Refusal,
     State,
-    Transaction,
 )
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.ids import CommandKey, OrderId, PoolId, UserId, VenueAccountId, WithdrawalId
@@ -31,7 +31,7 @@ from poolmaker.kernel.money import Asset
 from poolmaker.messages.base import Message, decode, encode
 
 
-class PoolState(Message, frozen=True, kw_only=True, tag="pool"):
+class PoolRecord(Message, frozen=True, kw_only=True, tag="pool"):
     """A pool since its first join. ``epoch`` counts share epochs from 1.
 
     ``since_us`` is the ledger time of the epoch's first join; ``ended_venue_us`` the venue time of
@@ -49,7 +49,7 @@ class PoolState(Message, frozen=True, kw_only=True, tag="pool"):
     ended_venue_us: int
 
 
-class ExitState(Message, frozen=True, kw_only=True, tag="exit"):
+class ExitRecord(Message, frozen=True, kw_only=True, tag="exit"):
     """A leaver's fraction: ``shares`` of ``of_shares`` at its barrier."""
 
     exit_id: str
@@ -61,7 +61,7 @@ class ExitState(Message, frozen=True, kw_only=True, tag="exit"):
     is_open: bool
 
 
-class EpochState(Message, frozen=True, kw_only=True, tag="epoch"):
+class EpochRecord(Message, frozen=True, kw_only=True, tag="epoch"):
     """A share epoch of a pool: so many share units for an atomic quote unit at its first join.
 
     Epochs from before the record have none: one share unit was one atomic quote unit.
@@ -72,7 +72,7 @@ class EpochState(Message, frozen=True, kw_only=True, tag="epoch"):
     fineness: int
 
 
-class DealingState(Message, frozen=True, kw_only=True, tag="dealing"):
+class DealingRecord(Message, frozen=True, kw_only=True, tag="dealing"):
     """What excess has been priced at the newest barrier of a pool that priced any."""
 
     pool: PoolId
@@ -81,7 +81,7 @@ class DealingState(Message, frozen=True, kw_only=True, tag="dealing"):
     quote_units: int
 
 
-class LeftState(Message, frozen=True, kw_only=True, tag="left"):
+class LeaveRecord(Message, frozen=True, kw_only=True, tag="left"):
     """Ledger time at which a user last left a pool."""
 
     pool: PoolId
@@ -96,7 +96,7 @@ class Joined(Message, frozen=True, kw_only=True):
     at_us: int
 
 
-class OrderState(Message, frozen=True, kw_only=True, tag="order"):
+class OrderRecord(Message, frozen=True, kw_only=True, tag="order"):
     """A user order since its first lock."""
 
     order: OrderId
@@ -104,21 +104,21 @@ class OrderState(Message, frozen=True, kw_only=True, tag="order"):
     joined: tuple[Joined, ...] = ()
 
 
-class WithdrawalState(Message, frozen=True, kw_only=True, tag="withdrawal"):
+class WithdrawalRecord(Message, frozen=True, kw_only=True, tag="withdrawal"):
     """A withdrawal since its first hold."""
 
     withdrawal: WithdrawalId
     user: UserId
 
 
-class StreamState(Message, frozen=True, kw_only=True, tag="stream"):
+class StreamRecord(Message, frozen=True, kw_only=True, tag="stream"):
     """A stream of facts: ``applied_seq`` is the highest sequence that is booked."""
 
     stream: str
     applied_seq: int
 
 
-class ReversedState(Message, frozen=True, kw_only=True, tag="reversed"):
+class ReversalRecord(Message, frozen=True, kw_only=True, tag="reversed"):
     """A transaction that was undone, and by which key."""
 
     key: CommandKey
@@ -126,27 +126,27 @@ class ReversedState(Message, frozen=True, kw_only=True, tag="reversed"):
 
 
 Record: TypeAlias = (
-    PoolState
-    | ExitState
-    | OrderState
-    | WithdrawalState
-    | StreamState
-    | ReversedState
-    | EpochState
-    | DealingState
-    | LeftState
+    PoolRecord
+    | ExitRecord
+    | OrderRecord
+    | WithdrawalRecord
+    | StreamRecord
+    | ReversalRecord
+    | EpochRecord
+    | DealingRecord
+    | LeaveRecord
 )
 R = TypeVar(
     "R",
-    PoolState,
-    ExitState,
-    OrderState,
-    WithdrawalState,
-    StreamState,
-    ReversedState,
-    EpochState,
-    DealingState,
-    LeftState,
+    PoolRecord,
+    ExitRecord,
+    OrderRecord,
+    WithdrawalRecord,
+    StreamRecord,
+    ReversalRecord,
+    EpochRecord,
+    DealingRecord,
+    LeaveRecord,
 )
 
 
@@ -162,23 +162,23 @@ def left_name(pool: PoolId, user: UserId) -> str:
 
 def _name_of(record: Record) -> str:
     match record:
-        case PoolState():
+        case PoolRecord():
             return record.pool
-        case ExitState():
+        case ExitRecord():
             return record.exit_id
-        case OrderState():
+        case OrderRecord():
             return record.order
-        case WithdrawalState():
+        case WithdrawalRecord():
             return record.withdrawal
-        case StreamState():
+        case StreamRecord():
             return record.stream
-        case ReversedState():
+        case ReversalRecord():
             return record.key
-        case EpochState():
+        case EpochRecord():
             return epoch_name(record.pool, record.epoch)
-        case DealingState():
+        case DealingRecord():
             return record.pool
-        case LeftState():
+        case LeaveRecord():
             return left_name(record.pool, record.user)
 
 
@@ -188,7 +188,7 @@ def state_of(record: Record) -> State:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PostingDecision:
     """What a command does, whole or not at all: legs, records that change, assets that appear."""
 
     legs: tuple[Leg, ...]
@@ -197,17 +197,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
+class BlockedCommand:
     """A fact that has to wait until ``subject`` is mended."""
 
-    obstacle: Obstacle
+    obstacle: BlockReason
     subject: str
 
 
-Verdict: TypeAlias = Decision | Refusal | Stuck
+Verdict: TypeAlias = PostingDecision | LedgerRefusal | BlockedCommand
 
 
-class Books:
+class LedgerState:
     """Everything that decides what a command does. Raw units: a debit is positive.
 
     Equal books decide equally. ``recalled`` is handed over by whoever drives: the transactions
@@ -218,9 +218,9 @@ class Books:
         self.assets: dict[str, Asset] = {}
         self.balances: dict[tuple[str, str], int] = {}
         self.records: dict[tuple[str, str], Record] = {}
-        self.recalled: dict[CommandKey, Transaction] = {}
+        self.recalled: dict[CommandKey, LedgerTransaction] = {}
         self.deficits: set[tuple[str, str]] = set()
-        self._open_exits: defaultdict[PoolId, dict[str, ExitState]] = defaultdict(dict)
+        self._open_exits: defaultdict[PoolId, dict[str, ExitRecord]] = defaultdict(dict)
         self._pools_at: defaultdict[VenueAccountId, set[PoolId]] = defaultdict(set)
 
     def raw(self, account: str, asset: str) -> int:
@@ -237,7 +237,7 @@ class Books:
         found = self.records.get((str(kind.__struct_config__.tag), name))
         return found if isinstance(found, kind) else None
 
-    def open_exits(self, pool: PoolId) -> list[ExitState]:
+    def open_exits(self, pool: PoolId) -> list[ExitRecord]:
         """Exits of a pool that still take part in its facts, the earliest barrier first."""
         exits = self._open_exits.get(pool, {}).values()
         return sorted(exits, key=lambda found: (found.barrier_venue_us, found.exit_id))
@@ -248,7 +248,7 @@ class Books:
 
     def applied(self, stream: str) -> int:
         """The highest sequence of a stream that is booked."""
-        found = self.find(StreamState, stream)
+        found = self.find(StreamRecord, stream)
         return found.applied_seq if found else 0
 
     def claims_at(self, account: VenueAccountId, asset: str) -> int:
@@ -272,23 +272,23 @@ class Books:
         if head == "user":
             return UserId(rest.rpartition(":")[0])
         if head == "withdrawal":
-            withdrawal = self.find(WithdrawalState, rest.rpartition(":")[0])
+            withdrawal = self.find(WithdrawalRecord, rest.rpartition(":")[0])
             return withdrawal.user if withdrawal else None
         if head == "exit":
-            found = self.find(ExitState, rest)
-            order = self.find(OrderState, found.order) if found else None
+            found = self.find(ExitRecord, rest)
+            order = self.find(OrderRecord, found.order) if found else None
         else:
-            order = self.find(OrderState, rest.rpartition(":")[0]) if head == "order" else None
+            order = self.find(OrderRecord, rest.rpartition(":")[0]) if head == "order" else None
         return order.user if order else None
 
     def keep(self, record: Record) -> None:
         """Put a record in the place of the one with its name."""
         self.records[str(record.__struct_config__.tag), _name_of(record)] = record
-        if isinstance(record, PoolState):
+        if isinstance(record, PoolRecord):
             self._pools_at[record.account].add(record.pool)
-        elif isinstance(record, ExitState) and record.is_open:
+        elif isinstance(record, ExitRecord) and record.is_open:
             self._open_exits[record.pool][record.exit_id] = record
-        elif isinstance(record, ExitState):
+        elif isinstance(record, ExitRecord):
             self._open_exits[record.pool].pop(record.exit_id, None)
 
     def post(self, leg: Leg) -> Line:
@@ -304,7 +304,7 @@ class Books:
         return Line(leg, after)
 
 
-def apply(books: Books, decision: Decision) -> tuple[Line, ...]:
+def apply(books: LedgerState, decision: PostingDecision) -> tuple[Line, ...]:
     """Make a decision part of the books."""
     books.assets.update((asset.code, asset) for asset in decision.assets)
     for record in decision.records:
@@ -312,7 +312,7 @@ def apply(books: Books, decision: Decision) -> tuple[Line, ...]:
     return tuple(books.post(leg) for leg in decision.legs)
 
 
-def check_legs(books: Books, legs: Iterable[Leg]) -> None:
+def check_legs(books: LedgerState, legs: Iterable[Leg]) -> None:
     """Raise InvariantBroken where legs do not balance or would leave a forbidden balance.
 
     Ledger invariants 1 and 2, checked once more before anything leaves memory.
@@ -329,9 +329,9 @@ def check_legs(books: Books, legs: Iterable[Leg]) -> None:
         ensure(normal >= 0 or may_go_below(account), f"{account} in {asset} would be {normal}")
 
 
-def books_of(image: Image) -> Books:
+def books_of(image: Checkpoint) -> LedgerState:
     """The books that an image describes."""
-    books = Books()
+    books = LedgerState()
     books.assets.update((asset.code, asset) for asset in image.assets)
     for leg in image.balances:
         books.post(leg)
@@ -340,9 +340,9 @@ def books_of(image: Image) -> Books:
     return books
 
 
-def image_of(books: Books, head: Head) -> Image:
+def image_of(books: LedgerState, head: LedgerHead) -> Checkpoint:
     """The image of these books at ``head``, in a fixed order, so that equal books compare equal."""
-    return Image(
+    return Checkpoint(
         head=head,
         assets=tuple(books.assets[code] for code in sorted(books.assets)),
         balances=tuple(Leg(*place, books.balances[place]) for place in sorted(books.balances)),
@@ -350,7 +350,7 @@ def image_of(books: Books, head: Head) -> Image:
     )
 
 
-def in_order(image: Image) -> Image:
+def in_order(image: Checkpoint) -> Checkpoint:
     """The same image in the fixed order of ``image_of``."""
     return replace(
         image,

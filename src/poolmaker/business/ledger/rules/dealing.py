@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from poolmaker.business.ledger.commands import DealingPrices, JoinTerms
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 from poolmaker.business.ledger.rules.shares import Holding
 from poolmaker.kernel.money import UNITS_MAX, Ratio, Rounding, divide
 from poolmaker.messages.base import Rate
@@ -78,25 +78,25 @@ class ExcessPrice:
 
 def excess_price(
     prices: DealingPrices | None, terms: JoinTerms, at_us: int
-) -> ExcessPrice | Refusal:
+) -> ExcessPrice | LedgerRefusal:
     """What an excess may be valued at, or why it has to wait."""
     if prices is None:
-        return Refusal.PRICES_DIVERGE
+        return LedgerRefusal.PRICES_DIVERGE
     if abs(at_us - prices.price_time_us) > terms.price_age_max_us:
-        return Refusal.STALE_PRICE
+        return LedgerRefusal.STALE_PRICE
     mid, average, bid, ask = prices.mid, prices.twap_60s, prices.bid_depth, prices.ask_depth
     if mid is None or average is None or bid is None or ask is None:
-        return Refusal.PRICES_DIVERGE
+        return LedgerRefusal.PRICES_DIVERGE
     references = (mid.ratio, average.ratio, _middle(bid.ratio, ask.ratio))
     if _below(ask.ratio, bid.ratio) or _diverge(references, terms.divergence_max_ppm):
-        return Refusal.PRICES_DIVERGE
+        return LedgerRefusal.PRICES_DIVERGE
     fee_ppm = max(terms.taker_fee_ppm, prices.taker_fee_ppm or 0)
     costs = [
         max(terms.join_cost_min_ppm, fee_ppm + distance)
         for distance in (_fall(references, bid.ratio), _rise(references, ask.ratio))
     ]
     if max(costs) >= PPM:
-        return Refusal.PRICES_DIVERGE
+        return LedgerRefusal.PRICES_DIVERGE
     depth = Holding(prices.depth_base_units, prices.depth_quote_units)
     return ExcessPrice(references, costs[0], costs[1], depth)
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from poolmaker.business.ledger.accounts import Normal, deficit, may_go_below, normal_of
 from poolmaker.business.ledger.model import Leg
-from poolmaker.business.ledger.rules.books import Books, Decision, Record, check_legs
+from poolmaker.business.ledger.rules.books import LedgerState, PostingDecision, Record, check_legs
 from poolmaker.kernel.checks import ensure
 from poolmaker.kernel.money import UNITS_MAX, Asset
 
 
-class Draft:
+class PostingBuilder:
     """Moves in normal terms: ``gain`` and ``lose`` of an account's normal balance."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: LedgerState) -> None:
         self._books = books
         self._deltas: dict[tuple[str, str], int] = {}
 
@@ -64,8 +64,8 @@ class Draft:
             for place, units in self._deltas.items()
         )
 
-    def decision(self, *records: Record, assets: tuple[Asset, ...] = ()) -> Decision:
+    def decision(self, *records: Record, assets: tuple[Asset, ...] = ()) -> PostingDecision:
         """The finished decision: one leg per account and asset, none of zero."""
         legs = tuple(Leg(*place, units) for place, units in self._deltas.items() if units)
         check_legs(self._books, legs)
-        return Decision(legs, records, assets)
+        return PostingDecision(legs, records, assets)

@@ -16,10 +16,10 @@ from poolmaker.business.ledger.rules import (
     resolving,
     unowned,
 )
-from poolmaker.business.ledger.rules.books import Books, Verdict
+from poolmaker.business.ledger.rules.books import LedgerState, Verdict
 
 # Each decider takes its own command, and the table's key says which; so here it is Any.
-Decider = Callable[[Books, Any, int], Verdict]
+Decider = Callable[[LedgerState, Any, int], Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ def kind_of(command: commands.Command) -> str:
     return str(command.__struct_config__.tag)
 
 
-def decide(books: Books, command: commands.Command, at_us: int) -> Verdict:
+def decide(books: LedgerState, command: commands.Command, at_us: int) -> Verdict:
     """What ``command`` does to ``books`` at ledger time ``at_us``; changes nothing.
 
     A request answers a Decision or a Refusal, a fact a Decision or Stuck. Only a reversal that

@@ -15,17 +15,17 @@ from poolmaker.business.ledger.accounts import (
     share_asset,
 )
 from poolmaker.business.ledger.commands import JoinPool, JoinPoolV1, LeavePoolV1, SettleExit
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 from poolmaker.business.ledger.rules.books import (
-    Books,
-    Decision,
-    ExitState,
+    ExitRecord,
     Joined,
-    OrderState,
-    PoolState,
+    LedgerState,
+    OrderRecord,
+    PoolRecord,
+    PostingDecision,
 )
 from poolmaker.business.ledger.rules.dealing import rate_is_bad
-from poolmaker.business.ledger.rules.draft import Draft
+from poolmaker.business.ledger.rules.draft import PostingBuilder
 from poolmaker.business.ledger.rules.requests import unknown_asset
 from poolmaker.business.ledger.rules.shares import CBPS_ONE, Holding, joined_shares, left_part
 from poolmaker.kernel.ids import PoolId
@@ -33,20 +33,20 @@ from poolmaker.kernel.money import UNITS_MAX, Asset, Ratio
 from poolmaker.messages.market import account_stream
 
 
-def holding(books: Books, pool: PoolState) -> Holding:
+def holding(books: LedgerState, pool: PoolRecord) -> Holding:
     """What a pool's holders own together."""
     account = pool_capital(pool.pool)
     return Holding(books.balance(account, pool.base), books.balance(account, pool.quote))
 
 
-def issued_shares(books: Books, pool: PoolState) -> int:
+def issued_shares(books: LedgerState, pool: PoolRecord) -> int:
     """Shares of the pool's present epoch."""
     return books.balance(pool_issued(pool.pool), share_asset(pool.pool, pool.epoch))
 
 
-def open_pool(books: Books, name: PoolId) -> PoolState | None:
+def open_pool(books: LedgerState, name: PoolId) -> PoolRecord | None:
     """The pool while anybody holds shares of it, else None."""
-    pool = books.find(PoolState, name)
+    pool = books.find(PoolRecord, name)
     return pool if pool is not None and pool.is_open else None
 
 
@@ -63,8 +63,8 @@ def _bad_join(command: JoinPoolV1) -> bool:
     )
 
 
-def _not_of_pool(books: Books, command: JoinPoolV1) -> bool:
-    pool = books.find(PoolState, command.pool)
+def _not_of_pool(books: LedgerState, command: JoinPoolV1) -> bool:
+    pool = books.find(PoolRecord, command.pool)
     asked = (command.account, command.stream, command.base.asset, command.quote.asset)
     known = (pool.account, pool.stream, pool.base, pool.quote) if pool is not None else asked
     return (
@@ -81,7 +81,7 @@ def _first_shares(offer: Holding, prices: tuple[Ratio, Ratio]) -> int:
     return min(offer.value(price) for price in prices)
 
 
-def _mint(books: Books, command: JoinPoolV1) -> int | Refusal:
+def _mint(books: LedgerState, command: JoinPoolV1) -> int | LedgerRefusal:
     """Shares that a join mints: the smaller result of both prices."""
     offer = Holding(command.base.units, command.quote.units)
     prices = (command.mid.ratio, command.twap_60s.ratio)
@@ -89,19 +89,19 @@ def _mint(books: Books, command: JoinPoolV1) -> int | Refusal:
     if pool is None:
         shares = _first_shares(offer, prices)
         enough = shares >= max(1, command.first_join_min.units)
-        return shares if enough else Refusal.BELOW_MINIMUM
+        return shares if enough else LedgerRefusal.BELOW_MINIMUM
     capital, issued = holding(books, pool), issued_shares(books, pool)
     worthless = min(capital.value_numerator(price) for price in prices) <= 0
     if not worthless:
         cost = command.join_cost_cbps
         shares = min(joined_shares(issued, capital, offer, price, cost) for price in prices)
         if shares == 0:
-            return Refusal.BELOW_MINIMUM
+            return LedgerRefusal.BELOW_MINIMUM
     else:
         shares = 0
     floor = command.nav_floor.units
     if worthless or min(capital.value(price) for price in prices) <= floor:
-        return Refusal.NAV_AT_FLOOR
+        return LedgerRefusal.NAV_AT_FLOOR
     return shares
 
 
@@ -109,14 +109,14 @@ def _is_stale(command: JoinPoolV1, at_us: int) -> bool:
     return abs(at_us - command.price_time_us) > command.price_age_max_us
 
 
-def _short_of_locked(books: Books, command: JoinPoolV1) -> bool:
+def _short_of_locked(books: LedgerState, command: JoinPoolV1) -> bool:
     locked = order_locked(command.order)
     return any(
         books.balance(locked, money.asset) < money.units for money in (command.base, command.quote)
     )
 
 
-def _not_funded(books: Books, command: JoinPoolV1) -> bool:
+def _not_funded(books: LedgerState, command: JoinPoolV1) -> bool:
     """Ledger invariant 9 after the join."""
     custody = custody_venue(command.account)
     return any(
@@ -127,45 +127,47 @@ def _not_funded(books: Books, command: JoinPoolV1) -> bool:
     )
 
 
-def _mint_covered(books: Books, command: JoinPoolV1) -> int | Refusal:
+def _mint_covered(books: LedgerState, command: JoinPoolV1) -> int | LedgerRefusal:
     shares = _mint(books, command)
-    if isinstance(shares, Refusal):
+    if isinstance(shares, LedgerRefusal):
         return shares
     if _short_of_locked(books, command):
-        return Refusal.INSUFFICIENT
-    return Refusal.NOT_FUNDED if _not_funded(books, command) else shares
+        return LedgerRefusal.INSUFFICIENT
+    return LedgerRefusal.NOT_FUNDED if _not_funded(books, command) else shares
 
 
-def join_pool_v1(books: Books, command: JoinPoolV1, at_us: int) -> Decision | Refusal:
+def join_pool_v1(
+    books: LedgerState, command: JoinPoolV1, at_us: int
+) -> PostingDecision | LedgerRefusal:
     """An order's locked funds become capital, and shares are minted for them."""
-    order = books.find(OrderState, command.order)
+    order = books.find(OrderRecord, command.order)
     moneys = (command.base, command.quote, command.first_join_min, command.nav_floor)
     if unknown_asset(books, moneys):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if _bad_join(command):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if order is None:
-        return Refusal.UNKNOWN_ORDER
+        return LedgerRefusal.UNKNOWN_ORDER
     if _not_of_pool(books, command):
-        return Refusal.POOL_MISMATCH
+        return LedgerRefusal.POOL_MISMATCH
     if books.has_deficit(pool_capital(command.pool)):
-        return Refusal.BLOCKED_BY_DEFICIT
+        return LedgerRefusal.BLOCKED_BY_DEFICIT
     if books.applied(command.stream) < command.facts_seq:
-        return Refusal.BEHIND_BARRIER
+        return LedgerRefusal.BEHIND_BARRIER
     if _is_stale(command, at_us):
-        return Refusal.STALE_PRICE
+        return LedgerRefusal.STALE_PRICE
     shares = _mint_covered(books, command)
-    if isinstance(shares, Refusal):
+    if isinstance(shares, LedgerRefusal):
         return shares
     return _joined(books, command, order, shares, at_us)
 
 
-def joined_pool(books: Books, command: JoinPoolV1 | JoinPool, at_us: int) -> PoolState:
+def joined_pool(books: LedgerState, command: JoinPoolV1 | JoinPool, at_us: int) -> PoolRecord:
     """The pool with its holders after a join; the first join begins the next epoch."""
-    before = books.find(PoolState, command.pool)
+    before = books.find(PoolRecord, command.pool)
     if before is not None and before.is_open:
         return before
-    return PoolState(
+    return PoolRecord(
         pool=command.pool,
         account=command.account,
         stream=command.stream,
@@ -178,72 +180,74 @@ def joined_pool(books: Books, command: JoinPoolV1 | JoinPool, at_us: int) -> Poo
     )
 
 
-def joined_order(order: OrderState, pool: PoolId, at_us: int) -> OrderState:
+def joined_order(order: OrderRecord, pool: PoolId, at_us: int) -> OrderRecord:
     """The order, which joined the pool last at ``at_us``."""
     others = tuple(joined for joined in order.joined if joined.pool != pool)
     joined = (*others, Joined(pool=pool, at_us=at_us))
-    return OrderState(order=order.order, user=order.user, joined=joined)
+    return OrderRecord(order=order.order, user=order.user, joined=joined)
 
 
 def _joined(
-    books: Books, command: JoinPoolV1, order: OrderState, shares: int, at_us: int
-) -> Decision | Refusal:
+    books: LedgerState, command: JoinPoolV1, order: OrderRecord, shares: int, at_us: int
+) -> PostingDecision | LedgerRefusal:
     pool = joined_pool(books, command, at_us)
     share = Asset(share_asset(pool.pool, pool.epoch), books.assets[pool.quote].scale)
-    draft = Draft(books)
+    draft = PostingBuilder(books)
     for money in (command.base, command.quote):
         draft.lose(order_locked(command.order), money.asset, money.units)
         draft.gain(pool_capital(pool.pool), money.asset, money.units)
     draft.gain(pool_issued(pool.pool), share.code, shares)
     draft.gain(order_shares(command.order), share.code, shares)
     if draft.too_large():
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     records = (pool, joined_order(order, pool.pool, at_us))
     return draft.decision(*records, assets=() if share.code in books.assets else (share,))
 
 
-def _stays(order: OrderState, command: LeavePoolV1, at_us: int) -> bool:
+def _stays(order: OrderRecord, command: LeavePoolV1, at_us: int) -> bool:
     since = (joined.at_us for joined in order.joined if joined.pool == command.pool)
     return any(at_us - joined_us < command.stay_min_us for joined_us in since)
 
 
-def leave_pool_v1(books: Books, command: LeavePoolV1, at_us: int) -> Decision | Refusal:
+def leave_pool_v1(
+    books: LedgerState, command: LeavePoolV1, at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Shares burn and the same fraction of base and quote moves into an exit."""
     pool = open_pool(books, command.pool)
-    order = books.find(OrderState, command.order)
+    order = books.find(OrderRecord, command.order)
     if not 0 < command.shares <= UNITS_MAX:
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if pool is None:
-        return Refusal.UNKNOWN_POOL
+        return LedgerRefusal.UNKNOWN_POOL
     held = books.balance(order_shares(command.order), share_asset(pool.pool, pool.epoch))
     if order is None or held == 0:
-        return Refusal.UNKNOWN_ORDER
+        return LedgerRefusal.UNKNOWN_ORDER
     if command.stream != pool.stream:
-        return Refusal.POOL_MISMATCH
-    if books.find(ExitState, command.exit_id) is not None:
-        return Refusal.UNKNOWN_EXIT
+        return LedgerRefusal.POOL_MISMATCH
+    if books.find(ExitRecord, command.exit_id) is not None:
+        return LedgerRefusal.UNKNOWN_EXIT
     if books.has_deficit(pool_capital(pool.pool)) or books.user_has_deficit(order.user):
-        return Refusal.BLOCKED_BY_DEFICIT
+        return LedgerRefusal.BLOCKED_BY_DEFICIT
     if books.applied(command.stream) < command.facts_seq:
-        return Refusal.BEHIND_BARRIER
+        return LedgerRefusal.BEHIND_BARRIER
     if _stays(order, command, at_us):
-        return Refusal.TOO_EARLY
+        return LedgerRefusal.TOO_EARLY
     if held < command.shares:
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     return _left(books, command, pool)
 
 
-def _left(books: Books, command: LeavePoolV1, pool: PoolState) -> Decision:
+def _left(books: LedgerState, command: LeavePoolV1, pool: PoolRecord) -> PostingDecision:
     issued = issued_shares(books, pool)
     part = left_part(holding(books, pool), command.shares, issued)
     share = share_asset(pool.pool, pool.epoch)
-    draft = Draft(books)
+    draft = PostingBuilder(books)
     draft.lose(order_shares(command.order), share, command.shares)
     draft.lose(pool_issued(pool.pool), share, command.shares)
     for asset, units in ((pool.base, part.base), (pool.quote, part.quote)):
         draft.lose(pool_capital(pool.pool), asset, units)
         draft.gain(exit_account(command.exit_id), asset, units)
-    leaver = ExitState(
+    leaver = ExitRecord(
         exit_id=command.exit_id,
         pool=pool.pool,
         order=command.order,
@@ -257,9 +261,9 @@ def _left(books: Books, command: LeavePoolV1, pool: PoolState) -> Decision:
     return draft.decision(leaver, ended(pool, command.barrier_venue_time_us))
 
 
-def ended(pool: PoolState, barrier_venue_us: int) -> PoolState:
+def ended(pool: PoolRecord, barrier_venue_us: int) -> PoolRecord:
     """The pool after its last holder left."""
-    return PoolState(
+    return PoolRecord(
         pool=pool.pool,
         account=pool.account,
         stream=pool.stream,
@@ -272,7 +276,7 @@ def ended(pool: PoolState, barrier_venue_us: int) -> PoolState:
     )
 
 
-def _free_of_risk(books: Books, command: SettleExit, pool: PoolState) -> Holding:
+def _free_of_risk(books: LedgerState, command: SettleExit, pool: PoolRecord) -> Holding:
     account = exit_account(command.exit_id)
     base, quote = books.balance(account, pool.base), books.balance(account, pool.quote)
     if command.final:
@@ -282,28 +286,30 @@ def _free_of_risk(books: Books, command: SettleExit, pool: PoolState) -> Holding
     )
 
 
-def settle_exit(books: Books, command: SettleExit, _at_us: int) -> Decision | Refusal:
+def settle_exit(
+    books: LedgerState, command: SettleExit, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """What evidence has freed goes to the order's locked."""
-    leaver = books.find(ExitState, command.exit_id)
-    pool = books.find(PoolState, leaver.pool) if leaver else None
+    leaver = books.find(ExitRecord, command.exit_id)
+    pool = books.find(PoolRecord, leaver.pool) if leaver else None
     if command.base_at_risk_units < 0 or command.quote_at_risk_units < 0:
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if leaver is not None and leaver.order != command.order:
-        return Refusal.UNKNOWN_ORDER
+        return LedgerRefusal.UNKNOWN_ORDER
     if leaver is None or pool is None or not leaver.is_open:
-        return Refusal.UNKNOWN_EXIT
+        return LedgerRefusal.UNKNOWN_EXIT
     free = _free_of_risk(books, command, pool)
     if free == Holding(0, 0) and not command.final:
-        return Refusal.INSUFFICIENT
-    draft = Draft(books)
+        return LedgerRefusal.INSUFFICIENT
+    draft = PostingBuilder(books)
     for asset, units in ((pool.base, free.base), (pool.quote, free.quote)):
         draft.lose(exit_account(command.exit_id), asset, units)
         draft.gain(order_locked(command.order), asset, units)
     return draft.decision(_closed(leaver)) if command.final else draft.decision()
 
 
-def _closed(leaver: ExitState) -> ExitState:
-    return ExitState(
+def _closed(leaver: ExitRecord) -> ExitRecord:
+    return ExitRecord(
         exit_id=leaver.exit_id,
         pool=leaver.pool,
         order=leaver.order,

@@ -13,8 +13,8 @@ from poolmaker.business.ledger.accounts import (
     normal_of,
     pool_capital,
 )
-from poolmaker.business.ledger.model import Leg, Transaction
-from poolmaker.business.ledger.rules.books import Books, PoolState
+from poolmaker.business.ledger.model import LedgerTransaction, Leg
+from poolmaker.business.ledger.rules.books import LedgerState, PoolRecord
 from poolmaker.business.ledger.rules.shares import Holding
 from poolmaker.kernel.ids import CommandKey, PoolId, VenueAccountId
 from poolmaker.kernel.money import Ratio
@@ -44,7 +44,7 @@ def trial_rows(balances: Iterable[Leg]) -> list[TrialRow]:
     return [TrialRow(asset, held[asset], -owed[asset]) for asset in sorted({*held, *owed})]
 
 
-def trial_balance(books: Books) -> list[TrialRow]:
+def trial_balance(books: LedgerState) -> list[TrialRow]:
     """Per asset Σ held, Σ owed and their difference (ledger invariant 1)."""
     return trial_rows(Leg(*place, units) for place, units in books.balances.items())
 
@@ -58,9 +58,9 @@ class Cover:
     claims_units: int
 
 
-def covers(books: Books, account: VenueAccountId) -> list[Cover]:
+def covers(books: LedgerState, account: VenueAccountId) -> list[Cover]:
     """Custody against claims at a venue account (ledger invariant 9), for every asset there."""
-    pools = (books.find(PoolState, name) for name in books.pools_at(account))
+    pools = (books.find(PoolRecord, name) for name in books.pools_at(account))
     traded = {asset for pool in pools if pool for asset in (pool.base, pool.quote)}
     custody = custody_venue(account)
     traded |= {asset for place, asset in books.balances if place == custody}
@@ -70,9 +70,9 @@ def covers(books: Books, account: VenueAccountId) -> list[Cover]:
     ]
 
 
-def net_asset_value(books: Books, name: PoolId, price: Ratio) -> int:
+def net_asset_value(books: LedgerState, name: PoolId, price: Ratio) -> int:
     """What a pool's holders own in quote units at ``price``, rounded down, deficits deducted."""
-    pool = books.find(PoolState, name)
+    pool = books.find(PoolRecord, name)
     if pool is None:
         return 0
     account = pool_capital(name)
@@ -83,7 +83,7 @@ def net_asset_value(books: Books, name: PoolId, price: Ratio) -> int:
     return Holding(net(pool.base), net(pool.quote)).value(price)
 
 
-def users_surplus(books: Books) -> dict[str, int]:
+def users_surplus(books: LedgerState) -> dict[str, int]:
     """Per asset, held minus what is owed to others than the operator (ledger invariant 8).
 
     A deficit is no money: it does not count as held.
@@ -109,7 +109,7 @@ class StatementRow:
 
 
 def statement(
-    transactions: Iterable[Transaction], accounts: frozenset[str]
+    transactions: Iterable[LedgerTransaction], accounts: frozenset[str]
 ) -> Iterator[StatementRow]:
     """The rows of a statement over ``accounts``, in the order of the log."""
     for transaction in transactions:

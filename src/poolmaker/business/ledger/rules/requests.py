@@ -1,4 +1,4 @@
-"""Requests about users' and the operator's own money. Each refuses in the order of ``Refusal``."""
+"""Requests about users' and the operator's own money; each refuses in ``LedgerRefusal``'s order."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from poolmaker.business.ledger.commands import (
     SettleFees,
     Unlock,
 )
-from poolmaker.business.ledger.model import Refusal
+from poolmaker.business.ledger.model import LedgerRefusal
 from poolmaker.business.ledger.rules.books import (
-    Books,
-    Decision,
-    OrderState,
-    WithdrawalState,
+    LedgerState,
+    OrderRecord,
+    PostingDecision,
+    WithdrawalRecord,
 )
-from poolmaker.business.ledger.rules.draft import Draft
+from poolmaker.business.ledger.rules.draft import PostingBuilder
 from poolmaker.kernel.money import UNITS_MAX
 from poolmaker.messages.base import Money
 
 
-def unknown_asset(books: Books, moneys: Iterable[Money]) -> bool:
+def unknown_asset(books: LedgerState, moneys: Iterable[Money]) -> bool:
     """Whether any of the amounts is of an asset that is not registered."""
     return any(money.asset not in books.assets for money in moneys)
 
@@ -53,164 +53,182 @@ def _bad_list(moneys: tuple[Money, ...]) -> bool:
     return len(distinct) != len(moneys) or not moneys or bad_units(*(m.units for m in moneys))
 
 
-def short(books: Books, account: str, moneys: Iterable[Money]) -> bool:
+def short(books: LedgerState, account: str, moneys: Iterable[Money]) -> bool:
     """Whether an account does not cover all of the amounts."""
     return any(books.balance(account, money.asset) < money.units for money in moneys)
 
 
-def moved(books: Books, source: str, target: str, moneys: Iterable[Money]) -> Draft | Refusal:
+def moved(
+    books: LedgerState, source: str, target: str, moneys: Iterable[Money]
+) -> PostingBuilder | LedgerRefusal:
     """The draft of amounts that go from one account to another."""
-    draft = Draft(books)
+    draft = PostingBuilder(books)
     for money in moneys:
         draft.lose(source, money.asset, money.units)
         draft.gain(target, money.asset, money.units)
-    return Refusal.BAD_AMOUNT if draft.too_large() else draft
+    return LedgerRefusal.BAD_AMOUNT if draft.too_large() else draft
 
 
-def lock(books: Books, command: Lock, _at_us: int) -> Decision | Refusal:
+def lock(books: LedgerState, command: Lock, _at_us: int) -> PostingDecision | LedgerRefusal:
     """Available to the order's locked."""
-    order = books.find(OrderState, command.order)
+    order = books.find(OrderRecord, command.order)
     source = user_available(command.user)
     if unknown_asset(books, command.money):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if _bad_list(command.money):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if order is not None and order.user != command.user:
-        return Refusal.UNKNOWN_ORDER
+        return LedgerRefusal.UNKNOWN_ORDER
     if short(books, source, command.money):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     draft = moved(books, source, order_locked(command.order), command.money)
-    if isinstance(draft, Refusal):
+    if isinstance(draft, LedgerRefusal):
         return draft
     if order is not None:
         return draft.decision()
-    return draft.decision(OrderState(order=command.order, user=command.user))
+    return draft.decision(OrderRecord(order=command.order, user=command.user))
 
 
-def unlock(books: Books, command: Unlock, _at_us: int) -> Decision | Refusal:
+def unlock(books: LedgerState, command: Unlock, _at_us: int) -> PostingDecision | LedgerRefusal:
     """The order's locked back to available."""
-    order = books.find(OrderState, command.order)
+    order = books.find(OrderRecord, command.order)
     source = order_locked(command.order)
     if unknown_asset(books, command.money):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if _bad_list(command.money):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if order is None or order.user != command.user:
-        return Refusal.UNKNOWN_ORDER
+        return LedgerRefusal.UNKNOWN_ORDER
     if books.user_has_deficit(command.user):
-        return Refusal.BLOCKED_BY_DEFICIT
+        return LedgerRefusal.BLOCKED_BY_DEFICIT
     if short(books, source, command.money):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     draft = moved(books, source, user_available(command.user), command.money)
-    return draft if isinstance(draft, Refusal) else draft.decision()
+    return draft if isinstance(draft, LedgerRefusal) else draft.decision()
 
 
-def hold_withdraw(books: Books, command: HoldWithdraw, _at_us: int) -> Decision | Refusal:
+def hold_withdraw(
+    books: LedgerState, command: HoldWithdraw, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Available to the withdrawal's held."""
-    withdrawal = books.find(WithdrawalState, command.withdrawal)
+    withdrawal = books.find(WithdrawalRecord, command.withdrawal)
     source = user_available(command.user)
     if unknown_asset(books, (command.money,)):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if bad_units(command.money.units):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if withdrawal is not None and withdrawal.user != command.user:
-        return Refusal.UNKNOWN_ORDER
+        return LedgerRefusal.UNKNOWN_ORDER
     if books.user_has_deficit(command.user):
-        return Refusal.BLOCKED_BY_DEFICIT
+        return LedgerRefusal.BLOCKED_BY_DEFICIT
     if short(books, source, (command.money,)):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     draft = moved(books, source, withdrawal_held(command.withdrawal), (command.money,))
-    if isinstance(draft, Refusal):
+    if isinstance(draft, LedgerRefusal):
         return draft
     if withdrawal is not None:
         return draft.decision()
-    return draft.decision(WithdrawalState(withdrawal=command.withdrawal, user=command.user))
+    return draft.decision(WithdrawalRecord(withdrawal=command.withdrawal, user=command.user))
 
 
-def release_withdraw(books: Books, command: ReleaseWithdraw, _at_us: int) -> Decision | Refusal:
+def release_withdraw(
+    books: LedgerState, command: ReleaseWithdraw, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Held back to available."""
-    withdrawal = books.find(WithdrawalState, command.withdrawal)
+    withdrawal = books.find(WithdrawalRecord, command.withdrawal)
     source = withdrawal_held(command.withdrawal)
     if unknown_asset(books, (command.money,)):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if bad_units(command.money.units):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if withdrawal is None or withdrawal.user != command.user:
-        return Refusal.UNKNOWN_ORDER
+        return LedgerRefusal.UNKNOWN_ORDER
     if short(books, source, (command.money,)):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     draft = moved(books, source, user_available(command.user), (command.money,))
-    return draft if isinstance(draft, Refusal) else draft.decision()
+    return draft if isinstance(draft, LedgerRefusal) else draft.decision()
 
 
-def uncovers_pools(books: Books, location: str, money: Money) -> bool:
+def uncovers_pools(books: LedgerState, location: str, money: Money) -> bool:
     """Whether taking money from a venue account would leave pools there without cover."""
     venue = venue_account_of(location)
     left = books.balance(location, money.asset) - money.units
     return venue is not None and left < books.claims_at(venue, money.asset)
 
 
-def operator_out(books: Books, command: OperatorOut, _at_us: int) -> Decision | Refusal:
+def operator_out(
+    books: LedgerState, command: OperatorOut, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Equity leaves a place."""
     money = command.money
     if unknown_asset(books, (money,)):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if bad_units(money.units):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if not is_custody(command.location) or short(books, command.location, (money,)):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     if uncovers_pools(books, command.location, money):
-        return Refusal.NOT_FUNDED
+        return LedgerRefusal.NOT_FUNDED
     if short(books, EQUITY, (money,)):
-        return Refusal.EQUITY_BELOW_ZERO
-    draft = Draft(books)
+        return LedgerRefusal.EQUITY_BELOW_ZERO
+    draft = PostingBuilder(books)
     draft.lose(EQUITY, money.asset, money.units)
     draft.lose(command.location, money.asset, money.units)
     return draft.decision()
 
 
-def _transfer(books: Books, source: str, target: str, money: Money) -> Decision | Refusal:
+def _transfer(
+    books: LedgerState, source: str, target: str, money: Money
+) -> PostingDecision | LedgerRefusal:
     """The operator's own money from one platform account to another; none falls below zero."""
     if unknown_asset(books, (money,)):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if bad_units(money.units):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if short(books, source, (money,)):
-        return Refusal.EQUITY_BELOW_ZERO if source == EQUITY else Refusal.INSUFFICIENT
+        return LedgerRefusal.EQUITY_BELOW_ZERO if source == EQUITY else LedgerRefusal.INSUFFICIENT
     draft = moved(books, source, target, (money,))
-    return draft if isinstance(draft, Refusal) else draft.decision()
+    return draft if isinstance(draft, LedgerRefusal) else draft.decision()
 
 
-def fund_fee_float(books: Books, command: FundFeeFloat, _at_us: int) -> Decision | Refusal:
+def fund_fee_float(
+    books: LedgerState, command: FundFeeFloat, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Equity becomes float for fees."""
     return _transfer(books, EQUITY, FEE_FLOAT, command.money)
 
 
-def float_trade(books: Books, command: FloatTrade, _at_us: int) -> Decision | Refusal:
+def float_trade(
+    books: LedgerState, command: FloatTrade, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Equity becomes float for fees, or float equity."""
     source, target = (EQUITY, FEE_FLOAT) if command.into_float else (FEE_FLOAT, EQUITY)
     return _transfer(books, source, target, command.money)
 
 
-def settle_fees(books: Books, command: SettleFees, _at_us: int) -> Decision | Refusal:
+def settle_fees(
+    books: LedgerState, command: SettleFees, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Fees earned and remainders become equity; any other account is refused."""
     if command.account not in (FEES, DUST):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     return _transfer(books, command.account, EQUITY, command.money)
 
 
-def bear_shortfall(books: Books, command: BearShortfall, _at_us: int) -> Decision | Refusal:
+def bear_shortfall(
+    books: LedgerState, command: BearShortfall, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """What a place has lost is the operator's loss, as far as equity covers it."""
     money = command.money
     if unknown_asset(books, (money,)):
-        return Refusal.UNKNOWN_ASSET
+        return LedgerRefusal.UNKNOWN_ASSET
     if bad_units(money.units):
-        return Refusal.BAD_AMOUNT
+        return LedgerRefusal.BAD_AMOUNT
     if not is_custody(command.location) or short(books, command.location, (money,)):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     if short(books, EQUITY, (money,)):
-        return Refusal.EQUITY_BELOW_ZERO
-    draft = Draft(books)
+        return LedgerRefusal.EQUITY_BELOW_ZERO
+    draft = PostingBuilder(books)
     draft.lose(EQUITY, money.asset, money.units)
     draft.lose(command.location, money.asset, money.units)
     return draft.decision()

@@ -17,9 +17,14 @@ from poolmaker.business.ledger.commands import (
     ResolveSuspenseTo,
     SetAside,
 )
-from poolmaker.business.ledger.model import Refusal
-from poolmaker.business.ledger.rules.books import Books, Decision, PoolState, StreamState
-from poolmaker.business.ledger.rules.draft import Draft
+from poolmaker.business.ledger.model import LedgerRefusal
+from poolmaker.business.ledger.rules.books import (
+    LedgerState,
+    PoolRecord,
+    PostingDecision,
+    StreamRecord,
+)
+from poolmaker.business.ledger.rules.draft import PostingBuilder
 from poolmaker.business.ledger.rules.requests import bad_units, moved, short, unknown_asset
 from poolmaker.kernel.ids import PoolId, UserId
 from poolmaker.messages.base import Money
@@ -28,13 +33,13 @@ _USER, _AVAILABLE = user_available(UserId("|")).split("|")
 _POOL, _CAPITAL = pool_capital(PoolId("|")).split("|")
 
 
-def _shape(books: Books, money: Money) -> Refusal | None:
+def _shape(books: LedgerState, money: Money) -> LedgerRefusal | None:
     if unknown_asset(books, (money,)):
-        return Refusal.UNKNOWN_ASSET
-    return Refusal.BAD_AMOUNT if bad_units(money.units) else None
+        return LedgerRefusal.UNKNOWN_ASSET
+    return LedgerRefusal.BAD_AMOUNT if bad_units(money.units) else None
 
 
-def missing_units(books: Books, account: str, asset: str) -> int:
+def missing_units(books: LedgerState, account: str, asset: str) -> int:
     """What facts took of an asset beyond what was there on an account, atomic units."""
     owed = (deficit(account), asset)
     if owed in books.deficits:
@@ -43,68 +48,74 @@ def missing_units(books: Books, account: str, asset: str) -> int:
     return max(0, -books.balance(account, asset)) if is_suspense else 0
 
 
-def bear_deficit(books: Books, command: BearDeficit, _at_us: int) -> Decision | Refusal:
+def bear_deficit(
+    books: LedgerState, command: BearDeficit, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Equity to an account, at most what is missing there: its deficit is repaid first."""
     money, account = command.money, command.account
     refusal = _shape(books, money)
     if refusal is not None:
         return refusal
     if money.units > missing_units(books, account, money.asset):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     if short(books, EQUITY, (money,)):
-        return Refusal.EQUITY_BELOW_ZERO
+        return LedgerRefusal.EQUITY_BELOW_ZERO
     draft = moved(books, EQUITY, account, (money,))
-    return draft if isinstance(draft, Refusal) else draft.decision()
+    return draft if isinstance(draft, LedgerRefusal) else draft.decision()
 
 
-def _no_target(books: Books, target: str, money: Money) -> Refusal | None:
+def _no_target(books: LedgerState, target: str, money: Money) -> LedgerRefusal | None:
     """Why ``target`` cannot take ``money``; a pool's must be covered where it trades."""
     if target == EQUITY:
         return None
     if target.startswith(_USER) and target.endswith(_AVAILABLE):
         user = target.removeprefix(_USER).removesuffix(_AVAILABLE)
-        return None if user and ":" not in user else Refusal.UNKNOWN_ORDER
+        return None if user and ":" not in user else LedgerRefusal.UNKNOWN_ORDER
     name = target.removeprefix(_POOL).removesuffix(_CAPITAL)
-    pool = books.find(PoolState, name) if target == pool_capital(PoolId(name)) else None
+    pool = books.find(PoolRecord, name) if target == pool_capital(PoolId(name)) else None
     if pool is None or not pool.is_open:
-        return Refusal.UNKNOWN_POOL
+        return LedgerRefusal.UNKNOWN_POOL
     if money.asset not in (pool.base, pool.quote):
-        return Refusal.POOL_MISMATCH
+        return LedgerRefusal.POOL_MISMATCH
     claimed = books.claims_at(pool.account, money.asset) + money.units
     held = books.balance(custody_venue(pool.account), money.asset)
-    return Refusal.NOT_FUNDED if claimed > held else None
+    return LedgerRefusal.NOT_FUNDED if claimed > held else None
 
 
 def resolve_suspense_to(
-    books: Books, command: ResolveSuspenseTo, _at_us: int
-) -> Decision | Refusal:
+    books: LedgerState, command: ResolveSuspenseTo, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Suspense to its owner; an open deficit of the owner is repaid first."""
     money, source = command.money, suspense(command.source)
     reasons = [_shape(books, money), _no_target(books, command.target, money)]
     if not command.source or short(books, source, (money,)):
-        reasons.append(Refusal.INSUFFICIENT)
-    for refusal in Refusal:
+        reasons.append(LedgerRefusal.INSUFFICIENT)
+    for refusal in LedgerRefusal:
         if refusal in reasons:
             return refusal
     draft = moved(books, source, command.target, (money,))
-    return draft if isinstance(draft, Refusal) else draft.decision()
+    return draft if isinstance(draft, LedgerRefusal) else draft.decision()
 
 
-def keep_reward(books: Books, command: KeepReward, _at_us: int) -> Decision | Refusal:
+def keep_reward(
+    books: LedgerState, command: KeepReward, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Unallocated rewards to equity."""
     money, source = command.money, rewards_unallocated(command.campaign)
     refusal = _shape(books, money)
     if refusal is not None:
         return refusal
     if short(books, source, (money,)):
-        return Refusal.INSUFFICIENT
+        return LedgerRefusal.INSUFFICIENT
     draft = moved(books, source, EQUITY, (money,))
-    return draft if isinstance(draft, Refusal) else draft.decision()
+    return draft if isinstance(draft, LedgerRefusal) else draft.decision()
 
 
-def set_aside(books: Books, command: SetAside, _at_us: int) -> Decision | Refusal:
+def set_aside(
+    books: LedgerState, command: SetAside, _at_us: int
+) -> PostingDecision | LedgerRefusal:
     """Moves nothing; what stands behind it in its stream is no longer held up by it."""
     if not command.stream:
-        return Draft(books).decision()
+        return PostingBuilder(books).decision()
     seq = max(command.stream_seq, books.applied(command.stream))
-    return Draft(books).decision(StreamState(stream=command.stream, applied_seq=seq))
+    return PostingBuilder(books).decision(StreamRecord(stream=command.stream, applied_seq=seq))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from poolmaker.business.rewards._store import PgRewardStore, PgShareStore
 from poolmaker.business.rewards.ports import RewardStore, ShareStore
-from poolmaker.business.rewards.service.desk import RewardDesk
+from poolmaker.business.rewards.service.desk import RewardService
 from poolmaker.business.rewards.service.saga import RewardPorts
 from poolmaker.business.rewards.service.shares import SHARES, ShareHistory
 
 __all__ = [
     "SHARES",
-    "RewardDesk",
     "RewardPorts",
+    "RewardService",
     "ShareHistory",
     "open_share_store",
     "open_store",

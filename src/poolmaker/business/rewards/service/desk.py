@@ -11,6 +11,8 @@ from poolmaker.business.rewards.model import (
     REWARD,
     REWARD_TABLE,
     UNBOOKED,
+    DistributionSettings,
+    ObservedReward,
     Reward,
     RewardData,
     RewardDecision,
@@ -19,19 +21,17 @@ from poolmaker.business.rewards.model import (
     RewardEvent,
     RewardIncident,
     RewardLine,
-    RewardSeen,
-    RewardSettings,
     RewardState,
+    RewardSummary,
     RewardTotals,
     RewardTrouble,
-    RewardView,
     ShareWindow,
     StoredAllocation,
     UserPart,
     reward_id,
 )
 from poolmaker.business.rewards.service.saga import (
-    Distributing,
+    DistributionSaga,
     RewardPorts,
     receive_fact,
 )
@@ -48,13 +48,13 @@ from poolmaker.messages.base import encode
 SHOWN_MAX: Final = 200
 
 
-class RewardDesk:
+class RewardService:
     """Rewards from the first sight to the users' balances."""
 
-    def __init__(self, ports: RewardPorts, clock: Clock, settings: RewardSettings) -> None:
+    def __init__(self, ports: RewardPorts, clock: Clock, settings: DistributionSettings) -> None:
         self._ports = ports
         self._clock = clock
-        self._distributing = Distributing(ports, clock, settings)
+        self._distributing = DistributionSaga(ports, clock, settings)
 
     def handlers(self) -> dict[str, SagaHandler]:
         """Saga kind to its handler."""
@@ -66,7 +66,7 @@ class RewardDesk:
 
     # ---------------------------------------------------------------------------- what is outside
 
-    async def observed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def observed(self, tx: Tx, reward: ObservedReward) -> None:
         """It may become ours: shown, never booked. What is final already stays as it is."""
         row = Reward(seen=replace(reward, is_final=False), seen_us=self._clock.now_us())
         found = await self._ports.store.lock(tx, row.id)
@@ -81,7 +81,7 @@ class RewardDesk:
         if found is not None and found.state is RewardState.OBSERVED:
             await self._save(tx, found, RewardEvent.VANISHED)
 
-    async def confirmed(self, tx: Tx, reward: RewardSeen) -> None:
+    async def confirmed(self, tx: Tx, reward: ObservedReward) -> None:
         """It is final: booked once, in the caller's transaction.
 
         Told again it changes nothing; told again with another content it is an incident.
@@ -125,10 +125,10 @@ class RewardDesk:
         )
         ensure(await self._ports.sagas.start(tx, saga), f"saga {saga.id} was there already")
 
-    async def _contradicted(self, tx: Tx, found: Reward, seen: RewardSeen) -> None:
+    async def _contradicted(self, tx: Tx, found: Reward, seen: ObservedReward) -> None:
         names = [
             name
-            for name in RewardSeen.__slots__
+            for name in ObservedReward.__slots__
             if getattr(found.seen, name) != getattr(seen, name)
         ]
         told = ", ".join(f"{name}: {getattr(seen, name)}" for name in names)
@@ -174,21 +174,21 @@ class RewardDesk:
 
     # -------------------------------------------------------------------------------------- reads
 
-    async def listed(self, campaign: str = "", limit: int = SHOWN_MAX) -> tuple[RewardView, ...]:
+    async def listed(self, campaign: str = "", limit: int = SHOWN_MAX) -> tuple[RewardSummary, ...]:
         """Rewards of a campaign, or of all, newest period first, each with its story."""
         async with self._ports.transactions.begin("rewards.listed") as tx:
             found = await self._ports.store.listed(tx, campaign, limit)
             return tuple([await self._view(tx, reward) for reward in found])
 
-    async def view(self, reward: str) -> RewardView | None:
+    async def view(self, reward: str) -> RewardSummary | None:
         """One reward by our name for it, or None."""
         async with self._ports.transactions.begin("rewards.view") as tx:
             found = await self._ports.store.reward(tx, reward)
             return await self._view(tx, found) if found is not None else None
 
-    async def _view(self, tx: Tx, reward: Reward) -> RewardView:
+    async def _view(self, tx: Tx, reward: Reward) -> RewardSummary:
         store = self._ports.store
-        return RewardView(
+        return RewardSummary(
             reward,
             tuple(await store.timeline(tx, reward.id)),
             tuple(await store.incidents(tx, reward.id)),

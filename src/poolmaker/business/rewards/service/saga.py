@@ -18,12 +18,13 @@ from poolmaker.business.ledger.commands import (
     KeepReward,
     ReceiveReward,
 )
-from poolmaker.business.ledger.model import Outcome, Posted, Refused
+from poolmaker.business.ledger.model import Outcome, Posted, PostingRefused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.rewards.model import (
     REWARD_TABLE,
     Allocation,
-    Part,
+    AllocationPart,
+    DistributionSettings,
     Reward,
     RewardData,
     RewardDecision,
@@ -31,12 +32,16 @@ from poolmaker.business.rewards.model import (
     RewardEvent,
     RewardIncident,
     RewardLine,
-    RewardSettings,
     RewardState,
     RewardTrouble,
     StoredAllocation,
 )
-from poolmaker.business.rewards.ports import CampaignPools, Orders, RewardPayouts, RewardStore
+from poolmaker.business.rewards.ports import (
+    CampaignPools,
+    OrderDirectory,
+    RewardPayouts,
+    RewardStore,
+)
 from poolmaker.business.rewards.rules import (
     allocate,
     digest_of,
@@ -49,7 +54,7 @@ from poolmaker.business.rewards.rules import (
     weights,
 )
 from poolmaker.business.rewards.service.shares import ShareHistory
-from poolmaker.business.treasury.model import TransferArrived, TransferRefused, TransferWish
+from poolmaker.business.treasury.model import TransferArrived, TransferRefused, TransferRequest
 from poolmaker.business.treasury.ports import Transfers
 from poolmaker.business.user_orders.model import ORDER_TABLE
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
@@ -74,7 +79,7 @@ class RewardPorts:
     sagas: SagaStore
     transfers: Transfers
     campaigns: CampaignPools
-    orders: Orders
+    orders: OrderDirectory
     payouts: RewardPayouts
 
 
@@ -86,10 +91,10 @@ class _Work:
     row: Reward
 
 
-class Distributing:
+class DistributionSaga:
     """Handler of ``reward``. The state of the saga is the state of the row."""
 
-    def __init__(self, ports: RewardPorts, clock: Clock, settings: RewardSettings) -> None:
+    def __init__(self, ports: RewardPorts, clock: Clock, settings: DistributionSettings) -> None:
         self._ports = ports
         self._clock = clock
         self._settings = settings
@@ -153,7 +158,7 @@ class Distributing:
     async def _ask_transfer(self, work: _Work) -> None:
         key = request_key(work.saga.id, "transfer", work.data.attempt)
         seen = work.row.seen
-        wish = TransferWish(
+        wish = TransferRequest(
             key=key,
             source=seen.location,
             target=target_of(seen.location),
@@ -371,7 +376,7 @@ class Distributing:
                 return False
             case Posted():
                 return True
-            case Refused(reason):
+            case PostingRefused(reason):
                 raise InvariantBroken(f"{work.row.id}: {key} was refused: {reason}")
             case _:
                 assert_never(outcome)
@@ -454,7 +459,7 @@ def _credit_key(saga: Saga, order: OrderId) -> CommandKey:
     return request_key(saga.id, f"credit-{order}", 0)
 
 
-def _credit(saga: Saga, row: Reward, part: Part) -> CreditReward:
+def _credit(saga: Saga, row: Reward, part: AllocationPart) -> CreditReward:
     return CreditReward(
         key=_credit_key(saga, part.order),
         campaign=row.seen.campaign,

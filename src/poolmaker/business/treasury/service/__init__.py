@@ -5,13 +5,13 @@ from __future__ import annotations
 from poolmaker.business.treasury._store import PgTreasuryStore
 from poolmaker.business.treasury.model import TRANSFER
 from poolmaker.business.treasury.ports import TreasuryStore
-from poolmaker.business.treasury.service.arriving import Reception, ReceptionPorts
+from poolmaker.business.treasury.service.arriving import IncomingPayments, ReceptionPorts
 from poolmaker.business.treasury.service.carrying import Carrier, CarrierPorts
-from poolmaker.business.treasury.service.cash import Cash, FundingPorts, Fundings
+from poolmaker.business.treasury.service.cash import CashPosition, FundingPorts, FundingQueue
 from poolmaker.business.treasury.service.custody import CustodyPorts, CustodyRecords
-from poolmaker.business.treasury.service.desk import Treasury, TreasuryPorts
-from poolmaker.business.treasury.service.netting import NET, Netting, NettingPorts
-from poolmaker.business.treasury.service.sending import Courier, CourierPorts, SendingDesk
+from poolmaker.business.treasury.service.desk import TreasuryPorts, TreasuryService
+from poolmaker.business.treasury.service.netting import NET, FundsRebalancer, NettingPorts
+from poolmaker.business.treasury.service.sending import CourierPorts, OutboundSender, SendingDesk
 from poolmaker.business.treasury.service.suspense import SuspenseBook
 from poolmaker.business.treasury.service.watching import ArrivalWatch
 from poolmaker.infra.sagas.ports import SagaHandler
@@ -21,27 +21,27 @@ __all__ = [
     "ArrivalWatch",
     "Carrier",
     "CarrierPorts",
-    "Cash",
-    "Courier",
+    "CashPosition",
     "CourierPorts",
     "CustodyPorts",
     "CustodyRecords",
     "FundingPorts",
-    "Fundings",
-    "Netting",
+    "FundingQueue",
+    "FundsRebalancer",
+    "IncomingPayments",
     "NettingPorts",
-    "Reception",
+    "OutboundSender",
     "ReceptionPorts",
     "SendingDesk",
     "SuspenseBook",
-    "Treasury",
     "TreasuryPorts",
+    "TreasuryService",
     "handlers",
     "open_store",
 ]
 
 
-def handlers(carrier: Carrier, netting: Netting) -> dict[str, SagaHandler]:
+def handlers(carrier: Carrier, netting: FundsRebalancer) -> dict[str, SagaHandler]:
     """Saga kind to its handler."""
     return {TRANSFER: carrier, NET: netting}
 

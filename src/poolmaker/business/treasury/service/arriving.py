@@ -11,14 +11,14 @@ from poolmaker.business.treasury.model import (
     Arrival,
     ArrivalRow,
     Disposition,
-    Incident,
-    RefundWish,
+    PaymentIncident,
+    PaymentIncidentKind,
+    PaymentSettings,
+    RefundRequest,
     Suspense,
     SuspenseState,
-    TreasurySettings,
-    TroubleKind,
 )
-from poolmaker.business.treasury.ports import Deposits, Payouts, TreasuryStore
+from poolmaker.business.treasury.ports import Deposits, PayoutClaims, TreasuryStore
 from poolmaker.business.treasury.rules import (
     arrival_key,
     is_from_a_chain,
@@ -56,15 +56,15 @@ class ReceptionPorts:
     store: TreasuryStore
     ledger: LedgerClient
     deposits: Deposits
-    payouts: Payouts
+    payouts: PayoutClaims
     carrier: Carrier
     watch: ArrivalWatch
 
 
-class Reception:
+class IncomingPayments:
     """The port ``Arrivals``: every arrival is judged once, and what is nobody's goes back."""
 
-    def __init__(self, ports: ReceptionPorts, clock: Clock, settings: TreasurySettings) -> None:
+    def __init__(self, ports: ReceptionPorts, clock: Clock, settings: PaymentSettings) -> None:
         self._store = ports.store
         self._ledger = ports.ledger
         self._deposits = ports.deposits
@@ -75,7 +75,6 @@ class Reception:
         self._settings = settings
 
     async def arrived(self, tx: Tx, arrival: Arrival) -> Disposition:
-        """See ``Arrivals.arrived``."""
         require(arrival.units > 0, "units: expected more than nothing")
         key = arrival_key(arrival.location, arrival.reference)
         # Two tellers of one arrival wait for each other here.
@@ -100,15 +99,14 @@ class Reception:
         return disposition
 
     async def looked(self, tx: Tx, place: str, at_us: int) -> None:
-        """See ``Arrivals.looked``."""
         await self._watch.looked(tx, place, at_us)
 
     async def _compare(self, tx: Tx, arrival: Arrival, known: ArrivalRow) -> None:
         if known.body_hash == _hash(arrival):
             return
         note = f"{arrival.reference} is told anew as {arrival.units} {arrival.asset}"
-        incident = Incident(
-            TroubleKind.ARRIVAL_CONFLICT, arrival.location, note, self._clock.now_us()
+        incident = PaymentIncident(
+            PaymentIncidentKind.ARRIVAL_CONFLICT, arrival.location, note, self._clock.now_us()
         )
         await self._store.add_incident(tx, incident)
 
@@ -173,7 +171,7 @@ class Reception:
         await self._store.save_suspense(tx, row)
         if not goes_back:
             return Disposition.SUSPENSE, source
-        wish = RefundWish(
+        wish = RefundRequest(
             source=source,
             location=arrival.location,
             money=money,
@@ -199,7 +197,7 @@ class Reception:
             return False
         going = replace(row, state=SuspenseState.REFUNDING, reason=reason)
         await self._store.save_suspense(tx, going)
-        wish = RefundWish(
+        wish = RefundRequest(
             source=source,
             location=row.location,
             money=row.money,

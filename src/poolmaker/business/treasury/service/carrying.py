@@ -10,7 +10,7 @@ import msgspec
 
 from poolmaker.business.ledger.accounts import transit, venue_account_of
 from poolmaker.business.ledger.commands import MoveFee, MoveIn, MoveOut
-from poolmaker.business.ledger.model import Outcome, Posted, Refusal, Refused
+from poolmaker.business.ledger.model import LedgerRefusal, Outcome, Posted, PostingRefused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.custody import Stopped
 from poolmaker.business.treasury.decisions import (
@@ -22,8 +22,10 @@ from poolmaker.business.treasury.model import (
     NOBODY,
     TRANSFER,
     TRANSFER_TABLE,
-    Incident,
-    Outgoing,
+    OutgoingPayment,
+    PaymentIncident,
+    PaymentIncidentKind,
+    PaymentSettings,
     Route,
     SendCompleted,
     SendEvent,
@@ -36,22 +38,20 @@ from poolmaker.business.treasury.model import (
     TransferEvent,
     TransferLine,
     TransferRefused,
+    TransferRequest,
     TransferState,
-    TransferWish,
-    TreasurySettings,
-    TroubleKind,
 )
 from poolmaker.business.treasury.ports import (
     ArrivalEvidence,
     CustodyGate,
-    Payouts,
+    PayoutClaims,
     Routes,
     SendingProvider,
     TreasuryStore,
 )
 from poolmaker.business.treasury.rules import arrival_key, promises, reference_of, way_of
-from poolmaker.business.treasury.service.cash import Fundings
-from poolmaker.business.treasury.service.sending import Courier, CourierPorts
+from poolmaker.business.treasury.service.cash import FundingQueue
+from poolmaker.business.treasury.service.sending import CourierPorts, OutboundSender
 from poolmaker.business.treasury.shortages import Shortage, Shortages
 from poolmaker.infra.attention import AttentionItem
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
@@ -77,8 +77,8 @@ class CarrierPorts:
     provider: SendingProvider
     evidence: ArrivalEvidence
     routes: Routes
-    payouts: Payouts
-    fundings: Fundings
+    payouts: PayoutClaims
+    fundings: FundingQueue
     gate: CustodyGate
 
 
@@ -96,7 +96,7 @@ class Carrier:
     """Handler of ``transfer``, and the port ``Transfers``. The saga's state is the row's."""
 
     def __init__(
-        self, ports: CarrierPorts, ids: Ids, clock: Clock, settings: TreasurySettings
+        self, ports: CarrierPorts, ids: Ids, clock: Clock, settings: PaymentSettings
     ) -> None:
         self._ports = ports
         self._ids = ids
@@ -106,12 +106,14 @@ class Carrier:
         courier = CourierPorts(
             transactions=ports.transactions, provider=ports.provider, gate=ports.gate, clock=clock
         )
-        self._courier: Courier[Carriage] = Courier(self, "transfer", courier, settings)
+        self._courier: OutboundSender[Carriage] = OutboundSender(
+            self, "transfer", courier, settings
+        )
 
     # --------------------------------------------------------------------------------- requests
 
-    async def request_transfer(self, tx: Tx, wish: TransferWish) -> str:
-        """See ``Transfers.request_transfer``. Raises Unavailable while no route is known."""
+    async def request_transfer(self, tx: Tx, wish: TransferRequest) -> str:
+        """Raises Unavailable while no route is known."""
         require(wish.money.units > 0, "money: expected more than nothing")
         found = await self._ports.store.transfer_by_key(tx, wish.key)
         if found is not None:
@@ -161,7 +163,6 @@ class Carrier:
         return row.id
 
     async def transfer_end(self, tx: Tx, transfer: str) -> TransferEnd | None:
-        """See ``Transfers.transfer_end``."""
         row = await self._ports.store.transfer(tx, SagaId(transfer))
         require(row is not None, f"transfer: {transfer} is unknown")
         if row is None or row.state not in TRANSFER_TABLE.terminal:
@@ -191,7 +192,7 @@ class Carrier:
                 return DecisionRefusal.NOT_WAITING
             return await self._courier.decide(tx, saga, decision)
 
-    async def sent(self, transfer: SagaId) -> Outgoing | None:
+    async def sent(self, transfer: SagaId) -> OutgoingPayment | None:
         """What is sent and known of a transfer, None for an unknown one."""
         async with self._ports.transactions.begin("transfer.outgoing") as tx:
             saga = await self._ports.sagas.find(tx, transfer)
@@ -226,7 +227,7 @@ class Carrier:
         if sending is not None:
             await self._courier.send(*sending)
 
-    async def _step_inside(self, work: Carriage) -> tuple[Saga, Outgoing] | None:
+    async def _step_inside(self, work: Carriage) -> tuple[Saga, OutgoingPayment] | None:
         """The steps that need only the database; answers what is to be sent after the commit."""
         state = work.row.state
         match state:
@@ -255,9 +256,9 @@ class Carrier:
                 return
             case Posted():
                 await self._go(work, TransferEvent.OUT_POSTED, key=key)
-            case Refused(Refusal.INSUFFICIENT | Refusal.NOT_FUNDED as reason):
+            case PostingRefused(LedgerRefusal.INSUFFICIENT | LedgerRefusal.NOT_FUNDED as reason):
                 await self._not_out(work, reason.value)
-            case Refused(reason):
+            case PostingRefused(reason):
                 raise InvariantBroken(f"{work.row.id}: {key} was refused: {reason}")
             case _:
                 assert_never(outcome)
@@ -323,7 +324,7 @@ class Carrier:
         retry_us = self._settings.retry_us
         await self._go(work, TransferEvent.OUT_POSTPONED, data, after_us=retry_us, note=reason)
 
-    async def _moved_out(self, work: Carriage) -> tuple[Saga, Outgoing] | None:
+    async def _moved_out(self, work: Carriage) -> tuple[Saga, OutgoingPayment] | None:
         return await self._courier.record(work, work.tx, SendEvent.SENDING)
 
     async def _look_for_it(self, saga: Saga) -> None:
@@ -364,7 +365,9 @@ class Carrier:
         expected = row.units - work.data.rest_units - row.fee_units
         note = "" if units == expected else f"{expected} left and {units} arrived"
         if note:
-            incident = Incident(TroubleKind.TRANSFER_DIFFERS, row.id, note, self._clock.now_us())
+            incident = PaymentIncident(
+                PaymentIncidentKind.TRANSFER_DIFFERS, row.id, note, self._clock.now_us()
+            )
             await self._ports.store.add_incident(work.tx, incident)
         await self._go(replace(work, row=row), TransferEvent.ARRIVED, key=key, note=note)
 
@@ -374,7 +377,7 @@ class Carrier:
             outcome = await self._outcome(work, key)
             if outcome is None:
                 return
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, PostingRefused):
                 raise InvariantBroken(f"{work.row.id}: {key} was refused: {outcome.reason}")
         back = work.row.state is TransferState.REFUSED
         await self._go(work, TransferEvent.BACK_POSTED if back else TransferEvent.IN_POSTED)
@@ -388,10 +391,10 @@ class Carrier:
             raise InvariantBroken(f"transfer {saga.id} has a saga and no row")
         return Carriage(tx, saga, decode(saga.data, TransferData), row)
 
-    def outgoing(self, work: Carriage) -> Outgoing:
+    def outgoing(self, work: Carriage) -> OutgoingPayment:
         """What is sent."""
         row = work.row
-        return Outgoing(
+        return OutgoingPayment(
             request=SendRequest(
                 source=row.source,
                 reference=row.reference,
@@ -407,7 +410,7 @@ class Carrier:
         )
 
     async def moved(
-        self, work: Carriage, event: SendEvent, outgoing: Outgoing, after_us: int
+        self, work: Carriage, event: SendEvent, outgoing: OutgoingPayment, after_us: int
     ) -> tuple[Saga, Carriage]:
         """Keep what is known of the sending."""
         data = msgspec.structs.replace(work.data, sending=outgoing.sending)
@@ -435,8 +438,8 @@ class Carrier:
         row = replace(work.row, reason=reason)
         if row.parent == NOBODY:
             # Nobody waits for it who could tell: the treasury plans it again for ever.
-            kind, note = TroubleKind.TRANSFER_REFUSED, reason[:NOTE_MAX]
-            incident = Incident(kind, way_of(row), note, self._clock.now_us())
+            kind, note = PaymentIncidentKind.TRANSFER_REFUSED, reason[:NOTE_MAX]
+            incident = PaymentIncident(kind, way_of(row), note, self._clock.now_us())
             await self._ports.store.add_incident(work.tx, incident)
         back, data = _back(row, row.units, "transfer_back"), work.data
         if failed is not None:

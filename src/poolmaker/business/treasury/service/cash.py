@@ -9,7 +9,7 @@ from poolmaker.business.ledger.accounts import custody_venue, venue_account_of
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.custody import Stopped
 from poolmaker.business.treasury.model import NOBODY, FundingRow, FundingState
-from poolmaker.business.treasury.ports import CustodyGate, Payouts, Surpluses, TreasuryStore
+from poolmaker.business.treasury.ports import CustodyGate, PayoutClaims, Surpluses, TreasuryStore
 from poolmaker.business.treasury.rules import fundable, promises
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Tx
@@ -18,7 +18,7 @@ from poolmaker.kernel.ids import OrderId, SagaId, VenueAccountId
 from poolmaker.messages.base import Money
 
 
-class Cash:
+class CashPosition:
     """What places hold beyond the claims of pools, leavers, funded orders and transfers."""
 
     def __init__(self, store: TreasuryStore, ledger: LedgerClient, venues: Surpluses) -> None:
@@ -60,13 +60,13 @@ class FundingPorts:
 
     store: TreasuryStore
     sagas: SagaStore
-    cash: Cash
-    payouts: Payouts
+    cash: CashPosition
+    payouts: PayoutClaims
     gate: CustodyGate
     clock: Clock
 
 
-class Fundings:
+class FundingQueue:
     """The queue of orders that need cash at their venue account: first come, first served."""
 
     def __init__(self, ports: FundingPorts) -> None:

@@ -19,7 +19,7 @@ from poolmaker.business.treasury.custody import (
     reason_to_stop,
     subject_of,
 )
-from poolmaker.business.treasury.model import TreasurySettings
+from poolmaker.business.treasury.model import PaymentSettings
 from poolmaker.business.treasury.ports import TreasuryStore
 from poolmaker.infra.transactions import Transactions, Tx
 from poolmaker.kernel.clock import MINUTE_US, SECOND_US, Clock
@@ -44,7 +44,7 @@ class CustodyPorts:
 class CustodyRecords:
     """The port ``CustodyGate``. Incidents outlive a restart; only evidence closes them."""
 
-    def __init__(self, ports: CustodyPorts, clock: Clock, settings: TreasurySettings) -> None:
+    def __init__(self, ports: CustodyPorts, clock: Clock, settings: PaymentSettings) -> None:
         self._transactions = ports.transactions
         self._store = ports.store
         self._ledger = ports.ledger
@@ -54,7 +54,6 @@ class CustodyRecords:
     # ------------------------------------------------------------------------------- the gate
 
     async def stopped(self, tx: Tx, what: Stopped, location: str, assets: Collection[str]) -> str:
-        """See ``CustodyGate.stopped``."""
         return reason_to_stop(await self._store.custody_incidents(tx), what, location, assets)
 
     # ------------------------------------------------------------------------------ the record

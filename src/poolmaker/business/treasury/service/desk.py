@@ -17,9 +17,9 @@ from poolmaker.business.ledger.commands import (
     Reversal,
     SettleFees,
 )
-from poolmaker.business.ledger.model import Transaction
+from poolmaker.business.ledger.model import LedgerTransaction
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.treasury.booking import Bearable, Booking, NotBooked, Trouble
+from poolmaker.business.treasury.booking import Bearable, Booking, NotBooked, StatementRefusal
 from poolmaker.business.treasury.custody import (
     CustodyIncidentKind,
     Stopped,
@@ -31,13 +31,13 @@ from poolmaker.business.treasury.model import (
     CustodyRow,
     FundingRow,
     FundingState,
-    Incident,
+    PaymentIncident,
+    PaymentIncidentKind,
     Suspense,
     SuspenseState,
     Transfer,
     TransferLine,
     TransferState,
-    TroubleKind,
 )
 from poolmaker.business.treasury.ports import ArrivalEvidence, OnTheWayOut, TreasuryStore, Users
 from poolmaker.business.treasury.rules import (
@@ -50,7 +50,7 @@ from poolmaker.business.treasury.rules import (
     suspense_name,
     way_of,
 )
-from poolmaker.business.treasury.service.cash import Fundings
+from poolmaker.business.treasury.service.cash import FundingQueue
 from poolmaker.business.treasury.service.custody import CustodyRecords, bear_command
 from poolmaker.business.treasury.service.stating import (
     LedgerBooker,
@@ -96,10 +96,10 @@ class TreasuryPorts:
     store: TreasuryStore
     evidence: ArrivalEvidence
     custody: CustodyRecords
-    fundings: Fundings
+    fundings: FundingQueue
 
 
-class Treasury:
+class TreasuryService:
     """The operator's commands. After a doubt give the same again: one reference, one effect.
 
     ``account`` is the venue account where the money is.
@@ -169,7 +169,7 @@ class Treasury:
         location, money = custody_venue(account), Money.of(amount)
         async with self._transactions.begin("treasury.user") as tx:
             if not await self._users.knows(tx, user):
-                return NotBooked(Trouble.UNKNOWN_USER)
+                return NotBooked(StatementRefusal.UNKNOWN_USER)
 
         def fact(key: CommandKey, known_as: str) -> CreditDeposit:
             return CreditDeposit(
@@ -205,7 +205,7 @@ class Treasury:
             reference=reference,
         )
         if money.units <= 0:
-            return NotBooked(Trouble.BAD_AMOUNT)
+            return NotBooked(StatementRefusal.BAD_AMOUNT)
         # What one takes is free for nobody else, also before the ledger says that it is gone.
         async with self._taking_out:
             async with self._transactions.begin("treasury.operator_out") as tx:
@@ -218,12 +218,12 @@ class Treasury:
 
     async def _not_free(self, tx: Tx, location: str, money: Money) -> NotBooked | None:
         if await self._gate.stopped(tx, Stopped.OUTGOING, location, (money.asset,)):
-            return NotBooked(Trouble.CUSTODY_STOPPED)
+            return NotBooked(StatementRefusal.CUSTODY_STOPPED)
         spare = await self._fundings.spare(tx, location, money.asset)
         if spare is None:
             raise Unavailable(f"what is free at {location} is being read; ask again")
         if spare < money.units:
-            return NotBooked(Trouble.NOT_FREE, max(0, spare))
+            return NotBooked(StatementRefusal.NOT_FREE, max(0, spare))
         return None
 
     async def bearable(self, incident: str) -> Bearable | NotBooked:
@@ -234,11 +234,11 @@ class Treasury:
         """
         one = await self._gate.incident(incident)
         if one is None or one.finding.kind is not CustodyIncidentKind.SHORTFALL:
-            return NotBooked(Trouble.UNKNOWN_INCIDENT)
+            return NotBooked(StatementRefusal.UNKNOWN_INCIDENT)
         async with self._transactions.begin("treasury.bearable") as tx:
             attempt, borne_us = await self._gate.next_attempt(tx, one)
         if one.seen_us <= borne_us:
-            return NotBooked(Trouble.NOT_SEEN_AGAIN)
+            return NotBooked(StatementRefusal.NOT_SEEN_AGAIN)
         return Bearable(one.finding.asset, one.finding.units, attempt)
 
     async def bear_shortfall(self, incident: str, units: int, attempt: int) -> Booking:
@@ -248,7 +248,7 @@ class Treasury:
         """
         named = shortfall_named(incident, units)
         if named is None:
-            return NotBooked(Trouble.UNKNOWN_INCIDENT)
+            return NotBooked(StatementRefusal.UNKNOWN_INCIDENT)
         command = bear_command(named, attempt)
         async with self._transactions.begin("treasury.borne") as tx:
             answered = await self._ledger.outcome(tx, command.key) is not None
@@ -257,7 +257,7 @@ class Treasury:
             if isinstance(now, NotBooked):
                 return now
             if (now.units, now.attempt) != (units, attempt):
-                return NotBooked(Trouble.DIFFERENCE_CHANGED)
+                return NotBooked(StatementRefusal.DIFFERENCE_CHANGED)
         return await self._booker.book(command)
 
     async def reverse(self, seq: int, reason: str) -> Booking:
@@ -270,7 +270,7 @@ class Treasury:
         async with self._transactions.begin("treasury.reverse") as tx:
             found = await self._ledger.read(tx, seq - 1, 1) if seq > 0 else []
             if not found or found[0].kind not in REVERSIBLE:
-                return NotBooked(Trouble.NOT_REVERSIBLE)
+                return NotBooked(StatementRefusal.NOT_REVERSIBLE)
             undone = found[0].key
             fact = Reversal(key=reversal_key(undone), reverses=undone, reason=reason)
             if await self._ledger.outcome(tx, fact.key) is None:
@@ -278,7 +278,7 @@ class Treasury:
                 await self._keep_what_is_there(tx, found[0], reason)
         return await self._booker.book(fact)
 
-    async def _keep_what_is_there(self, tx: Tx, undone: Transaction, reason: str) -> None:
+    async def _keep_what_is_there(self, tx: Tx, undone: LedgerTransaction, reason: str) -> None:
         if undone.kind not in _ARRIVALS:
             return
         arrived = decode(undone.body, _ARRIVALS[undone.kind])
@@ -330,7 +330,7 @@ class Treasury:
             waiting = {row.source: row for row in await self._store.suspenses(tx, limit)}
         return [(row, waiting.get(row.subject)) for row in rows]
 
-    async def incidents(self) -> Sequence[Incident]:
+    async def incidents(self) -> Sequence[PaymentIncident]:
         """What a person has to look at, oldest first."""
         async with self._transactions.begin("treasury.incidents") as tx:
             return await self._store.incidents(tx)
@@ -353,18 +353,18 @@ class Treasury:
         ]
 
     async def _is_open(
-        self, tx: Tx, one: Incident, nobodys: set[str], newest: Sequence[Transfer]
+        self, tx: Tx, one: PaymentIncident, nobodys: set[str], newest: Sequence[Transfer]
     ) -> bool:
         match one.kind:
-            case TroubleKind.ARRIVAL_CONFLICT:
+            case PaymentIncidentKind.ARRIVAL_CONFLICT:
                 return True
-            case TroubleKind.REFUND_REFUSED:
+            case PaymentIncidentKind.REFUND_REFUSED:
                 return one.subject in nobodys
-            case TroubleKind.TRANSFER_DIFFERS:
+            case PaymentIncidentKind.TRANSFER_DIFFERS:
                 row = await self._store.transfer(tx, SagaId(one.subject))
                 place = transit(one.subject)
                 return row is not None and await self._ledger.balance(tx, place, row.asset) != 0
-            case TroubleKind.TRANSFER_REFUSED:
+            case PaymentIncidentKind.TRANSFER_REFUSED:
                 last = next((row for row in newest if way_of(row) == one.subject), None)
                 return last is not None and last.state is not TransferState.DONE
             case _:

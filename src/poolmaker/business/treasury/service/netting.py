@@ -10,14 +10,14 @@ from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.model import (
     FundingRow,
     FundingState,
+    PaymentSettings,
     Route,
     Transfer,
-    TreasurySettings,
 )
-from poolmaker.business.treasury.ports import CustodyGate, Payouts, Routes, TreasuryStore
+from poolmaker.business.treasury.ports import CustodyGate, PayoutClaims, Routes, TreasuryStore
 from poolmaker.business.treasury.rules import incoming_units, is_resting, planned_units
 from poolmaker.business.treasury.service.carrying import Carrier, why_not_moved
-from poolmaker.business.treasury.service.cash import Fundings
+from poolmaker.business.treasury.service.cash import FundingQueue
 from poolmaker.infra.sagas.model import Saga, SagaChange
 from poolmaker.infra.sagas.ports import SagaStore
 from poolmaker.infra.transactions import Transactions, Tx
@@ -40,17 +40,17 @@ class NettingPorts:
     store: TreasuryStore
     sagas: SagaStore
     routes: Routes
-    payouts: Payouts
-    fundings: Fundings
+    payouts: PayoutClaims
+    fundings: FundingQueue
     carrier: Carrier
     gate: CustodyGate
     ledger: LedgerClient
 
 
-class Netting:
+class FundsRebalancer:
     """Handler of ``treasury.net``: one row for ever, which comes back by itself."""
 
-    def __init__(self, ports: NettingPorts, clock: Clock, settings: TreasurySettings) -> None:
+    def __init__(self, ports: NettingPorts, clock: Clock, settings: PaymentSettings) -> None:
         self._ports = ports
         self._clock = clock
         self._settings = settings

@@ -21,7 +21,7 @@ from poolmaker.business.treasury.decisions import (
     is_kept,
 )
 from poolmaker.business.treasury.model import (
-    Outgoing,
+    OutgoingPayment,
     SendAccepted,
     SendAnswer,
     SendCompleted,
@@ -63,12 +63,12 @@ class SendingDesk(Protocol[W]):
         """Its rows, locked."""
         ...
 
-    def outgoing(self, work: W) -> Outgoing:
+    def outgoing(self, work: W) -> OutgoingPayment:
         """What is sent."""
         ...
 
     async def moved(
-        self, work: W, event: SendEvent, outgoing: Outgoing, after_us: int
+        self, work: W, event: SendEvent, outgoing: OutgoingPayment, after_us: int
     ) -> tuple[Saga, W]:
         """Keep what is known now and come back after so long."""
         ...
@@ -104,7 +104,7 @@ class CourierPorts:
     clock: Clock
 
 
-class Courier(Generic[W]):
+class OutboundSender(Generic[W]):
     """Sends and follows for one kind of saga; ``label`` names its transactions."""
 
     def __init__(
@@ -118,7 +118,9 @@ class Courier(Generic[W]):
         self._clock = ports.clock
         self._settings = settings
 
-    async def record(self, work: W, tx: Tx, event: SendEvent) -> tuple[Saga, Outgoing] | None:
+    async def record(
+        self, work: W, tx: Tx, event: SendEvent
+    ) -> tuple[Saga, OutgoingPayment] | None:
         """Record a sending before it is done; ``send`` what is answered after the commit.
 
         Nothing is sent past here while money is frozen or custody is short at its source: then
@@ -134,14 +136,14 @@ class Courier(Generic[W]):
         saga, _ = await self._desk.moved(work, event, outgoing, self._settings.send_wait_us)
         return saga, outgoing
 
-    async def _stopped(self, tx: Tx, outgoing: Outgoing) -> str:
+    async def _stopped(self, tx: Tx, outgoing: OutgoingPayment) -> str:
         frozen = await self._desk.frozen(tx)
         if frozen:
             return f"frozen: {frozen}"
         request = outgoing.request
         return await self._gate.stopped(tx, Stopped.OUTGOING, request.source, (request.asset,))
 
-    async def send(self, saga: Saga, outgoing: Outgoing) -> None:
+    async def send(self, saga: Saga, outgoing: OutgoingPayment) -> None:
         """Send what was just recorded, and keep what is known of it now."""
         try:
             answer = await self._provider.send(outgoing.request)
@@ -207,7 +209,9 @@ class Courier(Generic[W]):
         first_us = self._settings.poll_first_us
         await self._desk.moved(work, SendEvent.ACKNOWLEDGED, outgoing, first_us)
 
-    async def _judge(self, work: W, tx: Tx, status: SendStatus) -> tuple[Saga, Outgoing] | None:
+    async def _judge(
+        self, work: W, tx: Tx, status: SendStatus
+    ) -> tuple[Saga, OutgoingPayment] | None:
         outgoing = self._desk.outgoing(work)
         now_us, doubt_after_us = self._clock.now_us(), self._settings.doubt_after_us
         judged = verdict(status, outgoing, now_us, doubt_after_us)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from poolmaker.bus.ports import KeyConflict
 from poolmaker.business.ledger.commands import Command, CreditDeposit, OperatorIn
-from poolmaker.business.ledger.model import Posted, Refusal
+from poolmaker.business.ledger.model import LedgerRefusal, Posted
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.booking import (
     Booking,
     NotBooked,
     ReportedDeposit,
-    Trouble,
+    StatementRefusal,
 )
 from poolmaker.business.treasury.ports import ArrivalEvidence, TreasuryStore
 from poolmaker.business.treasury.rules import (
@@ -54,7 +54,7 @@ class LedgerBooker:
             outcome = await self._ledger.outcome(tx, command.key)
             posted = await self._ledger.transaction(tx, command.key)
         if posted is not None and posted.body != encode(command):
-            return NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+            return NotBooked(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         if outcome is None:
             raise OutcomeUnknown(
                 f"{command.key}: the ledger has not answered; give the same command again"
@@ -117,12 +117,12 @@ class StatedArrivals:
         require_reference(stated.reference)
         location, money = stated.location, stated.money
         if money.units <= 0:
-            return NotBooked(Trouble.BAD_AMOUNT)
+            return NotBooked(StatementRefusal.BAD_AMOUNT)
         if not self._ports.evidence.knows(location, money.asset):
-            return NotBooked(Trouble.UNKNOWN_PLACE)
+            return NotBooked(StatementRefusal.UNKNOWN_PLACE)
         reported = await self._ports.evidence.deposit(location, money.asset, stated.reference)
         if reported is not None and reported.units != money.units:
-            return NotBooked(Trouble.AMOUNT_DIFFERS, reported.units)
+            return NotBooked(StatementRefusal.AMOUNT_DIFFERS, reported.units)
         held_units = await self._ports.evidence.held_units(location, money.asset)
         shown = _Shown(reported, held_units, second_person)
         async with self._ports.transactions.begin("treasury.stated") as tx:
@@ -142,7 +142,7 @@ class StatedArrivals:
         command = fact(await self._key(tx, stated.location, reference), reference)
         posted = await self._ports.ledger.transaction(tx, command.key)
         if posted is not None:
-            conflict = NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+            conflict = NotBooked(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
             return command if posted.body == encode(command) else conflict
         objection = await self._objection(tx, stated, shown.reported)
         objection = objection or await self._uncovered(tx, command.key, stated, shown)
@@ -152,7 +152,7 @@ class StatedArrivals:
             await self._ports.ledger.ask(tx, command)
             await self._ports.store.note_stated(tx, location, asset, command.key)
         except KeyConflict:
-            return NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+            return NotBooked(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         return command
 
     async def _key(self, tx: Tx, location: str, reference: str) -> CommandKey:
@@ -174,10 +174,10 @@ class StatedArrivals:
         for name in reported.other_names if reported is not None else ():
             outcome = await self._ports.ledger.outcome(tx, await self._key(tx, location, name))
             if isinstance(outcome, Posted):
-                return NotBooked(Refusal.SAME_KEY_DIFFERENT_CONTENT)
+                return NotBooked(LedgerRefusal.SAME_KEY_DIFFERENT_CONTENT)
         transfers = await self._ports.store.open_transfers(tx)
         if is_on_its_way(location, asset, reference, transfers):
-            return NotBooked(Trouble.IS_TRANSFER)
+            return NotBooked(StatementRefusal.IS_TRANSFER)
         return None
 
     async def _uncovered(
@@ -186,7 +186,7 @@ class StatedArrivals:
         """Why the place does not show it: everything under way counts against it."""
         location, money, ports = stated.location, stated.money, self._ports
         if shown.reported is None and not shown.second_person:
-            return NotBooked(Trouble.NOT_CONFIRMED)
+            return NotBooked(StatementRefusal.NOT_CONFIRMED)
         last = await ports.store.last_stated(tx, location, money.asset)
         other = last not in ("", key)
         if other and await ports.ledger.outcome(tx, CommandKey(last)) is None:
@@ -198,5 +198,5 @@ class StatedArrivals:
         if shown.reported is None:
             there = min(there, await ports.custody.surplus_units(tx, location, money.asset))
         if there < money.units:
-            return NotBooked(Trouble.NOTHING_BEHIND, max(0, there))
+            return NotBooked(StatementRefusal.NOTHING_BEHIND, max(0, there))
         return None

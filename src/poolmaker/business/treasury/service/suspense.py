@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from poolmaker.business.treasury.model import Incident, SuspenseState, TroubleKind
+from poolmaker.business.treasury.model import PaymentIncident, PaymentIncidentKind, SuspenseState
 from poolmaker.business.treasury.ports import TreasuryStore
 from poolmaker.infra.transactions import Tx
 from poolmaker.kernel.clock import Clock
@@ -28,5 +28,5 @@ class SuspenseBook:
         if reason:
             now_us = self._clock.now_us()
             await self._store.add_incident(
-                tx, Incident(TroubleKind.REFUND_REFUSED, source, reason, now_us)
+                tx, PaymentIncident(PaymentIncidentKind.REFUND_REFUSED, source, reason, now_us)
             )

@@ -21,7 +21,6 @@ class ArrivalWatch:
         self._clock = clock
 
     async def looked(self, tx: Tx, place: str, at_us: int) -> None:
-        """See ``Arrivals.looked``."""
         before_us = await self._store.looked_us(tx, place) or 0
         is_gap = before_us > 0 and at_us - before_us > SEEN_AGAIN_US
         await self._store.save_look(tx, place, at_us, before_us if is_gap else 0)

@@ -18,20 +18,20 @@ from poolmaker.business.user_orders.model import (
     Balances,
     Declined,
     DepositIntent,
-    Destination,
     ExitData,
     ExitState,
     FundData,
     FundState,
     Order,
-    OrderEvent,
     OrderRefusal,
     OrderSettings,
-    OrderState,
-    OrderView,
+    OrderSummary,
+    PayoutDestination,
+    RequestedAction,
     TimelineLine,
     User,
-    Wish,
+    UserOrderEvent,
+    UserOrderState,
 )
 from poolmaker.business.user_orders.rules import (
     destinations_refusal,
@@ -45,8 +45,8 @@ from poolmaker.business.user_orders.rules import (
     takes_deposit,
     wallet_of,
 )
-from poolmaker.business.user_orders.service.funding import Funding, lock_of
-from poolmaker.business.user_orders.service.leaving import Leaving
+from poolmaker.business.user_orders.service.funding import FundingSaga, lock_of
+from poolmaker.business.user_orders.service.leaving import ExitSaga
 from poolmaker.business.user_orders.service.requests import RequestLog
 from poolmaker.business.user_orders.service.steps import OrderPorts, Steps
 from poolmaker.business.user_orders.service.users import UserRegistry
@@ -83,7 +83,7 @@ class _OpenLeastAsked(Message, frozen=True, kw_only=True, tag="open.v2"):
 class _ChangeAsked(Message, frozen=True, kw_only=True, tag="change"):
     order: str
     wish: str
-    destinations: tuple[Destination, ...] = ()
+    destinations: tuple[PayoutDestination, ...] = ()
 
 
 class UserOrders:
@@ -101,7 +101,7 @@ class UserOrders:
 
     def handlers(self) -> dict[str, SagaHandler]:
         """Saga kind to its handler."""
-        return {FUND: Funding(self._steps), EXIT: Leaving(self._steps)}
+        return {FUND: FundingSaga(self._steps), EXIT: ExitSaga(self._steps)}
 
     # --------------------------------------------------------------------------------- requests
 
@@ -202,35 +202,37 @@ class UserOrders:
 
     async def pause(self, user: UserId, order_id: OrderId, key: str) -> Answer:
         """Leave the pool and keep the funds reserved for the order."""
-        return await self._change(user, order_id, Wish.PAUSE, (), key)
+        return await self._change(user, order_id, RequestedAction.PAUSE, (), key)
 
     async def withdraw(
-        self, user: UserId, order_id: OrderId, destinations: Sequence[Destination], key: str
+        self, user: UserId, order_id: OrderId, destinations: Sequence[PayoutDestination], key: str
     ) -> Answer:
         """Leave the pool, pay out to the user's own wallet, and close.
 
         ``destinations`` may name that wallet, once for each asset of the pool, and nothing else:
         whoever asks, money goes only where its user is known to be (invariant 8).
         """
-        return await self._change(user, order_id, Wish.WITHDRAW, tuple(destinations), key)
+        return await self._change(
+            user, order_id, RequestedAction.WITHDRAW, tuple(destinations), key
+        )
 
     async def take_back(self, user: UserId, order_id: OrderId, key: str) -> Answer:
         """What waits for a price goes back to its user, free; what has joined stays in the pool.
 
         Possible from ``take_back_us`` on after it began to wait.
         """
-        return await self._change(user, order_id, Wish.TAKE_BACK, (), key)
+        return await self._change(user, order_id, RequestedAction.TAKE_BACK, (), key)
 
     async def resume(self, user: UserId, order_id: OrderId, key: str) -> Answer:
         """A paused order joins its pool again."""
-        return await self._change(user, order_id, Wish.NONE, (), key)
+        return await self._change(user, order_id, RequestedAction.NONE, (), key)
 
     async def _change(
         self,
         user: UserId,
         order_id: OrderId,
-        wish: Wish,
-        destinations: tuple[Destination, ...],
+        wish: RequestedAction,
+        destinations: tuple[PayoutDestination, ...],
         key: str,
     ) -> Answer:
         asked = _ChangeAsked(order=order_id, wish=wish, destinations=destinations)
@@ -244,36 +246,42 @@ class UserOrders:
                 return Declined(OrderRefusal.UNKNOWN_ORDER)
             wallet = await self._wallet(tx, order, wish)
             destinations = destinations or wallet
-            if wish is Wish.TAKE_BACK:
+            if wish is RequestedAction.TAKE_BACK:
                 refusal = await self._take_back_refusal(tx, order)
             else:
                 refusal = self._change_refusal(order, wish, destinations, wallet)
             if refusal is not None:
                 return Declined(refusal)
-            if wish is Wish.NONE:
+            if wish is RequestedAction.NONE:
                 await self._resume(tx, order)
             else:
                 await self._let_out(tx, replace(order, wish=wish, destinations=destinations))
             await self._requests.remember(tx, key, asked, order_id)
         return Accepted(order_id)
 
-    async def _wallet(self, tx: Tx, order: Order, wish: Wish) -> tuple[Destination, ...]:
+    async def _wallet(
+        self, tx: Tx, order: Order, wish: RequestedAction
+    ) -> tuple[PayoutDestination, ...]:
         user = await self._ports.store.user(tx, order.user)
-        if wish is not Wish.WITHDRAW or user is None or not user.mixin_id:
+        if wish is not RequestedAction.WITHDRAW or user is None or not user.mixin_id:
             return ()
         return wallet_of(order, user.mixin_id)
 
     def _change_refusal(
         self,
         order: Order,
-        wish: Wish,
-        destinations: Sequence[Destination],
-        wallet: Sequence[Destination],
+        wish: RequestedAction,
+        destinations: Sequence[PayoutDestination],
+        wallet: Sequence[PayoutDestination],
     ) -> OrderRefusal | None:
-        possible = {Wish.NONE: may_resume, Wish.PAUSE: may_pause, Wish.WITHDRAW: may_withdraw}
+        possible = {
+            RequestedAction.NONE: may_resume,
+            RequestedAction.PAUSE: may_pause,
+            RequestedAction.WITHDRAW: may_withdraw,
+        }
         if not possible[wish](order):
             return OrderRefusal.WRONG_STATE
-        if wish is not Wish.WITHDRAW:
+        if wish is not RequestedAction.WITHDRAW:
             return None
         refusal = destinations_refusal(order, destinations, wallet, self._settings)
         if refusal is None and not all(map(self._accepts, destinations)):
@@ -288,13 +296,13 @@ class UserOrders:
         since_max_us = self._clock.now_us() - self._settings.take_back_us
         return take_back_refusal(order, state, data, since_max_us)
 
-    def _accepts(self, destination: Destination) -> bool:
+    def _accepts(self, destination: PayoutDestination) -> bool:
         held = destination.network != MIXIN or destination.asset in self._settings.mixin_forms
         return held and self._ports.payouts.accepts(destination)
 
     async def _resume(self, tx: Tx, order: Order) -> None:
         order, _ = self._steps.child(order)
-        order = await self._steps.happen(tx, order, OrderEvent.RESUMED)
+        order = await self._steps.happen(tx, order, UserOrderEvent.RESUMED)
         data = FundData(order=order.id, resumed=True)
         await self._steps.start(tx, order, FUND, FundState.LOCKED, data)
 
@@ -307,7 +315,7 @@ class UserOrders:
             return
         order, _ = self._steps.child(order)
         await self._steps.tell(tx, order, event)
-        state = ExitState.STAYING if order.state is OrderState.IN_MM else ExitState.SETTLED
+        state = ExitState.STAYING if order.state is UserOrderState.IN_MM else ExitState.SETTLED
         await self._steps.start(tx, order, EXIT, state, ExitData(order=order.id))
 
     # --------------------------------------------------------------------------------- deposits
@@ -357,7 +365,7 @@ class UserOrders:
 
     # ------------------------------------------------------------------------------------ reads
 
-    async def view(self, order_id: OrderId) -> OrderView | None:
+    async def view(self, order_id: OrderId) -> OrderSummary | None:
         """An order with its story, or None."""
         async with self._ports.transactions.begin("orders.view") as tx:
             order = await self._ports.store.order(tx, order_id)
@@ -366,7 +374,7 @@ class UserOrders:
             child = await self._ports.sagas.find(tx, order.child) if order.child else None
             timeline = tuple(await self._ports.store.timeline(tx, order_id))
         step = f"{child.kind}:{child.state}" if child is not None else ""
-        return OrderView(order, step, order.reason, timeline)
+        return OrderSummary(order, step, order.reason, timeline)
 
     async def order(self, order_id: OrderId) -> Order | None:
         """One order, or None."""

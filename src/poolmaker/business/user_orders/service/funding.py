@@ -9,8 +9,8 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from poolmaker.business.ledger.commands import Lock
-from poolmaker.business.ledger.model import Posted, Refusal, Refused
-from poolmaker.business.pools.model import TicketKind
+from poolmaker.business.ledger.model import LedgerRefusal, Posted, PostingRefused
+from poolmaker.business.pools.model import DealingRequestKind
 from poolmaker.business.user_orders.model import (
     EXIT,
     FUND_TABLE,
@@ -23,10 +23,10 @@ from poolmaker.business.user_orders.model import (
     FundEvent,
     FundState,
     Order,
-    OrderEvent,
-    OrderState,
-    PayoutWish,
-    Wish,
+    PayoutRequest,
+    RequestedAction,
+    UserOrderEvent,
+    UserOrderState,
 )
 from poolmaker.business.user_orders.rules import (
     Next,
@@ -41,8 +41,8 @@ from poolmaker.business.user_orders.rules import (
 from poolmaker.business.user_orders.service.dealing import join_command
 from poolmaker.business.user_orders.service.steps import (
     FUNDING_FEE,
+    OrderStep,
     Steps,
-    Work,
     broken,
     monies,
 )
@@ -51,7 +51,7 @@ from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, SagaId, request_key
 from poolmaker.messages.base import Money, decode
 
-FundWork = Work[FundData]
+FundWork = OrderStep[FundData]
 EXCESS_WAITS: Final = "what is not in the pool's ratio waits for prices that agree"
 COOL_OFF_LOOKS: Final = 16
 _Before = Literal[
@@ -63,7 +63,7 @@ _Before = Literal[
 ]
 
 
-class Funding:
+class FundingSaga:
     """Handler of ``order.fund``. A resume is a funding that begins at LOCKED."""
 
     def __init__(self, steps: Steps) -> None:
@@ -73,7 +73,7 @@ class Funding:
         """Do the step of the saga's state in one transaction."""
         data, state = decode(saga.data, FundData), FundState(saga.state)
         async with self._steps.ports.transactions.begin(f"order.fund.{state}") as tx:
-            work = Work(tx, saga, data, await self._steps.order(tx, data.order))
+            work = OrderStep(tx, saga, data, await self._steps.order(tx, data.order))
             match state:
                 case (
                     FundState.AWAITING_DEPOSITS
@@ -125,7 +125,7 @@ class Funding:
         if all(leg.is_paid for leg in legs):
             await self._lock(work, [CommandKey(leg.key) for leg in legs])
             return
-        if work.order.wish is Wish.WITHDRAW:
+        if work.order.wish is RequestedAction.WITHDRAW:
             await self._expire(work, legs)
             return
         deadline_us, looked_us = await self._steps.deposit_deadline(work.tx, work.order)
@@ -152,7 +152,7 @@ class Funding:
         await self._pay_back(work, legs)
         reason = "its deposits did not come in time"
         order = replace(work.order, child=NO_CHILD, reason=reason)
-        await self._steps.happen(work.tx, order, OrderEvent.DEADLINE_PASSED, note=order.reason)
+        await self._steps.happen(work.tx, order, UserOrderEvent.DEADLINE_PASSED, note=order.reason)
         await self._go(work, FundEvent.EXPIRED)
 
     async def _pay_back(self, work: FundWork, legs: Sequence[DepositLeg]) -> None:
@@ -166,23 +166,23 @@ class Funding:
         match outcome:
             case None:
                 return
-            case Refused(reason):
+            case PostingRefused(reason):
                 # Nothing was ever taken from the user: only what he paid for this order goes back.
                 legs = await self._steps.ports.store.legs(work.tx, work.order.id)
                 await self._pay_back(work, legs)
                 order = replace(work.order, child=NO_CHILD, reason=reason.value)
                 await self._steps.happen(
-                    work.tx, order, OrderEvent.LOCK_REFUSED, key=key, note=reason
+                    work.tx, order, UserOrderEvent.LOCK_REFUSED, key=key, note=reason
                 )
                 await self._go(work, FundEvent.LOCK_REFUSED)
             case Posted():
-                await self._steps.happen(work.tx, work.order, OrderEvent.LOCK_POSTED, key=key)
+                await self._steps.happen(work.tx, work.order, UserOrderEvent.LOCK_POSTED, key=key)
                 await self._go(work, FundEvent.LOCK_POSTED)
             case _:
                 assert_never(outcome)
 
     async def _locked(self, work: FundWork) -> None:
-        if work.order.wish is not Wish.NONE:
+        if work.order.wish is not RequestedAction.NONE:
             await self._hold_back(work, "the user changed his mind")
             return
         held = monies(work.order, *await self._steps.locked(work.tx, work.order))
@@ -192,8 +192,8 @@ class Funding:
             data = msgspec.structs.replace(work.data, charges=due)
             await self._go(work, FundEvent.CHARGE_ASKED, data)
             return
-        if work.order.state is OrderState.LOCKED:
-            order = await self._steps.happen(work.tx, work.order, OrderEvent.FUNDING_STARTED)
+        if work.order.state is UserOrderState.LOCKED:
+            order = await self._steps.happen(work.tx, work.order, UserOrderEvent.FUNDING_STARTED)
             work = replace(work, order=order)
         desk = self._steps.ports.funding
         await desk.want(work.tx, work.saga.id, work.order.id, work.order.account, held)
@@ -212,7 +212,7 @@ class Funding:
 
     async def _funding(self, work: FundWork) -> None:
         """Wait until all that is needed is claimed at the venue, then for a barrier."""
-        if work.order.wish is not Wish.NONE:
+        if work.order.wish is not RequestedAction.NONE:
             await self._hold_back(work, "the user changed his mind")
             return
         wait_us = self._steps.settings.event_wait_us
@@ -220,7 +220,7 @@ class Funding:
         if stopped and work.saga.state == FundState.FUNDING:
             await self._steps.wait(work, wait_us, stopped)
         elif not stopped and await self._steps.ports.funding.funded(work.tx, work.saga.id):
-            await self._steps.queue(work, TicketKind.JOIN, work.data.round)
+            await self._steps.queue(work, DealingRequestKind.JOIN, work.data.round)
             await self._go(work, FundEvent.QUEUED, after_us=wait_us)
         elif work.saga.state == FundState.FUNDING:
             await self._steps.wait(work, wait_us, "waiting for cash at the venue")
@@ -234,7 +234,7 @@ class Funding:
         return await self._steps.ports.funding.why_not_joined(work.tx, order.account, assets)
 
     async def _queued(self, work: FundWork) -> None:
-        if work.order.wish is not Wish.NONE:
+        if work.order.wish is not RequestedAction.NONE:
             await self._steps.close(work, work.data.round)
             await self._obey(work)
             return
@@ -246,7 +246,7 @@ class Funding:
             return
         order, offer = work.order, await self._steps.locked(work.tx, work.order)
         pool = await self._steps.pool(work.tx, order)
-        is_first = not work.data.resumed and order.state is not OrderState.IN_MM
+        is_first = not work.data.resumed and order.state is not UserOrderState.IN_MM
         least = order.shares_min if is_first else 0
         join = join_command(_join_key(work), order, pool, met, offer, least)
         await self._steps.ports.ledger.ask(work.tx, join)
@@ -258,7 +258,7 @@ class Funding:
         if FundState(work.saga.state) is not FundState.UNFUNDED:
             await self._steps.close(work, data.round)
         data = msgspec.structs.replace(data, round=data.round + 1)
-        await self._steps.queue(work, TicketKind.JOIN, data.round)
+        await self._steps.queue(work, DealingRequestKind.JOIN, data.round)
         await self._go(work, FundEvent.REQUEUED, data, self._steps.settings.event_wait_us)
 
     async def _joining(self, work: FundWork) -> None:
@@ -268,7 +268,7 @@ class Funding:
                 return
             case Posted():
                 await self._joined(work, outcome)
-            case Refused(reason):
+            case PostingRefused(reason):
                 await self._join_refused(work, reason)
             case _:
                 assert_never(outcome)
@@ -280,7 +280,7 @@ class Funding:
             raise InvariantBroken(f"{key} posted at {posted.seq} and is not in the log")
         share_asset, shares = minted(work.order, joined)
         left = await self._steps.locked(work.tx, work.order)
-        more = work.order.state is OrderState.IN_MM
+        more = work.order.state is UserOrderState.IN_MM
         order = replace(
             work.order,
             share_asset=share_asset,
@@ -289,13 +289,13 @@ class Funding:
             reason="",
         )
         # The user wished to leave while the ledger was deciding: it has joined, so it leaves.
-        leaving = order.wish in (Wish.PAUSE, Wish.WITHDRAW)
+        leaving = order.wish in (RequestedAction.PAUSE, RequestedAction.WITHDRAW)
         if leaving:
             order, _ = self._steps.child(replace(order, child=NO_CHILD))
         elif left == (0, 0):
-            order = replace(order, child=NO_CHILD, wish=Wish.NONE)
+            order = replace(order, child=NO_CHILD, wish=RequestedAction.NONE)
         await self._steps.close(work, work.data.round, posted.seq)
-        event = OrderEvent.JOINED_MORE if more else OrderEvent.JOINED
+        event = UserOrderEvent.JOINED_MORE if more else UserOrderEvent.JOINED
         order = await self._steps.happen(work.tx, order, event, key=key)
         if not leaving and left != (0, 0):
             await self._part_joined(replace(work, order=order), left)
@@ -308,7 +308,7 @@ class Funding:
     async def _part_joined(self, work: FundWork, left: tuple[int, int]) -> None:
         """The rest waits for a price, or goes back where it is nothing or its user wants it."""
         order, data = work.order, work.data
-        if order.wish is Wish.TAKE_BACK:
+        if order.wish is RequestedAction.TAKE_BACK:
             await self._obey(work)
         elif is_remainder(order.base.units, left[0]) and is_remainder(order.quote.units, left[1]):
             await self._ask_unlock(work, data, FundEvent.GIVE_BACK, "a remainder goes back")
@@ -331,17 +331,17 @@ class Funding:
         if work.order.reason != reason:
             order = replace(work.order, reason=reason)
             await self._steps.tell(work.tx, order, event, note=reason)
-        await self._steps.queue(work, TicketKind.JOIN, data.round, due_us=now_us + wait_us)
+        await self._steps.queue(work, DealingRequestKind.JOIN, data.round, due_us=now_us + wait_us)
         await self._go(work, event, data, settings.event_wait_us)
 
-    async def _join_refused(self, work: FundWork, reason: Refusal) -> None:
+    async def _join_refused(self, work: FundWork, reason: LedgerRefusal) -> None:
         data = msgspec.structs.replace(work.data, attempt=work.data.attempt + 1)
         follows, wish = after_join_refused(reason), work.order.wish
-        in_pool = work.order.state is OrderState.IN_MM
+        in_pool = work.order.state is UserOrderState.IN_MM
         match follows:
             case Next.BROKEN:
                 raise broken(work.saga, _join_key(work), reason)
-            case _ if wish is not Wish.NONE:
+            case _ if wish is not RequestedAction.NONE:
                 await self._steps.close(work, data.round)
                 await self._obey(replace(work, data=data), reason)
             case Next.NEW_BARRIER:
@@ -367,10 +367,10 @@ class Funding:
             case _:
                 assert_never(follows)
 
-    async def _later_us(self, work: FundWork, reason: Refusal) -> int:
+    async def _later_us(self, work: FundWork, reason: LedgerRefusal) -> int:
         """A time after a leave is long and known: it is not asked for every few seconds."""
         retry_us = self._steps.settings.retry_us
-        if reason is not Refusal.TOO_EARLY:
+        if reason is not LedgerRefusal.TOO_EARLY:
             return retry_us
         pool = await self._steps.pool(work.tx, work.order)
         return max(retry_us, pool.parameters.cool_off_us // COOL_OFF_LOOKS)
@@ -379,23 +379,23 @@ class Funding:
         """What came from a wallet goes back there: its user has nothing else to take it with."""
         user = await self._steps.ports.store.user(work.tx, work.order.user)
         wallet = wallet_of(work.order, user.mixin_id if user is not None else "")
-        order = replace(work.order, wish=Wish.WITHDRAW, destinations=wallet)
+        order = replace(work.order, wish=RequestedAction.WITHDRAW, destinations=wallet)
         await self._hold_back(replace(work, order=order), reason)
 
     async def _again(self, work: FundWork) -> None:
         """After a wait: another barrier, unless the user wants something else by now."""
-        if work.order.wish is not Wish.NONE:
+        if work.order.wish is not RequestedAction.NONE:
             await self._obey(work)
             return
         await self._requeue(work, work.data)
 
     async def _obey(self, work: FundWork, note: str = "") -> None:
         """Do what the user wants instead of joining."""
-        if work.order.wish is Wish.TAKE_BACK:
-            order = replace(work.order, wish=Wish.NONE)
+        if work.order.wish is RequestedAction.TAKE_BACK:
+            order = replace(work.order, wish=RequestedAction.NONE)
             event, reason = FundEvent.GIVE_BACK, "the user took it back"
             await self._ask_unlock(replace(work, order=order), work.data, event, reason)
-        elif work.order.state is OrderState.IN_MM:
+        elif work.order.state is UserOrderState.IN_MM:
             await self._leave_instead(work)
         else:
             await self._hold_back(work, note or "the user changed his mind")
@@ -426,7 +426,7 @@ class Funding:
                 return
             case Posted():
                 await self._unlocked(work, key)
-            case Refused(reason):
+            case PostingRefused(reason):
                 if after_exit_refused(reason) is not Next.LATER:
                     raise broken(work.saga, key, reason)
                 data = msgspec.structs.replace(work.data, unlock=work.data.unlock + 1)
@@ -437,12 +437,12 @@ class Funding:
 
     async def _unlocked(self, work: FundWork, key: CommandKey) -> None:
         """What came from a wallet goes back there; the rest of the order goes on as it is."""
-        order, in_pool = work.order, work.order.state is OrderState.IN_MM
+        order, in_pool = work.order, work.order.state is UserOrderState.IN_MM
         await self._steps.ports.funding.close(work.tx, work.saga.id, used=in_pool)
         if order.by_mixin:
             await self._pay_unlocked(work)
-        leaving = in_pool and order.wish in (Wish.PAUSE, Wish.WITHDRAW)
-        event = OrderEvent.EXCESS_RETURNED if in_pool else OrderEvent.GIVEN_BACK
+        leaving = in_pool and order.wish in (RequestedAction.PAUSE, RequestedAction.WITHDRAW)
+        event = UserOrderEvent.EXCESS_RETURNED if in_pool else UserOrderEvent.GIVEN_BACK
         order = replace(order, child=NO_CHILD, reason="" if in_pool else order.reason)
         if leaving:
             order, _ = self._steps.child(order)
@@ -467,7 +467,7 @@ class Funding:
         where = next(one for one in wallet if one.asset == asset)
         if not units or not where.address:
             return
-        wish = PayoutWish(
+        wish = PayoutRequest(
             key=request_key(work.saga.id, f"{word}-{asset.replace(':', '.')}", 0),
             user=order.user,
             source=source_of(order, where, self._steps.settings.mixin_forms),
@@ -482,12 +482,12 @@ class Funding:
         """Not joined: the funds stay reserved, and a withdrawal that was wished for begins."""
         await self._steps.ports.funding.close(work.tx, work.saga.id, used=False)
         order = replace(work.order, child=NO_CHILD, reason=note)
-        paying = order.wish is Wish.WITHDRAW
+        paying = order.wish is RequestedAction.WITHDRAW
         if paying:
             order, _ = self._steps.child(order)
         else:
-            order = replace(order, wish=Wish.NONE)
-        order = await self._steps.happen(work.tx, order, OrderEvent.HELD_BACK, note=note)
+            order = replace(order, wish=RequestedAction.NONE)
+        order = await self._steps.happen(work.tx, order, UserOrderEvent.HELD_BACK, note=note)
         if paying:
             await self._start_exit(work, order, ExitState.SETTLED)
         await self._go(work, FundEvent.HELD_BACK)

@@ -10,22 +10,22 @@ import msgspec
 
 from poolmaker.business.ledger.accounts import user_available
 from poolmaker.business.ledger.commands import SettleExit
-from poolmaker.business.ledger.model import Posted, Refusal, Refused
-from poolmaker.business.pools.model import TicketKind
+from poolmaker.business.ledger.model import LedgerRefusal, Posted, PostingRefused
+from poolmaker.business.pools.model import DealingRequestKind
 from poolmaker.business.pools.rules import exit_id_of
 from poolmaker.business.user_orders.model import (
     EXIT_TABLE,
     MIXIN,
     NO_CHILD,
     ORDER_TABLE,
-    Destination,
     ExitData,
     ExitEvent,
     ExitState,
-    OrderEvent,
+    PayoutDestination,
     PayoutEnd,
-    PayoutWish,
-    Wish,
+    PayoutRequest,
+    RequestedAction,
+    UserOrderEvent,
 )
 from poolmaker.business.user_orders.rules import (
     Next,
@@ -38,8 +38,8 @@ from poolmaker.business.user_orders.service.dealing import leave_command
 from poolmaker.business.user_orders.service.steps import (
     DUST,
     EXIT_FEE,
+    OrderStep,
     Steps,
-    Work,
     broken,
     monies,
 )
@@ -48,12 +48,12 @@ from poolmaker.kernel.errors import InvariantBroken
 from poolmaker.kernel.ids import CommandKey, OrderId, WithdrawalId, request_key
 from poolmaker.messages.base import Money, decode
 
-ExitWork = Work[ExitData]
+ExitWork = OrderStep[ExitData]
 _PAGE: Final = 200
 _Out = Literal[ExitState.SETTLED, ExitState.CHARGING, ExitState.UNLOCKING, ExitState.PAYING]
 
 
-class Leaving:
+class ExitSaga:
     """Handler of ``order.exit``. A withdrawal of a paused order begins at SETTLED."""
 
     def __init__(self, steps: Steps) -> None:
@@ -63,7 +63,7 @@ class Leaving:
         """Do the step of the saga's state in one transaction."""
         data, state = decode(saga.data, ExitData), ExitState(saga.state)
         async with self._steps.ports.transactions.begin(f"order.exit.{state}") as tx:
-            work = Work(tx, saga, data, await self._steps.order(tx, data.order))
+            work = OrderStep(tx, saga, data, await self._steps.order(tx, data.order))
             match state:
                 case ExitState.STAYING:
                     await self._staying(work)
@@ -113,7 +113,7 @@ class Leaving:
         await self._queue(work, work.data, ExitEvent.STAYED)
 
     async def _queue(self, work: ExitWork, data: ExitData, event: ExitEvent) -> None:
-        await self._steps.queue(work, TicketKind.LEAVE, data.round)
+        await self._steps.queue(work, DealingRequestKind.LEAVE, data.round)
         await self._go(work, event, data, self._steps.settings.event_wait_us)
 
     async def _draining(self, work: ExitWork) -> None:
@@ -147,12 +147,12 @@ class Leaving:
                 await self._steps.tell(work.tx, order, "shares_burnt", key=key)
                 data = msgspec.structs.replace(work.data, left_us=self._steps.clock.now_us())
                 await self._ask_settle(work, data, ExitEvent.LEFT)
-            case Refused(reason):
+            case PostingRefused(reason):
                 await self._leave_refused(work, reason)
             case _:
                 assert_never(outcome)
 
-    async def _leave_refused(self, work: ExitWork, reason: Refusal) -> None:
+    async def _leave_refused(self, work: ExitWork, reason: LedgerRefusal) -> None:
         await self._steps.close(work, work.data.round)
         data = msgspec.structs.replace(
             work.data, attempt=work.data.attempt + 1, round=work.data.round + 1
@@ -190,11 +190,11 @@ class Leaving:
                 return
             case Posted():
                 await self._settle_posted(work, key)
-            case Refused(Refusal.INSUFFICIENT) if not _is_final(work.data):
+            case PostingRefused(LedgerRefusal.INSUFFICIENT) if not _is_final(work.data):
                 # Everything is at risk still, so there was nothing to pay yet.
                 data = msgspec.structs.replace(work.data, settle=work.data.settle + 1)
                 await self._await_evidence(work, data)
-            case Refused(reason):
+            case PostingRefused(reason):
                 if after_exit_refused(reason) is not Next.LATER:
                     raise broken(work.saga, key, reason)
                 data = msgspec.structs.replace(work.data, settle=work.data.settle + 1)
@@ -206,7 +206,7 @@ class Leaving:
     async def _settle_posted(self, work: ExitWork, key: CommandKey) -> None:
         data = msgspec.structs.replace(work.data, settles=work.data.settles + 1, settle=0)
         if _is_final(data):
-            await self._steps.happen(work.tx, work.order, OrderEvent.LEFT, key=key)
+            await self._steps.happen(work.tx, work.order, UserOrderEvent.LEFT, key=key)
             await self._go(work, ExitEvent.ALL_SETTLED, data)
             return
         await self._steps.tell(work.tx, work.order, ExitEvent.PART_SETTLED, key=key)
@@ -215,7 +215,7 @@ class Leaving:
     async def _await_evidence(self, work: ExitWork, data: ExitData) -> None:
         """The next settlement has a key of its own, because its amounts at risk are others."""
         data = msgspec.structs.replace(data, round=data.round + 1)
-        await self._steps.queue(work, TicketKind.EVIDENCE, data.round)
+        await self._steps.queue(work, DealingRequestKind.EVIDENCE, data.round)
         await self._go(work, ExitEvent.PART_SETTLED, data, self._steps.settings.event_wait_us)
 
     async def _evidence(self, work: ExitWork) -> None:
@@ -240,8 +240,8 @@ class Leaving:
         await self._ask_settle(work, data, ExitEvent.EVIDENCE_MET)
 
     async def _settled(self, work: ExitWork) -> None:
-        if work.order.wish is not Wish.WITHDRAW:
-            order = replace(work.order, child=NO_CHILD, wish=Wish.NONE)
+        if work.order.wish is not RequestedAction.WITHDRAW:
+            order = replace(work.order, child=NO_CHILD, wish=RequestedAction.NONE)
             await self._steps.tell(work.tx, order, ExitEvent.PAUSED)
             await self._go(work, ExitEvent.PAUSED)
             return
@@ -249,7 +249,7 @@ class Leaving:
         if base == 0 and quote == 0:
             await self._pay_leftovers(work)
             order = replace(work.order, child=NO_CHILD)
-            await self._steps.happen(work.tx, order, OrderEvent.NOTHING_LEFT)
+            await self._steps.happen(work.tx, order, UserOrderEvent.NOTHING_LEFT)
             await self._go(work, ExitEvent.NOTHING_LEFT)
             return
         fees, dust = self._charges(work, monies(work.order, base, quote))
@@ -297,7 +297,7 @@ class Leaving:
                 return
             case Posted():
                 await self._start_payouts(work, key)
-            case Refused(reason):
+            case PostingRefused(reason):
                 if after_exit_refused(reason) is not Next.LATER:
                     raise broken(work.saga, key, reason)
                 data = msgspec.structs.replace(work.data, unlock=work.data.unlock + 1)
@@ -308,10 +308,10 @@ class Leaving:
 
     async def _start_payouts(self, work: ExitWork, key: CommandKey) -> None:
         order, payouts = work.order, list[WithdrawalId]()
-        await self._steps.happen(work.tx, order, OrderEvent.PAYOUT_STARTED, key=key)
+        await self._steps.happen(work.tx, order, UserOrderEvent.PAYOUT_STARTED, key=key)
         where = {destination.asset: destination for destination in order.destinations}
         for money in monies(order, work.data.base_units, work.data.quote_units):
-            wish = PayoutWish(
+            wish = PayoutRequest(
                 key=request_key(work.saga.id, f"payout-{money.asset}", 0),
                 user=order.user,
                 source=source_of(order, where[money.asset], self._steps.settings.mixin_forms),
@@ -336,7 +336,7 @@ class Leaving:
         note = "a payout was not possible: its money is available to the user" if unpaid else ""
         await self._pay_leftovers(work)
         order = replace(work.order, child=NO_CHILD, reason=note or work.order.reason)
-        await self._steps.happen(work.tx, order, OrderEvent.PAYOUT_ENDED, note=note)
+        await self._steps.happen(work.tx, order, UserOrderEvent.PAYOUT_ENDED, note=note)
         await self._go(work, ExitEvent.PAYOUT_ENDED)
 
     async def _pay_leftovers(self, work: ExitWork) -> None:
@@ -353,8 +353,8 @@ class Leaving:
             units = max(0, available - waiting) // step * step
             if units < max(1, minimum):
                 continue
-            where = Destination(asset=asset, network=MIXIN, address=user.mixin_id)
-            wish = PayoutWish(
+            where = PayoutDestination(asset=asset, network=MIXIN, address=user.mixin_id)
+            wish = PayoutRequest(
                 key=request_key(work.saga.id, f"leftover {asset.replace(':', '.')}", 0),
                 user=owner,
                 source=source_of(work.order, where, settings.mixin_forms),

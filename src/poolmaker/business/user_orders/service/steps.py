@@ -9,25 +9,25 @@ from typing import Final, Generic, TypeVar
 
 from poolmaker.business.ledger.accounts import custody_mixin, order_locked
 from poolmaker.business.ledger.commands import PlatformFee, Unlock
-from poolmaker.business.ledger.model import Outcome, Refusal, Refused
+from poolmaker.business.ledger.model import LedgerRefusal, Outcome, PostingRefused
 from poolmaker.business.ledger.ports import LedgerClient
-from poolmaker.business.pools.model import BarrierMet, Pool, Ticket, TicketKind
+from poolmaker.business.pools.model import BarrierMet, DealingRequest, DealingRequestKind, Pool
 from poolmaker.business.user_orders.model import (
     ORDER_TABLE,
     ExitData,
     FundData,
     Order,
-    OrderEvent,
     OrderSettings,
     TimelineLine,
+    UserOrderEvent,
 )
 from poolmaker.business.user_orders.ports import (
+    DealingQueue,
     DepositMemos,
     DepositWatch,
-    FundingDesk,
+    FundingService,
     OrderStore,
-    PayoutDesk,
-    PoolDesk,
+    PayoutService,
 )
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
 from poolmaker.infra.sagas.ports import SagaStore
@@ -47,9 +47,9 @@ class OrderPorts:
     store: OrderStore
     ledger: LedgerClient
     sagas: SagaStore
-    pools: PoolDesk
-    payouts: PayoutDesk
-    funding: FundingDesk
+    pools: DealingQueue
+    payouts: PayoutService
+    funding: FundingService
     memos: DepositMemos
     watch: DepositWatch
 
@@ -69,7 +69,7 @@ DONE: Final = "done"
 
 
 @dataclass(frozen=True, slots=True)
-class Work(Generic[D]):
+class OrderStep(Generic[D]):
     """One step: its transaction, its saga with what that remembers, and the order, locked."""
 
     tx: Tx
@@ -110,7 +110,7 @@ class Steps:
         return order.created_us + waits_us, watched.looked_us
 
     async def happen(
-        self, tx: Tx, order: Order, event: OrderEvent, *, key: str = "", note: str = ""
+        self, tx: Tx, order: Order, event: UserOrderEvent, *, key: str = "", note: str = ""
     ) -> Order:
         """Move the order by its table and tell its story; ``order`` carries other changes."""
         state = ORDER_TABLE.next(order.state, event)
@@ -148,7 +148,7 @@ class Steps:
         ensure(await self.ports.sagas.start(tx, saga), f"saga {saga.id} was there already")
 
     async def advance(
-        self, work: Work[D], state: StrEnum | None, event: str, data: D, after_us: int = 0
+        self, work: OrderStep[D], state: StrEnum | None, event: str, data: D, after_us: int = 0
     ) -> None:
         """Move the saga by its table's answer, due ``after_us`` from now; DONE ends it."""
         saga, now_us = work.saga, self.clock.now_us()
@@ -158,7 +158,7 @@ class Steps:
         change = SagaChange(state.value, due_us, encode(data), event)
         await self.ports.sagas.advance(work.tx, saga, change, now_us)
 
-    async def outcome(self, work: Work[D], key: CommandKey) -> Outcome | None:
+    async def outcome(self, work: OrderStep[D], key: CommandKey) -> Outcome | None:
         """What the ledger answered; when it has not yet, the saga comes back soon."""
         outcome = await self.ports.ledger.outcome(work.tx, key)
         if outcome is None:
@@ -167,37 +167,39 @@ class Steps:
             await self.wait(work, wait, "the ledger has not answered yet")
         return outcome
 
-    async def wait(self, work: Work[D], after_us: int, note: str) -> None:
+    async def wait(self, work: OrderStep[D], after_us: int, note: str) -> None:
         """Stay and look again; whoever wakes the saga shortens it."""
         due_us = self.clock.now_us() + after_us
         await self.ports.sagas.retry(work.tx, work.saga, due_us, note)
 
-    async def queue(self, work: Work[D], kind: TicketKind, number: int, due_us: int = 0) -> None:
+    async def queue(
+        self, work: OrderStep[D], kind: DealingRequestKind, number: int, due_us: int = 0
+    ) -> None:
         """Take ticket ``number`` of this saga, for a barrier not before ``due_us``."""
         saga, order = work.saga, work.order
-        joins = kind is TicketKind.JOIN
+        joins = kind is DealingRequestKind.JOIN
         base, quote = await self.locked(work.tx, order) if joins else (0, 0)
-        ticket = Ticket(
+        ticket = DealingRequest(
             id=ticket_id(saga, number),
             saga=saga.id,
             pool=order.pool,
             account=order.account,
             kind=kind,
-            shares=order.shares if kind is TicketKind.LEAVE else 0,
+            shares=order.shares if kind is DealingRequestKind.LEAVE else 0,
             base_units=base,
             quote_units=quote,
             due_us=due_us,
         )
         await self.ports.pools.want_barrier(work.tx, ticket)
 
-    async def barrier(self, work: Work[D], number: int) -> BarrierMet | None:
+    async def barrier(self, work: OrderStep[D], number: int) -> BarrierMet | None:
         """The barrier of ticket ``number``; when it has not come, the saga waits to be woken."""
         met = await self.ports.pools.barrier_for(work.tx, ticket_id(work.saga, number))
         if met is None:
             await self.wait(work, self.settings.event_wait_us, "waiting for a barrier")
         return met
 
-    async def close(self, work: Work[D], number: int, ledger_seq: int = 0) -> None:
+    async def close(self, work: OrderStep[D], number: int, ledger_seq: int = 0) -> None:
         """Close ticket ``number``, used by a ledger transaction or not at all."""
         await self.ports.pools.close_ticket(work.tx, ticket_id(work.saga, number), ledger_seq)
 
@@ -207,7 +209,7 @@ class Steps:
         base = await ledger.balance(tx, account, order.base.asset)
         return base, await ledger.balance(tx, account, order.quote.asset)
 
-    async def ask_charges(self, work: Work[D], moneys: Sequence[Money], reason: str) -> None:
+    async def ask_charges(self, work: OrderStep[D], moneys: Sequence[Money], reason: str) -> None:
         """Ask for what the order was quoted."""
         for money in moneys:
             fee = PlatformFee(
@@ -219,14 +221,14 @@ class Steps:
             )
             await self.ports.ledger.ask(work.tx, fee)
 
-    async def charged(self, work: Work[D], moneys: Sequence[Money], reason: str) -> bool:
+    async def charged(self, work: OrderStep[D], moneys: Sequence[Money], reason: str) -> bool:
         """Whether all that was asked for is booked; when not, the saga comes back soon."""
         for money in moneys:
             key = charge_key(work.saga, money, reason)
             outcome = await self.outcome(work, key)
             if outcome is None:
                 return False
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, PostingRefused):
                 raise broken(work.saga, key, outcome.reason)
         return True
 
@@ -258,6 +260,6 @@ def monies(order: Order, base_units: int, quote_units: int) -> tuple[Money, ...]
     return tuple(money for money in both if money.units)
 
 
-def broken(saga: Saga, key: CommandKey, refusal: Refusal) -> InvariantBroken:
+def broken(saga: Saga, key: CommandKey, refusal: LedgerRefusal) -> InvariantBroken:
     """A refusal that cannot happen while our books are right."""
     return InvariantBroken(f"saga {saga.id}: {key} was refused: {refusal}")

@@ -12,8 +12,8 @@ from poolmaker.business.treasury.decisions import (
     OutcomeDecision,
     attention_item,
 )
-from poolmaker.business.treasury.model import InFlight, Outgoing, RefundWish
-from poolmaker.business.user_orders.model import Destination, PayoutEnd, PayoutWish
+from poolmaker.business.treasury.model import InFlight, OutgoingPayment, RefundRequest
+from poolmaker.business.user_orders.model import PayoutDestination, PayoutEnd, PayoutRequest
 from poolmaker.business.withdrawals.model import (
     WITHDRAWAL,
     Freeze,
@@ -70,7 +70,7 @@ class Withdrawals:
 
     # --------------------------------------------------------------------------------- requests
 
-    def accepts(self, destination: Destination) -> bool:
+    def accepts(self, destination: PayoutDestination) -> bool:
         """Whether payouts of that asset go to that network at all."""
         return destination.network in self._settings.networks.get(destination.asset, frozenset())
 
@@ -79,7 +79,7 @@ class Withdrawals:
         user: UserId,
         source: str,
         money: Money,
-        destination: Destination,
+        destination: PayoutDestination,
         key: str,
     ) -> WithdrawAnswer:
         """Pay out available money from the custody account ``source``; idempotent by ``key``.
@@ -100,15 +100,17 @@ class Withdrawals:
             return NotRequested(WithdrawRefusal.SAME_KEY_DIFFERENT_CONTENT)
         return Requested(found.id)
 
-    async def request_payout(self, tx: Tx, wish: PayoutWish) -> WithdrawalId:
+    async def request_payout(self, tx: Tx, wish: PayoutRequest) -> WithdrawalId:
         """An exit's payout, in the exit's own transaction; its key is a function of its saga."""
         row = self._row(wish.key, wish.user, wish.source, wish.money, wish.destination)
         row = replace(row, parent=wish.saga, correlation=wish.correlation)
         return (await self._once(tx, row)).id
 
-    async def request_refund(self, tx: Tx, key: CommandKey, wish: RefundWish) -> WithdrawalId:
+    async def request_refund(self, tx: Tx, key: CommandKey, wish: RefundRequest) -> WithdrawalId:
         """What is nobody's goes back where it came from; the same key is the same refund."""
-        where = Destination(asset=wish.money.asset, network=wish.network, address=wish.address)
+        where = PayoutDestination(
+            asset=wish.money.asset, network=wish.network, address=wish.address
+        )
         row = self._row(key, NO_USER, wish.location, wish.money, where)
         return (await self._once(tx, replace(row, suspense=wish.source))).id
 
@@ -118,7 +120,7 @@ class Withdrawals:
         user: UserId,
         source: str,
         money: Money,
-        destination: Destination,
+        destination: PayoutDestination,
     ) -> Withdrawal:
         withdrawal = self._ids.withdrawal()
         return Withdrawal(
@@ -190,7 +192,7 @@ class Withdrawals:
                 return DecisionRefusal.NOT_WAITING
             return await self._paying.decide(tx, saga, decision)
 
-    async def outgoing(self, withdrawal: WithdrawalId) -> Outgoing | None:
+    async def outgoing(self, withdrawal: WithdrawalId) -> OutgoingPayment | None:
         """What is sent and known of a payout, None for an unknown one."""
         async with self._ports.transactions.begin("withdrawals.outgoing") as tx:
             saga = await self._ports.sagas.find(tx, SagaId(withdrawal))

@@ -20,11 +20,11 @@ from poolmaker.business.ledger.commands import (
     ReleaseWithdraw,
     Reversal,
 )
-from poolmaker.business.ledger.model import Outcome, Posted, Refused
+from poolmaker.business.ledger.model import Outcome, Posted, PostingRefused
 from poolmaker.business.ledger.ports import LedgerClient
 from poolmaker.business.treasury.decisions import DecisionRefusal, OutcomeDecision
 from poolmaker.business.treasury.model import (
-    Outgoing,
+    OutgoingPayment,
     SendCompleted,
     SendEvent,
     SendFailed,
@@ -32,7 +32,7 @@ from poolmaker.business.treasury.model import (
 )
 from poolmaker.business.treasury.ports import CustodyGate, SendingProvider
 from poolmaker.business.treasury.rules import received_units
-from poolmaker.business.treasury.service import Courier, CourierPorts
+from poolmaker.business.treasury.service import CourierPorts, OutboundSender
 from poolmaker.business.treasury.shortages import Shortage, Shortages
 from poolmaker.business.withdrawals.model import (
     NOBODY,
@@ -44,7 +44,7 @@ from poolmaker.business.withdrawals.model import (
     WithdrawalSettings,
     WithdrawalState,
 )
-from poolmaker.business.withdrawals.ports import CashDesk, SuspenseDesk, WithdrawalStore
+from poolmaker.business.withdrawals.ports import CashService, SuspenseService, WithdrawalStore
 from poolmaker.business.withdrawals.rules import is_for_later, missing_units
 from poolmaker.infra.sagas.model import Saga, SagaChange, back_off_us
 from poolmaker.infra.sagas.ports import SagaStore
@@ -66,13 +66,13 @@ class WithdrawalPorts:
     ledger: LedgerClient
     sagas: SagaStore
     provider: SendingProvider
-    cash: CashDesk
-    suspense: SuspenseDesk
+    cash: CashService
+    suspense: SuspenseService
     gate: CustodyGate
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WithdrawalStep:
     """One step: its transaction, its saga with what that remembers, and the row, locked."""
 
     tx: Tx
@@ -92,7 +92,9 @@ class Paying:
         courier = CourierPorts(
             transactions=ports.transactions, provider=ports.provider, gate=ports.gate, clock=clock
         )
-        self._courier: Courier[Work] = Courier(self, "withdrawal", courier, settings)
+        self._courier: OutboundSender[WithdrawalStep] = OutboundSender(
+            self, "withdrawal", courier, settings
+        )
 
     async def step(self, saga: Saga) -> None:
         """Do the step of the saga's state."""
@@ -104,7 +106,7 @@ class Paying:
         if sending is not None:
             await self._courier.send(*sending)
 
-    async def _step_inside(self, work: Work) -> tuple[Saga, Outgoing] | None:
+    async def _step_inside(self, work: WithdrawalStep) -> tuple[Saga, OutgoingPayment] | None:
         """The steps that need only the database; answers what is to be sent after the commit."""
         state = work.row.state
         match state:
@@ -130,7 +132,7 @@ class Paying:
 
     # ----------------------------------------------------------------------------- before sending
 
-    async def _await_cash(self, work: Work) -> None:
+    async def _await_cash(self, work: WithdrawalStep) -> None:
         if not work.data.hold_asked:
             if await self._is_short(work) or await self._cash(work):
                 hold = _hold(work)
@@ -146,12 +148,12 @@ class Paying:
             case Posted(seq):
                 row = replace(work.row, held_seq=seq, reason="")
                 await self._go(replace(work, row=row), WithdrawalEvent.HOLD_POSTED, key=key)
-            case Refused(reason) if is_for_later(reason):
+            case PostingRefused(reason) if is_for_later(reason):
                 data = msgspec.structs.replace(work.data, hold=work.data.hold + 1, hold_asked=False)
                 await self._go(
                     work, WithdrawalEvent.HOLD_POSTPONED, data, after_us=self._settings.retry_us
                 )
-            case Refused(reason):
+            case PostingRefused(reason):
                 row = replace(work.row, reason=reason.value)
                 await self._go(
                     replace(work, row=row), WithdrawalEvent.HOLD_REFUSED, key=key, note=reason
@@ -159,13 +161,13 @@ class Paying:
             case _:
                 assert_never(outcome)
 
-    async def _is_short(self, work: Work) -> bool:
+    async def _is_short(self, work: WithdrawalStep) -> bool:
         """Whether its owner has not got it: the ledger will refuse, no cash is fetched for it."""
         row = work.row
         owner = suspense(row.suspense) if row.suspense else user_available(row.user)
         return await self._ports.ledger.balance(work.tx, owner, row.asset) < row.units
 
-    async def _cash(self, work: Work) -> bool:
+    async def _cash(self, work: WithdrawalStep) -> bool:
         """Whether the place can pay; when not, the saga comes back."""
         row = work.row
         surplus = await self._ports.cash.surplus(work.tx, row.source, row.asset)
@@ -190,7 +192,7 @@ class Paying:
             since_us=self._clock.now_us(),
         )
 
-    async def _held(self, work: Work) -> tuple[Saga, Outgoing] | None:
+    async def _held(self, work: WithdrawalStep) -> tuple[Saga, OutgoingPayment] | None:
         """Record the sending: one lane, enough cash for all who were first, nothing frozen."""
         if not await self._cash(work):
             return None
@@ -204,17 +206,17 @@ class Paying:
 
     # ----------------------------------------------------------------- SENT: what its courier asks
 
-    async def work(self, tx: Tx, saga: Saga) -> Work:
+    async def work(self, tx: Tx, saga: Saga) -> WithdrawalStep:
         """The row, locked."""
         row = await self._ports.store.lock(tx, WithdrawalId(saga.id))
         if row is None:
             raise InvariantBroken(f"withdrawal {saga.id} has a saga and no row")
-        return Work(tx, saga, decode(saga.data, WithdrawalData), row)
+        return WithdrawalStep(tx, saga, decode(saga.data, WithdrawalData), row)
 
-    def outgoing(self, work: Work) -> Outgoing:
+    def outgoing(self, work: WithdrawalStep) -> OutgoingPayment:
         """What is sent."""
         row = work.row
-        return Outgoing(
+        return OutgoingPayment(
             request=_request(row),
             since_us=row.requested_us,
             sending=work.data.sending,
@@ -222,8 +224,8 @@ class Paying:
         )
 
     async def moved(
-        self, work: Work, event: SendEvent, outgoing: Outgoing, after_us: int
-    ) -> tuple[Saga, Work]:
+        self, work: WithdrawalStep, event: SendEvent, outgoing: OutgoingPayment, after_us: int
+    ) -> tuple[Saga, WithdrawalStep]:
         """Keep what is known of the sending."""
         data = msgspec.structs.replace(work.data, sending=outgoing.sending)
         row = replace(work.row, provider_id=outgoing.provider_id)
@@ -233,11 +235,11 @@ class Paying:
             work, WithdrawalEvent(event.value), data, after_us=after_us, note=note
         )
 
-    async def waits(self, work: Work, after_us: int, note: str) -> None:
+    async def waits(self, work: WithdrawalStep, after_us: int, note: str) -> None:
         """Come back after so long."""
         await self._wait(work, after_us, note)
 
-    async def polls(self, work: Work, note: str) -> None:
+    async def polls(self, work: WithdrawalStep, note: str) -> None:
         """However long it takes, it is looked at again."""
         settings = self._settings
         wait = back_off_us(work.saga.tries, settings.poll_first_us, settings.poll_max_us)
@@ -248,7 +250,9 @@ class Paying:
         freeze = await self._ports.store.freeze(tx)
         return freeze.reason if freeze is not None else ""
 
-    async def refused(self, work: Work, reason: str, failed: SendFailed | None = None) -> None:
+    async def refused(
+        self, work: WithdrawalStep, reason: str, failed: SendFailed | None = None
+    ) -> None:
         """The provider's own word: the held money goes back to whom it belongs."""
         await self._ports.store.free_lane(work.tx, work.row)
         work = replace(work, row=replace(work.row, reason=reason))
@@ -264,7 +268,7 @@ class Paying:
             await self._ports.ledger.ask(work.tx, fee)
         await self._ask_release(work, work.data, WithdrawalEvent.REFUSED)
 
-    async def completed(self, work: Work, completed: SendCompleted) -> None:
+    async def completed(self, work: WithdrawalStep, completed: SendCompleted) -> None:
         """What the history says is booked as it is, in the transaction that believes it."""
         row = replace(
             work.row,
@@ -291,18 +295,18 @@ class Paying:
 
     # ------------------------------------------------------------------------------ after sending
 
-    async def _confirmed(self, work: Work) -> None:
+    async def _confirmed(self, work: WithdrawalStep) -> None:
         for fact in _facts(work.row, work.data):
             outcome = await self._outcome(work, fact.key)
             if outcome is None:
                 return
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, PostingRefused):
                 raise InvariantBroken(f"{work.row.id}: {fact.key} was refused: {outcome.reason}")
         if work.data.rest_units and not await self._give_rest_back(work):
             return
         await self._go(work, WithdrawalEvent.DEBIT_POSTED, key=_debit_key(work.row))
 
-    async def _give_rest_back(self, work: Work) -> bool:
+    async def _give_rest_back(self, work: WithdrawalStep) -> bool:
         """The provider took less than was held: the rest is the user's. True once it is."""
         if work.row.suspense:
             raise InvariantBroken(f"{work.row.id}: a refund was sent only in part")
@@ -319,7 +323,7 @@ class Paying:
             await self._go(work, WithdrawalEvent.REST_ASKED, data, key=key)
             return False
         outcome = await self._outcome(work, key)
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, PostingRefused):
             data = msgspec.structs.replace(
                 work.data, rest_asked=False, release=work.data.release + 1
             )
@@ -330,12 +334,12 @@ class Paying:
         return isinstance(outcome, Posted)
 
     async def _ask_release(
-        self, work: Work, data: WithdrawalData, event: WithdrawalEvent, after_us: int = 0
+        self, work: WithdrawalStep, data: WithdrawalData, event: WithdrawalEvent, after_us: int = 0
     ) -> None:
         await self._ports.ledger.ask(work.tx, _release(work, data))
         await self._go(work, event, data, after_us=after_us, note=work.row.reason)
 
-    async def _refused(self, work: Work) -> None:
+    async def _refused(self, work: WithdrawalStep) -> None:
         key = request_key(work.saga.id, "release", work.data.release)
         outcome = await self._outcome(work, key)
         match outcome:
@@ -343,11 +347,11 @@ class Paying:
                 return
             case Posted():
                 await self._go(work, WithdrawalEvent.RELEASE_POSTED, key=key)
-            case Refused(reason) if is_for_later(reason):
+            case PostingRefused(reason) if is_for_later(reason):
                 data = msgspec.structs.replace(work.data, release=work.data.release + 1)
                 retry_us = self._settings.retry_us
                 await self._ask_release(work, data, WithdrawalEvent.RELEASE_POSTPONED, retry_us)
-            case Refused(reason):
+            case PostingRefused(reason):
                 raise InvariantBroken(f"{work.row.id}: {key} was refused: {reason}")
             case _:
                 assert_never(outcome)
@@ -356,14 +360,14 @@ class Paying:
 
     async def _go(
         self,
-        work: Work,
+        work: WithdrawalStep,
         event: WithdrawalEvent,
         data: WithdrawalData | None = None,
         *,
         after_us: int = 0,
         key: str = "",
         note: str = "",
-    ) -> tuple[Saga, Work]:
+    ) -> tuple[Saga, WithdrawalStep]:
         """Move the row and its saga together; whoever waits for the end is told by it."""
         state = WITHDRAWAL_TABLE.next(work.row.state, event)
         if state is None:
@@ -381,9 +385,9 @@ class Paying:
         data = data or work.data
         change = SagaChange(state, None if ends else now_us + after_us, encode(data), event)
         saga = await self._ports.sagas.advance(work.tx, work.saga, change, now_us)
-        return saga, Work(work.tx, saga, data, row)
+        return saga, WithdrawalStep(work.tx, saga, data, row)
 
-    async def _outcome(self, work: Work, key: CommandKey) -> Outcome | None:
+    async def _outcome(self, work: WithdrawalStep, key: CommandKey) -> Outcome | None:
         outcome = await self._ports.ledger.outcome(work.tx, key)
         if outcome is None:
             settings = self._settings
@@ -391,7 +395,7 @@ class Paying:
             await self._wait(work, wait, "the ledger has not answered yet")
         return outcome
 
-    async def _wait(self, work: Work, after_us: int, note: str) -> None:
+    async def _wait(self, work: WithdrawalStep, after_us: int, note: str) -> None:
         due_us = self._clock.now_us() + after_us
         await self._ports.sagas.retry(work.tx, work.saga, due_us, note)
 
@@ -412,7 +416,7 @@ def _money(row: Withdrawal, units: int) -> Money:
     return Money(asset=row.asset, units=units)
 
 
-def _hold(work: Work) -> HoldWithdraw | Refund:
+def _hold(work: WithdrawalStep) -> HoldWithdraw | Refund:
     """What reserves the money: it comes from its user's available, or from suspense."""
     row, key = work.row, _hold_key(work.saga, work.data)
     money = _money(row, row.units)
@@ -421,7 +425,7 @@ def _hold(work: Work) -> HoldWithdraw | Refund:
     return HoldWithdraw(key=key, user=row.user, withdrawal=row.id, money=money)
 
 
-def _release(work: Work, data: WithdrawalData) -> ReleaseWithdraw | Reversal:
+def _release(work: WithdrawalStep, data: WithdrawalData) -> ReleaseWithdraw | Reversal:
     """What undoes the hold: the money is its user's available again, or nobody's."""
     row, key = work.row, request_key(work.saga.id, "release", data.release)
     if row.suspense:

@@ -25,7 +25,7 @@ from poolmaker.market.connectors.binance.service import open_account
 from poolmaker.market.engine.bench import ACCOUNT, MARKET, tick_cpu_ms
 from poolmaker.market.engine.journal import Journal
 from poolmaker.market.engine.model import EngineConfig
-from poolmaker.market.engine.outcomes import OutcomeDesk
+from poolmaker.market.engine.outcomes import VenueOrderOutcomes
 from poolmaker.market.engine.ports import EngineStores
 from poolmaker.market.engine.service import postgres_engine
 from poolmaker.market.engine.state import EngineState
@@ -65,7 +65,6 @@ class _TimedJournal:
         self._clock = clock
 
     async def store_creates(self, intents: Sequence[CreateIntent]) -> None:
-        """See ``CreateJournal.store_creates``."""
         await self._journal.store_creates(intents)
         now_us = self._clock.monotonic_us()
         self._times.committed.update({intent.pool: now_us for intent in intents})
@@ -143,7 +142,7 @@ async def _sender(
     state = EngineState(EngineConfig(account=ACCOUNT), epoch)
     throttle = Throttle(clock, [])
     journal = _TimedJournal(Journal(state, stores, clock), times, clock)
-    outcomes = OutcomeDesk(state, throttle, clock)
+    outcomes = VenueOrderOutcomes(state, throttle, clock)
     return state, Sender(SenderPorts(entry, journal, outcomes, throttle), lambda _intent: "")
 
 

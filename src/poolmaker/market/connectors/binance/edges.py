@@ -15,7 +15,7 @@ import msgspec
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.money import UNITS_MAX, parse_units
 from poolmaker.market.connectors.binance.refusals import NoAnswer
 from poolmaker.market.tracking.model import OddRow
@@ -56,7 +56,7 @@ def units(text: str, scale: int, *, signed: bool = False) -> int:
     """Atomic units of a decimal text; below zero only where ``signed``."""
     try:
         found = parse_units(text, scale)
-    except CallerFault as problem:
+    except PreconditionError as problem:
         raise NoAnswer(f"not an amount: {_shown(text)}") from problem
     if abs(found) > UNITS_MAX or (found < 0 and not signed):
         raise NoAnswer(f"an amount out of bounds: {text[:40]}")

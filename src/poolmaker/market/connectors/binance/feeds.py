@@ -10,7 +10,7 @@ import ccxt.pro
 
 from poolmaker.infra.logging import get_logger
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault
+from poolmaker.kernel.errors import PreconditionError
 from poolmaker.kernel.market import Market
 from poolmaker.kernel.rng import Rng
 from poolmaker.market.connectors.binance import wire
@@ -30,7 +30,7 @@ _ANSWER_S: Final = 1.5
 """A book is not used when it is two seconds old, so a later answer would come to nothing."""
 _ENDS: Final = frozenset({"eventStreamTerminated", "serverShutdown"})
 
-Lost = (NoAnswer, CallerFault, ccxt.pro.BaseError, OSError)
+Lost = (NoAnswer, PreconditionError, ccxt.pro.BaseError, OSError)
 
 
 class StreamEnded(NoAnswer):
@@ -70,7 +70,6 @@ class BinanceFeeds:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def run_book(self, market: Market, feed: BookFeed) -> None:
-        """See ``VenueFeeds.run_book``."""
 
         async def stream(client: RawBinance, fail: Callable[[str], None]) -> None:
             client.on_frame = lambda frame: self._depth(market, frame, feed, fail)
@@ -88,7 +87,6 @@ class BinanceFeeds:
         await self._for_ever(f"book:{market.symbol}", stream, lost)
 
     async def run_account(self, markets: Mapping[str, Market], feed: AccountFeed) -> None:
-        """See ``VenueFeeds.run_account``."""
 
         async def stream(client: RawBinance, fail: Callable[[str], None]) -> None:
             client.on_frame = lambda frame: self._event(markets, frame, feed, fail)
@@ -103,7 +101,6 @@ class BinanceFeeds:
         await self._for_ever("account", stream, feed.on_account_lost)
 
     async def ask_book(self, symbol: str) -> bool:
-        """See ``VenueFeeds.ask_book``."""
         socket = self._books.get(symbol)
         if socket is None:
             return False
@@ -114,11 +111,9 @@ class BinanceFeeds:
             return False
 
     def restart_book(self, symbol: str) -> None:
-        """See ``VenueFeeds.restart_book``."""
         self._end(f"book:{symbol}", "asked to rebuild")
 
     def restart_account(self) -> None:
-        """See ``VenueFeeds.restart_account``."""
         self._end("account", "asked to rebuild")
 
     async def _subscribe(self, client: RawBinance, url: str, request: Callable[[], Frame]) -> None:
@@ -203,7 +198,7 @@ class BinanceFeeds:
                 feed.on_diff(market.symbol, diff)
             elif isinstance(kind, str) and kind in _ENDS:
                 fail(kind)
-        except (NoAnswer, CallerFault) as problem:
+        except (NoAnswer, PreconditionError) as problem:
             fail(str(problem))
 
     def _event(

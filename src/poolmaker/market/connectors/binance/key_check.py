@@ -10,13 +10,13 @@ from poolmaker.kernel.clock import Clock
 from poolmaker.kernel.errors import VenueUnavailable
 from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
-from poolmaker.market.execution.model import Refusal
+from poolmaker.market.execution.model import VenueRefusal
 from poolmaker.market.execution.throttle import Throttle
 
 READING: Final = frozenset({"enableReading", "enableFixReadOnly"})
 """Every other right that is given makes a key one that does more than read."""
 _RIGHTS: Final = ("enable", "permits")
-_NOT_OUR_FAULT: Final = frozenset({Refusal.RATE_LIMITED, Refusal.CLOCK})
+_NOT_OUR_FAULT: Final = frozenset({VenueRefusal.RATE_LIMITED, VenueRefusal.CLOCK})
 _RESTRICTIONS: Final = "sapiGetAccountApiRestrictions"
 _ADDRESS: Final = "sapiGetCapitalDepositAddress"
 _ACCOUNT: Final = "privateGetAccount"

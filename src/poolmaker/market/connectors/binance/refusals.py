@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from poolmaker.kernel.errors import PoolmakerError
-from poolmaker.market.execution.model import Refusal
+from poolmaker.market.execution.model import VenueRefusal
 
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
@@ -24,22 +24,22 @@ _DIGITS_MAX: Final = 9
 _UNKNOWN_CODES: Final = frozenset({-1000, -1001, -1004, -1006, -1007, -1008})
 _NOT_THERE_CODES: Final = frozenset({-2011, -2013, -2026})
 _BY_CODE: Final = {
-    -1003: Refusal.RATE_LIMITED,
-    -1015: Refusal.RATE_LIMITED,
-    -1013: Refusal.FILTER,
-    -1021: Refusal.CLOCK,
-    -1022: Refusal.KEY,
-    -1111: Refusal.FILTER,
-    -2014: Refusal.KEY,
-    -2015: Refusal.KEY,
+    -1003: VenueRefusal.RATE_LIMITED,
+    -1015: VenueRefusal.RATE_LIMITED,
+    -1013: VenueRefusal.FILTER,
+    -1021: VenueRefusal.CLOCK,
+    -1022: VenueRefusal.KEY,
+    -1111: VenueRefusal.FILTER,
+    -2014: VenueRefusal.KEY,
+    -2015: VenueRefusal.KEY,
 }
 _BY_TEXT: Final = (
-    ("duplicate order", Refusal.DUPLICATE),
-    ("immediately match", Refusal.WOULD_TAKE),
-    ("insufficient balance", Refusal.INSUFFICIENT),
-    ("market is closed", Refusal.MARKET_CLOSED),
-    ("not available on this symbol", Refusal.MARKET_CLOSED),
-    ("filter failure", Refusal.FILTER),
+    ("duplicate order", VenueRefusal.DUPLICATE),
+    ("immediately match", VenueRefusal.WOULD_TAKE),
+    ("insufficient balance", VenueRefusal.INSUFFICIENT),
+    ("market is closed", VenueRefusal.MARKET_CLOSED),
+    ("not available on this symbol", VenueRefusal.MARKET_CLOSED),
+    ("filter failure", VenueRefusal.FILTER),
 )
 
 
@@ -61,15 +61,15 @@ class VenueRefused(PoolmakerError):
         return self.venue_code in _NOT_THERE_CODES
 
     @property
-    def refusal(self) -> Refusal:
+    def refusal(self) -> VenueRefusal:
         """Which kind of refusal it is."""
         if self.status in _TOO_MANY:
-            return Refusal.RATE_LIMITED
+            return VenueRefusal.RATE_LIMITED
         lowered = self.text.lower()
         for words, refusal in _BY_TEXT:
             if words in lowered:
                 return refusal
-        return _BY_CODE.get(self.venue_code, Refusal.OTHER)
+        return _BY_CODE.get(self.venue_code, VenueRefusal.OTHER)
 
 
 class NoAnswer(PoolmakerError):
@@ -94,7 +94,7 @@ def verdict(
     code = _code_of(body)
     if status >= _SERVER_ERROR or code == 0 or code in _UNKNOWN_CODES:
         return NoAnswer(f"HTTP {status}, code {code}: {text[:200]}")
-    wait_us = _WAIT_US if _BY_CODE.get(code) is Refusal.RATE_LIMITED else 0
+    wait_us = _WAIT_US if _BY_CODE.get(code) is VenueRefusal.RATE_LIMITED else 0
     return VenueRefused(status, code, _message_of(body), wait_us)
 
 

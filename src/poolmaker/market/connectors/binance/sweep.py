@@ -12,7 +12,7 @@ from poolmaker.market.connectors.binance.client import Transport
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
 from poolmaker.market.connectors.binance.venue import BinanceVenue, native
 from poolmaker.market.execution.client_ids import decode_client_id
-from poolmaker.market.execution.model import Refusal
+from poolmaker.market.execution.model import VenueRefusal
 
 _LOOK_US: Final = 250_000
 
@@ -101,7 +101,7 @@ class Sweeper:
             work.problem = str(problem)[:300]
 
     async def _correct_clock(self, problem: Exception) -> None:
-        if not isinstance(problem, VenueRefused) or problem.refusal is not Refusal.CLOCK:
+        if not isinstance(problem, VenueRefused) or problem.refusal is not VenueRefusal.CLOCK:
             return
         try:
             await self._venue.server_time_us()

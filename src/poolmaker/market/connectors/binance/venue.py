@@ -30,8 +30,8 @@ from poolmaker.market.execution.model import (
     CreateIntent,
     CreateReply,
     NotThere,
-    Refusal,
-    Refused,
+    RequestRefused,
+    VenueRefusal,
 )
 from poolmaker.market.tracking.model import (
     BalanceReport,
@@ -81,7 +81,6 @@ class BinanceVenue:
     # ------------------------------------------------------------------------------- questions
 
     async def market(self, spec: MarketSpec) -> VenueMarket | NoMarket:
-        """See ``Venue.market``."""
         symbol = {"symbol": native(spec.symbol)}
         try:
             answer = await self._ask("publicGetExchangeInfo", symbol, 20)
@@ -101,7 +100,7 @@ class BinanceVenue:
         return wire.venue_market(spec, rows[0], decode(fees, wire.CommissionRow))
 
     async def server_time_us(self) -> int:
-        """See ``Venue.server_time_us``. Also corrects the clock that requests are signed with."""
+        """Also corrects the clock that requests are signed with."""
         before_us = self._clock.now_us()
         answer = await self._ask("publicGetTime", {}, 1)
         after_us = self._clock.now_us()
@@ -110,35 +109,30 @@ class BinanceVenue:
         return venue_us
 
     async def book_snapshot(self, market: Market, levels: int) -> BookSnapshot:
-        """See ``Venue.book_snapshot``."""
         weight = next((w for most, w in _DEPTH_WEIGHTS if levels <= most), 250)
         asked = {"symbol": native(market.symbol), "limit": levels}
         answer = await self._ask("publicGetDepth", asked, weight)
         return _usable(lambda: self.wire_of(market).snapshot(decode(answer, wire.DepthRow)))
 
     async def open_orders(self, market: Market) -> OpenOrders:
-        """See ``Venue.open_orders``."""
         answer = await self._ask("privateGetOpenOrders", {"symbol": native(market.symbol)}, 6)
         read = self.wire_of(market).order
         good, odd = self._each(answer, wire.OrderRow, read, "open_orders", market.symbol)
         return OpenOrders(tuple(good), tuple(odd))
 
     async def order_by_client_id(self, market: Market, client_id: str) -> OrderReport | None:
-        """See ``Venue.order_by_client_id``."""
         return await self._order(market, {"origClientOrderId": client_id})
 
     async def order_by_id(self, market: Market, exchange_order_id: str) -> OrderReport | None:
-        """See ``Venue.order_by_id``."""
         return await self._order(market, {"orderId": exchange_order_id})
 
     async def cursor_now(self, market: Market) -> str:
-        """See ``Venue.cursor_now``."""
         asked = {"symbol": native(market.symbol), "limit": 1}
         answer = await self._ask("privateGetMyTrades", asked, 20)
         return _usable(lambda: _after(decode(answer, list[wire.TradeRow])))
 
     async def trades_after(self, market: Market, cursor: str) -> TradePage:
-        """See ``Venue.trades_after``. The cursor is the id that the next trade at least has."""
+        """The cursor is the id that the next trade at least has."""
         asked = {"symbol": native(market.symbol), "fromId": cursor, "limit": _PAGE}
         answer = await self._ask("privateGetMyTrades", asked, 20)
         reader, config, first = self.wire_of(market), self._transport.config, int(cursor)
@@ -155,9 +149,8 @@ class BinanceVenue:
         return TradePage(trades, str(after), len(good) + len(odd) < _PAGE, _in_order(odd))
 
     async def balances(self) -> list[BalanceReport]:
-        """See ``Venue.balances``."""
         answer = await self._ask("privateGetAccount", {}, 20)
-        rows = _usable(lambda: decode(answer, wire.AccountRow)).balances
+        rows = _usable(lambda: decode(answer, wire.AccountPayload)).balances
         config, held = self._transport.config, {}
 
         def read(row: wire.BalanceRow) -> None:
@@ -181,22 +174,19 @@ class BinanceVenue:
         return Ratio(quote_units, self._transport.config.asset(asset).one) if quote_units else None
 
     def odd_rows(self) -> Sequence[tuple[OddRow, int]]:
-        """See ``Venue.odd_rows``."""
         return self.odd.current()
 
     # ------------------------------------------------------------------------------- orders
 
     @property
     def arrival_max_us(self) -> int:
-        """See ``OrderEntry.arrival_max_us``."""
         return self._transport.config.arrival_max_us
 
     def client_id(self, intent: IntentId) -> str:
-        """See ``OrderEntry.client_id``."""
         return encode_client_id(intent)
 
     async def create(self, intent: CreateIntent) -> CreateReply:
-        """See ``OrderEntry.create``. LIMIT_MAKER never takes; an answer without an id is none."""
+        """LIMIT_MAKER never takes; an answer without an id is none."""
         market = intent.market
         order = {
             "symbol": native(market.symbol),
@@ -212,7 +202,7 @@ class BinanceVenue:
             answer = await self._transport.send("privatePostOrder", order)
             return Created(str(number(decode(answer, wire.AckRow).order_id)))
         except NotSent as barred:
-            return Refused(Refusal.OTHER, f"not sent: {barred}")
+            return RequestRefused(VenueRefusal.OTHER, f"not sent: {barred}")
         except VenueRefused as refused:
             return await self._refused(refused)
         except NoAnswer as problem:
@@ -221,7 +211,6 @@ class BinanceVenue:
             LAST_LOOK.reset(looking)
 
     async def cancel(self, cancel: CancelIntent) -> CancelReply:
-        """See ``OrderEntry.cancel``."""
         named = {"symbol": native(cancel.symbol)}
         if cancel.exchange_order_id:
             named["orderId"] = cancel.exchange_order_id
@@ -240,13 +229,13 @@ class BinanceVenue:
         filled = reader.base_units(row.executed_qty) if reader is not None else 0
         return CancelAccepted(str(number(row.order_id)), filled)
 
-    async def _refused(self, refused: VenueRefused) -> Refused:
-        if refused.refusal is Refusal.CLOCK:
+    async def _refused(self, refused: VenueRefused) -> RequestRefused:
+        if refused.refusal is VenueRefusal.CLOCK:
             try:
                 await self.server_time_us()
             except VenueUnavailable:
-                return Refused(refused.refusal, refused.text)
-        return Refused(refused.refusal, refused.text, refused.wait_us)
+                return RequestRefused(refused.refusal, refused.text)
+        return RequestRefused(refused.refusal, refused.text, refused.wait_us)
 
     # ------------------------------------------------------------------------------- helpers
 
@@ -267,7 +256,7 @@ class BinanceVenue:
         try:
             return await self._transport.ask(method, params, weight)
         except VenueRefused as refused:
-            if refused.refusal is Refusal.CLOCK and method != "publicGetTime":
+            if refused.refusal is VenueRefusal.CLOCK and method != "publicGetTime":
                 await self.server_time_us()
             if refused.venue_code == _BAD_SYMBOL:
                 raise NotOffered(str(refused)) from refused

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from poolmaker.kernel.clock import Clock
-from poolmaker.kernel.errors import CallerFault, OutcomeUnknown, VenueUnavailable
+from poolmaker.kernel.errors import OutcomeUnknown, PreconditionError, VenueUnavailable
 from poolmaker.kernel.money import SCALE_MAX
 from poolmaker.market.connectors.binance import wire
 from poolmaker.market.connectors.binance.client import Transport
@@ -28,7 +28,7 @@ from poolmaker.market.connectors.binance.edges import (
     units,
 )
 from poolmaker.market.connectors.binance.refusals import NoAnswer, VenueRefused
-from poolmaker.market.execution.model import Refusal
+from poolmaker.market.execution.model import VenueRefusal
 from poolmaker.market.execution.throttle import Limit, Throttle
 from poolmaker.market.tracking.model import OddRow
 
@@ -62,7 +62,7 @@ _WEIGHTS: Final = {APPLY: 900, HISTORY: 18_000, DEPOSITS: 1, ADDRESS: 10}
 """Each endpoint under ``/sapi`` has a limit of its own, apart from that of ``/api``."""
 
 
-_ABOUT_US: Final = frozenset({Refusal.RATE_LIMITED, Refusal.CLOCK, Refusal.KEY})
+_ABOUT_US: Final = frozenset({VenueRefusal.RATE_LIMITED, VenueRefusal.CLOCK, VenueRefusal.KEY})
 """Refusals that say nothing of the withdrawal: the same one may be taken a moment later."""
 
 
@@ -127,7 +127,7 @@ class VenueDeposit:
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class VenueWithdrawalAddress:
     """Where a withdrawal goes. Some networks want a ``tag`` beside the address."""
 
     network: str
@@ -135,7 +135,7 @@ class Destination:
     tag: str = ""
 
 
-class WithdrawalRefused(CallerFault):
+class WithdrawalRefused(PreconditionError):
     """The venue definitely refused a withdrawal; nothing left."""
 
     code = "withdrawal_refused"
@@ -163,7 +163,11 @@ class VenueWallet:
         self.odd = OddRows(clock)
 
     async def withdraw(
-        self, asset: str, amount_text: str, destination: Destination, client_reference: str
+        self,
+        asset: str,
+        amount_text: str,
+        destination: VenueWithdrawalAddress,
+        client_reference: str,
     ) -> str:
         """Ask once for a withdrawal and answer the venue's id.
 
@@ -255,7 +259,7 @@ class VenueWallet:
             return wire.balance(row, config).asset, (row.free, row.locked)
 
         try:
-            rows = decode(answer, wire.AccountRow).balances
+            rows = decode(answer, wire.AccountPayload).balances
             good, odd = each(rows, wire.BalanceRow, read, "wallet balances")
         except NoAnswer as problem:
             raise VenueUnavailable(str(problem)) from problem

@@ -140,7 +140,7 @@ class BalanceRow(msgspec.Struct):
     locked: str
 
 
-class AccountRow(msgspec.Struct):
+class AccountPayload(msgspec.Struct):
     """The account over REST; its balances are read one by one."""
 
     balances: list[Any]

@@ -53,7 +53,7 @@ _CHANGING: Final = {
 }
 _BY_ITSELF: Final = "x-idempotent-by-itself"
 WITHOUT_KEY: Final = {_BY_ITSELF: True}
-"""``openapi_extra`` of a POST that needs no Idempotency-Key, because it only sets what it names."""
+"""``openapi_extra`` of a POST that reads no Idempotency-Key, because it only sets what it names."""
 _STREAM: Final = "/api/v1/stream"
 
 
@@ -86,9 +86,8 @@ def _describe(path: str, method: str, operation: dict[str, Any]) -> None:
             "description": reason,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-    if method == "post":
-        is_needed = not operation.get(_BY_ITSELF, False)
-        operation.setdefault("parameters", []).append({**_KEY, "required": is_needed})
+    if method == "post" and not operation.get(_BY_ITSELF, False):
+        operation.setdefault("parameters", []).append(_KEY)
     if path == _STREAM:
         responses["200"]["content"] = {"text/event-stream": {"schema": {"type": "string"}}}
     for parameter in operation.get("parameters", []):

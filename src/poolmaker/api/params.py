@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 from fastapi.dependencies.models import Dependant
 
-SEQ_MAX: Final = 2**62
+SEQ_MAX: Final = 2**53 - 1
 SKIP_MAX: Final = 10_000_000
 PAGE_MAX: Final = 500
 

@@ -32,7 +32,7 @@ from poolmaker.api.calls import (
     within_limit,
 )
 from poolmaker.api.interventions import Bearing, Resolving, RewardWord, StreamPlace
-from poolmaker.api.params import CampaignPath, Limit, RewardPath, SagaPath
+from poolmaker.api.params import SEQ_MAX, CampaignPath, Limit, RewardPath, SagaPath
 from poolmaker.api.problems import ApiProblem
 from poolmaker.api.results import ActionReceipt, ActionRefused
 from poolmaker.api.schemas import (
@@ -63,7 +63,7 @@ Lifter = Annotated[Principal, Depends(Allow(LIFT_SAFETY))]
 Kind = Annotated[str, Query(pattern=r"^[a-z0-9_ :.\-]{0,100}$", max_length=100)]
 ItemCursor = Annotated[str, Query(pattern=r"^[^\x00-\x1f]{0,300}$", max_length=300)]
 Consumer = Annotated[str, Query(pattern=r"^[!-~]{1,128}$", max_length=128)]
-Seq = Annotated[int, Query(ge=1, le=2**62)]
+Seq = Annotated[int, Query(ge=1, le=SEQ_MAX)]
 
 
 # ---------------------------------------------------------------------------------- the one list

@@ -17,7 +17,16 @@ from poolmaker.api.calls import (
     page_answer,
     platform_of,
 )
-from poolmaker.api.params import After, Cursor, Limit, PoolPath, RewardPath, Skip, WithdrawalPath
+from poolmaker.api.params import (
+    SEQ_MAX,
+    After,
+    Cursor,
+    Limit,
+    PoolPath,
+    RewardPath,
+    Skip,
+    WithdrawalPath,
+)
 from poolmaker.api.ports import NewPayout
 from poolmaker.api.problems import ApiProblem
 from poolmaker.api.routes import Anybody, Own, Staff, Withdrawer, pool_of
@@ -66,7 +75,7 @@ async def list_allocations(request: Request, principal: Own, reward_id: RewardPa
 
 @router.get("/pools/{pool_id}/shares", response_model=list[ShareChangeView])
 async def list_shares(
-    request: Request, _: Staff, pool_id: PoolPath, from_us: After = 0, to_us: After = 2**62
+    request: Request, _: Staff, pool_id: PoolPath, from_us: After = 0, to_us: After = SEQ_MAX
 ) -> Response:
     """Every change of shares in a pool within a time, and what was held at its beginning."""
     await pool_of(platform_of(request), pool_id)

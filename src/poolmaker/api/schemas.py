@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from poolmaker.api.access import Scope
+from poolmaker.api.params import SEQ_MAX
 from poolmaker.api.tokens import DAYS_MAX
 
 AmountText = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?$")]
@@ -191,7 +192,7 @@ class FloatRequest(_Body):
 class ReversalRequest(_Body):
     """The ledger entry to undo, and why."""
 
-    seq: Annotated[int, Field(ge=1, le=2**62)]
+    seq: Annotated[int, Field(ge=1, le=SEQ_MAX)]
     reason: Reason
 
 
@@ -301,7 +302,7 @@ class StreamBody(_Body):
 
     consumer: Visible
     stream: Visible
-    seq: Annotated[int, Field(ge=1, le=2**53)]
+    seq: Annotated[int, Field(ge=1, le=SEQ_MAX)]
 
 
 class SkipBody(StreamBody):

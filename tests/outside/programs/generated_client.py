@@ -24,10 +24,10 @@ def wrong(answer: Any) -> list[object]:
 
 me = client.AuthenticatedClient(base_url=ready["url"], token=ready["token"])
 pools = call("list_pools").sync(client=me)
-wish = models.OrderWish(pool_id=pools[0].pool_id, base="0", quote="500")
+wish = models.OrderBody(pool_id=pools[0].pool_id, base="0", quote="500")
 made = call("open_order").sync(client=me, body=wish, idempotency_key="generated-client-1")
 again = call("open_order").sync(client=me, body=wish, idempotency_key="generated-client-1")
-assert isinstance(made, models.OrderSeen), made
+assert isinstance(made, models.OrderView), made
 assert again.order_id == made.order_id
 assert call("show_order").sync(made.order_id, client=me).order_id == made.order_id
 nobody = client.AuthenticatedClient(base_url=ready["url"], token="pm_nobody_has_this_token")

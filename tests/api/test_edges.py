@@ -120,13 +120,14 @@ async def test_found_53_another_method_is_answered_as_405_with_what_is_allowed()
 @pytest.mark.parametrize("row", [row for row in ROWS if row[0] == "POST"], ids=" ".join)
 async def test_found_53_a_post_needs_its_key_as_the_description_says(row: tuple[str, str]) -> None:
     operation = API.openapi()["paths"][row[1]]["post"]
-    (key,) = [one for one in operation["parameters"] if one["name"] == "Idempotency-Key"]
+    parameters = operation.get("parameters", [])
+    keys = [one["required"] for one in parameters if one["name"] == "Idempotency-Key"]
     path = row[1]
     for name, value in {**OWN, **COMMON}.items():
         path = path.replace(f"{{{name}}}", value)
     answer = await client().post(path, BODIES.get(row[1], {}), key="")
     # What a body lacks is said before what the headers lack.
-    expected = (400, 422) if key["required"] else (201, 422)
+    expected = (400, 422) if keys == [True] else (201, 422)
     assert answer.status in expected, answer.text
 
 

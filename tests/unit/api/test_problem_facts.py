@@ -126,7 +126,7 @@ def _name(func: ast.expr) -> str:
 def _codes(file: str, code: ast.expr) -> frozenset[str]:
     if isinstance(code, ast.Constant):
         return frozenset({str(code.value)})
-    if (member := ast.unparse(code)).startswith("Refusal.") and member.endswith(".value"):
+    if (member := ast.unparse(code)).startswith("LedgerRefusal.") and member.endswith(".value"):
         return frozenset({LedgerRefusal[member.split(".")[1]].value})
     assert (file, ast.unparse(code)) in CODES, f"{file}: say what {ast.unparse(code)} can be"
     return CODES[file, ast.unparse(code)]
@@ -226,5 +226,5 @@ def _commands() -> set[str]:
 
 
 def test_a_fact_that_is_missing_is_found() -> None:
-    (site,) = _sites("app/x.py", 'Refused("wrong_state", {"order": one})')
+    (site,) = _sites("app/x.py", 'ActionRefused("wrong_state", {"order": one})')
     assert _named("en", "wrong_state") - site.facts == {"state"}

@@ -55,12 +55,6 @@ async def home(
         yield found
 
 
-async def _funded(home: House, *amounts: str, asset: str = USDT) -> None:
-    for amount in amounts:
-        await home.mixin.fund(amount, asset)
-    await home.client.walker.walk()
-
-
 async def _wire_calls(home: House, path: str) -> list[dict[str, object]]:
     calls = (await home.mixin.admin("GET", "/log"))["calls"]
     return [one for one in calls if one["path"] == path]
@@ -137,10 +131,10 @@ async def test_what_nobody_can_explain_yet_is_kept_and_arrives_once_it_is_explai
 
 async def test_what_waits_is_asked_again_and_blocks_nobody(home: House) -> None:
     home.desk.default = Disposition.WAITING
-    await _funded(home, "1")
+    await home.funded("1")
     (first,) = home.desk.seen
     home.desk.default = Disposition.DEPOSIT
-    await _funded(home, "2")
+    await home.funded("2")
     assert [one.units for one in home.desk.seen] == [UNIT, 2 * UNIT]
     assert (await home.client.desk.balances())[USDT_FORM.name].unbooked_units == UNIT
     await home.rows("UPDATE mixin.output SET ask_us = 0")
@@ -163,7 +157,7 @@ async def test_found_58_a_look_says_up_to_when_everything_was_read(home: House) 
 async def test_less_than_the_registers_smallest_unit_is_recorded_and_never_floored_away(
     home: House,
 ) -> None:
-    await _funded(home, "1.23456789", "0.00000001", asset=ETHER_USDT)
+    await home.funded("1.23456789", "0.00000001", asset=ETHER_USDT)
     assert [one.units for one in home.desk.seen] == [1_234_567]
     dust = await home.rows("SELECT disposition, dust_units FROM mixin.output ORDER BY sequence")
     assert [tuple(row) for row in dust] == [("suspense", 89), ("dust", 1)]
@@ -204,7 +198,7 @@ async def test_two_walkers_at_once_book_each_arrival_once(home: House) -> None:
 
 
 async def test_a_transfer_pays_its_receiver_once_and_its_change_is_no_arrival(home: House) -> None:
-    await _funded(home, "10")
+    await home.funded("10")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     asked = request(1, 4 * UNIT, receiver, tag="hello")
     assert await home.client.wallet.find(asked, 0) == SendAbsent()
@@ -222,7 +216,7 @@ async def test_a_transfer_pays_its_receiver_once_and_its_change_is_no_arrival(ho
 
 
 async def test_one_payment_after_another_spends_the_change_of_the_last(home: House) -> None:
-    await _funded(home, "10")
+    await home.funded("10")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     for number in range(5):
         await home.client.wallet.send(request(number + 1, UNIT, receiver))
@@ -231,7 +225,7 @@ async def test_one_payment_after_another_spends_the_change_of_the_last(home: Hou
 
 
 async def test_payments_at_once_never_choose_the_same_output(home: House) -> None:
-    await _funded(home, *["1"] * 8)
+    await home.funded(*["1"] * 8)
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     lives = [home, home.restart()]
     answers = await asyncio.gather(
@@ -243,7 +237,7 @@ async def test_payments_at_once_never_choose_the_same_output(home: House) -> Non
 
 
 async def test_the_same_payment_asked_by_two_processes_at_once_is_one(home: House) -> None:
-    await _funded(home, *["1"] * 8)
+    await home.funded(*["1"] * 8)
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     asked = request(1, UNIT, receiver)
     other = home.restart()
@@ -255,7 +249,7 @@ async def test_the_same_payment_asked_by_two_processes_at_once_is_one(home: Hous
 
 
 async def test_many_small_outputs_are_joined_before_a_payment_that_needs_them(home: House) -> None:
-    await _funded(home, *["0.01"] * 300)
+    await home.funded(*["0.01"] * 300)
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     asked = request(1, 29 * UNIT // 10, receiver)
     assert isinstance(await home.client.wallet.send(asked), SendAccepted)
@@ -270,14 +264,14 @@ async def test_many_small_outputs_are_joined_before_a_payment_that_needs_them(ho
 
 async def test_too_little_is_pending_and_paid_once_there_is_enough_failure_l3(home: House) -> None:
     """Failure row L3: refunds retried pay once; a shortage is said, not passed over in silence."""
-    await _funded(home, "1")
+    await home.funded("1")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     asked = request(1, 2 * UNIT, receiver)
     for _ in range(3):
         with pytest.raises(Unavailable, match="needed"):
             await home.client.wallet.send(asked)
     assert await home.client.wallet.find(asked, 0) == SendAbsent()
-    await _funded(home, "1")
+    await home.funded("1")
     for _ in range(3):
         assert isinstance(await home.client.wallet.send(asked), SendAccepted)
     assert await home.user_holds(1) - before == 2 * UNIT
@@ -298,7 +292,7 @@ async def test_too_little_is_pending_and_paid_once_there_is_enough_failure_l3(ho
 async def test_what_cannot_be_paid_is_refused_and_nothing_is_journalled(
     home: House, changes: dict[str, object], why: str
 ) -> None:
-    await _funded(home, "10")
+    await home.funded("10")
     plain = {"units": UNIT, "address": home.mixin.users[1]["app_id"]}
     asked = request(1, **{**plain, **changes})  # type: ignore[arg-type]
     answer = await home.client.wallet.send(asked)
@@ -309,7 +303,7 @@ async def test_what_cannot_be_paid_is_refused_and_nothing_is_journalled(
 
 
 async def test_an_amount_that_the_network_cannot_hold_is_refused_not_floored(home: House) -> None:
-    await _funded(home, "1", asset=ETHER)
+    await home.funded("1", asset=ETHER)
     receiver = home.mixin.users[1]["app_id"]
     asked = request(1, 10**17 + 1, receiver, form=ETHER_FORM)
     assert isinstance(await home.client.wallet.send(asked), SendRefused)
@@ -317,7 +311,7 @@ async def test_an_amount_that_the_network_cannot_hold_is_refused_not_floored(hom
 
 
 async def test_one_reference_is_never_two_payments(home: House) -> None:
-    await _funded(home, "10")
+    await home.funded("10")
     receiver = home.mixin.users[1]["app_id"]
     await home.client.wallet.send(request(1, UNIT, receiver))
     with pytest.raises(PreconditionError, match="another payment"):
@@ -328,7 +322,7 @@ async def test_one_reference_is_never_two_payments(home: House) -> None:
 
 
 async def test_a_withdrawal_pays_its_fee_out_of_its_units(home: House) -> None:
-    await _funded(home, "10")
+    await home.funded("10")
     asked = request(1, 5 * UNIT, ADDRESS, network="MATIC")
     assert isinstance(await home.client.wallet.send(asked), SendAccepted)
     assert isinstance(await home.client.wallet.find(asked, 0), SendUnderWay)
@@ -346,8 +340,8 @@ async def test_a_withdrawal_pays_its_fee_out_of_its_units(home: House) -> None:
 async def _only_in_ether(home: House) -> None:
     asset = home.mixin.server.house.world.assets[ETHER_USDT]
     del asset.fees[ETHER_USDT]
-    await _funded(home, "100", asset=ETHER_USDT)
-    await _funded(home, "1", asset=ETHER)
+    await home.funded("100", asset=ETHER_USDT)
+    await home.funded("1", asset=ETHER)
 
 
 async def test_a_withdrawal_whose_fee_is_in_another_asset_is_two_transactions(home: House) -> None:
@@ -367,7 +361,7 @@ async def test_a_fee_finer_than_the_chain_is_rounded_up_and_named(home: House) -
     await home.mixin.admin(
         "POST", "/fees", {"asset": USDT, "fee_asset": USDT, "amount": "0.10000001"}
     )
-    await _funded(home, "10")
+    await home.funded("10")
     asked = request(1, 5 * UNIT, ADDRESS, network="MATIC")
     await home.client.wallet.send(asked)
     await _complete_withdrawals(home)
@@ -391,7 +385,7 @@ async def test_a_lost_answer_ends_with_exactly_one_payment_failures_l8_l9(
     home: House, endpoint: str, effect: str, when: str
 ) -> None:
     """Failure rows L8 and L9: accepted and not answered is unknown, and looked up, not repeated."""
-    await _funded(home, "3", "4", "5")
+    await home.funded("3", "4", "5")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     await home.fault(endpoint, effect, when=when)
     asked = request(1, 6 * UNIT, receiver)
@@ -414,7 +408,7 @@ async def test_a_lost_answer_to_a_withdrawal_ends_with_exactly_one(
     home: House, when: str, kind: str
 ) -> None:
     await _only_in_ether(home)
-    await _funded(home, "100")
+    await home.funded("100")
     await home.fault("POST /safe/transactions", "reset", when=when)
     form, units = (USDT_FORM, 50 * UNIT) if kind == "same" else (ERC20_FORM, 50_000_000)
     asked = request(1, units, ADDRESS, network=form.venue_network, form=form)
@@ -432,7 +426,7 @@ async def test_a_lost_answer_to_a_withdrawal_ends_with_exactly_one(
 async def test_a_process_killed_between_journal_and_post_sends_the_same_bytes_again(
     home: House, after: str
 ) -> None:
-    await _funded(home, "3", "4")
+    await home.funded("3", "4")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     asked = request(1, 6 * UNIT, receiver)
     dying = home.restart()
@@ -440,7 +434,7 @@ async def test_a_process_killed_between_journal_and_post_sends_the_same_bytes_ag
     with pytest.raises(Crash):
         await dying.client.wallet.send(asked)
     (kept,) = await home.rows("SELECT unsigned, hash FROM mixin.transaction")
-    await _funded(home, "9")  # Other outputs would be chosen now.
+    await home.funded("9")  # Other outputs would be chosen now.
     later = home.restart()
     await later.until(asked, SendCompleted)
     (same,) = await home.rows("SELECT unsigned, hash FROM mixin.transaction")
@@ -476,7 +470,7 @@ def _die_after(home: House, label: str) -> None:
 async def test_a_fee_that_rose_after_signing_is_paid_by_a_new_transaction_once_the_old_is_void(
     home: House,
 ) -> None:
-    await _funded(home, "10")
+    await home.funded("10")
     asked = request(1, 5 * UNIT, ADDRESS, network="MATIC")
     dying = home.restart()
     _die_after(dying, "mixin.signed")
@@ -501,7 +495,7 @@ async def test_a_fee_that_rose_after_signing_is_paid_by_a_new_transaction_once_t
 async def test_an_input_spent_by_somebody_else_is_the_proof_that_lets_another_be_built(
     home: House,
 ) -> None:
-    await _funded(home, "3", "4")
+    await home.funded("3", "4")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     asked = request(1, 3 * UNIT, receiver)
     dying = home.restart()
@@ -519,7 +513,7 @@ async def test_an_input_spent_by_somebody_else_is_the_proof_that_lets_another_be
 
 
 async def test_a_request_id_bound_to_other_bytes_is_never_signed_for(home: House) -> None:
-    await _funded(home, "3", "4")
+    await home.funded("3", "4")
     asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
     part = await home.mixin.part([(home.mixin.users[2]["app_id"], "1")])
     stolen = type(part)("00000000-0000-0000-0000-000000000001", part.tx, part.input_keys)
@@ -533,7 +527,7 @@ async def test_a_request_id_bound_to_other_bytes_is_never_signed_for(home: House
 
 
 async def test_a_withdrawal_refused_by_the_providers_own_word_has_failed(home: House) -> None:
-    await _funded(home, "3")
+    await home.funded("3")
     asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
     await home.fault("POST /safe/transaction/requests", "error", status=202, code=20134)
     assert isinstance(await home.client.wallet.send(asked), SendRefused)
@@ -552,7 +546,7 @@ async def test_found_54_every_refusal_that_is_not_final_waits_and_is_paid_once_i
     home: House, place: str
 ) -> None:
     """Found 54: 20137, 30100 and 30103 ended a payment; so did every code nobody knew."""
-    await _funded(home, "60")
+    await home.funded("60")
     receiver, before, paid = home.mixin.users[1]["app_id"], await home.user_holds(1), 0
     for number, code in enumerate([*KNOWN, *UNKNOWN], 1):
         asked = request(number, UNIT, receiver)
@@ -589,7 +583,7 @@ async def test_found_54_a_withdrawal_waits_while_its_chain_is_suspended_and_othe
     home: House, code: int
 ) -> None:
     """Its only output is not kept from another payment meanwhile."""
-    await _funded(home, "9")
+    await home.funded("9")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     assert (await home.mixin.admin("POST", "/suspensions", {"asset": USDT, "code": code}))["chain"]
     leaving = request(1, 2 * UNIT, ADDRESS, network="MATIC")
@@ -612,7 +606,7 @@ async def test_found_54_a_withdrawal_waits_while_its_chain_is_suspended_and_othe
 async def test_found_54_what_is_signed_and_refused_for_a_passing_reason_is_never_voided(
     home: House,
 ) -> None:
-    await _funded(home, "9")
+    await home.funded("9")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     for number, code in enumerate((20137, 30100, 30103, 987_654), 1):
         asked = request(number, UNIT, receiver)
@@ -646,7 +640,7 @@ async def test_what_another_process_has_signed_meanwhile_is_never_taken_for_dead
     home: House,
 ) -> None:
     """Two lives over one journal: one is refused because the other was quicker."""
-    await _funded(home, "3", "4")
+    await home.funded("3", "4")
     receiver, before = home.mixin.users[1]["app_id"], await home.user_holds(1)
     asked = request(1, 3 * UNIT, receiver)
     dying, quick, slow = home.restart(), home.restart(), home.restart()
@@ -667,7 +661,7 @@ async def test_what_another_process_has_signed_meanwhile_is_never_taken_for_dead
 
 
 async def test_nothing_journalled_is_sent_while_the_gate_is_closed(home: House) -> None:
-    await _funded(home, "3")
+    await home.funded("3")
     asked = request(1, UNIT, home.mixin.users[1]["app_id"])
     dying, later, before = home.restart(), home.restart(), await home.user_holds(1)
     _die_after(dying, "mixin.signed")
@@ -692,7 +686,7 @@ class Frozen:
 
 
 async def test_a_lock_without_a_proof_leaves_the_payment_in_doubt(home: House) -> None:
-    await _funded(home, "3")
+    await home.funded("3")
     asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
     await home.fault("POST /safe/transactions", "error", status=202, code=10105)
     with pytest.raises(OutcomeUnknown):
@@ -702,7 +696,7 @@ async def test_a_lock_without_a_proof_leaves_the_payment_in_doubt(home: House) -
 
 
 async def test_a_network_that_forgot_the_request_is_told_again(home: House) -> None:
-    await _funded(home, "3")
+    await home.funded("3")
     asked = request(1, 3 * UNIT, home.mixin.users[1]["app_id"])
     dying = home.restart()
     _die_after(dying, "mixin.signed")
@@ -715,7 +709,7 @@ async def test_a_network_that_forgot_the_request_is_told_again(home: House) -> N
 
 async def test_a_payment_that_only_the_network_knows_is_shown_to_a_person(home: House) -> None:
     """As after a restored backup: the journal is behind, and nothing is paid again."""
-    await _funded(home, "3")
+    await home.funded("3")
     asked = request(1, UNIT, home.mixin.users[1]["app_id"])
     await home.client.wallet.send(asked)
     await home.rows("UPDATE mixin.output SET state = 'unspent', taken_by = ''")
@@ -726,7 +720,7 @@ async def test_a_payment_that_only_the_network_knows_is_shown_to_a_person(home: 
 
 
 async def test_an_output_that_shows_up_late_is_swept_up(home: House) -> None:
-    await _funded(home, "1", "2")
+    await home.funded("1", "2")
     await home.mixin.fund("3")
     world = home.mixin.server.house.world
     listed = world.books.by_members[world.bot.members_hash, 1]
@@ -747,7 +741,7 @@ async def test_whatever_is_lost_on_the_way_the_wallet_holds_what_arrived_minus_w
 ) -> None:
     """Σ wallet = Σ arrivals - Σ payments, and every receiver got each payment once."""
     rng, receiver = Rng(seed), home.mixin.users[1]["app_id"]
-    await _funded(home, *["5"] * 6)
+    await home.funded(*["5"] * 6)
     before, house_, asked = await home.user_holds(1), home, []
     for number in range(1, 13):
         endpoint, effect = rng.choice(ENDPOINTS), rng.choice(["drop", "reset", "error", "html"])

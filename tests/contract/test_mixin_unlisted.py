@@ -25,7 +25,7 @@ from poolmaker.mixin.model import (
 )
 from poolmaker.mixin.service import Mixin, MixinPorts, open_mixin
 from poolmaker.mixin.unlisted import LOOK, PAGE
-from tests.support.mixin import ETHER_USDT, USDT
+from tests.support.mixin import ETHER_USDT
 from tests.support.mixin_client import (
     FORMS,
     UNIT,
@@ -48,12 +48,6 @@ async def home(
     async with house(database) as found:
         found.owner_dsn = migrated_dsn(DatabaseRole.OWNER)
         yield found
-
-
-async def _funded(home: House, *amounts: str, asset: str = USDT) -> None:
-    for amount in amounts:
-        await home.mixin.fund(amount, asset)
-    await home.client.walker.walk()
 
 
 async def _held(client: Mixin) -> list[Unlisted]:
@@ -96,8 +90,8 @@ async def _returned(home: House, tries: int = 20) -> None:
 async def test_payments_in_assets_without_a_form_go_back_to_their_sender(home: House) -> None:
     """Found the same day: 60 ERC-20 USDT, 0.5 ETH and 3 POL stayed with the bot, in no list."""
     before = await home.user_holds(asset=BITCOIN)
-    await _funded(home, "0.5", "0.25", asset=BITCOIN)
-    await _funded(home, "3")
+    await home.funded("0.5", "0.25", asset=BITCOIN)
+    await home.funded("3")
     assert [one.asset for one in home.desk.seen] == ["USDT"]
     (row,) = await _held(home.client)
     assert (row.asset_id, row.payments, row.units) == (BITCOIN, 2, 75_000_000)
@@ -110,7 +104,7 @@ async def test_payments_in_assets_without_a_form_go_back_to_their_sender(home: H
 
 
 async def test_what_is_counted_is_counted_once_whatever_is_walked_again(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     for _ in range(3):
         assert await home.client.walker.walk() == 0
         await home.client.walker.sweep()
@@ -156,7 +150,7 @@ async def test_what_came_from_a_chain_without_a_form_waits_for_a_person(home: Ho
 
 
 async def test_what_has_no_form_arrives_once_a_form_is_configured(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     form = MixinForm(name="btc", asset="BTC", scale=8, decimals=8, mixin_id=BITCOIN)
     client = make_client(home.mixin, home.database, (*FORMS, form))
     client.walker.plug(home.desk)
@@ -168,7 +162,7 @@ async def test_what_has_no_form_arrives_once_a_form_is_configured(home: House) -
 
 
 async def test_a_sweep_corrects_what_was_not_counted(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     await home.rows("UPDATE mixin.unlisted SET units = 1 RETURNING units")
     await home.client.walker.sweep()
     rows = await _held(home.client)
@@ -180,7 +174,7 @@ async def test_a_closed_gate_holds_returns(home: House) -> None:
         async def may_send(self, _: object) -> bool:
             return False
 
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     ports = MixinPorts(
         session=home.mixin.session, transactions=home.database, clock=SystemClock(),
         rng=Rng("c"), gate=Closed(),
@@ -196,7 +190,7 @@ async def test_a_closed_gate_holds_returns(home: House) -> None:
 
 async def test_what_got_a_form_is_booked_and_never_given_back_besides(home: House) -> None:
     """What a first sweep had booked was judged anew, and paid back out of the booked money."""
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     before = await home.user_holds(asset=BITCOIN)
     (row,) = await _held(home.client)
     client = _configured(home)
@@ -222,9 +216,9 @@ async def test_what_got_a_form_is_booked_and_never_given_back_besides(home: Hous
 async def test_what_is_counted_is_forgotten_before_the_first_of_it_is_judged(
     home: House, look: str
 ) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     if look == "sweep":
-        await _funded(home, "1")  # The walk begins behind the first.
+        await home.funded("1")  # The walk begins behind the first.
     client, counted = _configured(home), []
     judge = home.desk.arrived
 
@@ -238,8 +232,8 @@ async def test_what_is_counted_is_forgotten_before_the_first_of_it_is_judged(
 
 
 async def test_a_sweep_that_failed_is_tried_again_at_the_next_look(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
-    await _funded(home, "1")  # The walk begins behind the first.
+    await home.funded("0.5", asset=BITCOIN)
+    await home.funded("1")  # The walk begins behind the first.
     client, tries = _configured(home), 0
     sweep = client.walker.sweep
 
@@ -266,7 +260,7 @@ async def test_booked_money_of_a_form_that_was_taken_out_is_not_given_back(home:
     await home.mixin.fund("0.5", BITCOIN)
     await with_form.walker.walk()
     assert await home.booked(BTC_FORM) == 50_000_000
-    await _funded(home, "0.25", asset=BITCOIN)
+    await home.funded("0.25", asset=BITCOIN)
     before = await home.user_holds(asset=BITCOIN)
     await home.client.walker.sweep()
     (row,) = await _held(home.client)
@@ -283,7 +277,7 @@ async def test_a_return_under_way_is_followed_to_its_end_when_its_asset_gets_a_f
     home: House, sent: bool
 ) -> None:
     """What was sent is ended as paid; what was never sent is booked like any other payment."""
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     before = await home.user_holds(asset=BITCOIN)
     place = "/safe/transactions" if sent else "/safe/keys"
     await home.fault(f"POST {place}", "reset", when="after" if sent else "before")
@@ -313,9 +307,9 @@ async def test_a_return_under_way_is_followed_to_its_end_when_its_asset_gets_a_f
 
 async def test_a_return_pays_exactly_what_was_decided_or_nothing(home: House) -> None:
     """The second person approved what was shown: a payment that came since does not go along."""
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     (row,) = await _held(home.client)
-    await _funded(home, "0.25", asset=BITCOIN)
+    await home.funded("0.25", asset=BITCOIN)
     receiver = home.mixin.users[1]["app_id"]
     shown = ReturnOrder(
         asset_id=BITCOIN,
@@ -381,7 +375,7 @@ async def test_one_decision_pays_once_however_often_it_is_asked_for(home: House)
 
 async def test_a_return_is_never_more_than_what_is_counted(home: House) -> None:
     """What the walk has not counted yet is not ours to give back."""
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     await home.mixin.fund("0.25", BITCOIN)
     await home.client.unlisted.step()
     (row,) = await _held(home.client)
@@ -401,12 +395,12 @@ async def _refused_once(home: House) -> Unlisted:
 
 
 async def test_a_refused_return_does_not_hold_back_what_comes_later(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     before = await home.user_holds(asset=BITCOIN)
     await _refused_once(home)
     (item,) = await home.client.unlisted.attention()
     assert item.evidence["refused"]
-    await _funded(home, "0.25", asset=BITCOIN)
+    await home.funded("0.25", asset=BITCOIN)
     (row,) = await _held(home.client)
     assert row.reason == ""
     await home.rows("UPDATE mixin.unlisted SET returned_us = 1")
@@ -416,7 +410,7 @@ async def test_a_refused_return_does_not_hold_back_what_comes_later(home: House)
 
 
 async def test_a_person_returns_what_was_refused_to_another_wallet(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     row = await _refused_once(home)
     receiver = home.mixin.users[1]["app_id"]
     before = await home.user_holds(1, asset=BITCOIN)
@@ -433,7 +427,7 @@ async def test_a_person_returns_what_was_refused_to_another_wallet(home: House) 
 
 
 async def test_a_return_spends_nothing_of_another_senders_that_was_refused(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     await _refused_once(home)
     paid = {"user": home.mixin.users[1]["app_id"], "asset": BITCOIN, "amount": "0.7"}
     assert (await home.mixin.admin("POST", "/pay", paid))["state"] == "spent"
@@ -451,7 +445,7 @@ async def test_a_return_spends_nothing_of_another_senders_that_was_refused(home:
 async def test_what_a_refused_return_left_is_booked_once_its_asset_gets_a_form(
     home: House,
 ) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     await _refused_once(home)
     client = _configured(home)
     await client.walker.sweep()
@@ -477,7 +471,7 @@ async def _strangers(home: House, count: int) -> None:
 
 async def test_no_number_of_rows_keeps_a_return_from_its_turn(home: House) -> None:
     await _strangers(home, 2 * LOOK + 5)
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     before = await home.user_holds(asset=BITCOIN)
     for _ in range(12):
         await home.client.unlisted.step()
@@ -489,7 +483,7 @@ async def test_no_number_of_rows_keeps_a_return_from_its_turn(home: House) -> No
 
 
 async def test_no_number_of_foreign_outputs_hides_a_senders_own(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     before = await home.user_holds(asset=BITCOIN)
     safe = home.client.unlisted._ports.safe
     ask = safe.outputs
@@ -512,7 +506,7 @@ async def test_no_number_of_foreign_outputs_hides_a_senders_own(home: House) -> 
 
 
 async def test_a_return_that_cannot_be_known_holds_up_no_other(home: House) -> None:
-    await _funded(home, "0.5", asset=BITCOIN)
+    await home.funded("0.5", asset=BITCOIN)
     await home.client.unlisted.step()
     (row,) = await _held(home.client)
     find = home.client.wallet.find
@@ -523,7 +517,7 @@ async def test_a_return_that_cannot_be_known_holds_up_no_other(home: House) -> N
         return await find(request, since_us)
 
     home.client.wallet.find = unknown_for_bitcoin  # type: ignore[method-assign]
-    await _funded(home, "3", asset=POL)
+    await home.funded("3", asset=POL)
     before = await home.user_holds(asset=POL)
     for _ in range(12):
         await home.client.unlisted.step()

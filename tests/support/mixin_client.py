@@ -91,6 +91,12 @@ class House:
         yield connection
         await connection.close()
 
+    async def funded(self, *amounts: str, asset: str = USDT) -> None:
+        """Payments of these amounts, seen by the client."""
+        for amount in amounts:
+            await self.mixin.fund(amount, asset)
+        await self.client.walker.walk()
+
     async def booked(self, form: MixinForm = USDT_FORM) -> int:
         """Units that the treasury has booked, in the register's."""
         async with self.database.acquire() as connection:
